@@ -1,0 +1,82 @@
+"""DSSE envelopes with Ed25519 signatures (rule R1).
+
+Source: secure-systems-lab/dsse, protocol.md and envelope.md, version 1.0. The ``keyid`` is a hint and proves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from client_sdk.encoding import canonical_json, from_base64, strict_json, to_base64
+from client_sdk.errors import VerificationError
+from client_sdk.fields import exact_keys, items, text
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+MAX_SIGNATURES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A payload and signatures over it; nothing is verified yet."""
+
+    payload: bytes
+    signatures: tuple[bytes, ...]
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Envelope:
+        """Decode an envelope of an in-toto statement.
+
+        Raises:
+            EvidenceError: on anything else.
+        """
+        top = exact_keys(strict_json(data), frozenset({"payloadType", "payload", "signatures"}), "$")
+        if text(top["payloadType"], "$.payloadType") != PAYLOAD_TYPE:
+            raise VerificationError("R1", "not a release", expected=PAYLOAD_TYPE, got=top["payloadType"][:64])
+        signatures = []
+        for i, item in enumerate(items(top["signatures"], "$.signatures", limit=MAX_SIGNATURES)):
+            fields = exact_keys(item, frozenset({"keyid", "sig"}), f"$.signatures[{i}]")
+            text(fields["keyid"], f"$.signatures[{i}].keyid")
+            signatures.append(from_base64(fields["sig"], f"$.signatures[{i}].sig", limit=1024))
+        return cls(from_base64(top["payload"], "$.payload"), tuple(signatures))
+
+
+def pre_authentication_encoding(payload: bytes) -> bytes:
+    """Return the bytes that a signature covers (DSSE "PAE")."""
+    kind = PAYLOAD_TYPE.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(payload: bytes, keys: tuple[Ed25519PrivateKey, ...]) -> bytes:
+    """Make an envelope, signed by every key."""
+    message = pre_authentication_encoding(payload)
+    signatures = [{"keyid": key_id(key.public_key()), "sig": to_base64(key.sign(message))} for key in keys]
+    body = {"payloadType": PAYLOAD_TYPE, "payload": to_base64(payload), "signatures": signatures}
+    return canonical_json(body)
+
+
+def signers(envelope: Envelope, keys: tuple[Ed25519PublicKey, ...]) -> tuple[Ed25519PublicKey, ...]:
+    """Return those of the caller's keys that signed; a key counts once, however often it signed."""
+    message = pre_authentication_encoding(envelope.payload)
+    distinct = {key.public_bytes_raw(): key for key in keys}
+    return tuple(key for key in distinct.values() if _signed(envelope, key, message))
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """Name a key for people: the first 16 hex digits of the SHA-256 of its SubjectPublicKeyInfo."""
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return sha256(spki).hexdigest()[:16]
+
+
+def _signed(envelope: Envelope, key: Ed25519PublicKey, message: bytes) -> bool:
+    for signature in envelope.signatures:
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            continue
+        return True
+    return False

@@ -1,0 +1,66 @@
+"""Every error of the client, split by what the caller does about it.
+
+::
+
+    AttestationError
+     ├ FetchError         network, or the peer is not ready; retrying may help
+     ├ EvidenceError      bytes are malformed; carries the place
+     ├ VerificationError  not genuine, not fresh or not bound; never retry, never cache; carries the rule
+     └ PolicyError        genuine, but not what you asked for; carries every failed clause
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class AttestationError(Exception):
+    """Base of everything that the client raises on purpose."""
+
+
+class FetchError(AttestationError):
+    """The peer could not be reached or is not ready; says nothing about its honesty.
+
+    ``retry_after`` is in seconds, where the peer named one.
+    """
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class EvidenceError(AttestationError):
+    """Bytes that are not what their format says; ``where`` is an offset or a field path."""
+
+    def __init__(self, where: str, message: str) -> None:
+        self.where = where
+        super().__init__(f"{where}: {message}")
+
+
+class VerificationError(AttestationError):
+    """Evidence is not genuine, not fresh or not bound together; ``rule`` names the broken rule."""
+
+    def __init__(self, rule: str, message: str, *, expected: str = "", got: str = "") -> None:
+        self.rule, self.expected, self.got = rule, expected, got
+        detail = f" (expected {expected}, got {got})" if expected or got else ""
+        super().__init__(f"[{rule}] {message}{detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One clause of a policy that did not hold."""
+
+    clause: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"[{self.clause}] expected {self.expected}, got {self.got}"
+
+
+class PolicyError(AttestationError):
+    """The evidence is genuine, but it is not what the caller asked for; lists every failed clause."""
+
+    def __init__(self, failures: tuple[Failure, ...]) -> None:
+        self.failures = failures
+        super().__init__("; ".join(str(failure) for failure in failures) or "[R4] the policy is empty")

@@ -1,0 +1,68 @@
+"""The publisher that a caller pins: keys and how many of them must sign (rule R1).
+
+Never read from the release, the working folder or the peer: whoever writes those would choose who is trusted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from client_sdk.dsse import key_id
+from client_sdk.errors import EvidenceError
+
+MAX_KEY_FILE = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Ed25519 keys (objects, PEM bytes, or paths of PEM files) and the number of them that must have signed.
+
+    Raises:
+        EvidenceError: no key, a key given twice, a threshold that cannot be met, or a file that is no Ed25519 key.
+    """
+
+    keys: tuple[Ed25519PublicKey | bytes | str | Path, ...]
+    threshold: int = 1
+
+    def __post_init__(self) -> None:
+        found = self.public_keys
+        if not 1 <= self.threshold <= len(found):
+            raise EvidenceError("publisher.threshold", f"expected 1 to {len(found)}, got {self.threshold}")
+        if len({key.public_bytes_raw() for key in found}) != len(found):
+            raise EvidenceError("publisher.keys", "a key is given twice")
+
+    @property
+    def public_keys(self) -> tuple[Ed25519PublicKey, ...]:
+        """The keys, read and checked."""
+        return tuple(_read(key, f"publisher.keys[{i}]") for i, key in enumerate(self.keys))
+
+    @property
+    def names(self) -> str:
+        """The key ids, for people."""
+        return ", ".join(key_id(key) for key in self.public_keys)
+
+
+def _read(key: Ed25519PublicKey | bytes | str | Path, where: str) -> Ed25519PublicKey:
+    if isinstance(key, Ed25519PublicKey):
+        return key
+    pem = key if isinstance(key, bytes) else _read_file(Path(key), where)
+    try:
+        found = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise EvidenceError(where, "not a public key in PEM form") from error
+    if not isinstance(found, Ed25519PublicKey):
+        raise EvidenceError(where, "not an Ed25519 key")
+    return found
+
+
+def _read_file(path: Path, where: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_KEY_FILE)
+    except OSError as error:
+        raise EvidenceError(where, f"cannot read {path}: {error.strerror}") from error

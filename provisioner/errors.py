@@ -1,0 +1,59 @@
+"""Every error of the provisioner.
+
+::
+
+    ProvisionError
+     ├ SpecError      the inventory is wrong; lists every fault
+     ├ PlanError      this cloud cannot do that spec
+     ├ BakeError      the image could not be made, or may not be used
+     ├ CloudError     the hypervisor or cloud API said no; carries the request id where there is one
+     └ MeasureError   predicted ≠ observed; do not publish
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ProvisionError(Exception):
+    """Base of everything that the provisioner raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with an input: where, what was expected, what was found."""
+
+    field: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, got {self.got}"
+
+
+class SpecError(ProvisionError):
+    """The inventory is wrong; every fault is listed at once."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(str(fault) for fault in faults) or "unknown fault")
+
+
+class PlanError(ProvisionError):
+    """The chosen cloud cannot do what the spec asks for."""
+
+
+class BakeError(ProvisionError):
+    """The image could not be made, or it breaks a rule and may not be used."""
+
+
+class CloudError(ProvisionError):
+    """The hypervisor or the cloud's API refused or failed."""
+
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+        self.request_id = request_id
+        super().__init__(message if request_id is None else f"{message} (request {request_id})")
+
+
+class MeasureError(ProvisionError):
+    """What was predicted and what was observed differ: nothing may be published."""
