@@ -23,8 +23,20 @@ MAX_GPUS = 32
 MAX_RUNTIME_EVENTS = 64
 
 _KEYS = frozenset(
-    "version platform tls_certificate ak_public ak_certificates ek_certificates quote pcrs event_log runtime_log "
-    "tee gpu".split()
+    [
+        "version",
+        "platform",
+        "tls_certificate",
+        "ak_public",
+        "ak_certificates",
+        "ek_certificates",
+        "quote",
+        "pcrs",
+        "event_log",
+        "runtime_log",
+        "tee",
+        "gpu",
+    ]
 )
 _QUOTE_KEYS = frozenset({"attest", "signature", "index", "tree_size", "path"})
 _TEE_KEYS = frozenset({"kind", "report", "certificates", "runtime_data", "ccel"})
@@ -204,7 +216,5 @@ def _gpus_from(value: Any, where: str) -> tuple[GpuEvidence, ...]:
     for i, item in enumerate(items(value, where, limit=MAX_GPUS)):
         fields = exact_keys(item, frozenset({"evidence", "certificates"}), f"{where}[{i}]")
         evidence = from_base64(fields["evidence"], f"{where}[{i}].evidence", limit=65_536)
-        found.append(
-            GpuEvidence(evidence, _certificates(fields["certificates"], f"{where}[{i}].certificates"))
-        )
+        found.append(GpuEvidence(evidence, _certificates(fields["certificates"], f"{where}[{i}].certificates")))
     return tuple(found)
