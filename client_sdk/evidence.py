@@ -23,20 +23,8 @@ MAX_GPUS = 32
 MAX_RUNTIME_EVENTS = 64
 
 _KEYS = frozenset(
-    [
-        "version",
-        "platform",
-        "tls_certificate",
-        "ak_public",
-        "ak_certificates",
-        "ek_certificates",
-        "quote",
-        "pcrs",
-        "event_log",
-        "runtime_log",
-        "tee",
-        "gpu",
-    ]
+    {"version", "platform", "tls_certificate", "ak_public", "ak_certificates", "ek_certificates"}
+    | {"quote", "pcrs", "event_log", "runtime_log", "tee", "gpu"}
 )
 _QUOTE_KEYS = frozenset({"attest", "signature", "index", "tree_size", "path"})
 _TEE_KEYS = frozenset({"kind", "report", "certificates", "runtime_data", "ccel"})

@@ -17,20 +17,8 @@ VERSION = 1
 MAX_SIZE = 4 * MAX_JSON
 
 _KEYS = frozenset(
-    [
-        "version",
-        "packages",
-        "files",
-        "tools",
-        "kernel",
-        "boot",
-        "root",
-        "model",
-        "engine",
-        "wheels",
-        "token_issuer_key",
-        "source_commit",
-    ]
+    {"version", "packages", "files", "tools", "kernel", "boot", "root", "model"}
+    | {"engine", "wheels", "token_issuer_key", "source_commit"}
 )
 
 

@@ -25,30 +25,12 @@ EXACT_PCRS = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14)
 """PCRs that a measurement states exactly; 0 has a list, 1 a grammar, 15 a template."""
 
 _PREDICATE_KEYS = frozenset(
-    [
-        "version",
-        "number",
-        "not_before",
-        "not_after",
-        "supersedes",
-        "revokes",
-        "service",
-        "manifest_sha256",
-        "measurements",
-    ]
+    {"version", "number", "not_before", "not_after", "supersedes", "revokes"}
+    | {"service", "manifest_sha256", "measurements"}
 )
 _MEASUREMENT_KEYS = frozenset(
-    [
-        "platform",
-        "boot_mode",
-        "image",
-        "pcrs",
-        "pcr0_allowed",
-        "rtmrs",
-        "launch_measurements",
-        "phases",
-        "pcr15_template",
-    ]
+    {"platform", "boot_mode", "image", "pcrs", "pcr0_allowed", "rtmrs"}
+    | {"launch_measurements", "phases", "pcr15_template"}
 )
 
 
