@@ -37,8 +37,8 @@ $(VENV)/.complete: requirements/dev.lock pyproject.toml
 	@touch $@
 
 deploy: setup ## bake, boot, verify, ask one question; leaves the VM running
-	@if ! $(BIN)/python -m provisioner.image.ready; then \
-	  echo "== bake (needs root for a root file system with other users' files)"; \
+	@mkdir -p $(LOCAL)
+	@if [ -n "$(SUDO)" ]; then echo "== bake, as root: a root file system has other users' files"; \
 	  $(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml -i $(INVENTORY); fi
 	@$(BIN)/ansible-playbook playbooks/deploy.yml -i $(INVENTORY)
 	@$(BIN)/vitrine verify $(ORIGIN) $(VERIFY) --wait 300

@@ -101,17 +101,17 @@ class Release:
         }
 
 
-def verify_release(data: bytes, publisher: Publisher, *, now: datetime) -> Release:
-    """Return the release when enough of the publisher's keys signed these exact bytes and ``now`` is in its window.
+def open_release(data: bytes, publisher: Publisher) -> Release:
+    """Return the release when enough of the publisher's keys signed these exact bytes.
 
-    (1) R1: the threshold of pinned keys signed the payload. (2) F1: the payload is a release v1 and nothing else.
-    (3) R6: ``not_before`` ≤ now < ``not_after``.
+    (1) R1: the threshold of pinned keys signed the payload.
+    (2) F1: the payload is a release v1 and nothing else.
 
-    It does not prove that the release is the newest one, nor that it was logged (rules R2, R3).
+    It says nothing about dates: clients use :func:`verify_release`.
 
     Raises:
         EvidenceError: the file is malformed.
-        VerificationError: R1 or R6.
+        VerificationError: R1.
     """
     envelope = Envelope.from_json(data)
     found = signers(envelope, publisher.public_keys)
@@ -123,14 +123,23 @@ def verify_release(data: bytes, publisher: Publisher, *, now: datetime) -> Relea
             expected=f"{publisher.threshold} of {publisher.names}",
             got=f"{len(found)} valid signatures",
         )
-    release = _from_statement(envelope.payload)
+    return _from_statement(envelope.payload)
+
+
+def verify_release(data: bytes, publisher: Publisher, *, now: datetime) -> Release:
+    """Return the release when the publisher signed it (R1) and ``now`` is in its window (R6).
+
+    It does not prove that the release is the newest one, nor that it was logged (rules R2, R3).
+
+    Raises:
+        EvidenceError: the file is malformed.
+        VerificationError: R1 or R6.
+    """
+    release = open_release(data, publisher)
     if not release.not_before <= now < release.not_after:
         window = f"{format_instant(release.not_before)} to {format_instant(release.not_after)}"
         raise VerificationError(
-            "R6",
-            "the release is outside its dates; ask for a newer one",
-            expected=window,
-            got=format_instant(now),
+            "R6", "the release is outside its dates; ask for a newer one", expected=window, got=format_instant(now)
         )
     return release
 

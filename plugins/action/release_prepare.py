@@ -1,0 +1,42 @@
+"""Action `release_prepare`: predict what an image measures, write manifest and a signed candidate release."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from provisioner.errors import ProvisionError
+from provisioner.publish import prepare
+
+ARGUMENTS = {
+    "image": {"type": "path", "required": True},
+    "root": {"type": "path", "required": True},
+    "service": {"type": "str", "required": True},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs in the controller; touches files under `root` alone."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _, wanted = self.validate_argument_spec(ARGUMENTS)
+        if self._task.check_mode:
+            return result | {"changed": True, "skipped": True, "msg": "would predict and sign a candidate release"}
+        try:
+            published = prepare(
+                Path(wanted["image"]), Path(wanted["root"]), service=wanted["service"], now=datetime.now(UTC)
+            )
+        except ProvisionError as error:
+            raise AnsibleActionFail(f"release: {error}") from error
+        return result | {
+            "changed": published.changed,
+            "candidate": str(published.release),
+            "number": published.number,
+        }

@@ -1,0 +1,53 @@
+"""Action `vm_launch`: start the VM of a baked image, or leave the one that runs with the same plan alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from provisioner.clouds import launch, open_cloud
+from provisioner.errors import ProvisionError
+from provisioner.image.firmware import firmware
+from provisioner.spec import VmSpec
+
+ARGUMENTS = {
+    "image": {"type": "path", "required": True},
+    "root": {"type": "path", "required": True},
+    "cache": {"type": "path", "required": True},
+    "vm": {"type": "dict", "required": True},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs in the controller, so that the wait for a booting VM is seen."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _, wanted = self.validate_argument_spec(ARGUMENTS)
+        try:
+            spec = VmSpec.from_vars(self._spec(wanted))
+            if self._task.check_mode:
+                return result | {"changed": True, "skipped": True, "msg": f"would launch {spec.name}"}
+            vm, changed = self._launch(spec, Path(wanted["root"]))
+        except ProvisionError as error:
+            raise AnsibleActionFail(f"launch: {error}") from error
+        return result | {"changed": changed, "endpoint": vm.endpoint, "pid": vm.pid, "accelerator": vm.accelerator}
+
+    def _spec(self, wanted: dict) -> dict:
+        image = Path(wanted["image"])
+        return wanted["vm"] | {
+            "boot_disk": str(image / "boot.raw"),
+            "model_disk": str(image / "model.raw"),
+            "firmware": str(firmware(Path(wanted["cache"])).code.parent),
+        }
+
+    def _launch(self, spec: VmSpec, root: Path):
+        before = open_cloud(spec.cloud, root).find(spec.name)
+        vm = launch(spec, root=root, progress=lambda text: Display().display(f"  {text}"))
+        return vm, before is None or before.pid != vm.pid

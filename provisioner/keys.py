@@ -1,0 +1,60 @@
+"""The publisher's Ed25519 key: made on first use, kept beside what it signs, readable by its owner alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from provisioner.errors import Fault, SpecError
+
+
+def load_or_create(path: Path) -> Ed25519PrivateKey:
+    """Return the key in the file; make one, with mode 0600, where there is no file.
+
+    Raises:
+        SpecError: the file holds something else, or others may read it.
+    """
+    if not path.exists():
+        _create(path)
+    if path.stat().st_mode & 0o077:
+        raise SpecError(
+            (
+                Fault(
+                    str(path),
+                    "mode 0600: chmod 600 it, and make a new key if others may have read it",
+                    oct(path.stat().st_mode & 0o777),
+                ),
+            )
+        )
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SpecError((Fault(str(path), "an unencrypted PEM private key", "something else"),)) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SpecError((Fault(str(path), "an Ed25519 key", type(key).__name__),))
+    return key
+
+
+def public_pem(key: Ed25519PrivateKey) -> bytes:
+    """Return what clients pin, as PEM."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+    partial.rename(path)
