@@ -27,8 +27,7 @@ def separator(pcr: int) -> Event:
 def secure_boot_off() -> tuple[Event, ...]:
     """Return the events of PCR 7: every variable of Secure Boot is absent, so its data is empty."""
     variables = (
-        event_of(7, _empty_variable(vendor, name), f"variable {name}, empty")
-        for vendor, name in _SECURE_BOOT_VARIABLES
+        event_of(7, _empty_variable(vendor, name), f"variable {name}, empty") for vendor, name in _SECURE_BOOT_VARIABLES
     )
     return (*variables, separator(7))
 

@@ -1,0 +1,165 @@
+"""The processes of a VM: started detached, recognised beyond doubt, stopped for certain.
+
+A process is ours when its working folder is the VM's folder *and* its command line is the planned one. Both
+are read after a handle on the process is open, so a pid that has been given to somebody else in the meantime
+is never signalled. Nothing has to be recorded for that, so an interruption at any moment loses no process.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.errors import CloudError
+
+_PROC = Path("/proc")
+_PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "swtpm": "swtpm",
+    "swtpm_setup": "swtpm-tools",
+    "swtpm_localca": "swtpm-tools",
+    "setsid": "util-linux",
+}
+_KILL_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line and the folder that it runs in: together they identify one process of one VM."""
+
+    directory: Path
+    argv: tuple[str, ...]
+
+
+def require(program: str) -> str:
+    """Return the path of a program. Raises CloudError with the Debian package that holds it."""
+    path = shutil.which(program)
+    if path is None:
+        package = _PACKAGES.get(program, program)
+        raise CloudError(f"{program} is not installed: apt install {package} (or run `make setup`)")
+    return path
+
+
+def run(command: Command, *, seconds: float) -> str:
+    """Run a command to its end and return what it printed.
+
+    Raises CloudError with its last words when it fails, or when the time limit ends it.
+    """
+    require(command.argv[0])
+    try:
+        done = subprocess.run(
+            command.argv,
+            cwd=command.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CloudError(f"{command.argv[0]} did not end within {seconds:.0f} s; try again") from error
+    output = done.stdout.decode(errors="replace")
+    if done.returncode:
+        raise CloudError(f"{command.argv[0]} failed with status {done.returncode}: {_last_words(output)}")
+    return output
+
+
+def start(command: Command, log: Path) -> None:
+    """Start a command that outlives this process, with its output in `log`.
+
+    That it stays alive is not said: ask `find` afterwards. Raises CloudError when it is not installed.
+    """
+    require(command.argv[0])
+    with log.open("wb") as output:
+        # setsid forks: the command is nobody's child here, so that it is neither awaited nor taken down.
+        subprocess.run(
+            (require("setsid"), "--fork", *command.argv),
+            cwd=command.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_KILL_SECONDS,
+            check=True,
+        )
+
+
+def find(command: Command) -> int | None:
+    """Return the pid of the process that runs this command in this folder, or None."""
+    return next(iter(_pids(command)), None)
+
+
+def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
+    """End every process of this command: politely, then by force.
+
+    Raises CloudError when one survives even that.
+    """
+    for pid in _pids(command):
+        for order in (signal.SIGTERM, signal.SIGKILL):
+            with _handle(pid, command) as handle:
+                if handle is None or _signal_and_wait(handle, order, seconds):
+                    break
+        else:
+            raise CloudError(f"process {pid} ({command.argv[0]}) does not end even when killed; see `ps {pid}`")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time, user and system, that a process has used. Raises CloudError when it is gone."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError as error:
+        raise CloudError(f"process {pid} is gone") from error
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _pids(command: Command) -> tuple[int, ...]:
+    numbers = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+    return tuple(pid for pid in numbers if _matches(pid, command))
+
+
+def _matches(pid: int, command: Command) -> bool:
+    wanted = b"".join(os.fsencode(word) + b"\0" for word in command.argv)
+    try:
+        if (_PROC / str(pid) / "cmdline").read_bytes() != wanted:
+            return False
+        return (_PROC / str(pid) / "cwd").samefile(command.directory)
+    except OSError:  # it ended, or it is another user's and so not ours
+        return False
+
+
+@contextmanager
+def _handle(pid: int, command: Command) -> Iterator[int | None]:
+    """Hold the process itself, not its number; None when it is not (or no longer) the one we mean."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield handle if _matches(pid, command) else None
+    finally:
+        os.close(handle)
+
+
+def _signal_and_wait(handle: int, order: signal.Signals, seconds: float) -> bool:
+    try:
+        signal.pidfd_send_signal(handle, order)
+    except ProcessLookupError:
+        return True
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return True
+    return False
+
+
+def _last_words(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " | ".join(lines[-4:]) or "it said nothing"

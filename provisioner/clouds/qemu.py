@@ -1,0 +1,206 @@
+"""VMs on this machine: QEMU, OVMF and a software TPM, as the user who calls."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.clouds import console, processes
+from provisioner.clouds.interface import Progress, Vm
+from provisioner.clouds.processes import Command
+from provisioner.clouds.qmp import Address, Qmp
+from provisioner.clouds.state import Record, Store, record_of
+from provisioner.clouds.tpm_ca import ensure_ca, write_setup_configuration
+from provisioner.errors import CloudError
+from provisioner.plan import Plan
+
+_START_SECONDS = 30.0
+_SETUP_SECONDS = 60.0
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class QemuCloud:
+    """The cloud that is this machine. Everything it keeps lies under `root`."""
+
+    root: Path
+
+    @property
+    def store(self) -> Store:
+        """Where the state of the VMs is."""
+        return Store(self.root / "vms")
+
+    def apply(self, plan: Plan, *, progress: Progress) -> Vm:
+        """Make the VM be as planned; leave it alone when it already is.
+
+        Returns when QEMU runs, which says nothing about the guest: see `wait_ready`.
+        Raises CloudError when something is missing, the port is taken, or a process dies at once.
+        """
+        with self.store.lock():
+            record = record_of(plan)
+            if self._is_as_recorded(plan.name, record):
+                progress(f"{plan.name}: runs already as planned")
+                return self._vm(plan.name, record)
+            self._destroy(plan.name, progress)
+            self._preflight(plan)
+            return self._create(plan, record, progress)
+
+    def find(self, name: str) -> Vm | None:
+        """Return the VM of that name, dead or alive, or None."""
+        record = self.store.read(name)
+        return None if record is None else self._vm(name, record)
+
+    def list(self) -> tuple[Vm, ...]:
+        """Return every VM that there is a record of."""
+        return tuple(vm for vm in map(self.find, self.store.names()) if vm is not None)
+
+    def destroy(self, name: str, *, progress: Progress) -> None:
+        """Stop the VM's processes and remove its folder. A VM that is not there is destroyed already."""
+        if name in self.store.names():
+            with self.store.lock():
+                self._destroy(name, progress)
+
+    def read_console(self, name: str) -> str:
+        """Return the end of what the VM wrote on its serial console."""
+        return console.read_tail(self.store.folder(name) / "console.log")
+
+    def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
+        """Wait until the console says that the gateway listens. Attest the VM then: a console proves nothing.
+
+        Raises CloudError when the VM refuses, dies, or is not ready in time.
+        """
+        reached = 0
+        deadline = time.monotonic() + seconds
+        while True:
+            vm = self._require(name)
+            text = self.read_console(name)
+            reached = _report(vm, text, reached, progress)
+            if reached == len(console.STAGES):
+                return vm
+            _fail_if_over(vm, text)
+            if time.monotonic() > deadline:
+                raise CloudError(
+                    f"{name}: not ready within {seconds:.0f} s; its console ends with: "
+                    f"{console.last_lines(text)}; look at {vm.console}, or allow more time"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _create(self, plan: Plan, record: Record, progress: Progress) -> Vm:
+        folder = self.store.create(plan.name, record)
+        progress(f"{plan.name}: makes a software TPM")
+        self._make_tpm(plan, folder)
+        for copy in plan.copies:
+            shutil.copyfile(copy.source, folder / copy.name)
+        self.start(plan, progress=progress)
+        return self._vm(plan.name, record)
+
+    def start(self, plan: Plan, *, progress: Progress) -> None:
+        """Start the processes of a VM whose folder is complete, and wait until QEMU answers.
+
+        Raises CloudError when one of them dies, with what it said.
+        """
+        folder = self.store.folder(plan.name)
+        progress(f"{plan.name}: starts QEMU ({plan.accelerator})")
+        for argv, log, answers in (
+            (plan.swtpm, "swtpm.out", lambda: (folder / "swtpm.sock").is_socket()),
+            (plan.qemu, "qemu.log", lambda: _answers(folder)),
+        ):
+            command = Command(folder, argv)
+            processes.start(command, folder / log)
+            _await(command, folder / log, answers)
+
+    def _make_tpm(self, plan: Plan, folder: Path) -> None:
+        (folder / "tpm").mkdir()
+        write_setup_configuration(ensure_ca(self.root), folder / "swtpm_setup.conf")
+        processes.run(Command(folder, plan.swtpm_setup), seconds=_SETUP_SECONDS)
+
+    def _destroy(self, name: str, progress: Progress) -> None:
+        record = self.store.read(name)
+        if record is not None:
+            progress(f"{name}: stops what runs, removes its folder")
+            for command in self._commands(name, record):
+                processes.stop(command)
+        self.store.remove(name)
+
+    def _is_as_recorded(self, name: str, wanted: Record) -> bool:
+        same = self.store.read(name) == wanted and self._vm(name, wanted).running
+        return same and _answers(self.store.folder(name))
+
+    def _vm(self, name: str, record: Record) -> Vm:
+        pids = [processes.find(command) for command in self._commands(name, record)]
+        return Vm(
+            name=name,
+            endpoint=f"https://127.0.0.1:{record.port}",
+            running=None not in pids,
+            accelerator=record.accelerator,
+            plan_digest=record.plan_digest,
+            directory=self.store.folder(name),
+            pid=pids[0],
+        )
+
+    def _commands(self, name: str, record: Record) -> tuple[Command, Command]:
+        """Return the commands of QEMU and its TPM, in the order in which they are stopped."""
+        folder = self.store.folder(name)
+        return Command(folder, record.qemu), Command(folder, record.swtpm)
+
+    def _require(self, name: str) -> Vm:
+        vm = self.find(name)
+        if vm is None:
+            raise CloudError(f"there is no VM {name}: deploy it first")
+        return vm
+
+    def _preflight(self, plan: Plan) -> None:
+        for argv in (plan.qemu, plan.swtpm, plan.swtpm_setup):
+            processes.require(argv[0])
+        _require_free(plan.port, self.list())
+
+
+def _require_free(port: int, vms: tuple[Vm, ...]) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            ours = [vm.name for vm in vms if vm.endpoint.endswith(f":{port}") and vm.running]
+            owner = f"the VM {ours[0]}" if ours else f"another process (`ss -ltnp sport = :{port}` names it)"
+            raise CloudError(f"port {port} is taken by {owner}: stop that, or choose another port") from error
+
+
+def _await(command: Command, log: Path, answers: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not answers():
+        if processes.find(command) is None and not answers():
+            said = console.last_lines(log.read_text(errors="replace"))
+            serial = console.last_lines(console.read_tail(command.directory / "console.log"))
+            raise CloudError(f"{command.argv[0]} died at once: {said}; the console says: {serial}")
+        if time.monotonic() > deadline:
+            raise CloudError(f"{command.argv[0]} does not answer within {_START_SECONDS:.0f} s; see {log}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _answers(folder: Path) -> bool:
+    try:
+        with Qmp(Address(folder / "qmp.sock", seconds=5.0)) as qmp:
+            return bool(qmp.execute("query-status")["running"])
+    except (CloudError, KeyError, TypeError):
+        return False
+
+
+def _report(vm: Vm, text: str, before: int, progress: Progress) -> int:
+    reached = console.stages_reached(text)
+    for _, meaning in console.STAGES[before:reached]:
+        used = f" ({processes.cpu_seconds(vm.pid):.0f} CPU seconds)" if vm.pid is not None else ""
+        progress(f"{vm.name}: {meaning}{used}")
+    return reached
+
+
+def _fail_if_over(vm: Vm, text: str) -> None:
+    refused = console.refusal(text)
+    if refused is not None:
+        raise CloudError(f"{vm.name}: the image refuses to run on this host: {refused}")
+    if not vm.running:
+        raise CloudError(f"{vm.name}: the VM has ended; its console ends with: {console.last_lines(text)}")
