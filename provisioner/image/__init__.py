@@ -1,0 +1,1 @@
+"""The bake: pinned packages in, measured disks out."""

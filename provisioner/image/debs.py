@@ -1,0 +1,139 @@
+"""Getting the locked package files: from the cache, else from the mirror; every byte checked against the lock."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.errors import BakeError
+from provisioner.image import apt
+from provisioner.image.mirror import Mirror, find_mirror
+from provisioner.image.packages import Package, PackageLock, parse_lock, serialise_lock, shipped_wanted
+from provisioner.image.sources import Progress, Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """Package files that are all in the cache, the lock that names them, and how it differs from the shipped one."""
+
+    lock: PackageLock
+    folder: Path
+    drift: tuple[str, ...] = ()
+
+    def path(self, package: Package) -> Path:
+        """Return where a package file lies."""
+        return self.folder / f"{package.sha256}.deb"
+
+
+def obtain(lock: PackageLock, sources: Sources, *, progress: Progress) -> Packages:
+    """Bring every file of the lock into the cache.
+
+    In test mode a lock that the mirror can no longer serve is resolved anew, and the differences are named.
+    Raises: BakeError when a file cannot be had (release mode), or no mirror can be reached.
+    """
+    folder = sources.cache / "debs"
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = _missing(lock, folder)
+    if not missing:
+        return Packages(lock, folder)
+    if sources.mode == "test" and (earlier := _earlier_drift(lock, sources)):
+        return Packages(earlier, folder, drift=differences(lock, earlier))
+    mirror = find_mirror(sources.mirror, sources.security_mirror)
+    conf = apt.private_conf(sources.cache / "apt")
+    words = _fetch(conf, mirror, missing, folder, progress=progress)
+    missing = _missing(lock, folder)
+    if not missing:
+        return Packages(lock, folder)
+    if sources.mode == "release":
+        raise BakeError(
+            f"the mirror does not serve {_names(missing)} as locked, and a release takes nothing else: "
+            f"refresh the lock with `make lock` and review the difference ({words})"
+        )
+    progress(f"the mirror no longer serves {_names(missing)}; a test bake goes on with what it has")
+    return _follow_mirror(lock, sources, mirror, progress=progress)
+
+
+def differences(old: PackageLock, new: PackageLock) -> tuple[str, ...]:
+    """Name every package in which two locks differ."""
+    before = {package.name: package for package in old.files()}
+    after = {package.name: package for package in new.files()}
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return tuple(f"{name} {_version(before.get(name))} -> {_version(after.get(name))}" for name in changed)
+
+
+def check_file(path: Path, package: Package) -> None:
+    """Check a package file against the lock.
+
+    Raises: BakeError when size or hash differ.
+    """
+    size = path.stat().st_size
+    if size != package.size:
+        raise BakeError(f"{package.name}: the lock says {package.size} bytes, the file has {size}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != package.sha256:
+        raise BakeError(f"{package.name}: the lock says sha256 {package.sha256}, the file has {digest}")
+
+
+def _follow_mirror(lock: PackageLock, sources: Sources, mirror: Mirror, *, progress: Progress) -> Packages:
+    folder = sources.cache / "debs"
+    private = apt.open_apt(sources.cache / "apt", mirror, lock.suite, progress=progress)
+    fresh = resolve(private, lock.suite, lock.epoch)
+    words = _fetch(private.conf, mirror, _missing(fresh, folder), folder, progress=progress)
+    missing = _missing(fresh, folder)
+    if missing:
+        raise BakeError(f"the mirror lists {_names(missing)} but does not serve it ({words})")
+    _drift_file(lock, sources).write_bytes(serialise_lock(fresh))
+    drift = differences(lock, fresh)
+    progress(f"{len(drift)} packages differ from the lock: {'; '.join(drift)}")
+    return Packages(fresh, folder, drift=drift)
+
+
+def resolve(private: apt.Apt, suite: str, epoch: int) -> PackageLock:
+    """Resolve both trees against one state of the mirror."""
+    return PackageLock(
+        suite=suite,
+        epoch=epoch,
+        image=private.resolve(shipped_wanted("image")),
+        tools=private.resolve(shipped_wanted("tools")),
+    )
+
+
+def _drift_file(lock: PackageLock, sources: Sources) -> Path:
+    name = hashlib.sha256(serialise_lock(lock)).hexdigest()[:16]
+    return sources.cache / "debs" / f"drift-{name}.lock.json"
+
+
+def _earlier_drift(lock: PackageLock, sources: Sources) -> PackageLock | None:
+    """Return what an earlier test bake fell back to, as long as the cache still holds all of it."""
+    path = _drift_file(lock, sources)
+    if not path.is_file():
+        return None
+    earlier = parse_lock(path.read_bytes())
+    return None if _missing(earlier, sources.cache / "debs") else earlier
+
+
+def _missing(lock: PackageLock, folder: Path) -> tuple[Package, ...]:
+    return tuple(p for p in lock.files() if not (folder / f"{p.sha256}.deb").is_file())
+
+
+def _fetch(conf: Path, mirror: Mirror, packages: Sequence[Package], folder: Path, *, progress: Progress) -> str:
+    words = apt.download(conf, mirror, packages, folder, progress=progress)
+    for package in packages:
+        part = folder / f"{package.sha256}.deb.part"
+        if part.is_file():
+            check_file(part, package)
+            os.replace(part, folder / f"{package.sha256}.deb")
+    return words
+
+
+def _names(packages: Sequence[Package]) -> str:
+    shown = ", ".join(f"{package.name} {package.version}" for package in packages[:5])
+    return shown if len(packages) <= 5 else f"{shown} and {len(packages) - 5} more"
+
+
+def _version(package: Package | None) -> str:
+    return "absent" if package is None else package.version

@@ -1,0 +1,61 @@
+"""Refreshing the lock: `python -m provisioner.image.lock` resolves both trees against a mirror and writes the lock file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from provisioner.errors import ProvisionError
+from provisioner.image import apt
+from provisioner.image.debs import differences, resolve
+from provisioner.image.mirror import find_mirror
+from provisioner.image.packages import LOCK_FILE, PackageLock, data_path, parse_lock, serialise_lock, shipped_lock
+from provisioner.image.sources import Progress
+
+SUITE = "trixie"
+
+
+def refresh(mirror: str | None, security: str | None, *, epoch: int, progress: Progress) -> PackageLock:
+    """Resolve the wanted packages of both trees anew.
+
+    Raises: BakeError when no mirror is known or reachable, or a wanted package does not exist.
+    """
+    found = find_mirror(mirror, security)
+    with tempfile.TemporaryDirectory(prefix="vitrine-apt-") as home:
+        private = apt.open_apt(Path(home), found, SUITE, progress=progress)
+        # What was resolved passes through the parser once: a lock that we write we can read.
+        return parse_lock(serialise_lock(resolve(private, SUITE, epoch)))
+
+
+def main() -> int:
+    """Refresh the lock file and say what changed."""
+    parser = argparse.ArgumentParser(prog="python -m provisioner.image.lock", description=__doc__)
+    parser.add_argument("--mirror", help="address of a Debian mirror; default: the host's own")
+    parser.add_argument("--security-mirror", help="address of its security archive")
+    parser.add_argument("--output", type=Path, default=data_path(LOCK_FILE))
+    arguments = parser.parse_args()
+    try:
+        lock = refresh(arguments.mirror, arguments.security_mirror, epoch=int(time.time()), progress=_say)
+        changes = differences(shipped_lock(), lock) if data_path(LOCK_FILE).is_file() else ()
+    except ProvisionError as error:
+        _say(f"error: {error}")
+        return 1
+    if data_path(LOCK_FILE).is_file() and not changes:
+        _say("nothing changed")
+        return 0
+    arguments.output.write_bytes(serialise_lock(lock))
+    _say(f"{arguments.output}: {len(lock.image.packages)} image and {len(lock.tools.packages)} tools packages")
+    for change in changes:
+        _say(f"  {change}")
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""What the inventory says about where a bake's inputs come from, and the progress type that long steps share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Progress = Callable[[str], None]
+Mode = Literal["release", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where inputs come from: `mode="release"` takes the lock or nothing, `"test"` may follow a mirror that moved on.
+
+    `mirror=None` means the host's own apt configuration.
+    """
+
+    cache: Path
+    mode: Mode = "test"
+    mirror: str | None = None
+    security_mirror: str | None = None
