@@ -7,10 +7,10 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from provisioner.image.firmware import firmware
 
 from provisioner.clouds import launch, open_cloud
 from provisioner.errors import ProvisionError
-from provisioner.image.firmware import firmware
 from provisioner.spec import VmSpec
 
 ARGUMENTS = {

@@ -1,0 +1,188 @@
+"""Releases: signed by whom the caller pinned, in date, and read strictly (rules R1, R6, F1)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from client_sdk.binding import RUNTIME_TYPES
+from client_sdk.dsse import key_id, pre_authentication_encoding, sign
+from client_sdk.encoding import to_base64
+from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.publisher import Publisher
+from client_sdk.release import EXACT_PCRS, Measurement, Release, TemplateEvent, open_release, verify_release
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+KEY, OTHER, THIRD = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in (1, 2, 3))
+MEASUREMENT = Measurement(
+    platform="local-qemu",
+    boot_mode="uefi",
+    image_pcr=4,
+    image_authenticode=b"\xaa" * 32,
+    pcrs=tuple((index, bytes([index]) * 32) for index in EXACT_PCRS),
+    pcr0_allowed=(),
+    phases=("sysinit", "ready"),
+    pcr15_template=tuple(TemplateEvent(kind, None if kind == "tls-spki" else b"x") for kind in RUNTIME_TYPES),
+)
+RELEASE = Release(
+    number=3,
+    not_before=NOW - timedelta(days=1),
+    not_after=NOW + timedelta(days=1),
+    supersedes=2,
+    revokes=(1,),
+    service="vitrine-test",
+    manifest_sha256=b"\x0f" * 32,
+    measurements=(MEASUREMENT,),
+)
+
+
+def pinned(*keys, threshold=1):
+    return Publisher(keys=tuple(key.public_key() for key in keys), threshold=threshold)
+
+
+def test_a_signed_release_in_date_is_accepted():
+    data = sign(RELEASE.to_statement(), (KEY,))
+    assert verify_release(data, pinned(KEY), now=NOW) == RELEASE
+
+
+def test_pinned_pcr0_and_tee_values_round_trip():
+    measurement = replace(
+        MEASUREMENT, pcr0_allowed=(b"\x01" * 32,), rtmrs=((1, b"\x02" * 48),), launch_measurements=(b"\x03" * 48,)
+    )
+    release = replace(RELEASE, measurements=(measurement,))
+    assert verify_release(sign(release.to_statement(), (KEY,)), pinned(KEY), now=NOW) == release
+
+
+def test_a_release_re_signed_with_a_fresh_key_is_refused():
+    forged = sign(replace(RELEASE, number=99).to_statement(), (OTHER,))
+    with pytest.raises(VerificationError, match=r"\[R1\]") as caught:
+        verify_release(forged, pinned(KEY), now=NOW)
+    assert key_id(KEY.public_key()) in str(caught.value)
+
+
+def test_a_key_id_that_lies_proves_nothing():
+    envelope = json.loads(sign(RELEASE.to_statement(), (OTHER,)))
+    envelope["signatures"][0]["keyid"] = key_id(KEY.public_key())
+    with pytest.raises(VerificationError, match=r"\[R1\]"):
+        verify_release(json.dumps(envelope).encode(), pinned(KEY), now=NOW)
+
+
+def test_an_edited_payload_is_refused():
+    envelope = json.loads(sign(RELEASE.to_statement(), (KEY,)))
+    envelope["payload"] = to_base64(replace(RELEASE, service="evil").to_statement())
+    with pytest.raises(VerificationError, match=r"\[R1\]"):
+        verify_release(json.dumps(envelope).encode(), pinned(KEY), now=NOW)
+
+
+def test_a_signature_without_the_payload_type_is_refused():
+    envelope = json.loads(sign(RELEASE.to_statement(), (KEY,)))
+    envelope["signatures"][0]["sig"] = to_base64(KEY.sign(RELEASE.to_statement()))
+    with pytest.raises(VerificationError, match=r"\[R1\]"):
+        verify_release(json.dumps(envelope).encode(), pinned(KEY), now=NOW)
+
+
+def test_no_signature_at_all_is_refused():
+    with pytest.raises(VerificationError, match="got 0 valid signatures"):
+        verify_release(sign(RELEASE.to_statement(), ()), pinned(KEY), now=NOW)
+
+
+def test_one_key_signing_twice_does_not_meet_a_threshold_of_two():
+    data = sign(RELEASE.to_statement(), (KEY, KEY))
+    with pytest.raises(VerificationError, match="got 1 valid"):
+        verify_release(data, pinned(KEY, OTHER, threshold=2), now=NOW)
+
+
+def test_a_threshold_of_two_is_met_by_two_of_three():
+    data = sign(RELEASE.to_statement(), (THIRD, KEY))
+    assert verify_release(data, pinned(KEY, OTHER, THIRD, threshold=2), now=NOW) == RELEASE
+
+
+@pytest.mark.parametrize("shift", [timedelta(days=-2), timedelta(days=1), timedelta(days=400)])
+def test_a_release_outside_its_dates_is_refused(shift):
+    data = sign(RELEASE.to_statement(), (KEY,))
+    with pytest.raises(VerificationError, match=r"\[R6\]"):
+        verify_release(data, pinned(KEY), now=NOW + shift)
+    assert open_release(data, pinned(KEY)) == RELEASE
+
+
+def _statement(path, value):
+    document = json.loads(RELEASE.to_statement())
+    target = document
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return sign(json.dumps(document).encode(), (KEY,))
+
+
+_MEASUREMENT = ("predicate", "measurements", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("_type",), "https://in-toto.io/Statement/v0.1", r"\$\._type"),
+        (("predicateType",), "urn:other", r"\$\.predicateType"),
+        (("subject",), [], r"\$\.subject"),
+        (("subject", 0, "digest", "sha256"), "00" * 32, r"\$\.subject"),
+        (("extra",), 1, "unknown key"),
+        (("predicate", "version"), 2, "version 1"),
+        (("predicate", "number"), 0, "number"),
+        (("predicate", "not_after"), "2026-11-22", "not_after: not an instant"),
+        (("predicate", "not_after"), "2026-11-22T12:00:00+00:00", "not_after"),
+        (("predicate", "not_after"), "2026-1-2T12:00:00Z", "not_after"),
+        (("predicate", "revokes"), ["1"], r"revokes\[0\]"),
+        (("predicate", "skip_verification"), True, "unknown key 'skip_verification'"),
+        ((*_MEASUREMENT, "pcr0_allowed"), [], "the list is empty"),
+        ((*_MEASUREMENT, "pcr0_allowed"), ["unpinned", "00" * 32], r"pcr0_allowed\[0\]"),
+        ((*_MEASUREMENT, "pcrs", "16"), "00" * 32, "unknown key '16'"),
+        ((*_MEASUREMENT, "pcrs"), {}, "missing"),
+        ((*_MEASUREMENT, "pcr15_template"), [], "expected the events"),
+        ((*_MEASUREMENT, "rtmrs"), {"4": "00" * 48}, "keys 0 to 3"),
+        ((*_MEASUREMENT, "image", "pcr"), 16, "image.pcr"),
+    ],
+)
+def test_a_signed_release_with_a_wrong_field_is_refused(path, value, message):
+    with pytest.raises(EvidenceError, match=message):
+        verify_release(_statement(path, value), pinned(KEY), now=NOW)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"payloadType":"x","payload":"","signatures":[]}'])
+def test_something_that_is_no_envelope_is_refused(data):
+    with pytest.raises((EvidenceError, VerificationError)):
+        verify_release(data, pinned(KEY), now=NOW)
+
+
+def test_pre_authentication_encoding_follows_dsse():
+    assert pre_authentication_encoding(b"hi") == b"DSSEv1 28 application/vnd.in-toto+json 2 hi"
+
+
+def _pem(key):
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_a_publisher_from_pem_and_from_a_file(tmp_path):
+    (tmp_path / "key.pub").write_bytes(_pem(KEY))
+    assert Publisher(keys=(_pem(KEY),)).names == Publisher(keys=(tmp_path / "key.pub",)).names
+
+
+@pytest.mark.parametrize(
+    ("fault", "arguments", "message"),
+    [
+        ("no key", {"keys": ()}, "threshold: expected 1 to 0"),
+        ("threshold of none", {"keys": (_pem(KEY),), "threshold": 0}, "threshold"),
+        ("threshold over the keys", {"keys": (_pem(KEY),), "threshold": 2}, "threshold"),
+        ("one key twice", {"keys": (_pem(KEY), KEY.public_key())}, "given twice"),
+        ("another kind of key", {"keys": (_pem(generate_private_key(SECP256R1())),)}, "not an Ed25519 key"),
+        ("no key in the file", {"keys": (b"hello",)}, "not a public key"),
+        ("no file", {"keys": ("/nonexistent/key.pub",)}, "cannot read"),
+    ],
+)
+def test_a_publisher_that_pins_nothing_is_refused(fault, arguments, message):
+    with pytest.raises(EvidenceError, match=message):
+        Publisher(**arguments)
