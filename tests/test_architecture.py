@@ -1,0 +1,177 @@
+"""The shape of the code, held by a test: who may import whom, and how large things may grow."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import client_sdk
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("client_sdk", "provisioner", "serving")
+SOURCES = sorted(
+    path for folder in (*PACKAGES, "plugins") for path in (ROOT / folder).rglob("*.py") if "data" not in path.parts
+)
+TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in SOURCES}
+TESTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py"))
+MAX_FUNCTION, MAX_FILE, MAX_POSITIONAL = 50, 400, 5
+
+FORMATS = {"client_sdk", "client_sdk.evidence", "client_sdk.manifest", "client_sdk.binding"}
+FORMATS |= {"client_sdk.encoding", "client_sdk.fields", "client_sdk.errors"}  # what the formats are written in
+ARROWS = {
+    "client_sdk": lambda name: not name.startswith(("provisioner", "serving", "ansible")),
+    "serving": lambda name: not name.startswith(("provisioner", "ansible")) and (not _ours(name) or name in FORMATS),
+    "provisioner": lambda name: not name.startswith(("serving", "ansible")) and not name.startswith(PRIVATE_CLIENT),
+    "plugins": lambda name: not name.startswith(("serving", "client_sdk")),
+}
+# The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
+PRIVATE_CLIENT = ("client_sdk.parse", "client_sdk.verify", "client_sdk.fetch", "client_sdk.channel", "client_sdk.cli")
+OFFLINE = (
+    "client_sdk/parse/",
+    "client_sdk/verify/",
+    "client_sdk/verifier.py",
+    "client_sdk/policy",
+    "client_sdk/accept.py",
+)
+NETWORK = re.compile(r"^(socket|ssl|http|urllib|requests|httpx|httpx2|openai|subprocess|asyncio|time|os)(\.|$)")
+
+
+def _ours(name):
+    return name.startswith("client_sdk")
+
+
+def _imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module
+
+
+def _functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def test_there_is_something_to_hold():
+    assert {path.split("/")[0] for path in TREES} == {*PACKAGES, "plugins"}
+
+
+@pytest.mark.parametrize("path", TREES)
+def test_imports_point_downhill(path):
+    allowed = ARROWS[path.split("/")[0]]
+    assert [name for name in _imports(TREES[path]) if not allowed(name)] == []
+
+
+@pytest.mark.parametrize("path", [path for path in TREES if path.startswith(OFFLINE)])
+def test_parsing_verifying_and_policy_reach_no_network_clock_or_environment(path):
+    assert [name for name in _imports(TREES[path]) if NETWORK.match(name)] == []
+
+
+def test_the_predictor_cannot_reach_a_vm():
+    for path in (path for path in TREES if path.startswith("provisioner/measure/")):
+        names = [n for n in _imports(TREES[path]) if n.startswith(("provisioner", "client_sdk")) or NETWORK.match(n)]
+        ours = {name for name in names if not name.startswith(("provisioner.measure", "provisioner.errors"))}
+        assert ours == set(), path
+
+
+@pytest.mark.parametrize("path", TREES)
+def test_files_and_functions_stay_small(path):
+    lines = (ROOT / path).read_text().count("\n")
+    assert lines <= MAX_FILE, f"{lines} lines: split by idea"
+    long = [f.name for f in _functions(TREES[path]) if f.end_lineno - f.lineno + 1 > MAX_FUNCTION]
+    assert long == [], f"functions over {MAX_FUNCTION} lines"
+    wide = [f.name for f in _functions(TREES[path]) if len(f.args.posonlyargs + f.args.args) > MAX_POSITIONAL + 1]
+    assert wide == [], f"functions with over {MAX_POSITIONAL} positional parameters"
+
+
+@pytest.mark.parametrize("path", TREES)
+def test_dataclasses_are_frozen_and_slotted(path):
+    for node in ast.walk(TREES[path]):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for decorator in node.decorator_list:
+            if "dataclass" in ast.unparse(decorator):
+                words = {
+                    k.arg: k.value.value
+                    for k in getattr(decorator, "keywords", [])
+                    if isinstance(k.value, ast.Constant)
+                }
+                assert (words.get("frozen"), words.get("slots")) == (True, True), node.name
+
+
+@pytest.mark.parametrize(
+    ("value", "home"), [("VerifiedEvidence", "client_sdk/verifier.py"), ("Accepted", "client_sdk/accept.py")]
+)
+def test_trusted_values_are_made_in_one_place(value, home):
+    makers = [
+        path
+        for path, tree in TREES.items()
+        if any(isinstance(n, ast.Call) and ast.unparse(n.func).split(".")[-1] == value for n in ast.walk(tree))
+    ]
+    assert makers == [home]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in TREES if path.startswith(("client_sdk/verify/", "client_sdk/policy"))]
+)
+def test_verification_raises_and_never_returns_a_boolean(path):
+    booleans = [f.name for f in _functions(TREES[path]) if f.returns is not None and ast.unparse(f.returns) == "bool"]
+    assert booleans == []
+
+
+@pytest.mark.parametrize("path", [*TREES, *TESTS])
+def test_no_drawer_for_everything(path):
+    assert not re.search(r"(^|/)(utils?|common|helpers?|misc)\.py$", path)
+
+
+@pytest.mark.parametrize("path", TREES)
+def test_broad_excepts_are_at_process_edges_only(path):
+    broad = [
+        node.lineno
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
+    ]
+    edges = (
+        "client_sdk/cli",
+        "serving/attest/__main__.py",
+        "serving/gateway/__main__.py",
+        "serving/engines/__main__.py",
+    )
+    assert not broad or path.startswith(edges), f"lines {broad}"
+
+
+@pytest.mark.parametrize("path", [path for path in TREES if path.endswith("__init__.py")])
+def test_packages_re_export_and_define_nothing(path):
+    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
+    found = [node for node in TREES[path].body if not isinstance(node, allowed)]
+    if path == "client_sdk/__init__.py":  # PEP 562: openai is loaded when a client is asked for, not before
+        found = [
+            n for n in found if not isinstance(n, ast.If) and getattr(n, "name", "") not in {"__getattr__", "__dir__"}
+        ]
+    assert found == []
+
+
+def test_the_public_names_are_exactly_these_and_all_are_there():
+    tree = ast.parse((ROOT / "docs/api.md").read_text().split("```python")[1].split("```")[0])
+    documented = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(client_sdk.__all__) == documented
+    assert all(getattr(client_sdk, name) is not None for name in client_sdk.__all__)
+
+
+def test_importing_the_client_loads_neither_openai_nor_a_server():
+    script = "import client_sdk, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"openai", "httpx2", "rich", "ansible", "fastapi", "tpm2_pytss"} & set(loaded.stdout.split())
+
+
+def test_the_size_limits_would_be_noticed():
+    source = "def f():\n" + "    x = 1\n" * 60
+    (function,) = _functions(ast.parse(source))
+    assert function.end_lineno - function.lineno + 1 > MAX_FUNCTION
