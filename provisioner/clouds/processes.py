@@ -38,6 +38,10 @@ class Command:
     directory: Path
     argv: tuple[str, ...]
 
+    def launcher(self) -> Command:
+        """Return what `start` runs: its child bears this command line until it becomes the command itself."""
+        return Command(self.directory, ("setsid", "--fork", *self.argv))
+
 
 def require(program: str) -> str:
     """Return the path of a program. Raises CloudError with the Debian package that holds it."""
@@ -77,11 +81,12 @@ def start(command: Command, log: Path) -> None:
 
     That it stays alive is not said: ask `find` afterwards. Raises CloudError when it is not installed.
     """
-    require(command.argv[0])
+    for program in (command.argv[0], "setsid"):
+        require(program)
     with log.open("wb") as output:
         # setsid forks: the command is nobody's child here, so that it is neither awaited nor taken down.
         subprocess.run(
-            (require("setsid"), "--fork", *command.argv),
+            command.launcher().argv,
             cwd=command.directory,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -92,8 +97,9 @@ def start(command: Command, log: Path) -> None:
 
 
 def find(command: Command) -> int | None:
-    """Return the pid of the process that runs this command in this folder, or None."""
-    return next(iter(_pids(command)), None)
+    """Return the pid of the process that runs this command in this folder, or is about to; else None."""
+    # In this order: what is no launcher any more by now is the command itself, or dead.
+    return next(iter((*_pids(command.launcher()), *_pids(command))), None)
 
 
 def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
@@ -101,13 +107,9 @@ def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
 
     Raises CloudError when one survives even that.
     """
-    for pid in _pids(command):
-        for order in (signal.SIGTERM, signal.SIGKILL):
-            with _handle(pid, command) as handle:
-                if handle is None or _signal_and_wait(handle, order, seconds):
-                    break
-        else:
-            raise CloudError(f"process {pid} ({command.argv[0]}) does not end even when killed; see `ps {pid}`")
+    for form in (command.launcher(), command):
+        for pid in _pids(form):
+            _stop_one(pid, form, seconds)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -122,6 +124,14 @@ def cpu_seconds(pid: int) -> float:
 def _pids(command: Command) -> tuple[int, ...]:
     numbers = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
     return tuple(pid for pid in numbers if _matches(pid, command))
+
+
+def _stop_one(pid: int, command: Command, seconds: float) -> None:
+    for order in (signal.SIGTERM, signal.SIGKILL):
+        with _handle(pid, command) as handle:
+            if handle is None or _signal_and_wait(handle, order, seconds):
+                return
+    raise CloudError(f"process {pid} ({command.argv[0]}) does not end even when killed; see `ps {pid}`")
 
 
 def _matches(pid: int, command: Command) -> bool:

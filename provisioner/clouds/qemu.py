@@ -20,7 +20,8 @@ from provisioner.plan import Plan
 
 _START_SECONDS = 30.0
 _SETUP_SECONDS = 60.0
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.1
+_WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class QemuCloud:
                 progress(f"{plan.name}: runs already as planned")
                 return self._vm(plan.name, record)
             self._destroy(plan.name, progress)
-            self._preflight(plan)
+            self.preflight(plan)
             return self._create(plan, record, progress)
 
     def find(self, name: str) -> Vm | None:
@@ -87,7 +88,7 @@ class QemuCloud:
                     f"{name}: not ready within {seconds:.0f} s; its console ends with: "
                     f"{console.last_lines(text)}; look at {vm.console}, or allow more time"
                 )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_WATCH_SECONDS)
 
     def _create(self, plan: Plan, record: Record, progress: Progress) -> Vm:
         folder = self.store.create(plan.name, record)
@@ -106,8 +107,8 @@ class QemuCloud:
         folder = self.store.folder(plan.name)
         progress(f"{plan.name}: starts QEMU ({plan.accelerator})")
         for argv, log, answers in (
-            (plan.swtpm, "swtpm.out", lambda: (folder / "swtpm.sock").is_socket()),
-            (plan.qemu, "qemu.log", lambda: _answers(folder)),
+            (plan.swtpm, "swtpm.out", (folder / "swtpm.sock").is_socket),
+            (plan.qemu, "qemu.log", lambda: status(folder) is not None),
         ):
             command = Command(folder, argv)
             processes.start(command, folder / log)
@@ -128,7 +129,7 @@ class QemuCloud:
 
     def _is_as_recorded(self, name: str, wanted: Record) -> bool:
         same = self.store.read(name) == wanted and self._vm(name, wanted).running
-        return same and _answers(self.store.folder(name))
+        return same and status(self.store.folder(name)) == "running"
 
     def _vm(self, name: str, record: Record) -> Vm:
         pids = [processes.find(command) for command in self._commands(name, record)]
@@ -153,7 +154,8 @@ class QemuCloud:
             raise CloudError(f"there is no VM {name}: deploy it first")
         return vm
 
-    def _preflight(self, plan: Plan) -> None:
+    def preflight(self, plan: Plan) -> None:
+        """Refuse to start what cannot work: a missing program, a taken port. Raises CloudError."""
         for argv in (plan.qemu, plan.swtpm, plan.swtpm_setup):
             processes.require(argv[0])
         _require_free(plan.port, self.list())
@@ -182,12 +184,13 @@ def _await(command: Command, log: Path, answers: Callable[[], bool]) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _answers(folder: Path) -> bool:
+def status(folder: Path) -> str | None:
+    """Return QEMU's own word for what the VM in this folder does, or None when QEMU does not answer."""
     try:
         with Qmp(Address(folder / "qmp.sock", seconds=5.0)) as qmp:
-            return bool(qmp.execute("query-status")["running"])
+            return str(qmp.execute("query-status")["status"])
     except (CloudError, KeyError, TypeError):
-        return False
+        return None
 
 
 def _report(vm: Vm, text: str, before: int, progress: Progress) -> int:

@@ -36,9 +36,7 @@ class Qmp:
         self._buffer = b""
         self._socket = _connect(address)
         try:
-            if "QMP" not in self._message(self._deadline()):
-                raise self._fault("what answers there is not QMP")
-            self.execute("qmp_capabilities")
+            self._greet()
         except BaseException:
             self._socket.close()
             raise
@@ -58,6 +56,11 @@ class Qmp:
     def send_file(self, name: str, descriptor: int) -> None:
         """Hand an open file to QEMU, which then knows it by that name."""
         self._roundtrip("getfd", {"fdname": name}, [descriptor])
+
+    def _greet(self) -> None:
+        if "QMP" not in self._message(self._deadline()):
+            raise self._fault("what answers there is not QMP")
+        self.execute("qmp_capabilities")
 
     def _roundtrip(self, command: str, arguments: Mapping[str, object] | None, files: list[int]) -> Any:
         request = {"execute": command, "arguments": dict(arguments or {})}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from provisioner.errors import CloudError
 from provisioner.plan import Plan
@@ -129,16 +130,22 @@ def _identity(path: Path) -> tuple[str, int, int, int]:
 
 def _parse(path: Path, text: str) -> Record:
     try:
-        values = json.loads(text)
-        if values.pop("version") != _VERSION:
-            raise ValueError("another version")
-        values["qemu"], values["swtpm"] = tuple(values["qemu"]), tuple(values["swtpm"])
-        record = Record(**values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        record = _decode(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CloudError(
             f"{path} is damaged ({error}): stop that VM by hand (`pgrep -af vitrine-`), then remove {path.parent}"
         ) from error
     return record
+
+
+def _decode(values: Any) -> Record:
+    if values.pop("version") != _VERSION:
+        raise ValueError("it was written by another version")
+    for command in ("qemu", "swtpm"):
+        if not values[command] or not all(isinstance(word, str) for word in values[command]):
+            raise ValueError(f"{command} is not a command line")
+        values[command] = tuple(values[command])
+    return Record(**values)
 
 
 def _lock(descriptor: int, directory: Path) -> None:

@@ -6,7 +6,7 @@ certificates prove nothing about a machine: whoever holds the key, which lies be
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import secrets
 from dataclasses import dataclass
@@ -73,11 +73,11 @@ def _make(ca: TpmCa) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _write(ca.key, pem, 0o600)
-    certificate = _self_signed(key, datetime.datetime.now(datetime.UTC))
+    certificate = _self_signed(key, dt.datetime.now(dt.UTC))
     _write(ca.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
-def _self_signed(key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.Certificate:
+def _self_signed(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
     # The random part keeps two deployments apart for a person who reads a report.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Vitrine test TPM CA {secrets.token_hex(4)}")])
     usage = x509.KeyUsage(
@@ -90,8 +90,8 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x50
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=365 * _YEARS))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=365 * _YEARS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
