@@ -54,6 +54,7 @@ def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Publishe
     _write(root / "manifest.json", manifest)
     last = _current(root)
     candidate = root / "release.candidate.json"
+    _link(root / "image", image)
     measurement = measurement_of(predict(image))
     release = _release(last, digest(manifest), measurement, service=service, now=now)
     if last is not None and release == last:
@@ -126,4 +127,12 @@ def _current(root: Path) -> Release | None:
 def _write(path: Path, data: bytes) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data)
+    partial.rename(path)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Point at the image that the candidate is about, for people and for the next command."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(target.resolve())
     partial.rename(path)

@@ -8,7 +8,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.clouds import open_cloud
+from provisioner.clouds import QemuCloud
 from provisioner.errors import ProvisionError
 
 ARGUMENTS = {
@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         _, wanted = self.validate_argument_spec(ARGUMENTS)
         name = wanted["vm"]["name"]
         try:
-            cloud = open_cloud(wanted["vm"].get("cloud", "qemu"), Path(wanted["root"]))
+            cloud = QemuCloud(Path(wanted["root"]))
             there = cloud.find(name) is not None
             if there and not self._task.check_mode:
                 cloud.destroy(name, progress=lambda text: Display().display(f"  {text}"))

@@ -9,8 +9,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from provisioner.image.firmware import firmware
 
-from provisioner.clouds import launch, open_cloud
+from provisioner.clouds import QemuCloud
 from provisioner.errors import ProvisionError
+from provisioner.launch import launch
 from provisioner.spec import VmSpec
 
 ARGUMENTS = {
@@ -18,6 +19,7 @@ ARGUMENTS = {
     "root": {"type": "path", "required": True},
     "cache": {"type": "path", "required": True},
     "vm": {"type": "dict", "required": True},
+    "seconds": {"type": "float", "default": 600},
 }
 
 
@@ -34,7 +36,7 @@ class ActionModule(ActionBase):
             spec = VmSpec.from_vars(self._spec(wanted))
             if self._task.check_mode:
                 return result | {"changed": True, "skipped": True, "msg": f"would launch {spec.name}"}
-            vm, changed = self._launch(spec, Path(wanted["root"]))
+            vm, changed = self._launch(spec, Path(wanted["root"]), wanted["seconds"])
         except ProvisionError as error:
             raise AnsibleActionFail(f"launch: {error}") from error
         return result | {"changed": changed, "endpoint": vm.endpoint, "pid": vm.pid, "accelerator": vm.accelerator}
@@ -47,7 +49,12 @@ class ActionModule(ActionBase):
             "firmware": str(firmware(Path(wanted["cache"])).code.parent),
         }
 
-    def _launch(self, spec: VmSpec, root: Path):
-        before = open_cloud(spec.cloud, root).find(spec.name)
-        vm = launch(spec, root=root, progress=lambda text: Display().display(f"  {text}"))
+    def _launch(self, spec: VmSpec, root: Path, seconds: float):
+        def progress(text):
+            Display().display(f"  {text}")
+
+        cloud = QemuCloud(root)
+        before = cloud.find(spec.name)
+        launch(spec, root, progress=progress)
+        vm = cloud.wait_ready(spec.name, seconds=seconds, progress=progress)
         return vm, before is None or before.pid != vm.pid
