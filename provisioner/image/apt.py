@@ -61,7 +61,9 @@ class Apt:
         """
         kernels = {self._follow(name): name for name in wanted.unpack}
         chosen = self._simulate([*wanted.install], essential=True)
-        unpacked = {name: version for name, version in self._simulate([*kernels], essential=False).items() if name in kernels}
+        unpacked = {
+            name: version for name, version in self._simulate([*kernels], essential=False).items() if name in kernels
+        }
         packages = self._show({**chosen, **unpacked})
         return Tree(packages=packages, unpacked=tuple(sorted(unpacked)))
 
@@ -132,7 +134,11 @@ def download(conf: Path, mirror: Mirror, packages: Sequence[Package], folder: Pa
         arguments: list[str | Path] = [_HELPER, "-c", conf, "download-file"]
         for package in batch:
             target = folder / f"{package.sha256}.deb.part"
-            arguments += [f"{mirror.base_of(package.filename)}/{_quoted(package.filename)}", target, f"SHA256:{package.sha256}"]
+            arguments += [
+                f"{mirror.base_of(package.filename)}/{_quoted(package.filename)}",
+                target,
+                f"SHA256:{package.sha256}",
+            ]
         try:
             process.run(arguments, what="downloading packages", env=process.proxy_environment())
         except BakeError as error:

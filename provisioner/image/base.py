@@ -57,7 +57,12 @@ class Base:
 
 def base_key(packages: Packages, name: str, wheels: tuple[Wheel, ...]) -> str:
     """Hash everything that a base tree is made of."""
-    parts = {"recipe": _RECIPE, "tree": packages.lock.digest(name), "wheels": wheels_digest(wheels), "dpkg": _DPKG_OPTIONS}
+    parts = {
+        "recipe": _RECIPE,
+        "tree": packages.lock.digest(name),
+        "wheels": wheels_digest(wheels),
+        "dpkg": _DPKG_OPTIONS,
+    }
     return hashlib.sha256(canonical(parts)).hexdigest()
 
 
@@ -72,9 +77,7 @@ def tools_base(packages: Packages, sources: Sources, *, progress: Progress) -> B
     return _base(packages, sources, "tools", (), progress=progress)
 
 
-def _base(
-    packages: Packages, sources: Sources, name: str, wheels: tuple[Wheel, ...], *, progress: Progress
-) -> Base:
+def _base(packages: Packages, sources: Sources, name: str, wheels: tuple[Wheel, ...], *, progress: Progress) -> Base:
     key = base_key(packages, name, wheels)
     shelf = sources.cache / ("base" if name == "image" else "tools")
     final = shelf / key
@@ -166,8 +169,6 @@ def _finish(folder: Path, epoch: int, *, progress: Progress) -> None:
     # The trees hold another system's programs: nobody but root has business in them.
     folder.chmod(0o700)
     (folder / _MARKER).write_text(f"{epoch}\n")
-
-
 
 
 def _link(source: Path, target: Path) -> None:

@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Emptied, the folder itself stays: a kernel file system or a tmpfs is mounted over it, or nothing may be in it.
-_EMPTIED = ("boot", "dev", "media", "mnt", "proc", "run", "sys", "tmp", "var/cache", "var/log", "var/tmp", "var/lib/apt")
+_EMPTIED = (
+    "boot",
+    "dev",
+    "media",
+    "mnt",
+    "proc",
+    "run",
+    "sys",
+    "tmp",
+    "var/cache",
+    "var/log",
+    "var/tmp",
+    "var/lib/apt",
+)
 _REMOVED = (
     "etc/apt",
     "etc/hostname",

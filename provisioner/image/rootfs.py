@@ -91,7 +91,10 @@ def _write_state(rootfs: Rootfs) -> None:
 
 
 def _base_state(base: Base) -> dict[str, str]:
-    return {name: str(value) for name, value in dataclasses.asdict(dataclasses.replace(base, folder=base.folder.resolve())).items()}
+    return {
+        name: str(value)
+        for name, value in dataclasses.asdict(dataclasses.replace(base, folder=base.folder.resolve())).items()
+    }
 
 
 def _clear(workdir: Path) -> None:

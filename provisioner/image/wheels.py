@@ -99,6 +99,7 @@ def unpack_wheel(path: Path, target: Path, members: str = "") -> list[Path]:
 
     Raises: BakeError for a member that would land outside the folder.
     """
+    target.mkdir(mode=0o755, exist_ok=True)
     files = []
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):

@@ -1,0 +1,177 @@
+"""What a finished image folder holds: its files, artefacts.json (how to open it) and manifest.json (what is inside)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client_sdk.manifest import Boot, Manifest, Model, Package, Verity
+from provisioner.errors import BakeError
+from provisioner.image import filesystem
+from provisioner.image.packages import PackageLock, Tree
+from provisioner.image.wheels import Wheel
+from provisioner.measure.pe import authenticode, parse_image
+
+FILES = {
+    "uki": "uki.efi",
+    "boot_disk": "boot.raw",
+    "model_disk": "model.raw",
+    "linux": "linux",
+    "initrd": "initrd",
+    "cmdline": "cmdline",
+}
+ARTEFACTS = "artefacts.json"
+MANIFEST = "manifest.json"
+VERSION = 1
+ENGINE = "llamacpp"
+
+
+@dataclass(frozen=True, slots=True)
+class BakedImage:
+    """A complete image folder."""
+
+    path: Path
+    artefacts: Mapping[str, Any]
+
+    @property
+    def boot_disk(self) -> Path:
+        """The disk with the UKI and the root."""
+        return self.path / FILES["boot_disk"]
+
+    @property
+    def model_disk(self) -> Path:
+        """The disk with the model."""
+        return self.path / FILES["model_disk"]
+
+    @property
+    def uki(self) -> Path:
+        """The unified kernel image, as it also lies on the boot disk."""
+        return self.path / FILES["uki"]
+
+    @property
+    def manifest(self) -> Path:
+        """What is inside, by name and digest."""
+        return self.path / MANIFEST
+
+    @property
+    def manifest_facts(self) -> dict[str, Any]:
+        """The manifest as a plain dictionary."""
+        facts: dict[str, Any] = json.loads(self.manifest.read_bytes())
+        return facts
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the manifest says, as the packing found it."""
+
+    lock: PackageLock
+    wheels: tuple[Wheel, ...]
+    contents: Mapping[str, str]
+    kernel: str
+    root: filesystem.Verity
+    model: filesystem.Verity
+    model_facts: Mapping[str, Any]
+    stub: bytes
+    source_commit: str
+    token_issuer_key: str
+
+
+def find_image(path: Path) -> BakedImage | None:
+    """Return the complete image in a folder, else None.
+
+    Says nothing about its bytes: `check_image` does.
+    """
+    try:
+        artefacts = json.loads((path / ARTEFACTS).read_bytes())
+    except (OSError, ValueError):
+        return None
+    present = all((path / name).is_file() for name in (*FILES.values(), MANIFEST))
+    return BakedImage(path, artefacts) if present and artefacts.get("version") == VERSION else None
+
+
+def check_image(image: BakedImage) -> None:
+    """Check every file of an image against its artefacts.json.
+
+    Raises: BakeError naming the files that were changed since they were made.
+    """
+    changed = [name for name, expected in image.artefacts["sha256"].items() if sha256_of(image.path / name) != expected]
+    if changed:
+        raise BakeError(f"{image.path}: changed since it was baked: {', '.join(changed)}; delete the folder, bake again")
+
+
+def write_artefacts(folder: Path, root: filesystem.Verity, model: filesystem.Verity) -> dict[str, Any]:
+    """Write artefacts.json over the files in a folder."""
+    artefacts = {
+        "version": VERSION,
+        **FILES,
+        "root": root.as_json(),
+        "model": model.as_json(),
+        "sha256": {name: sha256_of(folder / name) for name in sorted(FILES.values())},
+    }
+    (folder / ARTEFACTS).write_text(json.dumps(artefacts, indent=1, sort_keys=True) + "\n")
+    return artefacts
+
+
+def write_manifest(folder: Path, facts: Facts) -> None:
+    """Write manifest.json: what is inside, in the form that the release names by digest."""
+    uki = (folder / FILES["uki"]).read_bytes()
+    boot = Boot(
+        uki_sha256=hashlib.sha256(uki).digest(),
+        uki_authenticode=authenticode(parse_image(FILES["uki"], uki)),
+        stub_sha256=hashlib.sha256(facts.stub).digest(),
+        linux_sha256=bytes.fromhex(sha256_of(folder / FILES["linux"])),
+        initrd_sha256=bytes.fromhex(sha256_of(folder / FILES["initrd"])),
+        cmdline=(folder / FILES["cmdline"]).read_text("ascii"),
+    )
+    manifest = Manifest(
+        packages=_packages(facts.lock.image),
+        files=_digests(facts.contents),
+        tools=_packages(facts.lock.tools),
+        kernel=facts.kernel,
+        boot=boot,
+        root=_verity(facts.root),
+        model=_model(facts),
+        engine=ENGINE,
+        wheels=tuple(Package(w.name, w.version, bytes.fromhex(w.sha256)) for w in facts.wheels if w.use == "image"),
+        token_issuer_key=facts.token_issuer_key,
+        source_commit=facts.source_commit,
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_json())
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _packages(tree: Tree) -> tuple[Package, ...]:
+    return tuple(Package(p.name, p.version, bytes.fromhex(p.sha256)) for p in tree.packages)
+
+
+def _digests(digests: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, bytes.fromhex(digests[name])) for name in sorted(digests))
+
+
+def _verity(verity: filesystem.Verity) -> Verity:
+    return Verity(
+        root_hash=bytes.fromhex(verity.hash),
+        salt=bytes.fromhex(verity.salt),
+        data_blocks=verity.data_blocks,
+        uuid=verity.uuid,
+    )
+
+
+def _model(facts: Facts) -> Model:
+    model = facts.model_facts
+    return Model(
+        name=model["name"],
+        repository=model["repository"],
+        revision=model["revision"],
+        files=_digests(model["files"]),
+        verity=_verity(facts.model),
+    )

@@ -1,0 +1,36 @@
+"""The kernel command line: measured, one line, the same bytes in the UKI and in the initrd's own copy."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from provisioner.errors import BakeError
+from provisioner.image.filesystem import Verity
+from provisioner.image.packages import data_file
+
+_OPTION = re.compile(r"[!-~]+")
+_LIMIT = 2048  # COMMAND_LINE_SIZE of x86
+
+
+def make_cmdline(root: Verity, model: Verity) -> str:
+    """Write the command line of an image."""
+    fixed = [row["option"] for row in json.loads(data_file("cmdline.json"))]
+    return join_options([*fixed, root.option("root"), model.option("model")])
+
+
+def join_options(options: list[str]) -> str:
+    """Join options into one line.
+
+    Raises: BakeError for an option with a blank, a quote or a byte outside ASCII, one given twice, or too many.
+    """
+    names = [option.partition("=")[0] for option in options]
+    for option in options:
+        if not _OPTION.fullmatch(option) or '"' in option:
+            raise BakeError(f"command line: {option!r} is not one plain ASCII word")
+    if len(set(names)) != len(names):
+        raise BakeError(f"command line: given twice: {sorted({n for n in names if names.count(n) > 1})}")
+    line = " ".join(options)
+    if len(line) >= _LIMIT:
+        raise BakeError(f"command line: {len(line)} characters, the kernel reads {_LIMIT - 1}")
+    return line

@@ -1,0 +1,83 @@
+#!/bin/busybox sh
+# Process 1 of the initrd. It is measured (PCR 9 and 11), and so is the command line that it holds a copy of.
+# It takes nothing from the host but disks, whose contents must match the root hashes on that command line.
+export PATH=/bin:/sbin
+
+say() { echo "$1" >/dev/console; }
+
+refuse() {
+  say "VITRINE-REFUSED $1"
+  sleep 1 # the serial line needs a moment to carry it
+  poweroff -f
+  while :; do sleep 60; done
+}
+
+trap 'refuse "initrd ended"' EXIT
+
+mount -t proc -o nosuid,nodev,noexec proc /proc || refuse "no /proc"
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys || refuse "no /sys"
+mount -t devtmpfs -o nosuid,noexec,mode=755 devtmpfs /dev || refuse "no /dev"
+# Without the mode busybox would leave /run writable for everybody in the final system.
+mount -t tmpfs -o nosuid,nodev,mode=755,size=20% tmpfs /run || refuse "no /run"
+
+# A host can add to the command line through SMBIOS or an add-on beside the UKI; PCR 9 and 12 tell, and so do we.
+[ "$(cat /proc/cmdline)" = "$(cat /cmdline)" ] || refuse "command line is not the measured one"
+# The stub hands over credentials and extensions that it finds on the boot disk in /.extra; it writes os-release itself.
+for extra in $(ls -A /.extra 2>/dev/null); do
+  [ "$extra" = os-release ] || refuse "boot disk brings $extra"
+done
+
+# A driver without its device says so; what is really missing shows below.
+while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/order
+
+mount -t securityfs -o ro,nosuid,nodev,noexec securityfs /sys/kernel/security || refuse "no securityfs"
+mount -t efivarfs -o ro,nosuid,nodev,noexec efivarfs /sys/firmware/efi/efivars || refuse "no efivarfs"
+# SystemdOptions and its like: systemd would take them for its command line, and nothing measures them.
+for variable in /sys/firmware/efi/efivars/*-8cf2644b-4b0b-428f-9387-6d876050dc67; do
+  [ -e "$variable" ] && refuse "EFI variable ${variable##*/}"
+done
+
+partition() {
+  tries=0
+  while [ $tries -lt 300 ]; do
+    for uevent in /sys/class/block/*/uevent; do
+      if grep -qx "PARTNAME=$1" "$uevent"; then
+        device=${uevent%/uevent}
+        echo "/dev/${device##*/}"
+        return
+      fi
+    done
+    sleep 0.1
+    tries=$((tries + 1))
+  done
+}
+
+# <root hash>:<salt>:<data blocks>; an altered block panics, so that no error path runs on altered data.
+open_verity() {
+  data=$(partition "vitrine-$1")
+  tree=$(partition "vitrine-$1-verity")
+  [ -n "$data" ] && [ -n "$tree" ] || refuse "no disk with the $1 partitions"
+  hash=${2%%:*}
+  rest=${2#*:}
+  salt=${rest%%:*}
+  blocks=${rest#*:}
+  table="0 $((blocks * 8)) verity 1 $data $tree 4096 4096 $blocks 0 sha256 $hash $salt 1 panic_on_corruption"
+  dmsetup create "vitrine-$1" --readonly --noudevsync --table "$table" 2>/dev/null || refuse "cannot open the $1 disk"
+}
+
+for option in $(cat /cmdline); do
+  case $option in
+    vitrine.root=*) root=${option#*=} ;;
+    vitrine.model=*) model=${option#*=} ;;
+  esac
+done
+open_verity root "$root"
+open_verity model "$model"
+mount -t erofs -o ro,nosuid /dev/mapper/vitrine-root /root || refuse "cannot mount the root"
+mount -t erofs -o ro,nosuid,nodev,noexec /dev/mapper/vitrine-model /root/usr/share/vitrine/model \
+  || refuse "cannot mount the model"
+
+for folder in proc sys dev run; do mount --move /$folder /root/$folder || refuse "cannot move /$folder"; done
+trap - EXIT
+echo "VITRINE initrd" >/root/dev/console
+exec switch_root /root /sbin/init

@@ -1,0 +1,162 @@
+"""A configured tree becomes an image: root file system, hash trees, command line, initrd, UKI, disks, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioner.errors import BakeError
+from provisioner.image import disk, uki
+from provisioner.image.artefacts import BakedImage, Facts, find_image, write_artefacts, write_manifest
+from provisioner.image.bytecode import compile_tree
+from provisioner.image.cmdline import make_cmdline
+from provisioner.image.esp import make_esp
+from provisioner.image.filesystem import Verity, make_filesystem
+from provisioner.image.initrd import make_initrd
+from provisioner.image.model import ModelDisk, obtain_model
+from provisioner.image.normalise import normalise
+from provisioner.image.packages import canonical
+from provisioner.image.rootfs import Rootfs
+from provisioner.image.sources import Progress
+from provisioner.image.wheels import shipped_wheels
+from provisioner.image.workshop import Workshop
+
+__all__ = ["BakedImage", "PackSpec", "find_image", "pack"]
+
+MODEL_MOUNT = "/usr/share/vitrine/model"
+_KEPT = frozenset({"boot.raw", "model.raw", "uki.efi", "cmdline", "initrd", "linux"})
+
+
+@dataclass(frozen=True, slots=True)
+class PackSpec:
+    """Where the image goes (its final folder), what its identifiers derive from, and what the manifest shall name.
+
+    `contents` are digests of what the roles put in, by source path.
+    """
+
+    output: Path
+    seed: str
+    cache: Path
+    contents: Mapping[str, str] = field(default_factory=dict)
+    source_commit: str = ""
+    token_issuer_key: str = ""
+
+
+def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
+    """Pack a configured tree into the image folder `spec.output`; a complete image there is returned as it is.
+
+    The tree is normalised in place, which is why it cannot be configured any further.
+    Raises: BakeError when a tool fails, something is missing or the disk is full; nothing half-made is left.
+    """
+    if found := find_image(spec.output):
+        progress(f"{spec.output} is complete already")
+        return found
+    spec.output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{spec.output.name[:12]}.", dir=spec.output.parent))
+    try:
+        artefacts = _pack_into(temporary, rootfs, spec, progress=progress)
+        shutil.rmtree(spec.output, ignore_errors=True)
+        os.replace(temporary, spec.output)
+    except OSError as error:
+        raise BakeError(f"packing the image: {error.strerror}: {error.filename}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return BakedImage(spec.output, artefacts)
+
+
+def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> dict[str, object]:
+    workshop = Workshop(rootfs.tools.tree, folder, rootfs.epoch, _seed(rootfs, spec))
+    model = obtain_model(rootfs.tools, rootfs.epoch, spec.cache, progress=progress)
+    root = _make_root(workshop, rootfs, progress=progress)
+    cmdline = make_cmdline(root, model.verity)
+    release = kernel_release(rootfs.tree)
+    progress("building initrd and UKI")
+    initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
+    linux = rootfs.base.kernel.read_bytes()
+    osrel = (rootfs.tree / "usr/lib/os-release").read_bytes()
+    # The stub wants its text sections ended by NUL where it is a string.
+    image, stub = uki.make_uki(workshop, uki.Parts(osrel, cmdline.encode(), release.encode(), initrd, linux))
+    (folder / "cmdline").write_text(cmdline)
+    (folder / "initrd").write_bytes(initrd)
+    (folder / "linux").write_bytes(linux)
+    progress(f"writing the disks (UKI {len(image) / 1e6:.1f} MB)")
+    _write_boot_disk(workshop)
+    _share(model.path, folder / "model.raw")
+    _tidy(folder)
+    write_manifest(folder, _facts(rootfs, spec, release, (root, model, stub)))
+    artefacts = write_artefacts(folder, root, model.verity)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    folder.chmod(0o755)
+    return artefacts
+
+
+def kernel_release(tree: Path) -> str:
+    """Return the version of the one kernel of a tree.
+
+    Raises: BakeError when there is none, or more than one.
+    """
+    found = sorted(path.name for path in (tree / "usr/lib/modules").glob("*"))
+    if len(found) != 1:
+        raise BakeError(f"the tree holds {len(found)} kernels' modules, expected one: {found}")
+    return found[0]
+
+
+def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
+    parts = {"seed": spec.seed, "base": rootfs.base.key, "tools": rootfs.tools.key}
+    return hashlib.sha256(canonical(parts)).hexdigest()
+
+
+def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Verity:
+    normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
+    progress(f"byte code: {compile_tree(rootfs.tree)} files compiled anew")
+    progress("packing the root file system")
+    return make_filesystem(workshop, rootfs.tree, "root", compressed=True)
+
+
+def _write_boot_disk(workshop: Workshop) -> None:
+    folder = workshop.folder
+    esp = make_esp(workshop, folder / "uki.efi")
+    contents = (
+        ("vitrine-esp", disk.ESP_TYPE, esp),
+        ("vitrine-root", disk.DATA_TYPE, folder / "root.erofs"),
+        ("vitrine-root-verity", disk.DATA_TYPE, folder / "root.verity"),
+    )
+    partitions = [disk.Partition(n, t, workshop.uuid_for(f"{n}-partition"), path) for n, t, path in contents]
+    disk.write_disk(folder / "boot.raw", workshop.uuid_for("boot-disk"), partitions)
+
+
+def _facts(rootfs: Rootfs, spec: PackSpec, release: str, made: tuple[Verity, ModelDisk, bytes]) -> Facts:
+    root, model, stub = made
+    return Facts(
+        lock=rootfs.lock,
+        wheels=shipped_wheels(),
+        contents=spec.contents,
+        kernel=release,
+        root=root,
+        model=model.verity,
+        model_facts=model.facts,
+        stub=stub,
+        source_commit=spec.source_commit,
+        token_issuer_key=spec.token_issuer_key,
+    )
+
+
+def _tidy(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            path.rmdir()
+        elif path.name not in _KEPT:
+            path.unlink()
+
+
+def _share(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
