@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+from typing import IO, Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
+from ansible.plugins.connection import ConnectionBase
+
 DOCUMENTATION = """
 name: rootdir
 short_description: run tasks in a root file system folder, cut off from the host
@@ -27,14 +35,6 @@ options:
     vars:
       - name: ansible_pipelining
 """
-
-import os
-import subprocess
-from pathlib import Path
-from typing import IO, Any
-
-from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
-from ansible.plugins.connection import ConnectionBase
 
 SETUP_FAILED = 125
 MOUNT_POINTS = ("proc", "dev", "run", "tmp")
@@ -103,7 +103,7 @@ def usable_root(given: str) -> Path:
     """Resolve and check the folder, and say what is wrong with it in one sentence."""
     if os.geteuid() != 0:
         raise AnsibleConnectionFailure("rootdir: needs root, to enter a root file system; run as root or with sudo")
-    if not os.path.isabs(given):
+    if not Path(given).is_absolute():
         raise AnsibleConnectionFailure(f"rootdir: {given!r} is not an absolute path; set ansible_rootdir")
     root = Path(given).resolve()
     if not root.is_dir():
@@ -143,7 +143,10 @@ class Connection(ConnectionBase):
         return done.returncode, done.stdout or b"", done.stderr
 
     def exec_command(
-        self, cmd: str, in_data: bytes | None = None, sudoable: bool = True  # noqa: FBT001, FBT002 - Ansible's signature
+        self,
+        cmd: str,
+        in_data: bytes | None = None,
+        sudoable: bool = True,  # noqa: FBT001, FBT002 - Ansible's signature
     ) -> tuple[int, bytes, bytes]:
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         return self._run(entering(self._root, cmd), input=in_data or b"", stdout=subprocess.PIPE)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import shutil
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
 DOCUMENTATION = """
 module: install_tree
 short_description: put a folder of files into the image in one task
 description:
-  - The action plugin of the same name reads the folder on the controller and fills in O(entries) and O(remove).
+  - The action plugin of the same name reads the folder on the controller and fills in O(entries).
   - Everything becomes root's. Folders on the way are made with mode 0755. A link in the way is replaced, not followed.
 options:
   entries: {description: "what to write: path, kind (file, link, directory), mode, content", type: list, elements: dict}
@@ -14,17 +21,9 @@ options:
   keep: {description: patterns of paths that O(remove) spares, type: list, elements: str}
 """
 
-import base64
-import shutil
-from fnmatch import fnmatchcase
-from glob import glob
-from pathlib import Path
-
-from ansible.module_utils.basic import AnsibleModule
-
 
 def doomed(globs, keep):
-    found = {path for pattern in globs for path in glob(pattern, include_hidden=True)}
+    found = {str(path) for pattern in globs for path in Path("/").glob(pattern.lstrip("/"))}
     return sorted(path for path in found if not any(fnmatchcase(path, pattern) for pattern in keep))
 
 
@@ -32,7 +31,8 @@ def remove(path):
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        # Through a linked folder two globs can name one file by two ways.
+        path.unlink(missing_ok=True)
 
 
 def same(path, entry):
@@ -50,7 +50,7 @@ def same(path, entry):
 
 def write(path, entry):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink() or (path.exists() and entry["kind"] != "directory"):
+    if path.is_symlink() or entry["kind"] != "directory":
         remove(path)
     if entry["kind"] == "link":
         path.symlink_to(entry["content"])
@@ -63,18 +63,16 @@ def write(path, entry):
 
 
 def main():
-    kinds = {"type": "list", "elements": "str", "default": []}
-    entries = {"type": "list", "elements": "dict", "default": []}
-    module = AnsibleModule({"entries": entries, "remove": kinds, "keep": kinds}, supports_check_mode=True)
+    lists = {name: {"type": "list", "elements": "str", "default": []} for name in ("remove", "keep")}
+    lists["entries"] = {"type": "list", "elements": "dict", "default": []}
+    module = AnsibleModule(lists, supports_check_mode=True)
     rewritten = {entry["path"] for entry in module.params["entries"]}
     gone = [path for path in doomed(module.params["remove"], module.params["keep"]) if path not in rewritten]
-    if not module.check_mode:
-        for path in gone:
-            remove(Path(path))
+    for path in [] if module.check_mode else gone:
+        remove(Path(path))
     written = [entry for entry in module.params["entries"] if not same(Path(entry["path"]), entry)]
-    if not module.check_mode:
-        for entry in written:
-            write(Path(entry["path"]), entry)
+    for entry in [] if module.check_mode else written:
+        write(Path(entry["path"]), entry)
     module.exit_json(changed=bool(gone or written), removed=gone, written=[entry["path"] for entry in written])
 
 

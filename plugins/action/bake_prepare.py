@@ -1,0 +1,54 @@
+"""Action `bake_prepare`: compute the key of the bake; make a fresh tree unless its image exists already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from provisioner.bake import Bake, finished, prepare, read_sources, role_variables
+from provisioner.errors import ProvisionError
+
+# Found by this file: a playbook that imports ours may lie anywhere.
+REPOSITORY = Path(__file__).resolve().parents[2]
+ARGUMENTS = {
+    "output": {"type": "path", "default": str(REPOSITORY / "build/images")},
+    "cache": {"type": "path", "default": str(REPOSITORY / "build/cache")},
+    "mode": {"type": "str", "default": "test"},
+    "mirror": {"type": "str", "default": ""},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs in the controller, so that the download and the bootstrap are seen."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _, wanted = self.validate_argument_spec(ARGUMENTS)
+        try:
+            bake = self._bake(wanted, task_vars or {})
+            done = finished(bake)
+            missing = done is None and not self._task.check_mode
+            tree = str(prepare(bake, progress=self._say)) if missing else ""
+        except ProvisionError as error:
+            raise AnsibleActionFail(f"bake: {error}") from error
+        shared = {"image": str(bake.image()), "key": bake.key(), "values": dict(bake.values)}
+        return result | shared | {"tree": tree, "finished": done is not None, "changed": done is None}
+
+    def _bake(self, wanted: dict, variables: dict) -> Bake:
+        sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"])
+        values = {
+            name: json.dumps(self._templar.template(variables[name]), sort_keys=True)
+            for name in role_variables(REPOSITORY)
+            if name in variables
+        }
+        return Bake(REPOSITORY, Path(wanted["output"]), sources, values)
+
+    def _say(self, text: str) -> None:
+        Display().display(f"  {text}")

@@ -1,0 +1,136 @@
+"""One bake, as the playbook sees it: what decides about the image, the tree to configure, the image in the end.
+
+Between `prepare` and `seal` the roles configure the tree; both run in processes of their own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from provisioner.errors import BakeError, Fault, SpecError
+from provisioner.gate import clean, refuse
+from provisioner.image.key import bake_key, file_digests
+from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
+from provisioner.image.rootfs import load_rootfs, prepare_rootfs
+from provisioner.image.sources import Progress, Sources
+
+# The part of the client's package that the VM holds: formats only.
+CLIENT_FILES = ("__init__", "binding", "encoding", "errors", "evidence", "fields")
+# Everything in the checkout that reaches the image, or decides how something does.
+INGREDIENTS = (
+    *(
+        "roles",
+        "serving",
+        "playbooks/bake.yml",
+        "plugins/action/install_tree.py",
+        "plugins/modules",
+        "plugins/connection",
+    ),
+    *("provisioner/gate", "provisioner/overlay.py", "provisioner/bake.py"),
+    *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
+)
+MODES = ("release", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """What the inventory asks for. `values` are the roles' variables; whatever they say is part of the image."""
+
+    repository: Path
+    output: Path
+    sources: Sources
+    values: Mapping[str, str]
+
+    def key(self) -> str:
+        """One hash over all that decides about the image; equal keys are equal images.
+
+        Raises: BakeError when an ingredient is missing.
+        """
+        return bake_key(self.ingredients(), {**self.values, "bake_mode": self.sources.mode})
+
+    def ingredients(self) -> dict[str, Path]:
+        """Every file or folder of the checkout that the image is made of, by its name there."""
+        return {name: self.repository / name for name in INGREDIENTS}
+
+    def image(self) -> Path:
+        """Name the folder of the finished image."""
+        return self.output / self.key()
+
+    def workdir(self) -> Path:
+        """Name the folder of the tree while it is configured."""
+        return self.output / f".work-{self.key()[:16]}"
+
+
+def read_sources(cache: Path, mode: str, mirror: str) -> Sources:
+    """Check what the inventory says about sources.
+
+    Raises: SpecError listing every fault.
+    """
+    faults = []
+    if mode not in MODES:
+        faults.append(Fault("bake_mode", " or ".join(MODES), repr(mode)))
+    if mirror and not mirror.startswith(("http://", "https://")):
+        faults.append(Fault("bake_mirror", "a URL, or nothing for the mirror of this machine's apt", repr(mirror)))
+    if faults:
+        raise SpecError(tuple(faults))
+    return Sources(cache=cache, mode="release" if mode == "release" else "test", mirror=mirror or None)
+
+
+def finished(bake: Bake) -> BakedImage | None:
+    """Return the image of this bake when it was made before."""
+    return find_image(bake.image())
+
+
+def prepare(bake: Bake, *, progress: Progress) -> Path:
+    """Make a fresh tree for the roles; what earlier bakes left half done is thrown away.
+
+    Raises: BakeError
+    """
+    bake.output.mkdir(parents=True, exist_ok=True)
+    for stale in bake.output.glob(".work-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    return prepare_rootfs(bake.workdir(), bake.sources, progress=progress).tree
+
+
+def seal(bake: Bake, *, progress: Progress) -> BakedImage:
+    """Clean the configured tree, refuse it if it breaks a rule, pack it.
+
+    Raises: BakeError
+    """
+    rootfs = load_rootfs(bake.workdir())
+    progress("cleaning the tree")
+    clean(rootfs.tree)
+    progress("asking the refuse gate")
+    refuse(rootfs.tree)
+    spec = PackSpec(output=bake.image(), seed=bake.key(), cache=bake.sources.cache, contents=contents(bake))
+    image = pack(rootfs, spec, progress=progress)
+    shutil.rmtree(rootfs.workdir, ignore_errors=True)
+    return image
+
+
+def contents(bake: Bake) -> dict[str, str]:
+    """Digests of every source file that went in, by its path in the checkout, for the manifest."""
+    return {
+        f"{name}/{inner}".rstrip("/"): digest
+        for name, path in bake.ingredients().items()
+        for inner, digest in file_digests(path).items()
+    }
+
+
+def role_variables(repository: Path) -> tuple[str, ...]:
+    """Names of every variable that a role takes.
+
+    Raises: BakeError when a role's specification cannot be read.
+    """
+    names: set[str] = set()
+    for path in sorted(repository.glob("roles/*/meta/argument_specs.yml")):
+        try:
+            names |= set(yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options") or {})
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+            raise BakeError(f"{path}: not an argument specification: {error}") from error
+    return tuple(sorted(names))
