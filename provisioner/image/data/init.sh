@@ -17,18 +17,20 @@ trap 'refuse "initrd ended"' EXIT
 mount -t proc -o nosuid,nodev,noexec proc /proc || refuse "no /proc"
 mount -t sysfs -o nosuid,nodev,noexec sysfs /sys || refuse "no /sys"
 mount -t devtmpfs -o nosuid,noexec,mode=755 devtmpfs /dev || refuse "no /dev"
+# What goes wrong is said once, by refuse; nothing else of ours reaches the console.
+exec 2>/dev/null
 # Without the mode busybox would leave /run writable for everybody in the final system.
 mount -t tmpfs -o nosuid,nodev,mode=755,size=20% tmpfs /run || refuse "no /run"
 
 # A host can add to the command line through SMBIOS or an add-on beside the UKI; PCR 9 and 12 tell, and so do we.
 [ "$(cat /proc/cmdline)" = "$(cat /cmdline)" ] || refuse "command line is not the measured one"
 # The stub hands over credentials and extensions that it finds on the boot disk in /.extra; it writes os-release itself.
-for extra in $(ls -A /.extra 2>/dev/null); do
+for extra in $(ls -A /.extra); do
   [ "$extra" = os-release ] || refuse "boot disk brings $extra"
 done
 
 # A driver without its device says so; what is really missing shows below.
-while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/order
+while read -r module; do insmod "/modules/$module"; done </modules/order
 
 mount -t securityfs -o ro,nosuid,nodev,noexec securityfs /sys/kernel/security || refuse "no securityfs"
 mount -t efivarfs -o ro,nosuid,nodev,noexec efivarfs /sys/firmware/efi/efivars || refuse "no efivarfs"
@@ -62,7 +64,14 @@ open_verity() {
   salt=${rest%%:*}
   blocks=${rest#*:}
   table="0 $((blocks * 8)) verity 1 $data $tree 4096 4096 $blocks 0 sha256 $hash $salt 1 panic_on_corruption"
-  dmsetup create "vitrine-$1" --readonly --noudevsync --table "$table" 2>/dev/null || refuse "cannot open the $1 disk"
+  dmsetup create "vitrine-$1" --readonly --noudevsync --table "$table" || refuse "cannot open the $1 disk"
+}
+
+# The kernel's own name: links in /dev/mapper are udev's business, and there is no udev here.
+opened() {
+  for name in /sys/class/block/dm-*/dm/name; do
+    [ "$(cat "$name")" = "vitrine-$1" ] && name=${name%/dm/name} && echo "/dev/${name##*/}" && return
+  done
 }
 
 for option in $(cat /cmdline); do
@@ -73,8 +82,8 @@ for option in $(cat /cmdline); do
 done
 open_verity root "$root"
 open_verity model "$model"
-mount -t erofs -o ro,nosuid /dev/mapper/vitrine-root /root || refuse "cannot mount the root"
-mount -t erofs -o ro,nosuid,nodev,noexec /dev/mapper/vitrine-model /root/usr/share/vitrine/model \
+mount -t erofs -o ro,nosuid "$(opened root)" /root || refuse "cannot mount the root"
+mount -t erofs -o ro,nosuid,nodev,noexec "$(opened model)" /root/usr/share/vitrine/model \
   || refuse "cannot mount the model"
 
 for folder in proc sys dev run; do mount --move /$folder /root/$folder || refuse "cannot move /$folder"; done
