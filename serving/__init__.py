@@ -1,0 +1,1 @@
+"""What runs inside the VM: attester, gateway and engine."""

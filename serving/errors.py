@@ -1,0 +1,47 @@
+"""Every error of the serving side, split by what happens next.
+
+::
+
+    ServingError
+     ├ SelfCheckError   the system is not locked down; lists every failed check; the VM powers off
+     ├ SealError        the boot order cannot be kept (a restart, a key with the wrong group); the VM powers off
+     ├ TpmError         the TPM refused or contradicted itself; during boot the VM powers off, later a caller is told
+     ├ EngineError      the engine is not there, not ready or talks nonsense; the caller may retry
+     └ RequestError     the caller sent something that is not allowed; answered with its code, never logged
+
+No message ever holds what a caller sent as a prompt, nor what the engine answered.
+"""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """Base of everything that the serving side raises on purpose."""
+
+
+class SelfCheckError(ServingError):
+    """The system is not locked down; ``failures`` holds (check, reason) of each failed check."""
+
+    def __init__(self, failures: tuple[tuple[str, str], ...]) -> None:
+        self.failures = failures
+        super().__init__("; ".join(f"{name}: {reason}" for name, reason in failures))
+
+
+class SealError(ServingError):
+    """The boot sequence cannot be carried out in its order."""
+
+
+class TpmError(ServingError):
+    """The TPM refused a command or contradicted itself."""
+
+
+class EngineError(ServingError):
+    """The engine is unreachable, not ready, or answered with nonsense."""
+
+
+class RequestError(ServingError):
+    """A request that is refused; ``status`` is the HTTP status, ``code`` and ``param`` are OpenAI's fields."""
+
+    def __init__(self, code: str, message: str, *, status: int = 400, param: str | None = None) -> None:
+        self.code, self.message, self.status, self.param = code, message, status, param
+        super().__init__(f"{code}: {message}")

@@ -1,0 +1,35 @@
+"""``python3 -m serving.selfcheck``: check the lock-down of this boot, write the verdict for the attester.
+
+Exit 0: passed, verdict and event log written. Exit 1: at least one check failed, or could not be carried out; the
+unit then powers the machine off. Nothing is printed but the names and reasons of failed checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from serving.errors import SelfCheckError
+from serving.selfcheck.checks import run
+from serving.selfcheck.facts import collect, read_event_log
+from serving.selfcheck.verdict import write_passed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the self-check with the options of the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="serving.selfcheck")
+    parser.add_argument("--root", type=Path, default=Path("/"))
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    try:
+        passed = run(collect(options.root))
+        write_passed(options.output, passed, read_event_log(options.root))
+    except (SelfCheckError, OSError) as error:
+        sys.stderr.write(f"self-check: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The lock-down, as named checks over gathered facts. Each can fail, and all failures are reported at once.
+
+A pass proves that this boot looked like this to its own kernel; that the checks ran at all, and in this very form,
+is proven by the measured image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from serving.errors import SelfCheckError
+from serving.selfcheck.facts import MODEL, Facts
+
+Check = Callable[[Facts], None]
+
+REQUIRED_WORDS = ("systemd.import_credentials=no", "lockdown=confidentiality")
+FIREWALL = {("inet", "input"), ("inet", "forward"), ("inet", "output"), ("netdev", "ingress"), ("netdev", "egress")}
+SYSCTLS = {
+    "fs/suid_dumpable": "0",
+    "kernel/core_pattern": "|/bin/false",
+    "kernel/dmesg_restrict": "1",
+    "kernel/io_uring_disabled": "2",
+    "kernel/kexec_load_disabled": "1",
+    "kernel/modules_disabled": "1",
+    "kernel/sysrq": "0",
+    "kernel/unprivileged_bpf_disabled": "1",
+    "kernel/yama/ptrace_scope": "3",
+}
+_LISTENING = "0A"
+# "verity", version, data device, hash device, two block sizes, data blocks, hash start, algorithm, root hash, salt
+_VERITY_FIELDS = 11
+
+
+class CheckFailed(Exception):  # noqa: N818 - it is no error of ours: run() turns it into one
+    """One check does not hold; the message says what was found."""
+
+
+def run(facts: Facts) -> tuple[str, ...]:
+    """Carry out every check; return their names.
+
+    Raises:
+        SelfCheckError: naming every check that failed, with the reason.
+    """
+    failures = []
+    for name, check in CHECKS:
+        try:
+            check(facts)
+        except (CheckFailed, OSError, ValueError, LookupError) as error:  # a fact that cannot be read is a failure
+            failures.append((name, str(error) or type(error).__name__))
+    if failures:
+        raise SelfCheckError(tuple(failures))
+    return NAMES
+
+
+def _expect(holds: object, found: str) -> None:
+    if not holds:
+        raise CheckFailed(found)
+
+
+def root_is_verified(facts: Facts) -> None:
+    """Require the root to be erofs, read-only, on dm-verity with the measured root hash, panic on corruption."""
+    _verified(facts, "/", "vitrine.root=")
+
+
+def model_is_verified(facts: Facts) -> None:
+    """Require the same of the model's file system."""
+    _verified(facts, MODEL, "vitrine.model=")
+
+
+def command_line_is_ours(facts: Facts) -> None:
+    """Require credentials off and lockdown on, each named once."""
+    words = facts.read("proc/cmdline").split()
+    missing = [word for word in REQUIRED_WORDS if word not in words]
+    _expect(not missing, f"missing {' '.join(missing)}")
+    for key in {word.split("=")[0] for word in REQUIRED_WORDS}:
+        count = sum(word.split("=")[0] == key for word in words)
+        _expect(count == 1, f"{key} is given {count} times")
+
+
+def kernel_is_locked_down(facts: Facts) -> None:
+    """Require a kernel that keeps even root out of its memory."""
+    found = facts.read("sys/kernel/security/lockdown").strip()
+    _expect("[confidentiality]" in found.split(), f"lockdown is {found}")
+
+
+def no_credentials_from_the_host(facts: Facts) -> None:
+    """Require that PID 1 imported no credential."""
+    for name in ("@system", "@encrypted", "@initrd"):
+        folder = facts.root / "run/credentials" / name
+        _expect(not folder.exists() and not folder.is_symlink(), f"/run/credentials/{name} exists")
+
+
+def firewall_drops_by_default(facts: Facts) -> None:
+    """Require that every way of a packet drops what no rule names, packet sockets included; nobody else has tables."""
+    items = json.loads(facts.ruleset)["nftables"]
+    tables = sorted((item["table"]["family"], item["table"]["name"]) for item in items if "table" in item)
+    _expect(tables == [("inet", "vitrine"), ("netdev", "vitrine")], f"tables are {tables}")
+    chains = [item["chain"] for item in items if "chain" in item and "hook" in item["chain"]]
+    hooks = {(chain["family"], chain["hook"]) for chain in chains}
+    _expect(hooks == FIREWALL, f"hooks are {sorted(hooks)}")
+    accepting = sorted(chain["name"] for chain in chains if chain.get("policy") != "drop")
+    _expect(not accepting, f"chains that accept by default: {accepting}")
+
+
+def nobody_listens(facts: Facts) -> None:
+    """Require that no TCP socket listens before the gateway starts, and that IPv6 is off."""
+    lines = facts.read("proc/net/tcp").splitlines()[1:]
+    listening = [line.split()[1] for line in lines if line.split()[3] == _LISTENING]
+    _expect(not listening, f"listening on {listening}")
+    if (facts.root / "proc/sys/net/ipv6").exists():
+        for scope in ("all", "default"):
+            _expect(facts.read(f"proc/sys/net/ipv6/conf/{scope}/disable_ipv6").strip() == "1", f"IPv6 is on ({scope})")
+
+
+def nothing_is_swapped(facts: Facts) -> None:
+    """Require that no memory can reach a disk."""
+    lines = facts.read("proc/swaps").splitlines()
+    _expect(len(lines) == 1, f"{len(lines) - 1} swap areas")
+
+
+def nothing_is_logged(facts: Facts) -> None:
+    """Require that no journal is kept and no log daemon listens."""
+    for path in ("run/log/journal", "var/log/journal", "run/systemd/journal/stdout", "run/systemd/journal/dev-log"):
+        _expect(not (facts.root / path).exists(), f"/{path} exists")
+
+
+def kernel_settings_hold(facts: Facts) -> None:
+    """Require module loading, kexec, core dumps, SysRq, tracing and the kernel's own log to be closed."""
+    wrong = [name for name, value in SYSCTLS.items() if facts.read(f"proc/sys/{name}").strip() != value]
+    _expect(not wrong, f"other values in {' '.join(wrong)}")
+
+
+def clock_is_sane(facts: Facts) -> None:
+    """Require a clock that does not lie before the image was made."""
+    made = (facts.root / "usr/lib/clock-epoch").stat().st_mtime
+    _expect(facts.now >= made, "the clock lies before the image")
+
+
+def _verified(facts: Facts, point: str, key: str) -> None:
+    mount = next((mount for mount in facts.mounts if mount.point == point), None)
+    _expect(mount, f"nothing is mounted on {point}")
+    assert mount is not None  # noqa: S101 - for the type checker; the line above has raised
+    _expect(mount.kind == "erofs", f"{point} is {mount.kind}")
+    _expect("ro" in mount.options and "rw" not in mount.options, f"{point} is writable")
+    words = [word.removeprefix(key) for word in facts.read("proc/cmdline").split() if word.startswith(key)]
+    _expect(len(words) == 1, f"{key} is given {len(words)} times")
+    root_hash, salt, blocks = words[0].split(":")
+    fields = facts.tables[mount.device].split()
+    _expect(fields[:1] == ["verity"] and len(fields) >= _VERITY_FIELDS, f"{point} is not on dm-verity")
+    wanted = ["4096", "4096", blocks, "0", "sha256", root_hash, salt]
+    _expect(fields[4:_VERITY_FIELDS] == wanted, f"{point} has another hash tree than the command line names")
+    _expect("panic_on_corruption" in fields, f"{point} would survive corruption")
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("root-verity", root_is_verified),
+    ("model-verity", model_is_verified),
+    ("command-line", command_line_is_ours),
+    ("lockdown", kernel_is_locked_down),
+    ("credentials", no_credentials_from_the_host),
+    ("firewall", firewall_drops_by_default),
+    ("listeners", nobody_listens),
+    ("swap", nothing_is_swapped),
+    ("logs", nothing_is_logged),
+    ("sysctl", kernel_settings_hold),
+    ("clock", clock_is_sane),
+)
+NAMES = tuple(name for name, _ in CHECKS)

@@ -1,0 +1,83 @@
+"""What the self-check judges: facts that only root may read, gathered once.
+
+Gathering proves nothing; :mod:`serving.selfcheck.checks` judges.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.errors import SelfCheckError
+from serving.selfcheck.devicemapper import read_table
+
+EVENT_LOG = "sys/kernel/security/tpm0/binary_bios_measurements"
+MODEL = "/usr/share/vitrine/model"
+_MAX_FILE = 1024 * 1024
+_LIMIT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo: what is mounted where, and how."""
+
+    point: str
+    kind: str
+    device: str
+    options: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The system as it is: ``root`` is where /proc, /sys, /run lie; ``tables`` are device-mapper tables by device."""
+
+    root: Path
+    mounts: tuple[Mount, ...]
+    tables: dict[str, str]
+    ruleset: bytes
+    now: float
+
+    def read(self, path: str) -> str:
+        """Return a small text file below the root."""
+        with (self.root / path).open("rb") as file:
+            return file.read(_MAX_FILE).decode("utf-8", "replace")
+
+
+def collect(root: Path) -> Facts:
+    """Gather the facts.
+
+    Raises:
+        SelfCheckError: when nft or the device mapper cannot be asked.
+    """
+    mounts = parse_mounts((root / "proc/self/mountinfo").read_text())
+    devices = {mount.device for mount in mounts if mount.point in {"/", MODEL}}
+    tables = {device: read_table(root / "dev/mapper/control", device) for device in sorted(devices)}
+    return Facts(root, mounts, tables, _ruleset(), time.time())
+
+
+def read_event_log(root: Path) -> bytes:
+    """Read the firmware's measurement log, which the kernel shows to root alone."""
+    return (root / EVENT_LOG).read_bytes()
+
+
+def parse_mounts(text: str) -> tuple[Mount, ...]:
+    """Parse mountinfo; where two things are mounted on one point, the later one hides the earlier."""
+    found: dict[str, Mount] = {}
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, tail = left.split(" "), right.split(" ")
+        options = frozenset(fields[5].split(",")) | frozenset(tail[2].split(","))
+        found[fields[4]] = Mount(fields[4], tail[0], fields[2], options)
+    return tuple(found.values())
+
+
+def _ruleset() -> bytes:
+    try:
+        done = subprocess.run(
+            ["/usr/sbin/nft", "--json", "list", "ruleset"], capture_output=True, timeout=_LIMIT_S, check=True, env={}
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SelfCheckError((("firewall", f"nft cannot be asked ({type(error).__name__})"),)) from error
+    return done.stdout

@@ -1,0 +1,79 @@
+"""The attester as systemd starts it: one process, a ready message, a restart that must fail."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.attest.__main__ import read_config
+from tests.serving.fixtures import Caller, ask, nonce
+
+OPTIONS = ["--tcti", "t", "--platform", "local-qemu", "--selfcheck", "s", "--tls", "k", "--socket", "a"]
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def start(software_tpm, verdict, tls, path, notify=None):
+    argv = [sys.executable, "-S", "-P", "-m", "serving.attest", "--tcti", software_tpm.tcti, "--platform", "local-qemu"]
+    argv += ["--selfcheck", str(verdict), "--tls", str(tls), "--socket", str(path)]
+    environment = {"PYTHONPATH": f"{ROOT}:/usr/lib/python3/dist-packages", "TSS2_LOG": "all+NONE"}
+    if notify:
+        environment["NOTIFY_SOCKET"] = str(notify)
+    return subprocess.Popen(argv, env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def notify(tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(path))
+        channel.settimeout(20)
+        yield path, channel
+
+
+def test_it_says_ready_only_when_it_answers_and_a_second_start_fails(software_tpm, verdict, tls, tmp_path, notify):
+    path, (notify_path, channel) = tmp_path / "a.sock", notify
+    process = start(software_tpm, verdict, tls, path, notify_path)
+    try:
+        assert channel.recv(100) == b"READY=1"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert Caller(path).send(ask(nonce(1))).evidence()
+    finally:
+        process.kill()
+        output = process.communicate()
+    assert output == (b"", b"")
+    again = start(software_tpm, verdict, tls, tmp_path / "b.sock", notify_path)
+    _, errors = again.communicate(timeout=20)
+    assert again.returncode == 1
+    assert b"restart after sealed" in errors
+    assert not (tmp_path / "b.sock").exists()
+    channel.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        channel.recv(100)
+
+
+def test_a_failed_self_check_ends_the_process_before_any_socket(software_tpm, verdict, tls, tmp_path):
+    (verdict / "passed.json").unlink()
+    process = start(software_tpm, verdict, tls, tmp_path / "a.sock")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert b"self" in errors or b"verdict" in errors
+    assert not (tmp_path / "a.sock").exists()
+
+
+@pytest.mark.parametrize("change", [["--platform", "elsewhere"], ["--spki", "00"], ["--nonce", "00"]])
+def test_an_option_that_is_not_known_is_refused(change):
+    with pytest.raises(SystemExit) as caught:
+        read_config([*OPTIONS, *change], {})
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("missing", range(0, len(OPTIONS), 2))
+def test_no_option_has_a_default(missing):
+    with pytest.raises(SystemExit) as caught:
+        read_config(OPTIONS[:missing] + OPTIONS[missing + 2 :], {})
+    assert caught.value.code == 2

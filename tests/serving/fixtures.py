@@ -1,0 +1,175 @@
+"""A real software TPM with an endorsement certificate, and a sealed attester on it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tpm2_pytss import ESAPI
+from tpm2_pytss.constants import ESYS_TR, TPMA_NV
+from tpm2_pytss.types import TPM2B_NV_PUBLIC, TPM2B_SENSITIVE_CREATE, TPMS_NV_PUBLIC
+from tpm2_pytss.utils import NoSuchIndex, create_ek_template
+
+from client_sdk.evidence import Evidence
+from serving.attest.boot import Sealed, seal
+from serving.attest.tpm import Tpm
+from serving.selfcheck.checks import NAMES
+from serving.selfcheck.verdict import write_passed
+
+EK_CERTIFICATE = 0x01C00002
+EVENT_LOG = b"firmware log of a test"
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareTpm:
+    """A swtpm process: where it listens, and the certificate that its endorsement key was given."""
+
+    tcti: str
+    ek_certificate: bytes
+
+
+def start_swtpm(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    folder.mkdir()
+    path = folder / "tpm"
+    argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear"]
+    argv += ["--server", f"type=unixio,path={path}", "--ctrl", f"type=unixio,path={path}.ctrl"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while not Path(f"{path}.ctrl").exists():
+        assert process.poll() is None, "swtpm died"
+        assert time.monotonic() < deadline, "swtpm does not listen"
+        time.sleep(0.01)
+    return process, f"swtpm:path={path}"
+
+
+def _certify(ek_public: bytes) -> bytes:
+    authority = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
+    builder = x509.CertificateBuilder(
+        issuer_name=name,
+        subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unknown")]),
+        public_key=serialization.load_pem_public_key(ek_public),
+        serial_number=7,
+        not_valid_before=datetime(2020, 1, 1, tzinfo=UTC),
+        not_valid_after=datetime(2040, 1, 1, tzinfo=UTC),
+    )
+    return builder.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def _no_index(index):
+    raise NoSuchIndex(index)
+
+
+def store_ek_certificate(tcti: str) -> bytes:
+    """What swtpm_setup does: certify the endorsement key, and put the certificate where TPMs keep it."""
+    with ESAPI(tcti) as esys:
+        _, template = create_ek_template("EK-RSA2048", _no_index)
+        handle, public, *_ = esys.create_primary(TPM2B_SENSITIVE_CREATE(), template, ESYS_TR.ENDORSEMENT)
+        certificate = _certify(public.to_pem())
+        esys.flush_context(handle)
+        attributes = TPMA_NV.OWNERREAD | TPMA_NV.AUTHREAD | TPMA_NV.OWNERWRITE | TPMA_NV.AUTHWRITE | TPMA_NV.NO_DA
+        area = TPMS_NV_PUBLIC(nvIndex=EK_CERTIFICATE, nameAlg=0x000B, attributes=attributes, dataSize=len(certificate))
+        index = esys.nv_define_space(None, TPM2B_NV_PUBLIC(nvPublic=area), ESYS_TR.OWNER)
+        for offset in range(0, len(certificate), 512):
+            esys.nv_write(index, certificate[offset : offset + 512], offset, ESYS_TR.OWNER)
+    return certificate
+
+
+@pytest.fixture
+def bare_tcti(tmp_path):
+    """A TPM without an endorsement certificate."""
+    process, tcti = start_swtpm(tmp_path / "swtpm")
+    yield tcti
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def software_tpm(bare_tcti) -> SoftwareTpm:
+    return SoftwareTpm(bare_tcti, store_ek_certificate(bare_tcti))
+
+
+@pytest.fixture
+def tpm(software_tpm):
+    opened = Tpm(software_tpm.tcti)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def verdict(tmp_path) -> Path:
+    """The folder in which a passed self-check left its verdict."""
+    folder = tmp_path / "selfcheck"
+    folder.mkdir()
+    write_passed(folder, NAMES, EVENT_LOG)
+    return folder
+
+
+@pytest.fixture
+def tls(tmp_path) -> Path:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    folder.chmod(0o2750)
+    return folder
+
+
+@pytest.fixture
+def sealed(tpm, verdict, tls) -> Sealed:
+    return seal(tpm, selfcheck=verdict, tls=tls, platform="local-qemu")
+
+
+def ask(nonce):
+    return json.dumps({"op": "evidence", "nonce": nonce.hex()}).encode() + b"\n"
+
+
+def nonce(number):
+    return number.to_bytes(32, "big")
+
+
+OPEN: list[Caller] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_callers():
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+class Caller:
+    """A caller of the socket, as the gateway is one."""
+
+    def __init__(self, path):
+        self.channel = socket.socket(socket.AF_UNIX)
+        self.channel.settimeout(20)
+        self.channel.connect(str(path))
+        self.file = self.channel.makefile("rb")
+        OPEN.append(self)
+
+    def close(self):
+        self.file.close()
+        self.channel.close()
+
+    def send(self, data):
+        self.channel.sendall(data)
+        return self
+
+    def answer(self):
+        line = self.file.readline()
+        return json.loads(line) if line else None
+
+    def error(self):
+        return self.answer()["error"]["code"]
+
+    def evidence(self):
+        return Evidence.from_json(json.dumps(self.answer()["evidence"]).encode())

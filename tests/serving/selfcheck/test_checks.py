@@ -1,0 +1,231 @@
+"""Every check of the lock-down: one tampering that breaks it alone, over a system that passes."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from dataclasses import replace
+
+import pytest
+
+from serving.errors import SelfCheckError
+from serving.selfcheck.__main__ import main
+from serving.selfcheck.checks import NAMES, SYSCTLS, run
+from serving.selfcheck.devicemapper import decode_table, read_table
+from serving.selfcheck.facts import Facts, parse_mounts
+from serving.selfcheck.verdict import read_passed, write_passed
+
+HASH, SALT = "ab" * 32, "cd" * 32
+CMDLINE = (
+    f"vitrine.root={HASH}:{SALT}:100 vitrine.model={SALT}:{HASH}:200 systemd.import_credentials=no "
+    "lockdown=confidentiality panic=-1 quiet\n"
+)
+MOUNTS = """\
+1 1 0:2 / / rw - rootfs rootfs rw
+20 1 254:0 / / ro,relatime shared:1 - erofs /dev/mapper/vitrine-root ro,user_xattr
+21 20 0:20 / /run rw,nosuid - tmpfs tmpfs rw,mode=755
+22 20 254:1 / /usr/share/vitrine/model ro - erofs /dev/mapper/vitrine-model ro
+"""
+TABLES = {
+    "254:0": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT} 1 panic_on_corruption",
+    "254:1": f"verity 1 253:17 253:18 4096 4096 200 0 sha256 {SALT} {HASH} 1 panic_on_corruption",
+}
+TCP = "  sl  local_address rem_address   st tx_queue\n"
+SOCKET = "   0: 0100007F:20FB 00000000:0000 {} 00000000:00000000\n"
+NOW = 2_000_000_000
+
+
+def chain(family, hook, policy="drop"):
+    return {"chain": {"family": family, "table": "vitrine", "name": hook, "hook": hook, "policy": policy}}
+
+
+def ruleset():
+    tables = [{"table": {"family": family, "name": "vitrine"}} for family in ("inet", "netdev")]
+    chains = [chain("inet", hook) for hook in ("input", "forward", "output")]
+    chains += [chain("netdev", hook) for hook in ("ingress", "egress")]
+    return [{"metainfo": {"json_schema_version": 1}}, *tables, *chains, {"rule": {"family": "inet"}}]
+
+
+def as_bytes(items):
+    return json.dumps({"nftables": items}).encode()
+
+
+def write(root, path, text):
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+@pytest.fixture
+def facts(tmp_path):
+    write(tmp_path, "proc/cmdline", CMDLINE)
+    write(tmp_path, "proc/swaps", "Filename Type Size Used Priority\n")
+    write(tmp_path, "proc/net/tcp", TCP + SOCKET.format("01"))
+    write(tmp_path, "sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
+    write(tmp_path, "usr/lib/clock-epoch", "")
+    os.utime(tmp_path / "usr/lib/clock-epoch", (NOW - 5, NOW - 5))
+    for name, value in SYSCTLS.items():
+        write(tmp_path, f"proc/sys/{name}", value + "\n")
+    for scope in ("all", "default"):
+        write(tmp_path, f"proc/sys/net/ipv6/conf/{scope}/disable_ipv6", "1\n")
+    return Facts(tmp_path, parse_mounts(MOUNTS), TABLES, as_bytes(ruleset()), float(NOW))
+
+
+def failed(facts):
+    with pytest.raises(SelfCheckError) as caught:
+        run(facts)
+    return [name for name, _ in caught.value.failures]
+
+
+def test_a_locked_down_system_passes_every_check(facts):
+    assert run(facts) == NAMES
+
+
+FILES = {
+    "root hash of another image": ("root-verity", "proc/cmdline", CMDLINE.replace("root=ab", "root=00")),
+    "another salt": ("root-verity", "proc/cmdline", CMDLINE.replace(f":{SALT}:100", f":{HASH}:100")),
+    "fewer blocks are verified": ("root-verity", "proc/cmdline", CMDLINE.replace(":100", ":99")),
+    "root named twice": ("root-verity", "proc/cmdline", f"vitrine.root={SALT}:{HASH}:1 {CMDLINE}"),
+    "root not named": ("root-verity", "proc/cmdline", CMDLINE.replace("vitrine.root", "other.root")),
+    "root hash without salt": ("root-verity", "proc/cmdline", CMDLINE.replace(f"{HASH}:{SALT}:100", HASH)),
+    "model hash of another model": ("model-verity", "proc/cmdline", CMDLINE.replace("model=cd", "model=00")),
+    "credentials switched on": ("command-line", "proc/cmdline", CMDLINE.replace("credentials=no", "credentials=yes")),
+    "credentials switched on later": ("command-line", "proc/cmdline", CMDLINE + " systemd.import_credentials=yes"),
+    "lockdown weaker on the command line": ("command-line", "proc/cmdline", CMDLINE + " lockdown=none"),
+    "lockdown integrity": ("lockdown", "sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
+    "lockdown off": ("lockdown", "sys/kernel/security/lockdown", "[none] integrity confidentiality\n"),
+    "a credential": ("credentials", "run/credentials/@system/tmpfiles.extra", "f+ /run/pwned"),
+    "an encrypted credential": ("credentials", "run/credentials/@encrypted/x", ""),
+    "a listener": ("listeners", "proc/net/tcp", TCP + SOCKET.format("0A")),
+    "IPv6": ("listeners", "proc/sys/net/ipv6/conf/all/disable_ipv6", "0\n"),
+    "IPv6 for new interfaces": ("listeners", "proc/sys/net/ipv6/conf/default/disable_ipv6", "0\n"),
+    "swap": ("swap", "proc/swaps", "Filename Type\n/dev/vda9 partition\n"),
+    "an empty swap table": ("swap", "proc/swaps", ""),
+    "a journal": ("logs", "run/log/journal/x", ""),
+    "a journal that stays": ("logs", "var/log/journal/x", ""),
+    "a log daemon": ("logs", "run/systemd/journal/stdout", ""),
+} | {f"sysctl {name}": ("sysctl", f"proc/sys/{name}", "x\n") for name in SYSCTLS}
+
+
+@pytest.mark.parametrize("fault", FILES)
+def test_one_changed_file_fails_one_check(facts, fault):
+    check, path, text = FILES[fault]
+    write(facts.root, path, text)
+    assert failed(facts) == [check]
+
+
+@pytest.mark.parametrize(
+    ("check", "path"),
+    [
+        ("lockdown", "sys/kernel/security/lockdown"),
+        ("listeners", "proc/net/tcp"),
+        ("swap", "proc/swaps"),
+        ("sysctl", "proc/sys/kernel/sysrq"),
+        ("clock", "usr/lib/clock-epoch"),
+    ],
+)
+def test_a_fact_that_cannot_be_read_fails_its_check(facts, check, path):
+    (facts.root / path).unlink()
+    assert failed(facts) == [check]
+
+
+MOUNT_FAULTS = {
+    "writable root": ("root-verity", "/ / ro,relatime", "/ / rw,relatime"),
+    "root on another file system": ("root-verity", "erofs /dev/mapper/vitrine-root", "ext4 /dev/mapper/vitrine-root"),
+    "root not on the device mapper": ("root-verity", "254:0 / /", "253:2 / /"),
+    "writable model": ("model-verity", "model ro -", "model rw -"),
+    "no model": ("model-verity", "/usr/share/vitrine/model", "/mnt"),
+    "model's device under the root": ("root-verity", "254:0 / /", "254:1 / /"),
+}
+
+
+@pytest.mark.parametrize("fault", MOUNT_FAULTS)
+def test_one_changed_mount_fails_one_check(facts, fault):
+    check, old, new = MOUNT_FAULTS[fault]
+    assert old in MOUNTS
+    assert failed(replace(facts, mounts=parse_mounts(MOUNTS.replace(old, new)))) == [check]
+
+
+def test_something_mounted_over_the_root_is_what_counts(facts):
+    over = MOUNTS + "30 20 0:30 / / rw - overlay overlay rw,upperdir=/run/x\n"
+    assert failed(replace(facts, mounts=parse_mounts(over))) == ["root-verity"]
+
+
+TABLE_FAULTS = {
+    "linear": "linear 253:2 0",
+    "survives corruption": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT}",
+    "restarts on corruption": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT} 1 restart_on_corruption",
+    "weaker hash": f"verity 1 253:2 253:3 4096 4096 100 0 sha1 {HASH} {SALT} 1 panic_on_corruption",
+    "other tree": f"verity 1 253:2 253:3 4096 4096 100 8 sha256 {HASH} {SALT} 1 panic_on_corruption",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("fault", TABLE_FAULTS)
+def test_another_device_mapper_table_fails_the_root(facts, fault):
+    assert failed(replace(facts, tables={**TABLES, "254:0": TABLE_FAULTS[fault]})) == ["root-verity"]
+
+
+def without(items, family, hook):
+    return [item for item in items if item != chain(family, hook)]
+
+
+RULESETS = {
+    "no rules": as_bytes([]),
+    "not JSON": b"table inet x {}",
+    "no output chain": as_bytes(without(ruleset(), "inet", "output")),
+    "no egress hook": as_bytes(without(ruleset(), "netdev", "egress")),
+    "output accepts": as_bytes([*without(ruleset(), "inet", "output"), chain("inet", "output", "accept")]),
+    "policy missing": as_bytes([*without(ruleset(), "inet", "input"), chain("inet", "input", None)]),
+    "another table": as_bytes([*ruleset(), {"table": {"family": "ip", "name": "nat"}}]),
+    "another hook": as_bytes([*ruleset(), chain("inet", "prerouting")]),
+}
+
+
+@pytest.mark.parametrize("fault", RULESETS)
+def test_another_ruleset_fails_the_firewall(facts, fault):
+    assert failed(replace(facts, ruleset=RULESETS[fault])) == ["firewall"]
+
+
+def test_a_clock_before_the_image_fails(facts):
+    assert failed(replace(facts, now=float(NOW - 6))) == ["clock"]
+
+
+def test_all_failures_are_reported_at_once(facts):
+    write(facts.root, "proc/swaps", "")
+    write(facts.root, "proc/sys/kernel/sysrq", "1")
+    assert failed(facts) == ["swap", "sysctl"]
+
+
+def test_a_verdict_is_read_back_and_an_edited_one_is_not(tmp_path):
+    write_passed(tmp_path, NAMES, b"log")
+    read_passed(tmp_path)
+    write_passed(tmp_path, NAMES[1:], b"log")
+    with pytest.raises(SelfCheckError, match="does not name every check"):
+        read_passed(tmp_path)
+
+
+def test_on_an_ordinary_machine_the_process_fails_and_leaves_no_verdict(tmp_path, capsys):
+    assert main(["--output", str(tmp_path)]) == 1
+    assert "self-check" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def table_answer(*, targets=1, start=312, kind=b"verity", parameters=b"1 253:2"):
+    head = struct.pack("=IIIIIIiIIIQ128s129s7s", 4, 48, 0, 16384, start, targets, 0, 0, 0, 0, 0, b"", b"", b"")
+    return (head + struct.pack("=QQiI16s", 0, 8, 0, 0, kind) + parameters + b"\0").ljust(16384, b"\0")
+
+
+def test_the_kernels_answer_is_decoded():
+    assert decode_table(table_answer()) == "verity 1 253:2"
+
+
+@pytest.mark.parametrize("answer", [{"targets": 0}, {"targets": 2}, {"start": 0}, {"start": 16384}, {"start": 2**31}])
+def test_an_answer_that_contradicts_itself_is_refused(answer):
+    with pytest.raises(SelfCheckError, match="target"):
+        decode_table(table_answer(**answer))
+
+
+def test_a_device_that_is_none_of_the_device_mappers_is_refused(tmp_path):
+    with pytest.raises(SelfCheckError, match="0:99 is not the device mapper's"):
+        read_table(tmp_path / "control", "0:99")
