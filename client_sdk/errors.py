@@ -12,10 +12,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 class AttestationError(Exception):
-    """Base of everything that the client raises on purpose."""
+    """Base of everything that the client raises on purpose.
+
+    ``checks`` holds the checks made before a verification failed (``client_sdk.report.Check``), the failed one last.
+    """
+
+    checks: tuple[Any, ...] = ()
 
 
 class FetchError(AttestationError):

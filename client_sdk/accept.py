@@ -1,0 +1,167 @@
+"""Verified evidence to :class:`Accepted`: its values fit a release, and the caller's policy likes it.
+
+(1) R4: there is a release, and one of its measurements is for this platform.
+(2) For each release and measurement, every clause is judged, and the first one without a failure is taken:
+    L1.pcrN: PCR 2 to 7, 9, 11, 12, 13 and 14 are as predicted (L7 for 9 and 12 to 14, L9 for 2, 3 and 6).
+    L1.phases: PCR 11 is the image's sections and then exactly the phases that the release names.
+    L1.pcr0: PCR 0 is in the release's list, or the policy takes an unpinned one (P2).
+    L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
+    L11.3: the run-time events say what the release's template says.
+(3) The policy's own clauses hold.
+
+A failure lists every clause of the release that came closest. Accepting says that the values fit; it does not say
+that the release is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from client_sdk.errors import Failure, PolicyError
+from client_sdk.policy import Policy
+from client_sdk.release import Measurement, Release
+from client_sdk.report import ACCEPTED, Check, Ledger, Report
+from client_sdk.verifier import NOT_RUN, VerifiedEvidence
+
+COVERS = {
+    0: "the platform's firmware",
+    1: "boot entries and ACPI tables",
+    2: "drivers and option ROMs that ran before the image",
+    3: "settings of drivers and option ROMs",
+    4: "the image (UKI) that the firmware started",
+    5: "the partition table, and how firmware handed over",
+    6: "events of the platform's maker",
+    7: "Secure Boot's state and keys",
+    9: "kernel command line or initrd as the kernel saw them",
+    11: "the image's sections and the boot phases",
+    12: "a command line, credential or addon that was added",
+    13: "a system extension that was added",
+    14: "a Secure Boot key that was added",
+    15: "what the VM measured itself: lock-down, TLS key, GPU",
+}
+_RULES = {2: "L9", 3: "L9", 6: "L9", 9: "L7", 12: "L7", 13: "L7", 14: "L7"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Verified evidence that fits a release and a policy: the only thing that a channel is opened for."""
+
+    evidence: VerifiedEvidence
+    release: Release
+    measurement: Measurement
+    policy: str
+    checks: tuple[Check, ...]
+
+    @property
+    def report(self) -> Report:
+        """Every check that was made, and facts about the VM and its release."""
+        facts = (
+            ("policy", self.policy),
+            ("service", self.release.service),
+            ("release", self.release.number),
+            ("manifest_sha256", self.release.manifest_sha256),
+            ("image_authenticode", self.measurement.image_authenticode),
+            ("phases", self.measurement.phases),
+        )
+        return Report(ACCEPTED, self.checks, NOT_RUN, facts + self.evidence.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """One measurement of one release held against the evidence."""
+
+    release: Release
+    measurement: Measurement
+    checks: tuple[Check, ...]
+    failures: tuple[Failure, ...]
+
+
+def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: Policy) -> Accepted:
+    """Take evidence that fits one of the releases and the policy; during a rollout both N and N+1 may be given.
+
+    Raises:
+        PolicyError: nothing fits; ``failures`` lists every clause of the closest release that did not hold.
+    """
+    candidates = [(r, m) for r in releases for m in r.measurements if m.platform == evidence.platform]
+    if not candidates:
+        raise PolicyError(_nothing_to_compare(evidence, releases))
+    closest: _Judgement | None = None
+    for release, measurement in candidates:
+        judged = _judge(evidence, release, measurement, policy)
+        if not judged.failures:
+            checks = evidence.checks + judged.checks
+            return Accepted(evidence, release, measurement, policy.name, checks)
+        if closest is None or len(judged.failures) < len(closest.failures):
+            closest = judged
+    error = PolicyError(closest.failures if closest else ())
+    error.checks = evidence.checks + (closest.checks if closest else ())
+    raise error
+
+
+def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release]) -> tuple[Failure, ...]:
+    if not releases:
+        return (Failure("R4: a release to compare with", "at least one", "none"),)
+    has = sorted({measurement.platform for release in releases for measurement in release.measurements})
+    return (Failure("R4: the release has measurements for this platform", evidence.platform, ", ".join(has) or "none"),)
+
+
+def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measurement, policy: Policy) -> _Judgement:
+    ledger = Ledger()
+    failures = (
+        *_judge_pcrs(evidence, measurement, ledger),
+        *_judge_phases(evidence, measurement, ledger),
+        *_judge_firmware(evidence, measurement, ledger),
+        *_judge_image(evidence, measurement, ledger),
+        *_judge_runtime_log(evidence, measurement, ledger),
+        *policy.judge(evidence, measurement, ledger),
+    )
+    return _Judgement(release, measurement, ledger.checks, failures)
+
+
+def _judge_pcrs(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    failures: tuple[Failure, ...] = ()
+    for pcr, expected in measurement.pcrs:
+        got = evidence.pcrs[pcr]
+        what = f"PCR {pcr} is as the release predicts: {COVERS[pcr]}"
+        rule = f"{_RULES.get(pcr, 'L1')}.pcr{pcr}"
+        failures += ledger.judge(rule, what, expected=expected, got=got, condition=expected == got)
+    return failures
+
+
+def _judge_phases(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    value = evidence.firmware.pcr11
+    for phase in measurement.phases:
+        value = sha256(value + sha256(phase.encode()).digest()).digest()
+    got = evidence.pcrs[11]
+    what = f"PCR 11 is the log's sections and then the phases {', '.join(measurement.phases)}"
+    return ledger.judge("L1.phases", what, expected=value, got=got, condition=value == got)
+
+
+def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    if not measurement.pcr0_allowed:  # unpinned: only a policy that takes it lets this pass
+        return ()
+    got, allowed = evidence.pcrs[0], measurement.pcr0_allowed
+    what = f"PCR 0 is one that the release allows: {COVERS[0]}"
+    return ledger.judge("L1.pcr0", what, expected=allowed, got=got, condition=got in allowed)
+
+
+def _judge_image(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    image, pcr = measurement.image_authenticode, measurement.image_pcr
+    places = tuple(place for place, digest in evidence.firmware.images if digest == image)
+    what = f"the release's image was started exactly once, and measured into PCR {pcr}"
+    started = tuple(f"PCR {place}: {digest.hex()}" for place, digest in evidence.firmware.images)
+    return ledger.judge("L10.2", what, expected=f"PCR {pcr}: {image.hex()}", got=started, condition=places == (pcr,))
+
+
+def _judge_runtime_log(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    failures: tuple[Failure, ...] = ()
+    said = {event.kind: event.data for event in evidence.runtime_log}
+    for event in measurement.pcr15_template:
+        if event.data is None:  # differs from boot to boot; L11.2 tied it to the TLS key
+            continue
+        got = said.get(event.kind, b"")
+        what = f"the run-time event {event.kind} says what the release says"
+        failures += ledger.judge("L11.3", what, expected=event.data, got=got, condition=got == event.data)
+    return failures

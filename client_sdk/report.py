@@ -1,0 +1,115 @@
+"""What was checked, what was expected and what was found: the record of one verification.
+
+A report is for people and logs. Trust is in the type :class:`client_sdk.accept.Accepted`, not in a report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from client_sdk.encoding import canonical_json
+from client_sdk.errors import Failure, VerificationError
+
+VERSION = 1
+ACCEPTED, VERIFIED, REFUSED = "accepted", "verified", "refused"
+
+
+class Check(NamedTuple):
+    """One named check. ``expected`` and ``got`` are raw values: text is made of them only when somebody reads it."""
+
+    rule: str
+    what: str
+    expected: Any
+    got: Any
+    passed: bool
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the check as text."""
+        return {
+            "id": self.rule,
+            "what": self.what,
+            "expected": show(self.expected),
+            "got": show(self.got),
+            "verdict": "ok" if self.passed else "failed",
+        }
+
+
+class Ledger:
+    """Collects the checks of one verification; the first that does not hold raises."""
+
+    __slots__ = ("_checks",)
+
+    def __init__(self) -> None:
+        self._checks: list[Check] = []
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The checks so far, in order."""
+        return tuple(self._checks)
+
+    def equal(self, rule: str, what: str, *, expected: object, got: object) -> None:
+        """Record a check that holds when both values are equal.
+
+        Raises:
+            VerificationError: they differ.
+        """
+        self.holds(rule, what, expected=expected, got=got, condition=expected == got)
+
+    def holds(self, rule: str, what: str, *, expected: object, got: object, condition: object) -> None:
+        """Record a check that holds when ``condition`` is true; ``expected`` says it in words.
+
+        Raises:
+            VerificationError: it is not.
+        """
+        self._checks.append(Check(rule, what, expected, got, bool(condition)))
+        if not condition:
+            raise VerificationError(rule, what, expected=show(expected), got=show(got))
+
+    def judge(self, rule: str, what: str, *, expected: object, got: object, condition: object) -> tuple[Failure, ...]:
+        """Record a clause of a policy; return it as a failure when it does not hold, so that all get reported."""
+        self._checks.append(Check(rule, what, expected, got, bool(condition)))
+        return () if condition else (Failure(f"{rule}: {what}", show(expected), show(got)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The checks of one verification, the rules that do not apply with the reason, and facts about the subject."""
+
+    verdict: str
+    checks: tuple[Check, ...]
+    not_run: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, Any], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values for JSON."""
+        return {
+            "version": VERSION,
+            "verdict": self.verdict,
+            "checks": [check.as_dict() for check in self.checks],
+            "not_run": [{"rules": rules, "why": why} for rules, why in self.not_run],
+            "facts": {name: _plain(value) for name, value in self.facts},
+        }
+
+    def to_json(self) -> bytes:
+        """Serialise as canonical JSON."""
+        return canonical_json(self.as_dict())
+
+
+def show(value: object) -> str:
+    """Spell a value for people: bytes as hex, a tuple item by item."""
+    if isinstance(value, bytes):
+        return value.hex() or "nothing"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(show(item) for item in value) or "nothing"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    return show(value)
