@@ -103,11 +103,11 @@ def open_apt(home: Path, mirror: Mirror, suite: str, *, progress: Progress) -> A
     conf = private_conf(home)
     (home / "sources.list.d/vitrine.sources").write_text(mirror.sources_list(suite))
     progress(f"asking the mirror what {suite} holds today")
-    update = ["apt-get", "-c", conf, "update", "-q", "--error-on=any"]
+    update = ["apt-get", "-c", str(conf), "update", "-q", "--error-on=any"]
     try:
         process.run(update, what=f"reading the mirror's index of {suite}", env=process.proxy_environment())
     except BakeError as error:
-        raise BakeError(f"{error}; is there a network, and is the mirror right (vitrine_mirror)?") from error
+        raise BakeError(f"{error}; is there a network, and is the mirror right (bake_mirror)?") from error
     return Apt(conf)
 
 

@@ -98,9 +98,12 @@ def check_image(image: BakedImage) -> None:
 
     Raises: BakeError naming the files that were changed since they were made.
     """
-    changed = [name for name, expected in image.artefacts["sha256"].items() if sha256_of(image.path / name) != expected]
+    expected = image.artefacts["sha256"]
+    changed = [name for name in expected if sha256_of(image.path / name) != expected[name]]
     if changed:
-        raise BakeError(f"{image.path}: changed since it was baked: {', '.join(changed)}; delete the folder, bake again")
+        raise BakeError(
+            f"{image.path}: changed since it was baked: {', '.join(changed)}; delete the folder, bake again"
+        )
 
 
 def write_artefacts(folder: Path, root: filesystem.Verity, model: filesystem.Verity) -> dict[str, Any]:

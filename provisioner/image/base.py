@@ -14,13 +14,14 @@ from provisioner.image import process
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.chroot import run_inside
 from provisioner.image.debs import Packages, check_file
+from provisioner.image.firmware import publish_firmware
 from provisioner.image.normalise import clean_base
-from provisioner.image.packages import Package, Tree, canonical
+from provisioner.image.packages import Package, PackageLock, canonical
 from provisioner.image.sources import Progress, Sources
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel, wheels_digest
 
 # Raised whenever the code below makes another tree out of the same packages.
-_RECIPE = 1
+_RECIPE = 2
 _SITE_PACKAGES = "usr/lib/python3/dist-packages"
 _MARKER = "complete"
 # Left out at unpacking: nothing reads them in a sealed VM. Copyright files stay, the licences ask for it.
@@ -55,11 +56,11 @@ class Base:
         return self.folder / "vmlinuz"
 
 
-def base_key(packages: Packages, name: str, wheels: tuple[Wheel, ...]) -> str:
+def base_key(lock: PackageLock, name: str, wheels: tuple[Wheel, ...]) -> str:
     """Hash everything that a base tree is made of."""
     parts = {
         "recipe": _RECIPE,
-        "tree": packages.lock.digest(name),
+        "tree": lock.digest(name),
         "wheels": wheels_digest(wheels),
         "dpkg": _DPKG_OPTIONS,
     }
@@ -74,11 +75,13 @@ def image_base(packages: Packages, sources: Sources, *, progress: Progress) -> B
 
 def tools_base(packages: Packages, sources: Sources, *, progress: Progress) -> Base:
     """Return the tools tree, made now if it is not in the cache."""
-    return _base(packages, sources, "tools", (), progress=progress)
+    base = _base(packages, sources, "tools", (), progress=progress)
+    publish_firmware(base.tree, base.key, sources.cache)
+    return base
 
 
 def _base(packages: Packages, sources: Sources, name: str, wheels: tuple[Wheel, ...], *, progress: Progress) -> Base:
-    key = base_key(packages, name, wheels)
+    key = base_key(packages.lock, name, wheels)
     shelf = sources.cache / ("base" if name == "image" else "tools")
     final = shelf / key
     if (final / _MARKER).is_file():
@@ -92,7 +95,7 @@ def _base(packages: Packages, sources: Sources, name: str, wheels: tuple[Wheel, 
             unpack_wheel(obtain_wheel(wheel, sources.cache, progress=progress), site)
         _finish(temporary, packages.lock.epoch, progress=progress)
         shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
+        temporary.replace(final)
     except OSError as error:
         raise BakeError(f"making the {name} tree: {error.strerror}: {error.filename}") from error
     finally:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from provisioner.image import process
 
+_MEMORY = {"tmp": "1777", "dev": "755"}
+_SHARED_MEMORY = "dev/shm"
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
@@ -35,7 +37,7 @@ def run_inside(
 
     Raises: BakeError when the program fails.
     """
-    inside = {"HOME": "/tmp", "LANG": "C.UTF-8", **(env or {})}
+    inside = {"HOME": "/root", "LANG": "C.UTF-8", **(env or {})}
     return process.run(enter(tree, argv, binds=binds, writable=writable), what=what, env=inside, stdin=stdin)
 
 
@@ -50,14 +52,14 @@ def enter(tree: Path, argv: Sequence[str | Path], *, binds: Sequence[Bind] = (),
 def _mounts(tree: Path, binds: Sequence[Bind], *, writable: bool) -> str:
     """Write the mounts of the private namespace; they end with the program, whatever ends it."""
     root = shlex.quote(str(tree))
-    # `mount -B x x` first: only a mount can be made read-only, and /proc may only be mounted on the new root's own.
+    # Bound onto itself first: only a mount can be made read-only.
     lines = [f"mount --bind {root} {root}", f"cd {root}"]
-    lines += [f"mount -t proc -o nosuid,nodev,noexec proc {root}/proc", f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp"]
-    lines += [f"mount -t tmpfs -o mode=755 tmpfs {root}/dev"]
+    lines += [f"mount -t proc -o nosuid,nodev,noexec proc {root}/proc"]
+    lines += [f"mount -t tmpfs -o mode={mode} tmpfs {root}/{name}" for name, mode in _MEMORY.items()]
     for device in _DEVICES:
         lines += [f"touch {root}/dev/{device}", f"mount --bind /dev/{device} {root}/dev/{device}"]
     # Python's multiprocessing and some tests want shared memory.
-    lines += [f"mkdir -m 1777 {root}/dev/shm", "ip link set lo up 2>/dev/null || :"]
+    lines += [f"mkdir -m 1777 {root}/{_SHARED_MEMORY}", "ip link set lo up 2>/dev/null || :"]
     for bind in binds:
         source, target = shlex.quote(str(bind.source.resolve())), shlex.quote(f"{tree}{bind.target}")
         lines.append(f"mount --bind {source} {target}")

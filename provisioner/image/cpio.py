@@ -1,4 +1,4 @@
-"""Writing a cpio archive in the "newc" form that the kernel unpacks: fixed inodes, times and owners, in a given order."""
+"""Writing a cpio archive in the "newc" form that the kernel unpacks: fixed inodes, times and owners, given order."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +125,7 @@ def _fetch(conf: Path, mirror: Mirror, packages: Sequence[Package], folder: Path
         part = folder / f"{package.sha256}.deb.part"
         if part.is_file():
             check_file(part, package)
-            os.replace(part, folder / f"{package.sha256}.deb")
+            part.replace(folder / f"{package.sha256}.deb")
     return words
 
 

@@ -55,7 +55,13 @@ def _format(workshop: Workshop, name: str, uuid: str) -> Verity:
     if size % BLOCK:
         raise BakeError(f"{name}.erofs: {size} bytes are not whole blocks")
     salt = workshop.bytes_for(f"{name}-salt").hex()
-    fixed = ["--no-superblock", "--format=1", "--hash=sha256", f"--data-block-size={BLOCK}", f"--hash-block-size={BLOCK}"]
+    fixed = [
+        "--no-superblock",
+        "--format=1",
+        "--hash=sha256",
+        f"--data-block-size={BLOCK}",
+        f"--hash-block-size={BLOCK}",
+    ]
     command = ["veritysetup", "format", *fixed, f"--salt={salt}", f"--root-hash-file={name}.roothash"]
     workshop.run([*command, f"{name}.erofs", f"{name}.verity"], what=f"hashing the {name} file system")
     root_hash = (workshop.folder / f"{name}.roothash").read_text().strip()

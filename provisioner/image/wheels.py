@@ -89,8 +89,8 @@ def obtain_wheel(wheel: Wheel, cache: Path, *, progress: Progress) -> Path:
         _pip_download(wheel, Path(temporary))
         got = Path(temporary) / wheel.filename
         if not got.is_file():
-            raise BakeError(f"{wheel.name}: pip brought {os.listdir(temporary)}, the lock says {wheel.filename}")
-        os.replace(got, path)
+            raise BakeError(f"{wheel.name}: pip brought {_listing(Path(temporary))}, the lock says {wheel.filename}")
+        got.replace(path)
     return path
 
 
@@ -107,6 +107,10 @@ def unpack_wheel(path: Path, target: Path, members: str = "") -> list[Path]:
                 continue
             files.append(_unpack_member(archive, name, target))
     return files
+
+
+def _listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def _unpack_member(archive: zipfile.ZipFile, name: str, target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The tools tree at work: every pack tool runs in it, over one folder, with no network and its clock set to the bake's."""
+"""The tools tree at work: every pack tool runs in it, over one folder, without a network."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""The local VM's firmware, out of the tools tree: so that what it measures does not depend on the host's version."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.errors import BakeError
+
+_SOURCE = "usr/share/OVMF"
+CODE = "OVMF_CODE_4M.fd"
+VARIABLES = "OVMF_VARS_4M.fd"
+_CURRENT = "current"
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """A firmware's code and its empty variable store; a VM needs a copy of the second."""
+
+    code: Path
+    variables: Path
+
+
+def publish_firmware(tools_tree: Path, key: str, cache: Path) -> None:
+    """Copy the firmware to where an ordinary user can read it: the tools tree itself is root's alone."""
+    shelf = cache / "firmware"
+    final = shelf / key
+    if not (final / VARIABLES).is_file():
+        shelf.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{key[:12]}.", dir=shelf))
+        try:
+            for name in (CODE, VARIABLES):
+                shutil.copyfile(tools_tree / _SOURCE / name, temporary / name)
+                (temporary / name).chmod(0o644)
+            temporary.chmod(0o755)
+            temporary.replace(final)
+        except OSError as error:
+            raise BakeError(f"copying the firmware: {error.strerror}: {error.filename}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    (shelf / f"{_CURRENT}.new").write_text(key)
+    (shelf / f"{_CURRENT}.new").replace(shelf / _CURRENT)
+
+
+def firmware(cache: Path) -> Firmware:
+    """Return the firmware that the latest bake with this cache published.
+
+    Raises: BakeError when there was none.
+    """
+    try:
+        folder = cache / "firmware" / (cache / "firmware" / _CURRENT).read_text().strip()
+    except OSError as error:
+        raise BakeError(f"{cache} holds no firmware yet; bake an image first (`make bake`)") from error
+    found = Firmware(code=folder / CODE, variables=folder / VARIABLES)
+    if not (found.code.is_file() and found.variables.is_file()):
+        raise BakeError(f"the firmware in {folder} is gone; bake once more (`make bake`)")
+    return found
