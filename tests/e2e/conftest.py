@@ -1,0 +1,129 @@
+"""One real deployment for all end-to-end tests; functional ones start from its saved state."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e import machine
+from tests.e2e.machine import BOOT_SECONDS, CHECKOUT, Machine, Outcome
+
+NAME = "e2e"
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the playbooks and the command said while the first VM ran, and what is left of it."""
+
+    root: Path
+    image: Path
+    saved: Path
+    first: Outcome
+    second: Outcome
+    pids: tuple[int, int]
+    verified: Outcome
+    asked: Outcome
+    table: Outcome
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory):
+    """`deploy.yml` twice, then verify and ask as a user does, then save the VM's state."""
+    root = CHECKOUT / "build" / NAME
+    shutil.rmtree(root, ignore_errors=True)
+    port = machine.free_port()
+    values = tmp_path_factory.mktemp("vars") / "vars.yml"
+    shape = {
+        "name": NAME,
+        "cloud": "qemu",
+        "port": port,
+        "memory_mib": 1024,
+        "boot_bus": "virtio",
+        "accelerator": "auto",
+    }
+    values.write_text(yaml.safe_dump({"deploy_vm": shape, "deploy_service": "vitrine-e2e"}))
+    target = Machine(root, NAME, f"https://127.0.0.1:{port}")
+    try:
+        first = machine.playbook("deploy", "-e", f"@{values}")
+        assert first.status == 0, first.out[-4000:] + first.err[-2000:]
+        pid = target.vm.pid
+        second = machine.playbook("deploy", "-e", f"@{values}")
+        pids = (pid, target.vm.pid)
+        verified = machine.vitrine("verify", target.origin, *target.pins, "--wait", 120)
+        question = "What is the capital of France?"
+        asked = machine.vitrine("ask", target.origin, question, *target.pins, "--wait", 300)
+        table = machine.run(machine.BIN / "python", "-m", "tests.pcr_table", target.origin, root)
+        saved = tmp_path_factory.mktemp("saved") / "state"
+        machine.snapshot(target, saved)
+    finally:
+        target.destroy()
+    image = (root / "image").resolve()
+    return Deployment(root, image, saved, first, second, pids, verified, asked, table)
+
+
+@pytest.fixture
+def vm(deployment, tmp_path):
+    """A clone of the saved VM: seconds, not a boot."""
+    machine.published_copy(deployment.root, tmp_path)
+    clone = machine.clone(deployment.saved, deployment.image, tmp_path, f"clone-{next(_numbers)}")
+    yield clone
+    clone.destroy()
+
+
+@pytest.fixture
+def boot(deployment, tmp_path):
+    """Boots VMs from nothing, with what a hostile host adds, and ends them."""
+    started = []
+
+    def _boot(*extra, image=deployment.image, label="cold", **values):
+        name = f"{label}-{next(_numbers)}"
+        root = tmp_path / name
+        machine.published_copy(deployment.root, root)
+        started.append(machine.boot(image, root, name, extra=extra, **values))
+        return started[-1]
+
+    yield _boot
+    for item in started:
+        item.destroy()
+
+
+@pytest.fixture
+def image_copy(deployment, tmp_path):
+    """A copy of the image that a test may damage."""
+    copy = tmp_path / "image"
+    copy.mkdir()
+    for item in deployment.image.iterdir():
+        if item.name in {"boot.raw", "model.raw"}:
+            shutil.copyfile(item, copy / item.name)
+    return copy
+
+
+def wait_for_end(target: Machine, seconds: float = BOOT_SECONDS) -> str:
+    """Wait until the VM has switched itself off; return what its console says."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = target.vm
+        if found is None or found.pid is None:
+            return target.console()
+        time.sleep(1)
+    pytest.fail(f"the VM still runs after {seconds} s; console: {target.console()[-500:]}")
+
+
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("VITRINE_EVIDENCE", raising=False)
+    assert os.environ["NO_COLOR"] == "1"

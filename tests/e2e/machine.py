@@ -1,0 +1,154 @@
+"""Real VMs for the tests: deployed through the playbook, saved, restored, or booted cold as a hostile host would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from provisioner.clouds import QemuCloud, Vm
+from provisioner.clouds.accelerator import choose
+from provisioner.clouds.snapshot import restore, save
+from provisioner.image.firmware import firmware
+from provisioner.plan import Plan, plan
+from provisioner.spec import VmSpec
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CACHE = CHECKOUT / "build/cache"
+BIN = Path(sys.executable).parent
+BOOT_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command said and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run(*argv, seconds=1800, env=None, cwd=CHECKOUT) -> Outcome:
+    """Run one of the project's commands as a user would."""
+    done = subprocess.run(
+        [str(word) for word in argv],
+        cwd=cwd,
+        env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "COLUMNS": "200", **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def playbook(name, *extra, seconds=1800) -> Outcome:
+    """Run one of the playbooks on the local inventory."""
+    return run(BIN / "ansible-playbook", f"playbooks/{name}.yml", "-i", "inventories/local", *extra, seconds=seconds)
+
+
+def vitrine(*argv, seconds=300, env=None, cwd=CHECKOUT) -> Outcome:
+    """Run the command."""
+    return run(BIN / "vitrine", *argv, seconds=seconds, env=env, cwd=cwd)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A VM and what a client is given to judge it by."""
+
+    root: Path
+    name: str
+    origin: str
+
+    @property
+    def cloud(self) -> QemuCloud:
+        return QemuCloud(self.root)
+
+    @property
+    def vm(self) -> Vm | None:
+        return self.cloud.find(self.name)
+
+    @property
+    def release(self) -> Path:
+        return self.root / "release.json"
+
+    @property
+    def publisher(self) -> Path:
+        return self.root / "publisher.pub"
+
+    @property
+    def tpm_ca(self) -> Path:
+        return self.root / "tpm-ca.pem"
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The command's arguments that say whom to trust."""
+        return ("--release", self.release, "--publisher", self.publisher, "--simulated", self.tpm_ca)
+
+    def console(self) -> str:
+        return self.cloud.read_console(self.name)
+
+    def destroy(self) -> None:
+        self.cloud.destroy(self.name, progress=print)
+
+
+def spec_of(image: Path, name: str, **values) -> VmSpec:
+    """Describe a VM of an image."""
+    return VmSpec.from_vars(
+        {
+            "name": name,
+            "boot_disk": str(image / "boot.raw"),
+            "model_disk": str(image / "model.raw"),
+            "firmware": str(firmware(CACHE).code.parent),
+            "port": free_port(),
+            **values,
+        }
+    )
+
+
+def planned(spec: VmSpec, root: Path, extra: tuple[str, ...] = ()) -> Plan:
+    """Plan a VM with the accelerator that works here."""
+    return plan(spec, accelerator=choose(spec, root, progress=print).accelerator, extra_qemu_args=extra)
+
+
+def published_copy(source: Path, root: Path) -> None:
+    """Give another deployment the same release, publisher and TPM CA: only the VM is its own."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name in ("release.json", "publisher.pub", "tpm-ca.pem", "kvm.json"):
+        if (source / name).exists():
+            shutil.copy2(source / name, root / name)
+    if (source / "tpm-ca").is_dir() and not (root / "tpm-ca").exists():
+        shutil.copytree(source / "tpm-ca", root / "tpm-ca")
+
+
+def clone(saved: Path, image: Path, root: Path, name: str) -> Machine:
+    """Start a clone of the saved VM. Clones share EK, AK and TLS key: never use two of them as two machines."""
+    spec = spec_of(image, name)
+    vm = restore(QemuCloud(root), planned(spec, root), saved, progress=print)
+    return Machine(root, name, vm.endpoint)
+
+
+def snapshot(machine: Machine, directory: Path) -> None:
+    """Save a VM and end it."""
+    save(machine.cloud, machine.name, directory)
+
+
+def boot(image: Path, root: Path, name: str, *, extra=(), variables: Path | None = None, **values) -> Machine:
+    """Start a VM from nothing, with whatever the host adds; returns while it boots."""
+    made = planned(spec_of(image, name, **values), root, tuple(extra))
+    if variables is not None:
+        copies = tuple(replace(c, source=variables) if "VARS" in c.source.name.upper() else c for c in made.copies)
+        made = replace(made, copies=copies)
+    vm = QemuCloud(root).apply(made, progress=print)
+    return Machine(root, name, vm.endpoint)
