@@ -70,12 +70,17 @@ def _probe(spec: VmSpec, root: Path) -> str:
         try:
             shutil.copyfile(spec.firmware / FIRMWARE_VARIABLES, folder / "vars.fd")
             processes.start(command, folder / "qemu.log")
-            try:
-                return _watch(command)
-            finally:
-                processes.stop(command)
+            fault = _watch(command)
         except OSError as error:
             raise CloudError(f"cannot try KVM: {error}; bake first, check {root}") from error
+        except BaseException:  # an interrupt must not leave the probe running
+            processes.stop(command)
+            raise
+        try:
+            processes.stop(command)
+        except CloudError as error:  # stuck in the kernel: a reason more to do without KVM, none to give up
+            return f"{fault or 'the guest boots'}; {error}"
+        return fault
 
 
 def _watch(command: Command) -> str:

@@ -50,6 +50,7 @@ def refusal(text: str) -> str | None:
 
 
 def stages_reached(text: str) -> int:
-    """Return how many of STAGES a console shows."""
+    """Return how many of STAGES lie behind, judged by the last one that the console shows."""
     found = lines(text)
-    return sum(any(line.startswith(marker) for line in found) for marker, _ in STAGES)
+    shown = (any(line.startswith(marker) for line in found) for marker, _ in STAGES)
+    return max((number for number, seen in enumerate(shown, 1) if seen), default=0)

@@ -93,17 +93,27 @@ class QemuCloud:
     def _create(self, plan: Plan, record: Record, progress: Progress) -> Vm:
         folder = self.store.create(plan.name, record)
         progress(f"{plan.name}: makes a software TPM")
-        self._make_tpm(plan, folder)
-        for copy in plan.copies:
-            shutil.copyfile(copy.source, folder / copy.name)
+        try:
+            self._make_tpm(plan, folder)
+            for copy in plan.copies:
+                shutil.copyfile(copy.source, folder / copy.name)
+        except OSError as error:
+            raise CloudError(f"cannot fill {folder}: {error}; check its owner and the disk") from error
         self.start(plan, progress=progress)
         return self._vm(plan.name, record)
 
     def start(self, plan: Plan, *, progress: Progress) -> None:
         """Start the processes of a VM whose folder is complete, and wait until QEMU answers.
 
-        Raises CloudError when one of them dies, with what it said.
+        Raises CloudError when one of them dies, with what it said; its folder then stays, to be looked at.
         """
+        try:
+            self._start(plan, progress)
+        except CloudError:
+            self._stop(plan.name, plan)
+            raise
+
+    def _start(self, plan: Plan, progress: Progress) -> None:
         folder = self.store.folder(plan.name)
         progress(f"{plan.name}: starts QEMU ({plan.accelerator})")
         for argv, log, answers in (
@@ -123,9 +133,12 @@ class QemuCloud:
         record = self.store.read(name)
         if record is not None:
             progress(f"{name}: stops what runs, removes its folder")
-            for command in self._commands(name, record):
-                processes.stop(command)
+            self._stop(name, record)
         self.store.remove(name)
+
+    def _stop(self, name: str, record: Record | Plan) -> None:
+        for command in self._commands(name, record):
+            processes.stop(command)
 
     def _is_as_recorded(self, name: str, wanted: Record) -> bool:
         same = self.store.read(name) == wanted and self._vm(name, wanted).running
@@ -143,7 +156,7 @@ class QemuCloud:
             pid=pids[0],
         )
 
-    def _commands(self, name: str, record: Record) -> tuple[Command, Command]:
+    def _commands(self, name: str, record: Record | Plan) -> tuple[Command, Command]:
         """Return the commands of QEMU and its TPM, in the order in which they are stopped."""
         folder = self.store.folder(name)
         return Command(folder, record.qemu), Command(folder, record.swtpm)

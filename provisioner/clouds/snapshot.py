@@ -56,20 +56,25 @@ def restore(cloud: QemuCloud, plan: Plan, directory: Path, *, progress: Progress
     Raises CloudError when the state does not fit the plan, this QEMU or its version.
     """
     waiting = replace(plan, qemu=(*plan.qemu, "-incoming", "defer"), copies=())
-    record = record_of(waiting)
-    with cloud.store.lock():
-        cloud.preflight(waiting)
-        folder = cloud.store.create(plan.name, record)
-        # The TPM's state travels with the memory: it starts from nothing here.
-        (folder / "tpm").mkdir()
-        try:
-            for copy in directory.glob("*.fd"):
-                shutil.copyfile(copy, folder / copy.name)
+    cloud.destroy(plan.name, progress=progress)
+    try:
+        with cloud.store.lock():
+            cloud.preflight(waiting)
+            folder = cloud.store.create(plan.name, record_of(waiting))
+            _fill(folder, directory)
             cloud.start(waiting, progress=progress)
             _read_memory(folder / "qmp.sock", directory / _MEMORY)
-        except OSError as error:
-            raise CloudError(f"cannot restore {directory}: {error}; remove it and boot again") from error
-    return _found(cloud, plan.name)
+        return _found(cloud, plan.name)
+    except (OSError, CloudError) as error:
+        cloud.destroy(plan.name, progress=progress)
+        raise CloudError(f"cannot restore {directory}: {error}; remove it and boot again") from error
+
+
+def _fill(folder: Path, saved: Path) -> None:
+    # The TPM's state travels with the memory: it starts from nothing here.
+    (folder / "tpm").mkdir()
+    for copy in saved.glob("*.fd"):
+        shutil.copyfile(copy, folder / copy.name)
 
 
 def _write_memory(address: Path, memory: Path) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from provisioner.measure.predict import PHASES, PREDICTED_PCRS, Prediction, explain, predict
+from provisioner.measure.prediction import PHASES, PREDICTED_PCRS, Prediction, explain, predict
 
 __all__ = ["PHASES", "PREDICTED_PCRS", "Prediction", "explain", "predict"]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from provisioner.errors import MeasureError
-from provisioner.measure.predict import PHASES, Prediction, explain, predict
+from provisioner.measure.prediction import PHASES, Prediction, explain, predict
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,123 @@
+import os
+import subprocess
+import time
+
+import pytest
+
+from provisioner.clouds import processes
+from provisioner.clouds.processes import Command
+from provisioner.errors import CloudError
+
+# Bash, because it is a binary: the kernel would rewrite the command line of a script.
+STUBBORN = ("bash", "-c", "trap '' TERM; while true; do sleep 0.1; done")
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    command = Command(tmp_path, ("sleep", "61"))
+    processes.start(command, tmp_path / "log")
+    yield command
+    processes.stop(command)
+
+
+def test_a_started_process_is_found_and_stopped(sleeper):
+    pid = processes.find(sleeper)
+    assert pid is not None
+    assert os.getpgid(pid) == pid  # it is not in our group, so an interrupt at the terminal does not reach it
+    processes.stop(sleeper)
+    assert processes.find(sleeper) is None
+
+
+def test_find_never_misses_a_process_that_is_just_starting(tmp_path):
+    for _ in range(20):
+        command = Command(tmp_path, ("sleep", "62"))
+        processes.start(command, tmp_path / "log")
+        assert processes.find(command) is not None
+        processes.stop(command)
+        assert processes.find(command) is None
+
+
+def test_the_same_command_in_another_folder_is_somebody_elses(sleeper, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    stranger = Command(elsewhere, sleeper.argv)
+    assert processes.find(stranger) is None
+    processes.stop(stranger)
+    assert processes.find(sleeper) is not None
+
+
+def test_another_command_in_the_same_folder_is_somebody_elses(sleeper):
+    stranger = Command(sleeper.directory, ("sleep", "6"))
+    processes.stop(stranger)
+    assert processes.find(stranger) is None
+    assert processes.find(sleeper) is not None
+
+
+def test_a_recycled_pid_is_never_signalled(sleeper, tmp_path):
+    # The pid was ours a moment ago; the process that bears it now is not.
+    recycled = processes.find(sleeper)
+    processes._stop_one(recycled, Command(tmp_path, ("qemu-system-x86_64", "-S")), 0.1)
+    assert processes.find(sleeper) == recycled
+
+
+def test_a_pid_that_is_gone_is_stopped_already(tmp_path):
+    ended = subprocess.Popen(("true",))
+    ended.wait()
+    processes._stop_one(ended.pid, Command(tmp_path, ("true",)), 0.1)
+
+
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path):
+    command = Command(tmp_path, STUBBORN)
+    processes.start(command, tmp_path / "log")
+    time.sleep(0.3)
+    processes.stop(command, seconds=0.3)
+    assert processes.find(command) is None
+
+
+def test_a_process_that_survives_being_killed_is_an_error(tmp_path, monkeypatch):
+    command = Command(tmp_path, STUBBORN)
+    processes.start(command, tmp_path / "log")
+    with monkeypatch.context() as patch:
+        patch.setattr(processes.signal, "pidfd_send_signal", lambda *_: None)
+        with pytest.raises(CloudError, match="does not end even when killed"):
+            processes.stop(command, seconds=0.1)
+    processes.stop(command, seconds=0.3)
+
+
+def test_a_zombie_counts_as_dead(tmp_path):
+    child = subprocess.Popen(("sleep", "0.01"), cwd=tmp_path)
+    time.sleep(0.3)
+    assert processes.find(Command(tmp_path, ("sleep", "0.01"))) is None
+    child.wait()
+
+
+def test_run_returns_the_output(tmp_path):
+    assert processes.run(Command(tmp_path, ("pwd",)), seconds=5).strip() == str(tmp_path)
+
+
+def test_run_reports_status_and_last_words(tmp_path):
+    with pytest.raises(CloudError, match=r"bash failed with status 3: no such luck"):
+        processes.run(Command(tmp_path, ("bash", "-c", "echo no such luck >&2; exit 3")), seconds=5)
+
+
+def test_run_ends_at_its_time_limit(tmp_path):
+    begin = time.monotonic()
+    with pytest.raises(CloudError, match="sleep did not end within 0 s"):
+        processes.run(Command(tmp_path, ("sleep", "60")), seconds=0.2)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_missing_program_names_its_debian_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CloudError, match="swtpm_setup is not installed: apt install swtpm-tools"):
+        processes.run(Command(tmp_path, ("swtpm_setup",)), seconds=1)
+    with pytest.raises(CloudError, match="qemu-system-x86_64 is not installed: apt install qemu-system-x86"):
+        processes.start(Command(tmp_path, ("qemu-system-x86_64",)), tmp_path / "log")
+
+
+def test_cpu_seconds_of_a_process_that_is_gone():
+    ended = subprocess.Popen(("true",))
+    ended.wait()
+    with pytest.raises(CloudError, match="is gone"):
+        processes.cpu_seconds(ended.pid)
+    assert processes.cpu_seconds(os.getpid()) > 0
