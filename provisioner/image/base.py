@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from provisioner.errors import BakeError
 from provisioner.image import process
@@ -21,7 +22,7 @@ from provisioner.image.sources import Progress, Sources
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel, wheels_digest
 
 # Raised whenever the code below makes another tree out of the same packages.
-_RECIPE = 2
+_RECIPE = 3
 _SITE_PACKAGES = "usr/lib/python3/dist-packages"
 _MARKER = "complete"
 # Left out at unpacking: nothing reads them in a sealed VM. Copyright files stay, the licences ask for it.
@@ -134,7 +135,7 @@ def _mmdebstrap(tree: Path, repository: Path, packages: Packages, installed: lis
     include = ",".join(package.name for package in installed)
     options = [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     quiet = ["--quiet", "--variant=custom", "--mode=root", "--architectures=amd64", "--format=directory"]
-    source = f"deb [trusted=yes] copy://{repository.resolve()} ./"
+    source = f"deb [trusted=yes] copy://{quote(str(repository.resolve()))} ./"
     process.run(
         ["mmdebstrap", *quiet, f"--include={include}", *options, packages.lock.suite, tree, source],
         what="bootstrapping the tree",

@@ -44,6 +44,7 @@ def run_inside(
 def enter(tree: Path, argv: Sequence[str | Path], *, binds: Sequence[Bind] = (), writable: bool = False) -> list[str]:
     """Return the command line that enters a tree and runs a program there."""
     spaces = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
+    tree = tree.resolve()
     script = _mounts(tree, binds, writable=writable)
     program = shlex.join(str(word) for word in argv)
     return ["unshare", *spaces, "sh", "-ec", f"{script}\nexec chroot {shlex.quote(str(tree))} {program}"]

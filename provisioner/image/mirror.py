@@ -25,7 +25,9 @@ class Mirror:
 
     def base_of(self, filename: str) -> str:
         """Return the archive that holds a pool file: the security archive keeps its files below pool/updates."""
-        return self.security if filename.startswith("pool/updates/") else self.main
+        base = self.security if filename.startswith("pool/updates/") else self.main
+        # apt's file method would hand out links into the mirror instead of copies.
+        return f"copy:{base.removeprefix('file:')}" if base.startswith("file:") else base
 
     def sources_list(self, suite: str) -> str:
         """Write the apt sources of one suite, deb822."""

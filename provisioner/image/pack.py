@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner.errors import BakeError
-from provisioner.image import disk, uki
+from provisioner.image import disk, process, uki
 from provisioner.image.artefacts import BakedImage, Facts, find_image, write_artefacts, write_manifest
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.cmdline import make_cmdline
@@ -59,7 +59,8 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
     spec.output.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{spec.output.name[:12]}.", dir=spec.output.parent))
     try:
-        artefacts = _pack_into(temporary, rootfs, spec, progress=progress)
+        with process.fixed_umask():
+            artefacts = _pack_into(temporary, rootfs, spec, progress=progress)
         shutil.rmtree(spec.output, ignore_errors=True)
         temporary.replace(spec.output)
     except OSError as error:

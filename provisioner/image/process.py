@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from provisioner.errors import BakeError
 
+UMASK = 0o022
 _TAIL_LINES = 8
 _NO_SPACE = "No space left on device"
 
@@ -16,6 +18,16 @@ _NO_SPACE = "No space left on device"
 _FIXED = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 # What a site needs to reach its mirrors is the host's to say, and only programs that download get it.
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+@contextmanager
+def fixed_umask() -> Iterator[None]:
+    """Let what this process itself creates have the same permissions whatever the caller's umask is."""
+    before = os.umask(UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def proxy_environment() -> dict[str, str]:
@@ -38,7 +50,7 @@ def run(
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(
-            words, input=stdin, capture_output=True, env={**_FIXED, **(env or {})}, cwd=cwd, umask=0o022, check=False
+            words, input=stdin, capture_output=True, env={**_FIXED, **(env or {})}, cwd=cwd, umask=UMASK, check=False
         )
     except FileNotFoundError as error:
         raise BakeError(f"{what}: {words[0]} is not installed; run `make setup`") from error

@@ -51,6 +51,11 @@ def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress) -> Ro
 
     Raises: BakeError when a package or wheel cannot be had as locked, or `workdir` holds something that is not ours.
     """
+    with process.fixed_umask():
+        return _prepare(workdir, sources, progress=progress)
+
+
+def _prepare(workdir: Path, sources: Sources, *, progress: Progress) -> Rootfs:
     packages = obtain(shipped_lock(), sources, progress=progress)
     # Each takes one core for a minute; they share nothing but package files.
     with ThreadPoolExecutor(max_workers=2) as pool:

@@ -1,0 +1,100 @@
+"""A finished image folder: complete or not there; changed files are named."""
+
+from __future__ import annotations
+
+import pytest
+
+from client_sdk.manifest import Manifest
+from provisioner.errors import BakeError
+from provisioner.image import artefacts
+from provisioner.image.filesystem import Verity
+from provisioner.image.firmware import CODE, VARIABLES, firmware, publish_firmware
+from provisioner.image.packages import shipped_lock
+from provisioner.image.wheels import shipped_wheels
+
+VERITY = Verity("aa" * 32, "bb" * 32, 8, "01234567-89ab-8def-8123-456789abcdef")
+
+
+@pytest.fixture
+def image(tmp_path):
+    for name in artefacts.FILES.values():
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / artefacts.MANIFEST).write_bytes(b"{}")
+    artefacts.write_artefacts(tmp_path, VERITY, VERITY)
+    return tmp_path
+
+
+def test_a_complete_image_is_found_and_intact(image):
+    found = artefacts.find_image(image)
+    assert found is not None
+    assert found.artefacts["root"] == {"hash": "aa" * 32, "salt": "bb" * 32, "data_blocks": 8, "uuid": VERITY.uuid}
+    artefacts.check_image(found)
+
+
+@pytest.mark.parametrize("name", [*artefacts.FILES.values(), artefacts.ARTEFACTS, artefacts.MANIFEST])
+def test_an_image_without_one_of_its_files_is_not_there(image, name):
+    (image / name).unlink()
+    assert artefacts.find_image(image) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"version": 2}'])
+def test_an_interrupted_or_newer_description_is_not_taken(image, text):
+    (image / artefacts.ARTEFACTS).write_text(text)
+    assert artefacts.find_image(image) is None
+
+
+@pytest.mark.parametrize("name", artefacts.FILES.values())
+def test_one_changed_byte_is_named(image, name):
+    found = artefacts.find_image(image)
+    (image / name).write_bytes(b"X" + (image / name).read_bytes()[1:])
+    with pytest.raises(BakeError, match=f"changed since it was baked: {name};"):
+        artefacts.check_image(found)
+
+
+def test_the_manifest_names_packages_wheels_model_and_digests(image, monkeypatch):
+    monkeypatch.setattr(artefacts, "parse_image", lambda _name, data: data)
+    monkeypatch.setattr(artefacts, "authenticode", lambda _image: bytes(32))
+    facts = artefacts.Facts(
+        lock=shipped_lock(),
+        wheels=shipped_wheels(),
+        contents={"roles/base": "cd" * 32},
+        kernel="6.12",
+        root=VERITY,
+        model=VERITY,
+        model_facts={"name": "m", "repository": "r", "revision": "1", "files": {"model.gguf": "ef" * 32}},
+        stub=b"stub",
+        source_commit="",
+        token_issuer_key="",
+    )
+    artefacts.write_manifest(image, facts)
+    manifest = Manifest.from_json((image / artefacts.MANIFEST).read_bytes())
+    assert {package.name for package in manifest.packages} >= {"systemd", "python3-fastapi"}
+    assert [wheel.name for wheel in manifest.wheels] == ["xllamacpp"]
+    assert manifest.files == (("roles/base", bytes.fromhex("cd" * 32)),)
+    assert manifest.model.files == (("model.gguf", bytes.fromhex("ef" * 32)),)
+
+
+def test_firmware_is_published_once_per_tools_tree_and_found(tmp_path):
+    source = tmp_path / "tools/usr/share/OVMF"
+    source.mkdir(parents=True)
+    for name in (CODE, VARIABLES):
+        (source / name).write_bytes(name.encode())
+    publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+    publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+    found = firmware(tmp_path / "cache")
+    assert found.code.read_bytes() == CODE.encode()
+    assert found.code.parent == found.variables.parent
+    found.code.unlink()
+    with pytest.raises(BakeError, match=r"is gone; bake once more"):
+        firmware(tmp_path / "cache")
+
+
+def test_no_firmware_before_the_first_bake(tmp_path):
+    with pytest.raises(BakeError, match=r"holds no firmware yet; bake an image first"):
+        firmware(tmp_path)
+
+
+def test_a_tools_tree_without_firmware_is_refused_and_nothing_is_left(tmp_path):
+    with pytest.raises(BakeError, match="copying the firmware"):
+        publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+    assert not list((tmp_path / "cache/firmware").iterdir())

@@ -1,0 +1,117 @@
+"""Getting package files: the cache, a mirror (a folder here), and every way in which it can fail."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+
+import pytest
+
+from provisioner.errors import BakeError
+from provisioner.image import debs
+from provisioner.image.debs import check_file, differences, obtain
+from provisioner.image.mirror import Mirror
+from provisioner.image.packages import Package, PackageLock, Tree
+from provisioner.image.sources import Sources
+
+needs_apt = pytest.mark.skipif(not shutil.which("apt-get"), reason="not a Debian host")
+
+
+def package(name="toy", version="1", content=b"toy package"):
+    filename = f"pool/main/t/{name}/{name}_{version}_all.deb"
+    return Package(name, version, "all", filename, len(content), hashlib.sha256(content).hexdigest())
+
+
+def lock_of(*packages):
+    return PackageLock("trixie", 1, Tree(tuple(packages), ()), Tree(tuple(packages), ()))
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A mirror in a folder: apt's file method answers as a web server would, with files or without."""
+    base = tmp_path / "mirror/debian"
+    base.mkdir(parents=True)
+    found = Mirror(main=f"file:{base}", security=f"file:{base}-security")
+    monkeypatch.setattr(debs, "find_mirror", lambda *_: found)
+    return base
+
+
+def serve(mirror, locked, content=b"toy package"):
+    path = mirror / locked.filename
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+
+
+def quiet(_line):
+    pass
+
+
+@needs_apt
+def test_a_locked_file_is_fetched_once_and_then_comes_from_the_cache(mirror, tmp_path):
+    locked = package()
+    serve(mirror, locked)
+    got = obtain(lock_of(locked), Sources(tmp_path / "cache", "release"), progress=quiet)
+    assert got.path(locked).read_bytes() == b"toy package"
+    shutil.rmtree(mirror)
+    assert obtain(lock_of(locked), Sources(tmp_path / "cache", "release"), progress=quiet) == got
+
+
+@needs_apt
+def test_a_release_refuses_a_file_that_the_mirror_no_longer_has_and_says_what_to_do(mirror, tmp_path):
+    with pytest.raises(BakeError, match=r"does not serve toy 1 as locked.*`make lock`"):
+        obtain(lock_of(package()), Sources(tmp_path / "cache", "release"), progress=quiet)
+
+
+@needs_apt
+@pytest.mark.parametrize("content", [b"toy packagE", b"toy package and more", b""])
+def test_a_file_with_other_bytes_never_enters_the_cache(mirror, tmp_path, content):
+    locked = package()
+    serve(mirror, locked, content)
+    with pytest.raises(BakeError):
+        obtain(lock_of(locked), Sources(tmp_path / "cache", "release"), progress=quiet)
+    assert not list((tmp_path / "cache/debs").glob("*.deb"))
+
+
+@needs_apt
+def test_a_test_bake_follows_the_mirror_and_says_so(mirror, tmp_path, monkeypatch):
+    old, new = package(version="1"), package(version="2", content=b"newer")
+    serve(mirror, new, b"newer")
+    monkeypatch.setattr(debs.apt, "open_apt", lambda home, *_, **__: debs.apt.Apt(debs.apt.private_conf(home)))
+    monkeypatch.setattr(debs, "resolve", lambda *_: lock_of(new))
+    said = []
+    got = obtain(lock_of(old), Sources(tmp_path / "cache", "test"), progress=said.append)
+    assert got.lock == lock_of(new)
+    assert got.drift == ("toy 1 -> 2",)
+    assert any("toy 1 -> 2" in line for line in said)
+    # Without a mirror now: what it fell back to is remembered.
+    shutil.rmtree(mirror)
+    assert obtain(lock_of(old), Sources(tmp_path / "cache", "test"), progress=quiet).drift == ("toy 1 -> 2",)
+    with pytest.raises(BakeError, match="a release takes nothing else"):
+        obtain(lock_of(old), Sources(tmp_path / "cache", "release"), progress=quiet)
+
+
+@needs_apt
+def test_no_network_while_a_test_bake_needs_one_is_a_clear_error(mirror, tmp_path):
+    shutil.rmtree(mirror.parent)
+    with pytest.raises(BakeError, match="is there a network, and is the mirror right"):
+        obtain(lock_of(package()), Sources(tmp_path / "cache", "test"), progress=quiet)
+
+
+def test_a_file_of_another_size_or_hash_is_named(tmp_path):
+    path = tmp_path / "x.deb"
+    path.write_bytes(b"toy packag")
+    with pytest.raises(BakeError, match="the lock says 11 bytes, the file has 10"):
+        check_file(path, package())
+    path.write_bytes(b"toy packagE")
+    with pytest.raises(BakeError, match="the lock says sha256"):
+        check_file(path, package())
+
+
+def test_differences_name_what_came_went_and_changed():
+    old = lock_of(package("a"), package("b"), package("d"))
+    new = lock_of(package("a"), package("b", "2"), package("c"))
+    assert differences(old, new) == ("b 1 -> 2", "c absent -> 1", "d 1 -> absent")
+
+
+def test_a_rebuild_under_the_same_version_is_a_difference():
+    assert differences(lock_of(package()), lock_of(package(content=b"rebuilt"))) == ("toy 1 -> 1",)
