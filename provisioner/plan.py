@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from provisioner.spec import Accelerator, VmSpec
 GATEWAY_PORT = 8443
 FIRMWARE_CODE = "OVMF_CODE_4M.fd"
 FIRMWARE_VARIABLES = "OVMF_VARS_4M.fd"
+# Software emulation copies one byte at a time where the CPU promises fast "rep movsb" (ERMS): without the
+# promise kernel and libc copy words, which saves a twentieth of a boot.
+_CPUS: Mapping[Accelerator, str] = {"tcg": "max,-erms", "kvm": "host"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def _machine(spec: VmSpec, accelerator: Accelerator) -> tuple[str, ...]:
         # No floppy, no CD, no VGA, no default network card: what is not in the plan is not there.
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,pflash0=code,pflash1=vars"),
-        *("-accel", accelerator, "-cpu", "host" if accelerator == "kvm" else "max"),
+        *("-accel", accelerator, "-cpu", _CPUS[accelerator]),
         *("-smp", "1", "-m", str(spec.memory_mib)),
         *("-blockdev", _file("code", str(code), read_only=True)),
         *("-blockdev", _file("vars", "vars.fd", read_only=False)),

@@ -16,7 +16,7 @@ def device(tmp_path, monkeypatch):
     commands = []
 
     def emulated(spec):
-        argv = ["tcg" if word == "kvm" else "max" if word == "host" else word for word in probe_command(spec)]
+        argv = ["tcg" if word == "kvm" else "max,-erms" if word == "host" else word for word in probe_command(spec)]
         commands.append(tuple(argv))
         return tuple(argv)
 
