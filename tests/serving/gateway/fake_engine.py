@@ -1,0 +1,173 @@
+"""An engine on a UNIX socket that speaks llama.cpp's wire format, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+
+TOKENS = ["The", " capital", " is", " Paris", "."]
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong from now on; ``kind`` is the name of a method of :class:`FakeEngine`."""
+
+    kind: str = "answer"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the engine was asked, and how often a caller left before the end."""
+
+    requests: list = field(default_factory=list)
+    cancelled: int = 0
+    streaming: int = 0
+
+
+class FakeEngine:
+    def __init__(self, path):
+        self.path, self.fault, self.seen = str(path), Fault(), Seen()
+        self.token_pause = 0.0
+        self._server = None
+        self.connections = {}
+
+    async def start(self):
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def stop(self):
+        if self._server is None:
+            return
+        self._server.close()
+        tasks = [task for task, _, _ in self.connections.values()]
+        for _, _, writer in list(self.connections.values()):
+            writer.transport.abort()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._server = None
+
+    async def _serve(self, reader, writer):
+        self.connections[id(writer)] = (asyncio.current_task(), reader, writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                body = json.loads(await reader.readexactly(length))
+                path = head.split(b" ")[1].decode()
+                self.seen.requests.append((path, body, head))
+                await getattr(self, self.fault.kind)(path, body, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            del self.connections[id(writer)]
+            writer.close()
+
+    async def answer(self, path, body, writer):
+        if body["stream"]:
+            return await self._stream(path, body, writer, len(TOKENS), end=b"data: [DONE]\n\n")
+        await self._json(writer, 200, self._whole(path, body))
+
+    def _whole(self, path, body):
+        text = "".join(TOKENS[: body.get("max_tokens", len(TOKENS))])
+        choice = {"index": 0, "finish_reason": "stop"}
+        choice |= {"text": text} if path == "/v1/completions" else {"message": {"role": "assistant", "content": text}}
+        return {"choices": [choice], "object": "x", "usage": {"completion_tokens": body.get("max_tokens", 5)}}
+
+    async def _json(self, writer, status, value):
+        data = json.dumps(value).encode()
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {len(data)}\r\n\r\n"
+        writer.write(head.encode() + data)
+        await writer.drain()
+
+    async def _chunk(self, writer, data):
+        writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        await writer.drain()
+
+    async def _stream(self, path, body, writer, count, *, end):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.seen.streaming += 1
+        try:
+            for token in (TOKENS * 1000)[:count]:
+                await self._chunk(writer, b"data: " + json.dumps(self._event(path, token)).encode() + b"\n\n")
+                await asyncio.sleep(self.token_pause)
+                if writer.transport.is_closing():
+                    raise ConnectionResetError
+            await self._chunk(writer, end)
+            await self._chunk(writer, b"")
+        except ConnectionError:
+            self.seen.cancelled += 1
+            raise
+        finally:
+            self.seen.streaming -= 1
+
+    def _event(self, path, token):
+        if path == "/v1/completions":
+            return {"choices": [{"index": 0, "text": token, "finish_reason": None}], "object": "text_completion"}
+        return {"choices": [{"index": 0, "delta": {"content": token}}], "object": "chat.completion.chunk"}
+
+    # faults
+
+    async def loading(self, path, body, writer):
+        message = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+        await self._json(writer, 503, {"error": message})
+
+    async def refuse(self, path, body, writer):
+        await self._json(writer, 400, {"error": {"code": 400, "message": "bad top_p", "type": "invalid_request_error"}})
+
+    async def too_long(self, path, body, writer):
+        error = {"code": 400, "message": "too long", "type": "exceed_context_size_error", "n_ctx": 5}
+        await self._json(writer, 400, {"error": error})
+
+    async def broken(self, path, body, writer):
+        await self._json(writer, 500, {"error": {"message": "at 0xdeadbeef: " + json.dumps(body)}})
+
+    async def redirect(self, path, body, writer):
+        writer.write(b"HTTP/1.1 302 X\r\nLocation: http://elsewhere.invalid/\r\nContent-Length: 0\r\n\r\n")
+
+    async def html(self, path, body, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<p>no</p>")
+
+    async def list_instead(self, path, body, writer):
+        await self._json(writer, 200, [1, 2])
+
+    async def no_http(self, path, body, writer):
+        writer.write(b"\x00\x01\x02 this is not HTTP\r\n\r\n")
+        writer.close()
+
+    async def hang_up(self, path, body, writer):
+        writer.transport.abort()
+
+    async def silence(self, path, body, writer):
+        await asyncio.sleep(3600)
+
+    async def endless_answer(self, path, body, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(10_000):
+            await self._chunk(writer, b"[" * 65536)
+
+    async def endless_event(self, path, body, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(10_000):
+            await self._chunk(writer, b"data: " + b"x" * 65536)
+
+    async def crash_in_stream(self, path, body, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await self._chunk(writer, b"data: " + json.dumps(self._event(path, "The")).encode() + b'\n\ndata: {"choi')
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    async def stop_in_stream(self, path, body, writer):
+        await self._stream(path, body, writer, 2, end=b": end\n\n")
+
+    async def silence_in_stream(self, path, body, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await self._chunk(writer, b"data: " + json.dumps(self._event(path, "The")).encode() + b"\n\n")
+        await asyncio.sleep(3600)
+
+    async def long_stream(self, path, body, writer):
+        await self._stream(path, body, writer, 4000, end=b"data: [DONE]\n\n")
+
+    async def no_tokens(self, path, body, writer):
+        await self._json(writer, 200, {"choices": [{"text": ""}], "usage": {"completion_tokens": 0}})

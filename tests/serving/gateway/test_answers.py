@@ -1,0 +1,212 @@
+"""Chat and completions through the real gateway, and everything that an engine can do wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.serving.gateway.fake_engine import TOKENS
+from tests.serving.gateway.running import LIMITS, MODEL, gateway
+
+pytestmark = pytest.mark.asyncio
+TEXT = "".join(TOKENS)
+
+
+def events(body):
+    parts = body.decode().split("\n\n")
+    assert parts.pop() == ""
+    return [part.removeprefix("data: ") for part in parts]
+
+
+async def test_a_chat_is_answered(tmp_path):
+    async with gateway(tmp_path) as running:
+        answer = await running.chat(temperature=0)
+        assert answer.status == 200
+        assert answer.json["choices"][0]["message"]["content"] == TEXT
+        path, body, _ = running.engine.seen.requests[-1]
+        assert path == "/v1/chat/completions"
+        assert body["temperature"] == 0
+
+
+async def test_a_chat_is_streamed_event_by_event(tmp_path):
+    async with gateway(tmp_path) as running:
+        answer = await running.chat(stream=True)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        *tokens, last = events(answer.body)
+        assert last == "[DONE]"
+        assert [json.loads(token)["choices"][0]["delta"]["content"] for token in tokens] == TOKENS
+
+
+async def test_a_stream_is_not_held_back(tmp_path):
+    async with gateway(tmp_path) as running:
+        running.engine.token_pause = 0.2
+        reader, writer = await running.raw()
+        body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        async with asyncio.timeout(0.9):  # five tokens take a second
+            await reader.readuntil(b"capital")
+        writer.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_completion_is_answered(tmp_path, stream):
+    async with gateway(tmp_path) as running:
+        answer = await running.ask(
+            "POST", "/v1/completions", json={"model": MODEL, "prompt": "Paris", "stream": stream}
+        )
+        assert answer.status == 200
+        assert b"Paris" in answer.body
+
+
+async def test_models_names_the_one_model_and_asks_nobody(tmp_path):
+    async with gateway(tmp_path) as running:
+        before = len(running.engine.seen.requests)
+        answer = await running.ask("GET", "/v1/models")
+        assert [model["id"] for model in answer.json["data"]] == [MODEL]
+        assert len(running.engine.seen.requests) == before
+
+
+async def test_the_probe_asks_for_at_most_two_tokens(tmp_path):
+    async with gateway(tmp_path) as running:
+        _, body, _ = running.engine.seen.requests[0]
+        assert body["max_tokens"] <= 2
+
+
+@pytest.mark.parametrize("fault", ["loading", "no_tokens", "broken", "html", "hang_up", "no_http", "silence"])
+async def test_until_the_probe_is_answered_chat_is_503_and_the_rest_answers(tmp_path, fault):
+    async with gateway(tmp_path, ready=False) as running:
+        running.engine.fault.kind = fault
+        await asyncio.sleep(0.1)
+        answer = await running.chat()
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.error["code"] == "engine_loading"
+        assert (await running.ask("GET", "/healthz")).json == {"status": "ok", "engine": "loading"}
+        assert (await running.ask("GET", "/v1/models")).status == 200
+        running.engine.fault.kind = "answer"
+        await running.until_ready()
+        assert (await running.chat()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("refuse", 400, "invalid_value"),
+        ("too_long", 400, "context_length_exceeded"),
+        ("broken", 502, "engine_error"),
+        ("redirect", 502, "engine_error"),
+        ("html", 502, "engine_error"),
+        ("list_instead", 502, "engine_error"),
+        ("no_http", 502, "engine_error"),
+        ("hang_up", 502, "engine_error"),
+        ("loading", 503, "engine_loading"),
+        ("silence", 504, "engine_error"),
+        ("endless_answer", 502, "engine_error"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_engine_that_fails_gives_openais_error(tmp_path, fault, status, code, stream):
+    limits = replace(LIMITS, engine_silence_seconds=0.5)
+    async with gateway(tmp_path, limits=limits) as running:
+        running.engine.fault.kind = fault
+        answer = await running.chat(stream=stream)
+        assert (answer.status, answer.error["code"]) == (status, code)
+        assert "deadbeef" not in answer.body.decode()
+        running.engine.fault.kind = "answer"
+        await running.until_ready()
+        assert (await running.chat(stream=stream)).status == 200
+
+
+@pytest.mark.parametrize("fault", ["crash_in_stream", "stop_in_stream", "silence_in_stream"])
+async def test_a_stream_that_breaks_off_ends_with_an_error_event(tmp_path, fault):
+    async with gateway(tmp_path, limits=replace(LIMITS, engine_silence_seconds=0.5)) as running:
+        running.engine.fault.kind = fault
+        answer = await running.chat(stream=True)
+        assert answer.status == 200
+        found = [event for event in events(answer.body) if not event.startswith(":")]
+        parsed = [json.loads(event) for event in found]
+        assert parsed[-1]["error"]["type"] == "server_error"
+        assert "[DONE]" not in found
+
+
+async def test_an_endless_event_is_cut_off(tmp_path):
+    async with gateway(tmp_path) as running:
+        running.engine.fault.kind = "endless_event"
+        answer = await running.chat(stream=True)
+        assert len(answer.body) < 1000
+        assert json.loads(events(answer.body)[-1])["error"]
+
+
+async def test_an_engine_that_is_gone_gives_503_and_comes_back(tmp_path):
+    async with gateway(tmp_path) as running:
+        await running.engine.stop()
+        answer = await running.chat()
+        assert (answer.status, answer.error["code"]) in {(503, "engine_loading"), (502, "engine_error")}
+        await running.until_ready("loading")
+        assert (await running.chat()).status == 503
+        (tmp_path / "engine.sock").unlink(missing_ok=True)
+        await running.engine.start()
+        await running.until_ready()
+        assert (await running.chat()).status == 200
+
+
+async def test_a_client_that_leaves_cancels_the_engines_work(tmp_path):
+    async with gateway(tmp_path) as running:
+        running.engine.fault.kind, running.engine.token_pause = "long_stream", 0.01
+        reader, writer = await running.raw()
+        body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await reader.readuntil(b"Paris")
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while running.engine.seen.cancelled == 0:
+                await asyncio.sleep(0.02)
+        assert running.engine.seen.streaming == 0
+
+
+async def test_a_client_that_leaves_while_waiting_closes_the_engines_connection(tmp_path):
+    async with gateway(tmp_path) as running:
+        running.engine.fault.kind = "silence"
+        _, writer = await running.raw()
+        body = json.dumps({"model": MODEL, "prompt": "x"}).encode()
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        async with asyncio.timeout(5):
+            while len(running.engine.seen.requests) < 2:
+                await asyncio.sleep(0.02)
+        (open_one,) = [reader for _, reader, _ in running.engine.connections.values() if not reader.at_eof()]
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while not open_one.at_eof():
+                await asyncio.sleep(0.02)
+
+
+async def test_a_client_that_reads_nothing_is_dropped(tmp_path):
+    async with gateway(tmp_path, limits=replace(LIMITS, client_stall_seconds=0.3)) as running:
+        running.engine.fault.kind = "long_stream"
+        reader, writer = await running.raw()
+        writer.transport.pause_reading()
+        body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        async with asyncio.timeout(10):
+            while running.engine.seen.cancelled == 0 and running.engine.seen.streaming == 0:
+                await asyncio.sleep(0.02)
+            while running.engine.seen.streaming:
+                await asyncio.sleep(0.02)
+        writer.transport.abort()
+        assert (await running.ask("GET", "/healthz")).status == 200
+
+
+async def test_too_many_requests_at_once_are_told_to_wait(tmp_path):
+    async with gateway(tmp_path, limits=replace(LIMITS, requests=2, engine_silence_seconds=3)) as running:
+        running.engine.fault.kind = "silence"
+        waiting = [asyncio.create_task(running.chat()) for _ in range(2)]
+        async with asyncio.timeout(5):
+            while len(running.engine.seen.requests) < 3:
+                await asyncio.sleep(0.02)
+        answer = await running.chat()
+        assert (answer.status, answer.error["code"]) == (429, "rate_limit_exceeded")
+        assert "retry-after" in answer.headers
+        assert {(await task).status for task in waiting} == {504}
