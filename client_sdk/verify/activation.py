@@ -33,7 +33,7 @@ RandomBytes = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class ActivationRequest:
-    """What is sent: a TPM2B_ID_OBJECT and a TPM2B_ENCRYPTED_SECRET, each with its size in front."""
+    """What is sent: the contents of a TPM2B_ID_OBJECT and of a TPM2B_ENCRYPTED_SECRET, without their own sizes."""
 
     credential_blob: bytes
     encrypted_secret: bytes
@@ -75,7 +75,7 @@ def make_credential(
     cipher = Cipher(AES(_kdfa(seed, b"STORAGE", ak_name, 128)), CFB(bytes(16))).encryptor()
     identity = cipher.update(_tpm2b(secret)) + cipher.finalize()
     integrity = hmac.digest(_kdfa(seed, b"INTEGRITY", b"", 256), identity + ak_name, "sha256")
-    request = ActivationRequest(_tpm2b(_tpm2b(integrity) + identity), _tpm2b(encrypted_seed))
+    request = ActivationRequest(_tpm2b(integrity) + identity, encrypted_seed)
     return request, ActivationState(secret, ak_name, key_digest(key))
 
 

@@ -234,7 +234,7 @@ class SimulatedVm:
 
     def activate(self, request: ActivationRequest) -> bytes:
         """Do what TPM2_ActivateCredential does; another name or key gives nothing back."""
-        blob, (seed,) = _split(request.credential_blob, 1)[0], _split(request.encrypted_secret, 1)
+        blob, seed = request.credential_blob, request.encrypted_secret
         (integrity,), identity = _split(blob, 1), blob[2 + int.from_bytes(blob[:2], "big") :]
         seed = self.ek.decrypt(seed, padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), b"IDENTITY\0"))
         name = self.ak_name()

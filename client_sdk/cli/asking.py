@@ -1,0 +1,88 @@
+"""The work of `vitrine ask`. It loads ``openai``, which takes a second: the other commands do without."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from http import HTTPStatus
+
+import httpx2
+from openai import APIConnectionError, APIStatusError
+from openai.types.chat import ChatCompletionMessageParam
+
+from client_sdk.cli.options import UsageError, origin, patiently, trust
+from client_sdk.cli.printing import print_json, print_refusal, progress, refusal_as_dict
+from client_sdk.client import Client
+from client_sdk.errors import AttestationError, FetchError
+
+REFUSED, NO_VERDICT = 1, 3
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify, ask, print; return the exit code."""
+    if arguments.max_tokens < 1:
+        raise UsageError("--max-tokens: expected at least 1")
+    try:
+        with _client(arguments) as client:
+            _ask(client, arguments)
+    except AttestationError as error:
+        if arguments.json:
+            print_json(refusal_as_dict(error, origin=arguments.origin))
+        else:
+            print_refusal(error, origin=arguments.origin)
+        return NO_VERDICT if isinstance(error, FetchError) else REFUSED
+    except (APIConnectionError, APIStatusError, httpx2.TransportError) as error:
+        progress(f"vitrine: verified, but there is no answer: {error.__cause__ or error}")
+        return NO_VERDICT
+    return 0
+
+
+def _client(arguments: argparse.Namespace) -> Client:
+    where, trusted = origin(arguments), trust(arguments)
+
+    def connect() -> Client:
+        return Client(
+            str(where), releases=trusted.releases, publisher=trusted.publisher, policy=trusted.policy, timeout=600.0
+        )
+
+    return patiently(connect, wait=arguments.wait, say=progress)
+
+
+def _ask(client: Client, arguments: argparse.Namespace) -> None:
+    report = client.attestation
+    progress(f"verified: {arguments.origin}, {len(report.checks)} checks passed")
+    # Waiting is for a route without a prompt in it: the question is sent once, and never again.
+    patiently(lambda: _ready(client, arguments.origin), wait=arguments.wait, say=progress)
+    model = arguments.model or next(iter(client.models.list().data)).id
+    pieces = _stream(client, model, arguments)
+    if arguments.json:
+        print_json(report.as_dict() | {"origin": arguments.origin, "model": model, "answer": "".join(pieces)})
+        return
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+def _stream(client: Client, model: str, arguments: argparse.Namespace) -> Iterable[str]:
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": arguments.question}]
+    if arguments.system:
+        messages.insert(0, {"role": "system", "content": arguments.system})
+    stream = client.chat.completions.create(
+        model=model, messages=messages, max_tokens=arguments.max_tokens, temperature=0, stream=True
+    )
+    for chunk in stream:
+        for choice in chunk.choices:
+            yield choice.delta.content or ""
+
+
+def _ready(client: Client, where: str) -> None:
+    try:
+        client.get(f"{where.rstrip('/')}/healthz", cast_to=httpx2.Response)
+    except APIStatusError as error:
+        if error.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
+        after = error.response.headers.get("retry-after", "")
+        seconds = int(after) if after.isascii() and after.isdigit() else None
+        raise FetchError(f"{where} is still loading its model", retry_after=seconds) from error

@@ -1,0 +1,66 @@
+"""Parse the command line, run one command, turn errors into exit codes: this is the process's edge.
+
+0 accepted · 1 refused · 2 usage · 3 no verdict (unreachable, still booting).
+
+Other packages add commands through the entry-point group ``vitrine.commands``: a function that takes the
+``add_parser`` action, adds its parser and sets the default ``run`` to a function from arguments to an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from client_sdk.cli import ask, observe, verify
+from client_sdk.cli.options import Commands, UsageError
+from client_sdk.errors import AttestationError, FetchError
+
+GROUP = "vitrine.commands"
+ACCEPTED, REFUSED, USAGE, NO_VERDICT = 0, 1, 2, 3
+_EPILOG = """exit codes:
+  0 accepted    1 refused    2 usage    3 no verdict (unreachable, or still booting)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="vitrine",
+        description="Check that a service runs exactly a published image in a sealed machine, then talk to it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (verify, ask, observe):
+        module.register(commands)
+    _register_others(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except UsageError as error:
+        return _say(f"usage: {error}", USAGE)
+    except FetchError as error:
+        return _say(f"no verdict: {error}", NO_VERDICT)
+    except AttestationError as error:
+        return _say(f"refused: {error}", REFUSED)
+    except KeyboardInterrupt:
+        return _say("interrupted: no verdict", NO_VERDICT)
+    except BrokenPipeError:  # `vitrine … | head`
+        sys.stderr.close()
+        return NO_VERDICT
+
+
+def _say(message: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"vitrine: {message}\n")
+    return code
+
+
+def _register_others(commands: Commands) -> None:
+    for entry in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+        try:
+            entry.load()(commands)
+        except Exception as error:  # noqa: BLE001 - another package's broken command must not take `verify` away
+            _say(f"the command {entry.name!r} of {entry.value} cannot be loaded: {error}", 0)

@@ -1,0 +1,179 @@
+"""Options that commands share, and what they mean as values. Nothing that looks like a trust anchor has a default."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from client_sdk.errors import EvidenceError, FetchError, PolicyError
+from client_sdk.fields import instant
+from client_sdk.origin import Origin
+from client_sdk.policy import Policy, Production, SimulatedPlatform
+from client_sdk.publisher import Publisher
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
+PAUSE = 2.0
+Result = TypeVar("Result")
+Say = Callable[[str], None]
+
+
+class UsageError(Exception):
+    """The command line asks for something that cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom the caller trusts: all of it comes from the command line."""
+
+    releases: tuple[bytes, ...]
+    publisher: Publisher
+    policy: Policy
+
+
+def add_command(commands: Commands, name: str, help_text: str, examples: Sequence[str]) -> argparse.ArgumentParser:
+    """Add a command whose help ends with examples."""
+    return commands.add_parser(
+        name,
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_origin(parser: argparse.ArgumentParser) -> None:
+    """Add where the service is."""
+    parser.add_argument("origin", metavar="ORIGIN", help="https://HOST[:PORT] of the service")
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add who is trusted to publish."""
+    group = parser.add_argument_group("trust (never read from the service, the release or the working folder)")
+    group.add_argument(
+        "--release",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        required=True,
+        type=Path,
+        help="signed release; during a rollout give both",
+    )
+    group.add_argument(
+        "--publisher",
+        metavar="KEY.pub",
+        nargs="+",
+        action="extend",
+        required=True,
+        type=Path,
+        help="public key of the publisher, from the publisher (PEM, Ed25519)",
+    )
+    group.add_argument(
+        "--threshold", metavar="N", type=int, default=1, help="how many of the publisher's keys must have signed (1)"
+    )
+
+
+def add_simulated(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add the one way to take a simulated platform."""
+    parser.add_argument(
+        "--simulated",
+        metavar="TPM_CA.pem",
+        required=required,
+        type=Path,
+        help="take a development VM whose software TPM this CA certified; proves nothing about its host",
+    )
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Add time limits."""
+    parser.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=60.0, help="limit of one try (60)")
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=_seconds, default=0.0, help="go on trying while the service boots (0)"
+    )
+
+
+def origin(arguments: argparse.Namespace) -> Origin:
+    """Return the origin.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    try:
+        return Origin.parse(arguments.origin)
+    except PolicyError as error:
+        raise UsageError(str(error)) from error
+
+
+def policy(arguments: argparse.Namespace) -> Policy:
+    """Return the policy: production, unless ``--simulated`` is given.
+
+    Raises:
+        UsageError: the CA cannot be read.
+    """
+    if arguments.simulated is None:
+        return Production()
+    try:
+        return SimulatedPlatform(tpm_ca=arguments.simulated)
+    except EvidenceError as error:
+        raise UsageError(f"--simulated: {error}") from error
+
+
+def trust(arguments: argparse.Namespace) -> Trust:
+    """Read whom the caller trusts.
+
+    Raises:
+        UsageError: a file cannot be read, or is not a key.
+    """
+    try:
+        publisher = Publisher(keys=tuple(arguments.publisher), threshold=arguments.threshold)
+        releases = tuple(path.read_bytes() for path in arguments.release)
+    except EvidenceError as error:
+        raise UsageError(f"--publisher: {error}") from error
+    except OSError as error:
+        raise UsageError(f"--release: cannot read {error.filename}: {error.strerror}") from error
+    return Trust(releases, publisher, policy(arguments))
+
+
+def patiently(attempt: Callable[[], Result], *, wait: float, say: Say) -> Result:
+    """Call until it does not raise :class:`FetchError`, for at most ``wait`` seconds.
+
+    Raises:
+        FetchError: the last one.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return attempt()
+        except FetchError as error:
+            pause = min(error.retry_after or PAUSE, 10.0)
+            if time.monotonic() + pause > deadline:
+                raise
+            say(f"waiting: {error}")
+            time.sleep(pause)
+
+
+def at(text: str) -> datetime:
+    """Read an instant, for argparse."""
+    try:
+        return instant(text, "--at")
+    except EvidenceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def now() -> datetime:
+    """Return the present instant, in UTC."""
+    return datetime.now(UTC)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from error
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError("expected 0 to 86400 seconds")
+    return value

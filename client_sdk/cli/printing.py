@@ -1,0 +1,112 @@
+"""Reports for people (a table) and for machines (JSON), on standard output."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from client_sdk.encoding import canonical_json
+from client_sdk.errors import AttestationError, FetchError, PolicyError, VerificationError
+from client_sdk.report import REFUSED, Check, Report, show
+
+WIDTH = 120
+# What a reader of the table wants to know; JSON has all of it.
+_SHOWN = (
+    "policy",
+    "service",
+    "release",
+    "manifest_sha256",
+    "image_authenticode",
+    "phases",
+    "platform",
+    "tls_spki_sha256",
+    "ek_certificate_sha256",
+    "tpm_ca_sha256",
+    "secure_boot",
+    "boot_entries",
+    "verified_at",
+)
+
+
+def progress(text: str) -> None:
+    """Say what is being waited for, on standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def print_report(report: Report, *, origin: str, note: str = "") -> None:
+    """Print the checks, the facts and the verdict."""
+    console = _console()
+    console.print(_table(report.checks))
+    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in report.facts:
+        if name in _SHOWN:
+            facts.add_row(name.replace("_", " "), Text(show(value)))
+    console.print(facts)
+    if not report.checks:
+        return
+    text = f"{report.verdict}: {origin}, {len(report.checks)} checks passed{note}"
+    console.print(Text(text, style="bold green"))
+
+
+def print_refusal(error: AttestationError, *, origin: str) -> None:
+    """Print the checks made so far, and why it ended."""
+    console = _console()
+    if error.checks:
+        console.print(_table(error.checks))
+    word = "no verdict" if isinstance(error, FetchError) else REFUSED
+    console.print(Text(f"{word}: {origin}", style="bold red"))
+    for line in _lines(error):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one line of canonical JSON."""
+    sys.stdout.buffer.write(canonical_json(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def refusal_as_dict(error: AttestationError, *, origin: str) -> dict[str, Any]:
+    """Return a refusal in the form of a report, with the error beside it."""
+    report = Report(REFUSED, tuple(error.checks)).as_dict()
+    if isinstance(error, FetchError):
+        report["verdict"] = "no verdict"
+    report["origin"] = origin
+    report["error"] = {
+        "type": type(error).__name__,
+        "rule": error.rule if isinstance(error, VerificationError) else "",
+        "message": str(error),
+        "failures": [
+            {"clause": failure.clause, "expected": failure.expected, "got": failure.got}
+            for failure in (error.failures if isinstance(error, PolicyError) else ())
+        ],
+    }
+    return report
+
+
+def _lines(error: AttestationError) -> tuple[str, ...]:
+    if isinstance(error, PolicyError) and error.failures:
+        return tuple(str(failure) for failure in error.failures)
+    return (str(error),)
+
+
+def _table(checks: tuple[Check, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("", "rule", "check"):
+        table.add_column(title, no_wrap=title != "check")
+    for check in checks:
+        mark = Text("ok", style="green") if check.passed else Text("FAILED", style="bold red")
+        what = check.what
+        if not check.passed:
+            what += f"\nexpected {show(check.expected)}\ngot      {show(check.got)}"
+        table.add_row(mark, check.rule, Text(what))
+    return table
+
+
+def _console() -> Console:
+    """Without a terminal the table gets a fixed width, so that logs look alike everywhere."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)

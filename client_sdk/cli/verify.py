@@ -1,0 +1,104 @@
+"""`vitrine verify`: check that a service is what a publisher released."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+from client_sdk.accept import Accepted
+from client_sdk.cli.options import (
+    Commands,
+    Trust,
+    UsageError,
+    add_command,
+    add_network,
+    add_origin,
+    add_simulated,
+    add_trust,
+    at,
+    now,
+    origin,
+    patiently,
+    trust,
+)
+from client_sdk.cli.printing import print_json, print_refusal, print_report, progress, refusal_as_dict
+from client_sdk.errors import AttestationError, EvidenceError, FetchError
+from client_sdk.rounds import Gathered, gather, judge, open_releases
+from client_sdk.saved import load, save
+
+REFUSED, NO_VERDICT = 1, 3
+_EXAMPLES = (
+    "vitrine verify https://127.0.0.1:8443 --release release.json --publisher publisher.pub --simulated tpm-ca.pem",
+    "vitrine verify https://llm.example --release new.json old.json --publisher publisher.pub --json",
+    "vitrine verify https://llm.example --release r.json --publisher p.pub --save evidence.json",
+    "vitrine verify https://llm.example --release r.json --publisher p.pub --evidence evidence.json",
+)
+
+
+def register(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(commands, "verify", "verify a service and print every check", _EXAMPLES)
+    add_origin(parser)
+    add_trust(parser)
+    add_simulated(parser)
+    add_network(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--save", metavar="FILE", type=Path, help="keep what was received, for --evidence (mode 0600)")
+    parser.add_argument(
+        "--evidence", metavar="FILE", type=Path, help="judge a saved file instead of asking; says nothing about now"
+    )
+    parser.add_argument(
+        "--at", metavar="INSTANT", type=at, help="with --evidence: judge as at 2026-01-31T12:00:00Z (default: now)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify and print; return the exit code."""
+    if arguments.evidence and arguments.save:
+        raise UsageError("--save and --evidence exclude each other")
+    if arguments.at and not arguments.evidence:
+        raise UsageError("--at judges a saved file: it needs --evidence")
+    where, trusted = str(origin(arguments)), trust(arguments)
+    try:
+        accepted = _accepted(arguments, trusted)
+    except AttestationError as error:
+        if arguments.json:
+            print_json(refusal_as_dict(error, origin=where))
+        else:
+            print_refusal(error, origin=where)
+        return NO_VERDICT if isinstance(error, FetchError) else REFUSED
+    if arguments.json:
+        print_json(accepted.report.as_dict() | {"origin": where, "saved": bool(arguments.evidence)})
+    else:
+        note = f" over {arguments.evidence}, which says nothing about now" if arguments.evidence else ""
+        print_report(accepted.report, origin=where, note=note)
+    return 0
+
+
+def _accepted(arguments: argparse.Namespace, trusted: Trust) -> Accepted:
+    """Releases first: a release that nobody signed is not worth a connection."""
+    instant: datetime | None = arguments.at
+    releases = open_releases(trusted.releases, trusted.publisher, now=instant or now())
+    gathered = _gathered(arguments)
+    return judge(gathered, releases=releases, policy=trusted.policy, now=instant or now())
+
+
+def _gathered(arguments: argparse.Namespace) -> Gathered:
+    where = origin(arguments)
+    if arguments.evidence:
+        try:
+            found = load(arguments.evidence)
+        except OSError as error:
+            raise UsageError(f"--evidence: cannot read {arguments.evidence}: {error.strerror}") from error
+        if found.origin != str(where):
+            raise EvidenceError("$.origin", f"the file is about {found.origin}, not about {where}")
+        return found
+    gathered = patiently(lambda: gather(where, timeout=arguments.timeout), wait=arguments.wait, say=progress)
+    if arguments.save:
+        try:
+            save(arguments.save, gathered)
+        except OSError as error:
+            raise UsageError(f"--save: cannot write {arguments.save}: {error.strerror}") from error
+    return gathered

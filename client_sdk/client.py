@@ -1,0 +1,181 @@
+"""The OpenAI clients, verified before the first byte: stock classes on an attested channel.
+
+Nothing of the chat API is wrapped. What the ``openai`` package takes from the environment or from options that would
+lead requests elsewhere is shut: other base URLs and HTTP clients, WebSockets (they would bypass the channel), retries
+(rule C7), and OpenAI's own keys, which must not reach somebody else's server.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI, OpenAI
+
+from client_sdk.accept import Accepted
+from client_sdk.channel import MAX_AGE, Session
+from client_sdk.errors import Failure, PolicyError
+from client_sdk.origin import Origin
+from client_sdk.policy import Policy, Production
+from client_sdk.publisher import Publisher
+from client_sdk.report import Report
+from client_sdk.rounds import TIMEOUT, ReleaseSources, gather, judge, open_releases
+from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
+
+NO_KEY = "none"
+_NO_WEBSOCKETS = "wss://websockets-are-not-attested.invalid"
+# Options of `openai` that choose where requests go or who they are from.
+_SHUT = ("base_url", "data_residency", "http_client", "provider", "websocket_base_url", "workload_identity")
+_FROM_ENVIRONMENT = ("admin_api_key", "organization", "project", "webhook_secret")
+
+
+class AttestedHttpClient(httpx2.Client):
+    """A stock client whose only transport is an attested one; it follows nothing and reads no environment."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(transport=AttestedTransport(session), trust_env=False, follow_redirects=False)
+        self.session = session
+
+
+class AsyncAttestedHttpClient(httpx2.AsyncClient):
+    """The same, asynchronous."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(transport=AsyncAttestedTransport(session), trust_env=False, follow_redirects=False)
+        self.session = session
+
+
+class Client(OpenAI):
+    """``openai.OpenAI`` for one verified service; making it verifies, and may take a second or two.
+
+    ``origin`` is ``https://host[:port]`` without ``/v1``. ``releases`` are paths or bytes. ``publisher`` and ``policy``
+    say whom you trust. ``max_age`` is for how many seconds one verification holds. Other options go to
+    ``openai.OpenAI``. A verdict says nothing about bugs in the code that was verified.
+
+    Raises:
+        FetchError: unreachable or not ready; retrying may help.
+        EvidenceError: malformed bytes.
+        VerificationError: not genuine, not fresh or not bound.
+        PolicyError: genuine, but not what was asked for.
+    """
+
+    def __init__(
+        self,
+        origin: str = "",
+        *,
+        releases: ReleaseSources = (),
+        publisher: Publisher | None = None,
+        policy: Policy | None = None,
+        collateral: object = None,
+        api_key: str | None = None,
+        max_age: float = MAX_AGE,
+        **openai_options: Any,
+    ) -> None:
+        http = openai_options.get("http_client")
+        if not isinstance(http, AttestedHttpClient):  # openai's own copy() and with_options() hand it on
+            _refuse(openai_options)
+            session = _session(origin, releases, publisher, policy or Production(), collateral, max_age=max_age)
+            http = AttestedHttpClient(session)
+        super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
+        _forget_environment(self, openai_options)
+
+    @property
+    def attestation(self) -> Report:
+        """The report of the latest verification of the node that answers."""
+        http = self._client
+        return _report(http.session if isinstance(http, AttestedHttpClient) else None)
+
+
+class AsyncClient(AsyncOpenAI):
+    """``openai.AsyncOpenAI`` for one verified service; see :class:`Client`.
+
+    Making it verifies and *blocks*: in a running event loop use ``await asyncio.to_thread(AsyncClient, ...)``.
+    """
+
+    def __init__(
+        self,
+        origin: str = "",
+        *,
+        releases: ReleaseSources = (),
+        publisher: Publisher | None = None,
+        policy: Policy | None = None,
+        collateral: object = None,
+        api_key: str | None = None,
+        max_age: float = MAX_AGE,
+        **openai_options: Any,
+    ) -> None:
+        http = openai_options.get("http_client")
+        if not isinstance(http, AsyncAttestedHttpClient):
+            _refuse(openai_options)
+            session = _session(origin, releases, publisher, policy or Production(), collateral, max_age=max_age)
+            http = AsyncAttestedHttpClient(session)
+        super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
+        _forget_environment(self, openai_options)
+
+    @property
+    def attestation(self) -> Report:
+        """The report of the latest verification of the node that answers."""
+        http = self._client
+        return _report(http.session if isinstance(http, AsyncAttestedHttpClient) else None)
+
+
+def _session(
+    origin: str,
+    releases: ReleaseSources,
+    publisher: Publisher | None,
+    policy: Policy,
+    collateral: object,
+    *,
+    max_age: float,
+) -> Session:
+    where = Origin.parse(origin)
+    if publisher is None:
+        raise PolicyError((Failure("R1: the publisher that you trust", "publisher=Publisher(keys=(…,))", "none"),))
+
+    def attest() -> Accepted:
+        opened = open_releases(releases, publisher, now=datetime.now(UTC))
+        gathered = gather(where, timeout=TIMEOUT)
+        return judge(gathered, releases=opened, policy=policy, now=datetime.now(UTC), collateral=collateral)
+
+    return Session(where, attest, max_age=max_age)
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    """Refuse options that lead requests elsewhere, before anything is sent."""
+    wanted = "not given: requests go to the verified service"
+    failures = [Failure(f"C3: the option {n}", wanted, "given") for n in _SHUT if options.get(n) is not None]
+    if retries := options.get("max_retries", 0):
+        failures.append(Failure("C7: automatic retries", "max_retries=0", str(retries)))
+    if failures:
+        raise PolicyError(tuple(failures))
+
+
+def _options(given: dict[str, Any], session: Session, api_key: str | None) -> dict[str, Any]:
+    """Return the options for openai's class: ours over the caller's, and nothing that leads elsewhere."""
+    base = f"{session.origin}/v1"
+    inherited = {"http_client", "websocket_base_url"} | ({"base_url"} if _is_at(given, base) else set())
+    _refuse({name: value for name, value in given.items() if name not in inherited})
+    return {name: value for name, value in given.items() if name not in _SHUT} | {
+        "api_key": api_key or NO_KEY,  # else openai takes OPENAI_API_KEY from the environment
+        "base_url": base,
+        "websocket_base_url": _NO_WEBSOCKETS,
+        "max_retries": 0,
+    }
+
+
+def _is_at(given: dict[str, Any], base: str) -> bool:
+    return str(given.get("base_url") or "").rstrip("/") == base
+
+
+def _forget_environment(client: OpenAI | AsyncOpenAI, given: dict[str, Any]) -> None:
+    """Undo what openai took from OPENAI_* variables: it belongs to OpenAI, not to this service."""
+    for name in _FROM_ENVIRONMENT:
+        setattr(client, name, given.get(name))
+    client._custom_headers = given.get("default_headers") or {}  # noqa: SLF001 - OPENAI_CUSTOM_HEADERS lands there
+
+
+def _report(session: Session | None) -> Report:
+    if session is None:
+        raise PolicyError((Failure("C3: the HTTP client", "an attested one", "another"),))
+    return session.latest.accepted.report

@@ -1,0 +1,157 @@
+"""Bytes from a peer that nobody trusts yet: one TLS 1.3 connection, bounded in size and time, nothing followed.
+
+It decides nothing. The certificate that the peer shows is kept, to be compared with the one in the evidence (C3).
+Proxies, CA files and key logs that the environment names are ignored: this file never looks at the environment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from typing import Any, Self
+
+from client_sdk.encoding import MAX_JSON
+from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
+from client_sdk.origin import Origin
+
+ATTESTATION = "/.well-known/attestation"
+ACTIVATION = "/.well-known/attestation/activate"
+BUSY = (429, 502, 503, 504)
+MAX_RETRY_AFTER = 3600
+_CHUNK = 65_536
+
+
+class _DeadlineSocket(ssl.SSLSocket):
+    """Every read and write gets what is left of one deadline, so that a peer cannot win time with single bytes."""
+
+    deadline: float | None = None
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(_left(self.deadline))
+        return super().recv_into(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        self.settimeout(_left(self.deadline))
+        super().sendall(*args, **kwargs)
+
+
+class Peer:
+    """One connection; ``certificate`` is the DER that the peer showed. Use it as a context manager."""
+
+    def __init__(self, origin: Origin, *, seconds: float) -> None:
+        self._origin = origin
+        deadline = time.monotonic() + seconds
+        self._connection = http.client.HTTPConnection(origin.host, origin.port)
+        self._connection.auto_open = 0  # both rounds on this connection or not at all
+        try:
+            raw = socket.create_connection((origin.host, origin.port), timeout=_left(deadline))
+        except OSError as error:
+            raise FetchError(f"cannot reach {origin}: {_reason(error)}; is it running?") from error
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw.settimeout(_left(deadline))
+            sock = _context().wrap_socket(raw, server_hostname=origin.host)
+        except (OSError, ValueError) as error:
+            raw.close()
+            raise FetchError(f"no TLS 1.3 with {origin}: {_reason(error)}; is it still booting?") from error
+        if isinstance(sock, _DeadlineSocket):
+            sock.deadline = deadline
+        self._connection.sock = sock
+        self.certificate = sock.getpeercert(binary_form=True) or b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def evidence(self, nonce: bytes) -> bytes:
+        """Ask for evidence that answers a nonce.
+
+        Raises:
+            FetchError: no answer, or not ready yet.
+            EvidenceError: an answer over the size limit.
+            VerificationError: C3, a redirect.
+        """
+        return self._round("GET", f"{ATTESTATION}?nonce={nonce.hex()}", None)
+
+    def activate(self, request: bytes) -> bytes:
+        """Send the second round's request.
+
+        Raises:
+            FetchError: no answer, or too busy.
+            EvidenceError: an answer over the size limit.
+            VerificationError: Q8, the peer could not activate the credential.
+        """
+        return self._round("POST", ACTIVATION, request)
+
+    def _round(self, method: str, path: str, body: bytes | None) -> bytes:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            self._connection.request(method, path, body=body, headers=headers)
+            response = self._connection.getresponse()
+            found = _bounded(response)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise FetchError(f"no answer from {self._origin}: {_reason(error)}") from error
+        if response.status != http.HTTPStatus.OK:
+            raise _refusal(self._origin, response, second=body is not None)
+        return found
+
+
+def _context() -> ssl.SSLContext:
+    """TLS 1.3 to anybody: who it is gets decided by attestation, with this connection's certificate in it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.sslsocket_class = _DeadlineSocket
+    return context
+
+
+def _left(deadline: float | None) -> float | None:
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the time limit has passed")
+    return left
+
+
+def _bounded(response: http.client.HTTPResponse) -> bytes:
+    found = bytearray()
+    while chunk := response.read1(_CHUNK):
+        found += chunk
+        if len(found) > MAX_JSON:
+            raise EvidenceError("response", f"over the limit of {MAX_JSON} bytes")
+    if response.length:
+        raise http.client.IncompleteRead(bytes(found), response.length)
+    response.close()  # all of it is read: the connection is free for the second round
+    return bytes(found)
+
+
+def _refusal(origin: Origin, response: http.client.HTTPResponse, *, second: bool) -> AttestationError:
+    status = response.status
+    if status in BUSY:
+        return FetchError(f"{origin} is not ready yet (HTTP {status})", retry_after=_retry_after(response))
+    if status // 100 == 3:
+        return VerificationError("C3", f"{origin} redirects, which is never followed", expected="200", got=str(status))
+    if second:
+        return VerificationError(
+            "Q8.3", "the peer could not activate the credential", expected="HTTP 200", got=f"HTTP {status}"
+        )
+    return FetchError(f"{origin} answered HTTP {status} to a request for evidence; is it a Vitrine service?")
+
+
+def _retry_after(response: http.client.HTTPResponse) -> int | None:
+    text = response.getheader("Retry-After", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 6):
+        return None
+    return min(int(text), MAX_RETRY_AFTER)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,43 @@
+"""Where a service lives: ``https://host[:port]`` and nothing else (rule C3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from client_sdk.errors import Failure, PolicyError
+
+DEFAULT_PORT = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Host and port of a service; the scheme is always https."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Origin:
+        """Read an origin; a path, a query, credentials or another scheme is refused before anything is sent.
+
+        Raises:
+            PolicyError: C3.
+        """
+        try:
+            parts = urlsplit(text)
+            port = parts.port or DEFAULT_PORT
+        except ValueError as error:
+            raise _refusal(text) from error
+        extra = parts.query or parts.fragment or parts.username or parts.password
+        if parts.scheme != "https" or not parts.hostname or extra or parts.path not in ("", "/"):
+            raise _refusal(text)
+        return cls(parts.hostname, port)
+
+
+def _refusal(text: str) -> PolicyError:
+    return PolicyError((Failure("C3: the origin", "https://HOST[:PORT], without a path", text[:200]),))

@@ -1,0 +1,200 @@
+"""One attestation: all network first (:func:`gather`), then pure judgement (:func:`judge`, :func:`examine`).
+
+(1) C1: a fresh nonce of 32 random bytes. (2) One TLS connection: evidence, and where the attestation key has no
+certificate, its activation. (3) C3.1: the certificate of that connection is the one in the evidence.
+(4) ``verify``. (5) R1, R6: the releases are signed by the pinned publisher and in their dates. (6) ``accept``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from client_sdk.accept import Accepted, accept
+from client_sdk.binding import NONCE_SIZE
+from client_sdk.encoding import from_base64, strict_json
+from client_sdk.errors import AttestationError, EvidenceError, VerificationError
+from client_sdk.evidence import Evidence
+from client_sdk.fetch import Peer
+from client_sdk.fields import exact_keys, format_instant
+from client_sdk.origin import Origin
+from client_sdk.policy import Policy, Production
+from client_sdk.publisher import Publisher
+from client_sdk.release import Release, verify_release
+from client_sdk.report import Check, Ledger
+from client_sdk.roots import Roots
+from client_sdk.verifier import VerifiedEvidence, challenge, verify
+from client_sdk.verify.activation import SECRET_SIZE, Activation
+
+TIMEOUT = 60.0
+MAX_RELEASE = 4 * 1024 * 1024
+ReleaseSource = str | Path | bytes
+ReleaseSources = ReleaseSource | Sequence[ReleaseSource]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What one attestation brought, as received; nothing in it is verified. ``certificate`` is the connection's."""
+
+    origin: str
+    evidence: bytes
+    nonce: bytes
+    certificate: bytes
+    activation: Activation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Releases that the pinned publisher signed and that are inside their dates, with the checks that say so."""
+
+    releases: tuple[Release, ...]
+    checks: tuple[Check, ...]
+
+
+def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
+    """Ask a peer for evidence, and for activation where that is needed, on one connection.
+
+    Raises:
+        FetchError: unreachable or not ready.
+        EvidenceError: the answers cannot be read.
+        VerificationError: the peer redirects, or cannot activate.
+    """
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    with Peer(origin, seconds=timeout) as peer:
+        body = peer.evidence(nonce)
+        evidence = Evidence.from_json(body)
+        activation = None
+        if not evidence.ak_certificates:
+            request, state = challenge(evidence, secrets.token_bytes)
+            activation = Activation(state, _secret(peer.activate(request.to_json())))
+        return Gathered(str(origin), body, nonce, peer.certificate, activation)
+
+
+def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: object = None) -> VerifiedEvidence:
+    """Verify what was gathered, without comparing it with a release.
+
+    Raises:
+        EvidenceError: malformed bytes.
+        VerificationError: the first rule that does not hold.
+    """
+    evidence = Evidence.from_json(gathered.evidence)
+    ledger = Ledger()
+    try:
+        ledger.equal(
+            "C3.1",
+            "the certificate of this connection is the one in the evidence (else somebody relays it)",
+            expected=evidence.tls_certificate,
+            got=gathered.certificate,
+        )
+        nonce, activation = gathered.nonce, gathered.activation
+        verified = verify(evidence, roots=roots, nonce=nonce, now=now, activation=activation, collateral=collateral)
+    except AttestationError as error:
+        error.checks = ledger.checks + error.checks
+        raise
+    return replace(verified, checks=ledger.checks + verified.checks)
+
+
+def judge(
+    gathered: Gathered, *, releases: Opened, policy: Policy, now: datetime, collateral: object = None
+) -> Accepted:
+    """Verify what was gathered and hold it against releases and policy; pure.
+
+    Raises:
+        EvidenceError: malformed bytes.
+        VerificationError: not genuine, not fresh or not bound.
+        PolicyError: genuine, but not what was asked for.
+    """
+    try:
+        verified = examine(gathered, roots=policy.roots, now=now, collateral=collateral)
+        accepted = accept(verified, releases=releases.releases, policy=policy)
+    except AttestationError as error:
+        error.checks = releases.checks + error.checks
+        raise
+    return replace(accepted, checks=releases.checks + accepted.checks)
+
+
+def attest(
+    origin: str,
+    *,
+    releases: ReleaseSources,
+    publisher: Publisher,
+    policy: Policy | None = None,
+    collateral: object = None,
+    timeout: float = TIMEOUT,
+) -> Accepted:
+    """Verify a service once, over the network, and return what was accepted; ``policy`` is production by default.
+
+    It says what answered now: a connection that is made later is not covered (use :class:`client_sdk.Client`).
+
+    Raises:
+        FetchError: unreachable or not ready; retrying may help.
+        EvidenceError: malformed bytes.
+        VerificationError: not genuine, not fresh or not bound.
+        PolicyError: genuine, but not what was asked for.
+    """
+    opened = open_releases(releases, publisher, now=datetime.now(UTC))
+    gathered = gather(Origin.parse(origin), timeout=timeout)
+    now = datetime.now(UTC)
+    return judge(gathered, releases=opened, policy=policy or Production(), now=now, collateral=collateral)
+
+
+def observe(origin: str, *, policy: Policy, timeout: float = TIMEOUT) -> VerifiedEvidence:
+    """Return verified measurements of a service without comparing them with a release.
+
+    Nobody vouches for the values: use it to look, never to trust.
+
+    Raises:
+        FetchError: unreachable or not ready; retrying may help.
+        EvidenceError: malformed bytes.
+        VerificationError: not genuine, not fresh or not bound.
+    """
+    return examine(gather(Origin.parse(origin), timeout=timeout), roots=policy.roots, now=datetime.now(UTC))
+
+
+def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetime) -> Opened:
+    """Read one or many releases; those outside their dates are left out as long as one is inside.
+
+    Raises:
+        EvidenceError: a file cannot be read.
+        VerificationError: R1 for any of them, R6 when none is inside its dates.
+    """
+    many = (sources,) if isinstance(sources, (str, Path, bytes)) else tuple(sources)
+    ledger, opened, outside = Ledger(), [], []
+    for source in many:
+        try:
+            release = verify_release(_read(source), publisher, now=now)
+        except VerificationError as error:
+            error.checks = (*ledger.checks, Check(error.rule, str(error), error.expected, error.got, passed=False))
+            if error.rule != "R6":
+                raise
+            outside.append(error)
+        else:
+            signers = f"{publisher.threshold} of {publisher.names}"
+            what = f"release {release.number} is signed by the publisher that you pinned"
+            ledger.holds("R1", what, expected=signers, got=signers, condition=release)
+            dates = (format_instant(release.not_before), format_instant(release.not_after))
+            ledger.holds(
+                "R6", f"release {release.number} is inside its dates", expected=dates, got=now, condition=release
+            )
+            opened.append(release)
+    if outside and not opened:
+        raise outside[0]
+    return Opened(tuple(opened), ledger.checks)
+
+
+def _read(source: ReleaseSource) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(MAX_RELEASE + 1)
+    except OSError as error:
+        raise EvidenceError("release", f"cannot read {source}: {error.strerror}") from error
+
+
+def _secret(answer: bytes) -> bytes:
+    fields = exact_keys(strict_json(answer, limit=4096), frozenset({"secret"}), "$")
+    return from_base64(fields["secret"], "$.secret", limit=2 * SECRET_SIZE)
