@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from provisioner import bake as module
+from provisioner.bake import CLIENT_FILES, Bake, contents, finished, prepare, read_sources, role_variables, seal
+from provisioner.errors import BakeError, SpecError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of every ingredient, so that a test can change one."""
+    copy = tmp_path / "checkout"
+    for name in module.INGREDIENTS:
+        source, target = REPOSITORY / name, copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    return copy
+
+
+def bake(checkout, values=None, mode="test"):
+    sources = read_sources(checkout / "cache", mode, "")
+    return Bake(checkout, checkout / "images", sources, values or {})
+
+
+def test_the_key_depends_on_contents_alone(checkout, tmp_path):
+    elsewhere = shutil.copytree(checkout, tmp_path / "elsewhere", symlinks=True)
+    assert bake(checkout).key() == bake(elsewhere).key()
+
+
+@pytest.mark.parametrize("name", module.INGREDIENTS)
+def test_a_change_of_any_ingredient_changes_the_key(checkout, name):
+    before = bake(checkout).key()
+    path = checkout / name
+    if path.is_dir():
+        path = next(p for p in sorted(path.rglob("*")) if p.is_file() and not p.is_symlink())
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert bake(checkout).key() != before
+
+
+def test_a_role_value_changes_the_key(checkout):
+    assert bake(checkout, {"base_hostname": '"x"'}).key() != bake(checkout).key()
+
+
+def test_a_release_is_never_a_test_bake_under_another_name(checkout):
+    assert bake(checkout, mode="release").key() != bake(checkout, mode="test").key()
+
+
+def test_byte_code_of_whoever_ran_the_code_does_not_change_the_key(checkout):
+    before = bake(checkout).key()
+    (checkout / "serving/__pycache__").mkdir()
+    (checkout / "serving/__pycache__/x.pyc").write_bytes(b"x")
+    assert bake(checkout).key() == before
+
+
+def test_a_missing_ingredient(checkout):
+    shutil.rmtree(checkout / "serving")
+    with pytest.raises(BakeError, match="serving"):
+        bake(checkout).key()
+
+
+def test_every_source_file_is_named_for_the_manifest(checkout):
+    named = contents(bake(checkout))
+    assert "roles/egress_firewall/files/tree/usr/lib/vitrine/firewall.nft.j2" in named
+    assert "playbooks/bake.yml" in named
+    assert all(len(digest) == 64 for digest in named.values())
+
+
+def test_nothing_is_finished_before_the_first_bake(checkout):
+    assert finished(bake(checkout)) is None
+
+
+def test_an_image_folder_that_is_not_complete_is_not_finished(checkout):
+    bake(checkout).image().mkdir(parents=True)
+    assert finished(bake(checkout)) is None
+
+
+def test_what_an_interrupted_bake_left_is_thrown_away(checkout, monkeypatch):
+    stale = checkout / "images/.work-0123456789abcdef"
+    stale.mkdir(parents=True)
+    (stale / "x").write_text("x")
+    monkeypatch.setattr(module, "prepare_rootfs", lambda workdir, *_, **__: module.load_rootfs(workdir))
+    with pytest.raises(BakeError, match="run the bake from its start"):
+        prepare(bake(checkout), progress=lambda _: None)
+    assert not stale.exists()
+
+
+def test_sealing_what_was_never_prepared(checkout):
+    with pytest.raises(BakeError, match="holds no prepared root file system"):
+        seal(bake(checkout), progress=lambda _: None)
+
+
+def test_every_fault_of_the_inventory_is_told_at_once(tmp_path):
+    with pytest.raises(SpecError) as caught:
+        read_sources(tmp_path, "production", "ftp://mirror")
+    assert [fault.field for fault in caught.value.faults] == ["bake_mode", "bake_mirror"]
+
+
+def test_the_variables_of_all_roles_are_known():
+    assert {"base_hostname", "egress_firewall_port"} <= set(role_variables(REPOSITORY))
+
+
+def test_a_specification_that_cannot_be_read(tmp_path):
+    (tmp_path / "roles/x/meta").mkdir(parents=True)
+    (tmp_path / "roles/x/meta/argument_specs.yml").write_text("- not a mapping\n")
+    with pytest.raises(BakeError, match="not an argument specification"):
+        role_variables(tmp_path)
+
+
+def test_the_attester_role_installs_exactly_the_client_files_that_the_key_covers():
+    tasks = yaml.safe_load((REPOSITORY / "roles/attester/tasks/configure.yml").read_text())
+    included = [
+        t["install_tree"]["include"] for t in tasks if "client_sdk" in str(t.get("install_tree", {}).get("src"))
+    ]
+    assert [sorted(names) for names in included] == [[f"{name}.py" for name in CLIENT_FILES]]
