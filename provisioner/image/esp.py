@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from provisioner.image.workshop import Workshop
@@ -25,5 +26,6 @@ def make_esp(workshop: Workshop, uki: Path) -> Path:
     format_options = ["--invariant", "-F32", "-s1", "-S512", f"-i{serial}", "-nVITRINE"]
     workshop.run(["mkfs.vfat", *format_options, esp.name], what="making the EFI system partition")
     workshop.run(["mmd", "-i", esp.name, "::EFI", "::EFI/BOOT"], what="making the folders of the EFI system partition")
+    os.utime(uki, (workshop.epoch, workshop.epoch))
     workshop.run(["mcopy", "-m", "-i", esp.name, uki.name, f"::{BOOT_PATH}"], what="copying the UKI")
     return esp
