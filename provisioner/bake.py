@@ -86,14 +86,22 @@ def finished(bake: Bake) -> BakedImage | None:
     return find_image(bake.image())
 
 
-def prepare(bake: Bake, *, progress: Progress) -> Path:
-    """Make a fresh tree for the roles; what earlier bakes left half done is thrown away.
+def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
+    """Make a fresh tree for the roles; what interrupted bakes left half done is thrown away.
 
+    `owner` is the process that sees the bake through: while it lives nobody else touches the tree.
     Raises: BakeError
     """
     bake.output.mkdir(parents=True, exist_ok=True)
-    for stale in bake.output.glob(".work-*"):
-        shutil.rmtree(stale, ignore_errors=True)
+    mine = _claim(bake.workdir())
+    for claim in bake.output.glob(".work-*.owner"):
+        holder = _holder(claim)
+        if claim == mine and holder not in (None, owner):
+            raise BakeError(f"process {holder} is baking this image already; wait for it, or end it")
+        if holder is None:
+            shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
+            claim.unlink()
+    mine.write_text(f"{owner} {_born(owner)}")
     return prepare_rootfs(bake.workdir(), bake.sources, progress=progress).tree
 
 
@@ -110,6 +118,7 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
     spec = PackSpec(output=bake.image(), seed=bake.key(), cache=bake.sources.cache, contents=contents(bake))
     image = pack(rootfs, spec, progress=progress)
     shutil.rmtree(rootfs.workdir, ignore_errors=True)
+    _claim(bake.workdir()).unlink(missing_ok=True)
     return image
 
 
@@ -134,3 +143,21 @@ def role_variables(repository: Path) -> tuple[str, ...]:
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             raise BakeError(f"{path}: not an argument specification: {error}") from error
     return tuple(sorted(names))
+
+
+def _claim(workdir: Path) -> Path:
+    return workdir.with_name(f"{workdir.name}.owner")
+
+
+def _holder(claim: Path) -> int | None:
+    """Say which living process holds a claim. A number that a later process was given does not count."""
+    pid, _, born = claim.read_text().partition(" ")
+    return int(pid) if pid.isdigit() and born and _born(int(pid)) == born else None
+
+
+def _born(pid: int) -> str:
+    try:
+        # proc(5): the 22nd field, counted after the name, which may hold blanks.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):
             bake = self._bake(wanted, task_vars or {})
             done = finished(bake)
             missing = done is None and not self._task.check_mode
-            tree = str(prepare(bake, progress=self._say)) if missing else ""
+            tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
         except ProvisionError as error:
             raise AnsibleActionFail(f"bake: {error}") from error
         shared = {"image": str(bake.image()), "key": bake.key(), "values": dict(bake.values)}

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -84,14 +87,58 @@ def test_an_image_folder_that_is_not_complete_is_not_finished(checkout):
     assert finished(bake(checkout)) is None
 
 
-def test_what_an_interrupted_bake_left_is_thrown_away(checkout, monkeypatch):
-    stale = checkout / "images/.work-0123456789abcdef"
-    stale.mkdir(parents=True)
-    (stale / "x").write_text("x")
-    monkeypatch.setattr(module, "prepare_rootfs", lambda workdir, *_, **__: module.load_rootfs(workdir))
-    with pytest.raises(BakeError, match="run the bake from its start"):
-        prepare(bake(checkout), progress=lambda _: None)
+@pytest.fixture
+def prepared(monkeypatch):
+    """Make trees without packages: what is tested is who may touch which."""
+
+    def make(workdir, *_, **__):
+        (workdir / "tree").mkdir(parents=True, exist_ok=True)
+        return SimpleNamespace(tree=workdir / "tree")
+
+    monkeypatch.setattr(module, "prepare_rootfs", make)
+    return lambda bake, owner: prepare(bake, owner=owner, progress=lambda _: None)
+
+
+@pytest.fixture
+def other_process():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def test_what_an_interrupted_bake_left_is_thrown_away(checkout, prepared, other_process):
+    stale = prepared(bake(checkout), other_process.pid)
+    other_process.kill()
+    other_process.wait()
+    fresh = prepared(bake(checkout, {"base_hostname": "x"}), os.getpid())
+    assert fresh.exists()
     assert not stale.exists()
+
+
+def test_an_interrupted_bake_can_be_run_again(checkout, prepared, other_process):
+    prepared(bake(checkout), other_process.pid)
+    other_process.kill()
+    other_process.wait()
+    assert prepared(bake(checkout), os.getpid()).exists()
+
+
+def test_a_bake_that_runs_beside_ours_keeps_its_tree(checkout, prepared, other_process):
+    theirs = prepared(bake(checkout, {"base_hostname": "x"}), other_process.pid)
+    prepared(bake(checkout), os.getpid())
+    assert theirs.exists()
+
+
+def test_two_bakes_of_one_image_at_once(checkout, prepared, other_process):
+    prepared(bake(checkout), other_process.pid)
+    with pytest.raises(BakeError, match=f"process {other_process.pid} is baking this image already"):
+        prepared(bake(checkout), os.getpid())
+
+
+def test_a_process_number_that_was_given_again_holds_nothing(checkout, prepared):
+    workdir = bake(checkout).workdir()
+    workdir.mkdir(parents=True)
+    workdir.with_name(f"{workdir.name}.owner").write_text(f"{os.getpid()} 1")
+    assert prepared(bake(checkout), os.getpid()).exists()
 
 
 def test_sealing_what_was_never_prepared(checkout):

@@ -62,8 +62,8 @@ def test_the_units_are_sound(configured, inside):
 
 
 def test_a_broken_unit_would_be_noticed(inside):
-    text = "printf '[Service]\\nExecStart=/nowhere\\nTypo=x\\n' > /run/x.service; exec systemd-analyze verify --man=no /run/x.service"
-    done = inside("/bin/sh", "-c", text)
+    write = "printf '[Service]\\nExecStart=/nowhere\\nTypo=x\\n' > /run/x.service"
+    done = inside("/bin/sh", "-c", f"{write}; exec systemd-analyze verify --man=no /run/x.service")
     assert done.returncode != 0
     assert "Typo" in done.stderr
 
@@ -191,7 +191,7 @@ def test_applying_the_roles_again_changes_nothing(configured, play, tmp_path):
     tree = tmp_path / "tree"
     subprocess.run(["cp", "-a", "--reflink=auto", configured, tree], check=True)
     host = {"name": "image", "ansible_connection": "rootdir", "ansible_rootdir": str(tree)}
-    host |= {"ansible_python_interpreter": "/usr/bin/python3", "ansible_remote_tmp": "/var/tmp/.ansible"}
+    host |= {"ansible_python_interpreter": "/usr/bin/python3", "ansible_remote_tmp": "/var/tmp/.ansible"}  # noqa: S108 - in the tree
     add = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.add_host": host}]}
     (tmp_path / "again.yml").write_text(
         yaml.safe_dump([add, {"hosts": "image", "gather_facts": False, "roles": order}])
