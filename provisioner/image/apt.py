@@ -143,6 +143,9 @@ def download(conf: Path, mirror: Mirror, packages: Sequence[Package], folder: Pa
             process.run(arguments, what="downloading packages", env=process.proxy_environment())
         except BakeError as error:
             words = str(error)
+            # Nothing at all of a whole batch: no network or a wrong mirror, and apt is slow to give up on each file.
+            if not any((folder / f"{package.sha256}.deb.part").is_file() for package in batch):
+                break
     return words
 
 

@@ -11,6 +11,7 @@ from provisioner.errors import BakeError
 from provisioner.image import apt
 from provisioner.image.mirror import Mirror, find_mirror
 from provisioner.image.packages import Package, PackageLock, parse_lock, serialise_lock, shipped_wanted
+from provisioner.image.shelf import alone
 from provisioner.image.sources import Progress, Sources
 
 
@@ -35,24 +36,30 @@ def obtain(lock: PackageLock, sources: Sources, *, progress: Progress) -> Packag
     """
     folder = sources.cache / "debs"
     folder.mkdir(parents=True, exist_ok=True)
-    missing = _missing(lock, folder)
-    if not missing:
+    if not _missing(lock, folder):
         return Packages(lock, folder)
+    with alone(folder / "downloads"):
+        return _download(lock, sources, folder, progress=progress)
+
+
+def _download(lock: PackageLock, sources: Sources, folder: Path, *, progress: Progress) -> Packages:
     if sources.mode == "test" and (earlier := _earlier_drift(lock, sources)):
         return Packages(earlier, folder, drift=differences(lock, earlier))
     mirror = find_mirror(sources.mirror, sources.security_mirror)
     conf = apt.private_conf(sources.cache / "apt")
-    words = _fetch(conf, mirror, missing, folder, progress=progress)
+    words = _fetch(conf, mirror, _missing(lock, folder), folder, progress=progress)
     missing = _missing(lock, folder)
     if not missing:
         return Packages(lock, folder)
+    # A mirror that answers with an index but not with these files has moved on; one that does not answer is no news.
+    private = apt.open_apt(sources.cache / "apt", mirror, lock.suite, progress=progress)
     if sources.mode == "release":
         raise BakeError(
             f"the mirror does not serve {_names(missing)} as locked, and a release takes nothing else: "
             f"refresh the lock with `make lock` and review the difference ({words})"
         )
     progress(f"the mirror no longer serves {_names(missing)}; a test bake goes on with what it has")
-    return _follow_mirror(lock, sources, mirror, progress=progress)
+    return _follow_mirror(lock, sources, mirror, private, progress=progress)
 
 
 def differences(old: PackageLock, new: PackageLock) -> tuple[str, ...]:
@@ -77,9 +84,10 @@ def check_file(path: Path, package: Package) -> None:
         raise BakeError(f"{package.name}: the lock says sha256 {package.sha256}, the file has {digest}")
 
 
-def _follow_mirror(lock: PackageLock, sources: Sources, mirror: Mirror, *, progress: Progress) -> Packages:
+def _follow_mirror(
+    lock: PackageLock, sources: Sources, mirror: Mirror, private: apt.Apt, *, progress: Progress
+) -> Packages:
     folder = sources.cache / "debs"
-    private = apt.open_apt(sources.cache / "apt", mirror, lock.suite, progress=progress)
     fresh = resolve(private, lock.suite, lock.epoch)
     words = _fetch(private.conf, mirror, _missing(fresh, folder), folder, progress=progress)
     missing = _missing(fresh, folder)

@@ -25,7 +25,7 @@ def make_initrd(workshop: Workshop, tree: Path, release: str, cmdline: str) -> b
     Raises: BakeError when a module, a library or a tool is missing.
     """
     archive = cpio.write_cpio(initrd_entries(workshop.tools, initrd_modules(tree, release), cmdline))
-    return workshop.run(["zstd", "-19", "-T1", "--quiet", "--stdout"], what="compressing the initrd", stdin=archive)
+    return workshop.run(["zstd", "-12", "-T1", "--quiet", "--stdout"], what="compressing the initrd", stdin=archive)
 
 
 def initrd_entries(tools: Path, modules: tuple[Module, ...], cmdline: str) -> list[cpio.Entry]:

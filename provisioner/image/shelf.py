@@ -24,7 +24,7 @@ def make_once(final: Path, marker: str, make: Callable[[Path], None], *, what: s
         return final
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(final):
+        with alone(final):
             if not (final / marker).is_file():
                 _make(final, make)
     except OSError as error:
@@ -52,7 +52,7 @@ def _reason(error: OSError) -> str:
 
 
 @contextmanager
-def _alone(final: Path) -> Iterator[None]:
+def alone(final: Path) -> Iterator[None]:
     """Hold a lock that ends with this process, however it ends."""
     with (final.parent / f".{final.name[:16]}.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -36,6 +36,12 @@ def mirror(tmp_path, monkeypatch):
     return base
 
 
+@pytest.fixture
+def answering(monkeypatch):
+    """The mirror has an index: whether it is signed and what it says is apt's business, not this test's."""
+    monkeypatch.setattr(debs.apt, "open_apt", lambda home, *_, **__: debs.apt.Apt(debs.apt.private_conf(home)))
+
+
 def serve(mirror, locked, content=b"toy package"):
     path = mirror / locked.filename
     path.parent.mkdir(parents=True)
@@ -57,12 +63,14 @@ def test_a_locked_file_is_fetched_once_and_then_comes_from_the_cache(mirror, tmp
 
 
 @needs_apt
-def test_a_release_refuses_a_file_that_the_mirror_no_longer_has_and_says_what_to_do(mirror, tmp_path):
+@pytest.mark.usefixtures("mirror", "answering")
+def test_a_release_refuses_a_file_that_the_mirror_no_longer_has_and_says_what_to_do(tmp_path):
     with pytest.raises(BakeError, match=r"does not serve toy 1 as locked.*`make lock`"):
         obtain(lock_of(package()), Sources(tmp_path / "cache", "release"), progress=quiet)
 
 
 @needs_apt
+@pytest.mark.usefixtures("answering")
 @pytest.mark.parametrize("content", [b"toy packagE", b"toy package and more", b""])
 def test_a_file_with_other_bytes_never_enters_the_cache(mirror, tmp_path, content):
     locked = package()
@@ -73,10 +81,10 @@ def test_a_file_with_other_bytes_never_enters_the_cache(mirror, tmp_path, conten
 
 
 @needs_apt
+@pytest.mark.usefixtures("answering")
 def test_a_test_bake_follows_the_mirror_and_says_so(mirror, tmp_path, monkeypatch):
     old, new = package(version="1"), package(version="2", content=b"newer")
     serve(mirror, new, b"newer")
-    monkeypatch.setattr(debs.apt, "open_apt", lambda home, *_, **__: debs.apt.Apt(debs.apt.private_conf(home)))
     monkeypatch.setattr(debs, "resolve", lambda *_: lock_of(new))
     said = []
     got = obtain(lock_of(old), Sources(tmp_path / "cache", "test"), progress=said.append)
@@ -91,10 +99,11 @@ def test_a_test_bake_follows_the_mirror_and_says_so(mirror, tmp_path, monkeypatc
 
 
 @needs_apt
-def test_no_network_while_a_test_bake_needs_one_is_a_clear_error(mirror, tmp_path):
+@pytest.mark.parametrize("mode", ["test", "release"])
+def test_no_network_is_said_as_such_and_not_blamed_on_the_lock(mirror, tmp_path, mode):
     shutil.rmtree(mirror.parent)
     with pytest.raises(BakeError, match="is there a network, and is the mirror right"):
-        obtain(lock_of(package()), Sources(tmp_path / "cache", "test"), progress=quiet)
+        obtain(lock_of(package()), Sources(tmp_path / "cache", mode), progress=quiet)
 
 
 def test_a_file_of_another_size_or_hash_is_named(tmp_path):
