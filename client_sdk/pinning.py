@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from client_sdk.errors import VerificationError
@@ -18,8 +19,21 @@ from client_sdk.errors import VerificationError
 _NO_CHECK_TIME = 0x200000
 
 
-class StaleVerdictError(VerificationError):
-    """No connection was made: the verdict is too old (C7), or the peer shows another certificate (C3)."""
+class StaleVerdictError(VerificationError, ssl.SSLCertVerificationError):
+    """No connection was made: the verdict is too old (C7), or the peer shows another certificate (C3).
+
+    It is an error of ``ssl`` as well, because libraries clean up after those and not after others.
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def stale_verdict(error: BaseException | None) -> StaleVerdictError | None:
+    """Find the refused handshake behind an HTTP library's error."""
+    while error is not None and not isinstance(error, StaleVerdictError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class PinnedContext(ssl.SSLContext):
@@ -29,45 +43,35 @@ class PinnedContext(ssl.SSLContext):
     deadline: float = 0.0
     clock: Callable[[], float] = time.monotonic
 
-    def before_handshake(self) -> None:
-        """Refuse to begin when the verdict is too old.
+    def handshake(self, begin: Callable[[], None], shown: Callable[[], object]) -> None:
+        """Run one handshake, or a part of it, and judge the certificate that the peer showed.
 
         Raises:
-            StaleVerdictError: C7.
+            StaleVerdictError: C7 before it begins, C3 after it.
         """
         if self.clock() >= self.deadline:
             raise StaleVerdictError("C7", "the verdict over this peer is too old for a new connection: verify again")
-
-    def after_handshake(self, shown: bytes | None) -> None:
-        """Compare what the peer showed with the attested certificate.
-
-        Raises:
-            StaleVerdictError: C3.
-        """
-        if shown != self.pinned:
-            raise StaleVerdictError("C3", "the peer shows another certificate than the attested one")
+        try:
+            begin()
+        except ssl.SSLCertVerificationError as error:
+            raise _other_certificate() from error
+        if shown() != self.pinned:
+            raise _other_certificate()
 
 
 class _PinnedSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature is ssl's
-        context = _pinned(self.context)
-        context.before_handshake()
-        try:
-            super().do_handshake(block)
-        except ssl.SSLCertVerificationError as error:
-            raise StaleVerdictError("C3", "the peer shows another certificate than the attested one") from error
-        context.after_handshake(self.getpeercert(binary_form=True))
+        begin = partial(super().do_handshake, block)
+        _pinned(self.context).handshake(begin, partial(self.getpeercert, binary_form=True))
 
 
 class _PinnedObject(ssl.SSLObject):
     def do_handshake(self) -> None:
-        context = _pinned(self.context)
-        context.before_handshake()
-        try:
-            super().do_handshake()
-        except ssl.SSLCertVerificationError as error:
-            raise StaleVerdictError("C3", "the peer shows another certificate than the attested one") from error
-        context.after_handshake(self.getpeercert(binary_form=True))
+        _pinned(self.context).handshake(super().do_handshake, partial(self.getpeercert, binary_form=True))
+
+
+def _other_certificate() -> StaleVerdictError:
+    return StaleVerdictError("C3", "the peer shows another certificate than the attested one")
 
 
 def pinned_context(

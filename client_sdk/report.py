@@ -18,7 +18,7 @@ ACCEPTED, VERIFIED, REFUSED = "accepted", "verified", "refused"
 class Check(NamedTuple):
     """One named check. ``expected`` and ``got`` are raw values: text is made of them only when somebody reads it."""
 
-    rule: str
+    id: str
     what: str
     expected: Any
     got: Any
@@ -27,7 +27,7 @@ class Check(NamedTuple):
     def as_dict(self) -> dict[str, str]:
         """Return the check as text."""
         return {
-            "id": self.rule,
+            "id": self.id,
             "what": self.what,
             "expected": show(self.expected),
             "got": show(self.got),

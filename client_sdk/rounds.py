@@ -11,12 +11,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
 from client_sdk.encoding import from_base64, strict_json
-from client_sdk.errors import AttestationError, EvidenceError, VerificationError
+from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
 from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
 from client_sdk.fields import exact_keys, format_instant
@@ -60,12 +61,13 @@ def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
     Raises:
         FetchError: unreachable or not ready.
         EvidenceError: the answers cannot be read.
-        VerificationError: the peer redirects, or cannot activate.
+        VerificationError: the peer redirects, shows another certificate than its evidence has, or cannot activate.
     """
     nonce = secrets.token_bytes(NONCE_SIZE)
     with Peer(origin, seconds=timeout) as peer:
         body = peer.evidence(nonce)
         evidence = Evidence.from_json(body)
+        _same_certificate(evidence, peer.certificate, Ledger())  # else there is nothing more to ask of this peer
         activation = None
         if not evidence.ak_certificates:
             request, state = challenge(evidence, secrets.token_bytes)
@@ -83,12 +85,7 @@ def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: obje
     evidence = Evidence.from_json(gathered.evidence)
     ledger = Ledger()
     try:
-        ledger.equal(
-            "C3.1",
-            "the certificate of this connection is the one in the evidence (else somebody relays it)",
-            expected=evidence.tls_certificate,
-            got=gathered.certificate,
-        )
+        _same_certificate(evidence, gathered.certificate, ledger)
         nonce, activation = gathered.nonce, gathered.activation
         verified = verify(evidence, roots=roots, nonce=nonce, now=now, activation=activation, collateral=collateral)
     except AttestationError as error:
@@ -160,8 +157,11 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
     Raises:
         EvidenceError: a file cannot be read.
         VerificationError: R1 for any of them, R6 when none is inside its dates.
+        PolicyError: R4, there is none.
     """
     many = (sources,) if isinstance(sources, (str, Path, bytes)) else tuple(sources)
+    if not many:
+        raise PolicyError((Failure("R4: a release to compare with", "at least one", "none"),))
     ledger, opened, outside = Ledger(), [], []
     for source in many:
         try:
@@ -183,6 +183,15 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
     if outside and not opened:
         raise outside[0]
     return Opened(tuple(opened), ledger.checks)
+
+
+def _same_certificate(evidence: Evidence, shown: bytes, ledger: Ledger) -> None:
+    ledger.equal(
+        "C3.1",
+        "the certificate of this connection is the one in the evidence (else somebody relays it)",
+        expected=sha256(evidence.tls_certificate).digest(),
+        got=sha256(shown).digest(),
+    )
 
 
 def _read(source: ReleaseSource) -> bytes:

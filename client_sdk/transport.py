@@ -9,16 +9,19 @@ leaves, and once bytes may have left, an error stays an error.
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from typing import Generic, TypeVar
 
 import anyio.to_thread
 import httpx2
 
 from client_sdk.channel import Session, Verdict
-from client_sdk.pinning import StaleVerdictError
+from client_sdk.pinning import StaleVerdictError, stale_verdict
 
+_CONNECTING = (httpx2.TransportError, ssl.SSLError)  # what a refused handshake comes wrapped in
 Stock = TypeVar("Stock", httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)
 
 
@@ -68,11 +71,15 @@ class AttestedTransport(httpx2.BaseTransport):
             self._close_superseded()
 
     def _send(self, generation: _Generation[httpx2.HTTPTransport], request: httpx2.Request) -> httpx2.Response:
-        try:
-            answer = generation.transport.handle_request(request)
-        except BaseException:
-            self.leave(generation)
-            raise
+        with ExitStack() as on_error:
+            on_error.callback(self.leave, generation)
+            try:
+                answer = generation.transport.handle_request(request)
+            except _CONNECTING as error:
+                if stale := stale_verdict(error):
+                    raise stale from None
+                raise
+            on_error.pop_all()
         stream = _Stream(answer, self, generation)
         return httpx2.Response(answer.status_code, headers=answer.headers, stream=stream, extensions=answer.extensions)
 
@@ -151,11 +158,15 @@ class AsyncAttestedTransport(httpx2.AsyncBaseTransport):
     async def _send(
         self, generation: _Generation[httpx2.AsyncHTTPTransport], request: httpx2.Request
     ) -> httpx2.Response:
-        try:
-            answer = await generation.transport.handle_async_request(request)
-        except BaseException:
-            await self.leave(generation)
-            raise
+        async with AsyncExitStack() as on_error:
+            on_error.push_async_callback(self.leave, generation)
+            try:
+                answer = await generation.transport.handle_async_request(request)
+            except _CONNECTING as error:
+                if stale := stale_verdict(error):
+                    raise stale from None
+                raise
+            on_error.pop_all()
         stream = _AsyncStream(answer, self, generation)
         return httpx2.Response(answer.status_code, headers=answer.headers, stream=stream, extensions=answer.extensions)
 

@@ -48,7 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
             print_refusal(error, origin=str(where))
         return NO_VERDICT if isinstance(error, FetchError) else REFUSED
     if arguments.json:
-        print_json(verified.report.as_dict() | {"origin": str(where)})
+        pcrs = {str(pcr): value.hex() for pcr, value in verified.pcrs.items()}
+        more = {"origin": str(where), "pcrs": pcrs, "spki_sha256": verified.spki.hex()}
+        print_json(verified.report.as_dict() | more)
         return 0
     print_report(verified.report, origin=str(where), note="; compared with no release")
     for pcr, value in sorted(verified.pcrs.items()):

@@ -103,7 +103,7 @@ def _table(checks: tuple[Check, ...]) -> Table:
         what = check.what
         if not check.passed:
             what += f"\nexpected {show(check.expected)}\ngot      {show(check.got)}"
-        table.add_row(mark, check.rule, Text(what))
+        table.add_row(mark, check.id, Text(what))
     return table
 
 

@@ -28,7 +28,7 @@ from client_sdk.verifier import challenge
 from client_sdk.verify.activation import Activation, ActivationRequest
 from tests.fakes import boot_log
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)  # tests over the network judge by the real clock
 DIRECTORY = [("2.23.133.2.1", "id:00001014"), ("2.23.133.2.2", "swtpm"), ("2.23.133.2.3", "id:20191023")]
 AK_ATTRIBUTES = 0x00050072
 PHASES = ("sysinit", "ready")
@@ -63,8 +63,8 @@ class TestCa:
 
     __test__ = False
 
-    def __init__(self, name: str = "test CA", *, extensions=None, parent: TestCa | None = None):
-        self.key, self.name = ec_key(f"ca {name}"), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    def __init__(self, name: str = "test CA", *, key=None, extensions=None, parent: TestCa | None = None):
+        self.key, self.name = key or ec_key(f"ca {name}"), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         signer = parent or self
         builder = self._builder(signer.name)
         for value, critical in extensions or self.default_extensions():
@@ -96,6 +96,12 @@ class TestCa:
     @property
     def der(self) -> bytes:
         return self.certificate.public_bytes(serialization.Encoding.DER)
+
+
+@cache
+def default_ca() -> TestCa:
+    """Return the one CA of VMs that do not care: a self-signed certificate differs each time it is made."""
+    return TestCa()
 
 
 def ek_extensions(ca: TestCa) -> dict[str, tuple[x509.ExtensionType, bool]]:
@@ -134,7 +140,7 @@ class SimulatedVm:
     """One VM. Change an attribute before :meth:`evidence`; each is used where the real part would use it."""
 
     def __init__(self, name: str = "vm", ca: TestCa | None = None):
-        self.ca = ca or TestCa()
+        self.ca = ca or default_ca()
         self.platform = "local-qemu"
         self.ek, self.ak, self.tls = rsa_key(f"ek {name}"), ec_key(f"ak {name}"), ec_key(f"tls {name}")
         self.ek_extensions = ek_extensions(self.ca)

@@ -1,0 +1,60 @@
+"""A server in front of a simulated VM, and what a client is given to judge it by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from client_sdk.policy import SimulatedPlatform
+from client_sdk.publisher import Publisher
+from tests.fakes.simulated_server import serving
+from tests.fakes.simulated_vm import SimulatedVm, default_ca, publisher_key, release, signed
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The files of a deployment."""
+
+    release: Path
+    publisher: Path
+    tpm_ca: Path
+
+    @property
+    def options(self) -> dict:
+        """What the library is given."""
+        return {
+            "releases": self.release,
+            "publisher": Publisher(keys=(self.publisher,)),
+            "policy": SimulatedPlatform(tpm_ca=self.tpm_ca),
+        }
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the command is given."""
+        return ("--release", str(self.release), "--publisher", str(self.publisher), "--simulated", str(self.tpm_ca))
+
+
+@pytest.fixture
+def pins(tmp_path):
+    found = Pins(tmp_path / "release.json", tmp_path / "publisher.pub", tmp_path / "tpm-ca.pem")
+    found.release.write_bytes(signed(release()))
+    public = publisher_key().public_key()
+    found.publisher.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    found.tpm_ca.write_bytes(default_ca().pem)
+    return found
+
+
+@pytest.fixture
+def server():
+    with serving(SimulatedVm()) as running:
+        yield running
+
+
+@pytest.fixture
+def impostor():
+    """A machine with keys of its own, somewhere else."""
+    with serving(SimulatedVm("impostor")) as running:
+        yield running

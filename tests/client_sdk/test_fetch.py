@@ -1,0 +1,238 @@
+"""Asking a peer that nobody trusts: bounded in size and time, nothing followed (rules C1, C3, F2)."""
+
+from __future__ import annotations
+
+import ssl
+import time
+
+import pytest
+
+from client_sdk.encoding import MAX_JSON
+from client_sdk.errors import AttestationError, EvidenceError, FetchError, PolicyError, VerificationError
+from client_sdk.fetch import Peer
+from client_sdk.origin import Origin
+from client_sdk.rounds import attest, gather, observe, open_releases
+from tests.fakes.simulated_server import ATTESTATION, silent_port
+from tests.fakes.simulated_vm import SimulatedVm, ec_key, publisher, publisher_key, release, signed, tls_certificate
+
+NONCE = bytes(range(32))
+ACTIVATE = f"{ATTESTATION}/activate"
+
+
+def gathered(server, *, timeout=20.0):
+    return gather(Origin.parse(server.origin), timeout=timeout)
+
+
+def test_control_is_accepted_on_one_connection(server, pins):
+    accepted = attest(server.origin, **pins.options)
+    assert accepted.report.verdict == "accepted"
+    assert server.connections == 1
+    assert [path for _, path, _ in server.requests] == [ATTESTATION, ACTIVATE]
+    assert [check.id for check in accepted.checks][:3] == ["R1", "R6", "C3.1"]
+
+
+def test_a_fresh_nonce_each_time(server):
+    assert gathered(server).nonce != gathered(server).nonce
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:8443",
+        "ftp://127.0.0.1",
+        "127.0.0.1:8443",
+        "",
+        "https://",
+        "https://host/v1",
+        "https://host?x=1",
+        "https://host#x",
+        "https://user:secret@host",
+        "https://host:99999",
+        "https://host:port",
+        "https://[::1",
+    ],
+)
+def test_an_origin_that_is_none_is_refused_before_anything_is_sent(text, pins):
+    with pytest.raises(PolicyError, match="C3: the origin"):
+        attest(text, **pins.options)
+
+
+def test_origins_are_read():
+    assert str(Origin.parse("https://HOST/")) == "https://host:443"
+    assert str(Origin.parse("https://[::1]:8443")) == "https://[::1]:8443"
+
+
+def test_nobody_there():
+    with pytest.raises(FetchError, match="cannot reach"):
+        gather(Origin("127.0.0.1", 9), timeout=5)
+
+
+def test_a_name_that_does_not_exist():
+    with pytest.raises(FetchError, match="cannot reach"):
+        gather(Origin("no-such-host.invalid", 443), timeout=20)
+
+
+def test_a_vm_that_still_boots_behind_a_port_forward():
+    with silent_port() as origin, pytest.raises(FetchError, match="booting"):
+        gather(Origin.parse(origin), timeout=0.5)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7), ("", None), ("soon", None), ("-1", None), ("99999", 3600), ("٣", None)]
+)
+def test_a_service_that_is_not_ready(server, status, header, seconds):
+    headers = {"Retry-After": header.encode().decode("latin-1")} if header else {}
+    server.answer_with[ATTESTATION] = (status, headers, b"{}")
+    with pytest.raises(FetchError, match="not ready") as caught:
+        gathered(server)
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(server, impostor, status):
+    server.answer_with[ATTESTATION] = (status, {"Location": impostor.origin + ATTESTATION}, b"")
+    with pytest.raises(VerificationError, match=r"\[C3\].*redirects"):
+        gathered(server)
+    assert impostor.requests == []
+
+
+@pytest.mark.parametrize("status", [400, 404, 418, 500])
+def test_another_status_is_no_verdict(server, status):
+    server.answer_with[ATTESTATION] = (status, {}, b"")
+    with pytest.raises(FetchError, match=f"HTTP {status}"):
+        gathered(server)
+
+
+def test_an_answer_of_5_mib(server):
+    server.answer_with[ATTESTATION] = (200, {}, b" " * (5 << 20))
+    with pytest.raises(EvidenceError, match=f"over the limit of {MAX_JSON}"):
+        gathered(server)
+
+
+def test_a_slow_loris_does_not_outlive_the_time_limit(server):
+    server.drip = 0.05
+    started = time.monotonic()
+    with pytest.raises(FetchError, match="no answer"):
+        gathered(server, timeout=1.0)
+    assert time.monotonic() - started < 10
+
+
+def test_an_answer_that_ends_early(server):
+    server.answer_with[ATTESTATION] = (200, {"Transfer-Encoding": "chunked"}, b"5\r\nhal")
+    with pytest.raises((FetchError, EvidenceError)):
+        gathered(server, timeout=2)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"version":2}', b"<html></html>"])
+def test_an_answer_that_is_no_evidence(server, body):
+    server.answer_with[ATTESTATION] = (200, {}, body)
+    with pytest.raises(EvidenceError):
+        gathered(server)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"secret":1}', b'{"secret":"AA"}', b'{"secret":"","more":1}'])
+def test_a_second_answer_that_is_none(server, body):
+    server.answer_with[ACTIVATE] = (200, {}, body)
+    with pytest.raises(EvidenceError):
+        gathered(server)
+
+
+def test_a_peer_that_cannot_activate(server):
+    server.answer_with[ACTIVATE] = (400, {}, b"{}")
+    with pytest.raises(VerificationError, match=r"\[Q8\.3\].*HTTP 400"):
+        gathered(server)
+
+
+def test_a_busy_second_round_may_be_tried_again(server):
+    server.answer_with[ACTIVATE] = (429, {"Retry-After": "3"}, b"{}")
+    with pytest.raises(FetchError) as caught:
+        gathered(server)
+    assert caught.value.retry_after == 3
+
+
+def test_tls_1_2_is_not_spoken(server):
+    server.minimum = server.maximum = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(FetchError, match=r"no TLS 1\.3"):
+        gathered(server)
+
+
+def test_a_relay_with_a_certificate_of_its_own(server, pins):
+    server.tls_key, server.tls_certificate = ec_key("relay"), tls_certificate(ec_key("relay"))
+    with pytest.raises(VerificationError, match=r"\[C3\.1\]"):
+        attest(server.origin, **pins.options)
+    assert [path for _, path, _ in server.requests] == [ATTESTATION]
+
+
+def test_a_certificate_of_the_same_key_is_still_another(server, pins):
+    server.tls_certificate = tls_certificate(server.tls_key)
+    with pytest.raises(VerificationError, match=r"\[C3\.1\]"):
+        attest(server.origin, **pins.options)
+
+
+def test_a_replayed_answer(server, pins):
+    server.nonce_override = NONCE
+    with pytest.raises(VerificationError, match=r"\[C2\.2\]"):
+        attest(server.origin, **pins.options)
+
+
+def test_another_vms_evidence(server, pins):
+    """The whole answer of another genuine VM: it does not hold this connection's key."""
+    server.vm = SimulatedVm("second")
+    with pytest.raises(VerificationError, match=r"\[C3\.1\]"):
+        attest(server.origin, **pins.options)
+
+
+def test_the_environment_chooses_neither_peers_nor_roots(server, impostor, pins, monkeypatch, tmp_path):
+    (tmp_path / "evil.pem").write_text(ssl.DER_cert_to_PEM_cert(impostor.tls_certificate))
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, impostor.origin)
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(tmp_path / "evil.pem"))
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert attest(server.origin, **pins.options).evidence.simulated
+    assert impostor.connections == 0
+    assert not (tmp_path / "keys").exists()
+
+
+def test_without_the_simulated_policy(server, pins):
+    options = {name: value for name, value in pins.options.items() if name != "policy"}
+    with pytest.raises(VerificationError, match=r"\[D1\]"):
+        attest(server.origin, **options)
+
+
+def test_observing_needs_no_release(server, pins):
+    seen = observe(server.origin, policy=pins.options["policy"])
+    assert seen.report.verdict == "verified"
+    assert len(seen.pcrs) == 14
+
+
+def test_a_release_that_nobody_pinned_signed_is_refused_before_anything_is_sent(server, pins):
+    pins.release.write_bytes(signed(release(), publisher_key("attacker")))
+    with pytest.raises(VerificationError, match=r"\[R1\]") as caught:
+        attest(server.origin, **pins.options)
+    assert server.requests == []
+    assert [check.id for check in caught.value.checks] == ["R1"]
+
+
+def test_releases_outside_their_dates_are_left_out_as_long_as_one_is_inside():
+    early, late = release().not_before, release().not_after
+    new = signed(release(2))
+    opened = open_releases((new,), publisher(), now=early)
+    assert [found.number for found in opened.releases] == [2]
+    with pytest.raises(VerificationError, match=r"\[R6\]"):
+        open_releases((new,), publisher(), now=late)
+    older = release(1)
+    shifted = signed(type(older)(**{n: getattr(older, n) for n in older.__slots__} | {"not_after": early}))
+    assert [found.number for found in open_releases((shifted, new), publisher(), now=early).releases] == [2]
+
+
+@pytest.mark.parametrize("sources", [(), b"", "no/such/file.json"])
+def test_releases_that_are_none(sources, server, pins):
+    with pytest.raises(AttestationError):
+        attest(server.origin, **pins.options | {"releases": sources})
+
+
+def test_a_peer_keeps_what_it_was_shown(server):
+    with Peer(Origin.parse(server.origin), seconds=10) as peer:
+        assert peer.certificate == server.vm.tls_certificate
