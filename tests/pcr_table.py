@@ -53,14 +53,14 @@ def main(origin: str, root: Path) -> int:
     release = open_release((root / "release.json").read_bytes(), Publisher(keys=(root / "publisher.pub",)))
     wanted = predicted(release.measurements[0], bytes.fromhex(report["spki_sha256"]))
     differ = 0
-    print("| PCR | covers | predicted | quoted | |\n|---|---|---|---|---|")  # noqa: T201  it is what the command is for
+    print("| PCR | covers | predicted | quoted | |\n|---|---|---|---|---|")
     for index, covers in COVERS.items():
         quoted = report["pcrs"][str(index)]
         verdict = (
             "not compared" if len(wanted[index]) != len(quoted) else "equal" if wanted[index] == quoted else "DIFFERENT"
         )
         differ += verdict == "DIFFERENT"
-        print(f"| {index} | {covers} | `{wanted[index][:16]}` | `{quoted[:16]}` | {verdict} |")  # noqa: T201
+        print(f"| {index} | {covers} | `{wanted[index][:16]}` | `{quoted[:16]}` | {verdict} |")
     return 1 if differ else 0
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from provisioner.image.firmware import firmware
 
 from provisioner.clouds import QemuCloud
 from provisioner.errors import ProvisionError
+from provisioner.image.firmware import firmware
 from provisioner.launch import launch
 from provisioner.spec import VmSpec
 
