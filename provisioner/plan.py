@@ -71,6 +71,11 @@ def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, 
     )
 
 
+def port_forward(port: int) -> str:
+    """Return the option that lets this machine, and no other, reach the gateway through `port`."""
+    return f"hostfwd=tcp:127.0.0.1:{port}-:{GATEWAY_PORT}"
+
+
 def probe_command(spec: VmSpec) -> tuple[str, ...]:
     """Return the command that boots the spec's image under KVM, without TPM and network, to see it start."""
     return (*_machine(spec, "kvm"), *_disks(spec), *_console())
@@ -115,7 +120,7 @@ def _disks(spec: VmSpec) -> tuple[str, ...]:
 def _network(spec: VmSpec) -> tuple[str, ...]:
     return (
         # restrict: the host forwards nothing of the guest's. The guest's own rules are tested without it.
-        *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{spec.port}-:{GATEWAY_PORT}"),
+        *("-netdev", f"user,id=net,restrict=on,{port_forward(spec.port)}"),
         # romfile is empty: a network boot ROM would run before the UKI and change PCR 2.
         *("-device", "virtio-net-pci,netdev=net,romfile="),
     )

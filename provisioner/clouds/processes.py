@@ -102,6 +102,20 @@ def find(command: Command) -> int | None:
     return next(iter((*_pids(command.launcher()), *_pids(command))), None)
 
 
+def find_by_argument(part: str) -> str | None:
+    """Return pid and folder, for a person to read, of a process with `part` in its command line, or None.
+
+    It may be anybody's: such a process is named in a message, never signalled.
+    """
+    for entry in _PROC.iterdir():
+        try:
+            if entry.name.isdigit() and os.fsencode(part) in (entry / "cmdline").read_bytes():
+                return f"pid {entry.name} in {(entry / 'cwd').readlink()}"
+        except OSError:  # it ended, or it is another user's
+            continue
+    return None
+
+
 def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
     """End every process of this command: politely, then by force.
 

@@ -16,7 +16,7 @@ from provisioner.clouds.qmp import Address, Qmp
 from provisioner.clouds.state import Record, Store, record_of
 from provisioner.clouds.tpm_ca import ensure_ca, write_setup_configuration
 from provisioner.errors import CloudError
-from provisioner.plan import Plan
+from provisioner.plan import Plan, port_forward
 
 _START_SECONDS = 30.0
 _SETUP_SECONDS = 60.0
@@ -180,9 +180,18 @@ def _require_free(port: int, vms: tuple[Vm, ...]) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            ours = [vm.name for vm in vms if vm.endpoint.endswith(f":{port}") and vm.running]
-            owner = f"the VM {ours[0]}" if ours else f"another process (`ss -ltnp sport = :{port}` names it)"
-            raise CloudError(f"port {port} is taken by {owner}: stop that, or choose another port") from error
+            raise CloudError(
+                f"port {port} is taken by {_holder(port, vms)}: stop that, or choose another port"
+            ) from error
+
+
+def _holder(port: int, vms: tuple[Vm, ...]) -> str:
+    for vm in vms:
+        if vm.endpoint.endswith(f":{port}") and vm.running:
+            return f"the VM {vm.name}"
+    # A VM of another deployment, or one whose folder was removed while it ran.
+    other = processes.find_by_argument(port_forward(port))
+    return f"a VM of another folder, {other}" if other else f"another process (`ss -ltnp sport = :{port}` names it)"
 
 
 def _await(command: Command, log: Path, answers: Callable[[], bool]) -> None:

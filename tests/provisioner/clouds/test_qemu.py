@@ -145,6 +145,16 @@ def test_a_port_taken_by_another_vm_names_that_vm(cloud, make_plan):
         cloud.apply(make_plan(name="second"), progress=quiet)
 
 
+def test_a_vm_whose_folder_was_removed_while_it_ran_is_named(cloud, make_plan, tmp_path):
+    plan = make_plan()
+    vm = cloud.apply(plan, progress=quiet)
+    aside = vm.directory.rename(tmp_path / "aside")
+    with pytest.raises(CloudError, match=rf"taken by a VM of another folder, pid {vm.pid} in {aside}"):
+        cloud.apply(plan, progress=quiet)
+    for argv in (plan.qemu, plan.swtpm):
+        processes.stop(Command(aside, argv))
+
+
 @pytest.mark.parametrize("missing", ["qemu-system-x86_64", "swtpm", "swtpm_setup"])
 def test_a_missing_program_names_its_package(cloud, make_plan, monkeypatch, missing):
     found = processes.shutil.which
