@@ -19,6 +19,7 @@ import anyio.to_thread
 import httpx2
 
 from client_sdk.channel import Session, Verdict
+from client_sdk.errors import VerificationError
 from client_sdk.pinning import StaleVerdictError, stale_verdict
 
 _CONNECTING = (httpx2.TransportError, ssl.SSLError)  # what a refused handshake comes wrapped in
@@ -57,7 +58,10 @@ class AttestedTransport(httpx2.BaseTransport):
             return self._send(generation, request)
         except StaleVerdictError:
             self.session.renew(generation.verdict)
+        try:
             return self._send(self._enter(), request)
+        except StaleVerdictError as error:
+            raise VerificationError(error.rule, "verified again, and then the same: give up") from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -143,7 +147,10 @@ class AsyncAttestedTransport(httpx2.AsyncBaseTransport):
             return await self._send(generation, request)
         except StaleVerdictError:
             await anyio.to_thread.run_sync(self.session.renew, generation.verdict)
+        try:
             return await self._send(await self._enter(), request)
+        except StaleVerdictError as error:
+            raise VerificationError(error.rule, "verified again, and then the same: give up") from error
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self, body):
         parts = urlsplit(self.path)
         self.server.requests.append((self.command, parts.path, body))
-        self.server.headers.append(dict(self.headers))
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         if parts.path in self.server.answer_with:
             return self._send(*self.server.answer_with[parts.path])
         handler = _ROUTES.get((self.command, parts.path))
