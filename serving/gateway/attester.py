@@ -75,8 +75,12 @@ class AttesterClient:
 
 
 def _refusal(line: bytes) -> RequestError:
-    error = read_object(line, depth=3).get("error")
+    nonsense = RequestError("attester_unavailable", "The attester answered with nonsense.", status=503)
+    try:
+        error = read_object(line, depth=3).get("error")
+    except RequestError:
+        return nonsense
     code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
-    if code not in _STATUS or not isinstance(message, str):
-        return RequestError("attester_unavailable", "The attester answered with nonsense.", status=503)
+    if not isinstance(code, str) or code not in _STATUS or not isinstance(message, str):
+        return nonsense
     return RequestError(code, message, status=_STATUS[code])

@@ -89,7 +89,8 @@ def _message(value: Any, where: str) -> dict[str, Any]:
         raise RequestError("invalid_type", f"{where} must be an object.", param=where)
     fields = {key: item for key, item in value.items() if item is not None and key not in MESSAGE_IGNORED}
     _refuse_unknown(fields, MESSAGE, f"{where}.")
-    if fields.get("role") not in ROLES:
+    role = fields.get("role")
+    if not isinstance(role, str) or role not in ROLES:
         raise RequestError("invalid_value", f"{where}.role is not one of {', '.join(sorted(ROLES))}.", param=where)
     content = fields.get("content")
     if isinstance(content, list):

@@ -38,14 +38,19 @@ class SoftwareTpm:
     ek_certificate: bytes
 
 
+def _listens(path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 def start_swtpm(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     folder.mkdir()
     path = folder / "tpm"
     argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear"]
     argv += ["--server", f"type=unixio,path={path}", "--ctrl", f"type=unixio,path={path}.ctrl"]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 10
-    while not Path(f"{path}.ctrl").exists():
+    deadline = time.monotonic() + 20
+    while not _listens(path) or not _listens(f"{path}.ctrl"):
         assert process.poll() is None, "swtpm died"
         assert time.monotonic() < deadline, "swtpm does not listen"
         time.sleep(0.01)

@@ -66,8 +66,9 @@ class FakeEngine:
 
     async def answer(self, path, body, writer):
         if body["stream"]:
-            return await self._stream(path, body, writer, len(TOKENS), end=b"data: [DONE]\n\n")
-        await self._json(writer, 200, self._whole(path, body))
+            await self._stream(path, body, writer, len(TOKENS), end=b"data: [DONE]\n\n")
+        else:
+            await self._json(writer, 200, self._whole(path, body))
 
     def _whole(self, path, body):
         text = "".join(TOKENS[: body.get("max_tokens", len(TOKENS))])
@@ -77,8 +78,8 @@ class FakeEngine:
 
     async def _json(self, writer, status, value):
         data = json.dumps(value).encode()
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {len(data)}\r\n\r\n"
-        writer.write(head.encode() + data)
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json; charset=utf-8\r\n"
+        writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         await writer.drain()
 
     async def _chunk(self, writer, data):

@@ -106,16 +106,18 @@ async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True):
         async with Engine(config.engine, limits) as client:
             server = create_server(config, limits, client)
             tasks = [asyncio.create_task(client.watch()), asyncio.create_task(server.serve())]
-            async with asyncio.timeout(20):
-                await arrived.wait()
-            running = Gateway(folder, engine, port)
-            if ready:
-                await running.until_ready()
-            yield running
-            server.should_exit = True
-            await tasks[1]
-            tasks[0].cancel()
-            await asyncio.wait(tasks)
+            try:
+                async with asyncio.timeout(20):
+                    await arrived.wait()
+                running = Gateway(folder, engine, port)
+                if ready:
+                    await running.until_ready()
+                yield running
+            finally:
+                server.should_exit = True
+                await tasks[1]
+                tasks[0].cancel()
+                await asyncio.wait(tasks)
     finally:
         transport.close()
         await engine.stop()

@@ -1,0 +1,195 @@
+"""Attestation through the gateway: the real attester behind it, and attesters that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+
+from client_sdk.evidence import Evidence
+from serving.attest.__main__ import listen
+from serving.attest.server import Limits as AttesterLimits
+from serving.attest.server import Server
+from serving.attest.service import Attester, Rate
+from tests.serving.gateway.running import LIMITS, gateway
+
+pytestmark = pytest.mark.asyncio
+NONCE = "ab" * 32
+PATH = "/.well-known/attestation"
+
+
+@pytest.fixture
+def attester(tpm, sealed, tmp_path):
+    """The real attester on its socket."""
+    (tmp_path / "g").mkdir()
+    real = Attester(tpm, sealed, rate=Rate(burst=4, per_second=0.01), clock=time.monotonic)
+    server = Server(listen(tmp_path / "g/attester.sock"), real, limits=AttesterLimits(), clock=time.monotonic)
+    running = True
+
+    def loop():
+        while running:
+            server.round(timeout=0.02)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    yield tmp_path / "g"
+    running = False
+    thread.join(20)
+    server.close()
+
+
+async def test_evidence_is_the_attesters_own_json(attester, sealed):
+    async with gateway(attester) as running:
+        answer = await running.ask("GET", f"{PATH}?nonce={NONCE}")
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "application/json"
+        found = Evidence.from_json(answer.body)
+        assert found.to_json() == answer.body
+        assert found.tls_certificate == sealed.evidence.tls_certificate
+
+
+async def test_evidence_answers_while_the_engine_is_loading(attester):
+    async with gateway(attester, ready=False) as running:
+        assert (await running.ask("GET", f"{PATH}?nonce={NONCE}")).status == 200
+        assert (await running.chat()).status == 503
+
+
+async def test_clients_at_once_each_get_evidence_for_their_nonce(attester):
+    async with gateway(attester) as running:
+        asked = [f"{number:064x}" for number in range(30)]
+        answers = await asyncio.gather(*(running.ask("GET", f"{PATH}?nonce={nonce}") for nonce in asked))
+        assert {answer.status for answer in answers} == {200}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?nonce=",
+        "?nonce=" + "ab" * 31,
+        "?nonce=" + "ab" * 33,
+        "?nonce=" + "AB" * 32,
+        "?nonce=" + "zz" * 32,
+        f"?nonce={NONCE}&nonce={NONCE}",
+        f"?nonce={NONCE}&spki=00",
+        f"?x=1&nonce={NONCE}",
+        f"?NONCE={NONCE}",
+        f"?nonce={NONCE}%0a",
+        f'?nonce={NONCE}"}}',
+    ],
+    ids=range(12),
+)
+async def test_any_other_query_is_400(attester, query):
+    async with gateway(attester) as running:
+        answer = await running.ask("GET", PATH + query)
+        assert (answer.status, answer.error["code"]) == (400, "bad_request")
+
+
+async def test_a_wrong_credential_is_400_and_too_many_are_429(attester):
+    async with gateway(attester) as running:
+        body = {"credential_blob": "AAAA", "encrypted_secret": "AAAA"}
+        for _ in range(4):
+            answer = await running.ask("POST", PATH + "/activate", json=body)
+            assert (answer.status, answer.error["code"]) == (400, "activation_refused")
+        answer = await running.ask("POST", PATH + "/activate", json=body)
+        assert answer.status == 429
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await running.ask("GET", f"{PATH}?nonce={NONCE}")).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"credential_blob":"AAAA"}',
+        b'{"credential_blob":"AAAA","encrypted_secret":5}',
+        b'{"credential_blob":"AAAA","encrypted_secret":"AAAA","op":"evidence"}',
+        b'{"credential_blob":"AAAA","encrypted_secret":"AAAA","credential_blob":"BBBB"}',
+        b'{"credential_blob":"' + b"A" * 5000 + b'","encrypted_secret":"AAAA"}',
+        b'{"credential_blob":"\\n{}","encrypted_secret":"AAAA"}',
+        b"not json",
+    ],
+    ids=range(10),
+)
+async def test_any_other_activation_is_400(attester, body):
+    async with gateway(attester) as running:
+        assert (await running.ask("POST", PATH + "/activate", data=body)).status == 400
+
+
+@asynccontextmanager
+async def fake_attester(folder, answer, *, pause=0.0):
+    serving = set()
+
+    async def serve(reader, writer):
+        serving.add(asyncio.current_task())
+        try:
+            await reader.readuntil(b"\n")
+            await asyncio.sleep(pause)
+            writer.write(answer)
+        finally:
+            writer.close()
+
+    async with await asyncio.start_unix_server(serve, str(folder / "attester.sock")) as server:
+        yield
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.wait(serving)
+
+
+@pytest_asyncio.fixture
+async def patient(tmp_path):
+    async with gateway(tmp_path, limits=replace(LIMITS, attester_seconds=0.5, attestations=2)) as running:
+        yield running
+
+
+async def test_without_an_attester_it_is_503_and_says_when_to_retry(patient):
+    answer = await patient.ask("GET", f"{PATH}?nonce={NONCE}")
+    assert (answer.status, answer.error["code"]) == (503, "attester_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"", 503),
+        (b'{"evidence":', 503),
+        (b'{"other":1}\n', 503),
+        (b'{"error":5}\n', 503),
+        (b'{"error":{"code":"odd","message":"m"}}\n', 503),
+        (b'{"error":{"code":"bad_request","message":"m"}}\n', 400),
+        (b'{"error":{"code":"busy","message":"m"}}\n', 429),
+        (b'{"error":{"code":"unavailable","message":"m"}}\n', 503),
+        (b"nonsense\n", 503),
+        (b"x" * 7_000_000, 503),
+    ],
+    ids=range(10),
+)
+async def test_an_attester_that_misbehaves_is_a_typed_error(patient, tmp_path, line, status):
+    async with fake_attester(tmp_path, line):
+        answer = await patient.ask("GET", f"{PATH}?nonce={NONCE}")
+        assert answer.status == status
+        assert answer.error["code"]
+
+
+async def test_a_silent_attester_is_given_up_and_too_many_who_wait_are_sent_away(patient, tmp_path):
+    async with fake_attester(tmp_path, b"", pause=5):
+        asked = [asyncio.create_task(patient.ask("GET", f"{PATH}?nonce={NONCE}")) for _ in range(5)]
+        answers = [await task for task in asked]
+        assert sorted({answer.status for answer in answers}) == [429, 503]
+        assert (await patient.ask("GET", "/healthz")).json["status"] == "ok"
+
+
+async def test_evidence_may_be_neither_cached_nor_stored(attester):
+    async with gateway(attester) as running:
+        answer = await running.ask("GET", f"{PATH}?nonce={NONCE}")
+        assert answer.headers["cache-control"] == "no-store"
+        assert json.loads(answer.body)["version"] == 1

@@ -1,0 +1,211 @@
+"""What of a request reaches the engine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from serving.errors import RequestError
+from serving.gateway.limits import Limits
+from serving.gateway.requests import chat_request, completion_request
+
+MODEL = "m"
+USER = {"role": "user", "content": "hello"}
+PNG = "data:image/png;base64,AAAA"
+
+
+def chat(**fields):
+    body = {"model": MODEL, "messages": [USER], **fields}
+    return chat_request(json.dumps(body).encode(), model=MODEL, limits=Limits())
+
+
+def part(**fields):
+    return chat(messages=[{"role": "user", "content": [fields]}])
+
+
+def refused(call, *arguments, **fields):
+    with pytest.raises(RequestError) as caught:
+        call(*arguments, **fields)
+    return caught.value
+
+
+def test_what_openai_users_send_is_forwarded():
+    fields = {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_completion_tokens": 5,
+        "stop": ["x"],
+        "seed": 7,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "logit_bias": {"5": -100},
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"$ref": "#/x"}}}],
+        "response_format": {"type": "json_object"},
+    }
+    request = chat(**fields)
+    assert json.loads(request.body) == {"model": MODEL, "messages": [USER], **fields}
+    assert request.stream
+
+
+def test_fields_that_say_who_asks_are_dropped():
+    request = chat(user="u", metadata={}, safety_identifier="s", prompt_cache_key="k", service_tier="x", store=False)
+    assert set(json.loads(request.body)) == {"model", "messages", "stream"}
+
+
+def test_an_answer_of_the_assistant_can_be_sent_back_as_openais_client_dumps_it():
+    message = {"role": "assistant", "content": "hi", "refusal": None, "annotations": [], "audio": None}
+    sent = json.loads(chat(messages=[USER, message | {"function_call": None, "tool_calls": None}]).body)
+    assert sent["messages"][1] == {"role": "assistant", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("cache_prompt", "id_slot", "grammar", "json_schema", "lora", "chat_template", "chat_template_kwargs"),
+        *("n_predict", "return_progress", "response_fields", "samplers", "timings_per_token", "verbose", "__class__"),
+        *("prompt_logprobs", "kv_transfer_params", "mm_processor_kwargs", "guided_regex", "cache_salt", "echo"),
+    ],
+)
+def test_private_fields_of_engines_are_refused_by_name(field):
+    error = refused(chat, **{field: 1})
+    assert (error.status, error.code, error.param) == (400, "unknown_parameter", field)
+
+
+def test_a_strange_field_name_is_not_repeated():
+    assert "secret" not in str(refused(chat, **{"my secret \n": 1}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"store": True}, "unsupported_value"),
+        ({"store": "no"}, "unsupported_value"),
+        ({"model": "gpt-4o"}, "model_not_found"),
+        ({"model": None}, "missing_required_parameter"),
+        ({"model": 5}, "missing_required_parameter"),
+        ({"stream": "yes"}, "invalid_type"),
+        ({"stream": 1}, "invalid_type"),
+        ({"messages": []}, "invalid_type"),
+        ({"messages": "hello"}, "invalid_type"),
+        ({"messages": None}, "invalid_type"),
+        ({"messages": ["hello"]}, "invalid_type"),
+        ({"messages": [{"role": "root", "content": "x"}]}, "invalid_value"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "invalid_value"),
+        ({"messages": [{"role": "user", "content": 5}]}, "invalid_type"),
+        ({"messages": [{**USER, "cache_control": {}}]}, "unknown_parameter"),
+        ({"tools": ["x" * 70_000]}, "string_above_max_length"),
+        ({"response_format": {"schema": {"$ref": "https://elsewhere.invalid/s"}}}, "invalid_value"),
+        ({"tools": [{"function": {"parameters": {"a": [{"$ref": "file:///etc/passwd"}]}}}]}, "invalid_value"),
+    ],
+)
+def test_values_that_are_refused(fields, code):
+    assert refused(chat, **fields).code == code
+
+
+def test_text_and_data_urls_pass():
+    part(type="text", text="hi")
+    part(type="image_url", image_url={"url": PNG, "detail": "low"})
+    part(type="input_audio", input_audio={"data": "AAAA", "format": "wav"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://elsewhere.invalid/x.png",
+        "https://elsewhere.invalid/?prompt=secret",
+        "HTTPS://elsewhere.invalid",
+        "file:///etc/passwd",
+        "ftp://x",
+        "//elsewhere.invalid",
+        " data:,x",
+        "DATA:,x",
+        "",
+        5,
+        None,
+        ["data:,"],
+    ],
+)
+def test_a_media_url_that_would_be_fetched_is_refused(url):
+    error = refused(part, type="image_url", image_url={"url": url})
+    assert error.code == "invalid_image_url"
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "image_url", "image_url": "https://elsewhere.invalid"},
+        {"type": "image_url", "image_url": {"url": PNG, "fallback": "https://x"}},
+        {"type": "image_url", "image_url": {"url": PNG}, "url": "https://x"},
+        {"type": "video_url", "video_url": {"url": "https://x"}},
+        {"type": "audio_url", "audio_url": {"url": "data:,x"}},
+        {"type": "input_image", "image_url": "https://x"},
+        {"type": "file", "file": {"file_id": "x"}},
+        {"type": "input_audio", "input_audio": {"url": "https://x"}},
+        {"type": "input_audio", "input_audio": "https://x"},
+        {"type": "text"},
+        {"type": "text", "text": {"url": "https://x"}},
+        {"type": ["text"]},
+        {"image_url": {"url": "https://x"}},
+        {},
+    ],
+)
+def test_parts_that_are_not_known_are_refused(fields):
+    assert refused(part, **fields).status == 400
+
+
+def test_a_part_that_is_no_object_is_refused():
+    assert refused(chat, messages=[{"role": "user", "content": ["text"]}]).status == 400
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"\xff\xfe{}",
+        b'{"model":"m"',
+        b'{"model":"m"} {}',
+        b'{"model":"m","model":"m","messages":[{"role":"user","content":"x"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"x","content":[{"type":"image_url"}]}]}',
+        b'{"model":"m","temperature":NaN}',
+        b'{"model":"m","temperature":-Infinity}',
+        b'{"model":"m","seed":' + b"9" * 5000 + b"}",
+        b'{"model":"m","tools":' + b"[" * 100 + b"]" * 100 + b"}",
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+    ],
+    ids=range(16),
+)
+def test_a_body_with_no_reading_or_two_is_400(data):
+    error = refused(chat_request, data, model=MODEL, limits=Limits())
+    assert (error.status, error.code) == (400, "invalid_json")
+
+
+def test_an_error_never_repeats_the_body():
+    error = refused(chat_request, b'{"model": "my secret prompt', model=MODEL, limits=Limits())
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize("prompt", ["x", ["x", "y"], [1, 2, 3]])
+def test_a_completion_passes(prompt):
+    body = json.dumps({"model": MODEL, "prompt": prompt}).encode()
+    request = completion_request(body, model=MODEL, limits=Limits())
+    assert request.path == "/v1/completions"
+    assert json.loads(request.body)["prompt"] == prompt
+
+
+@pytest.mark.parametrize("fields", [{}, {"prompt": None}, {"prompt": 5}, {"prompt": {"a": 1}}])
+def test_a_completion_without_a_prompt_is_refused(fields):
+    body = json.dumps({"model": MODEL, **fields}).encode()
+    assert refused(completion_request, body, model=MODEL, limits=Limits()).param == "prompt"
+
+
+@pytest.mark.parametrize("field", ["messages", "suffix", "best_of", "tools"])
+def test_a_completion_with_a_field_of_another_route_is_refused(field):
+    body = json.dumps({"model": MODEL, "prompt": "x", field: []}).encode()
+    assert refused(completion_request, body, model=MODEL, limits=Limits()).code == "unknown_parameter"
