@@ -63,11 +63,15 @@ def _download(lock: PackageLock, sources: Sources, folder: Path, *, progress: Pr
 
 
 def differences(old: PackageLock, new: PackageLock) -> tuple[str, ...]:
-    """Name every package in which two locks differ."""
-    before = {package.name: package for package in old.files()}
-    after = {package.name: package for package in new.files()}
-    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    return tuple(f"{name} {_version(before.get(name))} -> {_version(after.get(name))}" for name in changed)
+    """Name every package in which two locks differ, tree by tree."""
+    before, after = _by_tree(old), _by_tree(new)
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    return tuple(f"{key} {_version(before.get(key))} -> {_version(after.get(key))}" for key in changed)
+
+
+def _by_tree(lock: PackageLock) -> dict[str, Package]:
+    trees = (("image", lock.image), ("tools", lock.tools))
+    return {f"{name}: {package.name}": package for name, tree in trees for package in tree.packages}
 
 
 def check_file(path: Path, package: Package) -> None:

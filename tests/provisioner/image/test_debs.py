@@ -119,8 +119,19 @@ def test_a_file_of_another_size_or_hash_is_named(tmp_path):
 def test_differences_name_what_came_went_and_changed():
     old = lock_of(package("a"), package("b"), package("d"))
     new = lock_of(package("a"), package("b", "2"), package("c"))
-    assert differences(old, new) == ("b 1 -> 2", "c absent -> 1", "d 1 -> absent")
+    one = ("b 1 -> 2", "c absent -> 1", "d 1 -> absent")
+    assert differences(old, new) == tuple(f"{tree}: {change}" for tree in ("image", "tools") for change in one)
+
+
+def test_a_package_that_one_tree_gains_and_the_other_has_already_is_a_difference():
+    one, both = Tree((), ()), Tree((package("a"),), ())
+    assert differences(PackageLock("trixie", 1, one, both), PackageLock("trixie", 1, both, both)) == (
+        "image: a absent -> 1",
+    )
 
 
 def test_a_rebuild_under_the_same_version_is_a_difference():
-    assert differences(lock_of(package()), lock_of(package(content=b"rebuilt"))) == ("toy 1 -> 1",)
+    assert differences(lock_of(package()), lock_of(package(content=b"rebuilt"))) == (
+        "image: toy 1 -> 1",
+        "tools: toy 1 -> 1",
+    )
