@@ -88,8 +88,8 @@ def free_port():
 
 
 @contextlib.asynccontextmanager
-async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True):
-    """Run a gateway; ``ready`` waits until it has probed the engine."""
+async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, real_engine: Path | None = None):
+    """Run a gateway; ``ready`` waits until it has probed the engine, which is the fake one unless a socket is given."""
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
     engine = FakeEngine(folder / "engine.sock")
@@ -100,7 +100,13 @@ async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True):
     port = free_port()
     notify = folder / "notify"
     config = Config(
-        "127.0.0.1", port, folder / "tls", folder / "attester.sock", folder / "engine.sock", MODEL, str(notify)
+        "127.0.0.1",
+        port,
+        folder / "tls",
+        folder / "attester.sock",
+        real_engine or folder / "engine.sock",
+        MODEL,
+        str(notify),
     )
     try:
         async with Engine(config.engine, limits) as client:
