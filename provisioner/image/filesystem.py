@@ -8,6 +8,7 @@ from pathlib import Path
 
 from provisioner.errors import BakeError
 from provisioner.image.chroot import Bind
+from provisioner.image.space import require_space, size_of
 from provisioner.image.workshop import Workshop
 
 BLOCK = 4096
@@ -38,6 +39,8 @@ def make_filesystem(workshop: Workshop, tree: Path, name: str, *, compressed: bo
     Extended attributes are left out: they would carry the host's security labels, and file capabilities into the VM.
     Raises: BakeError when a tool fails or the disk is full.
     """
+    # mkfs.erofs 1.8 does not end when the disk fills up under it: its threads wait for each other.
+    require_space(workshop.folder, size_of(tree), f"making the {name} file system")
     uuid = workshop.uuid_for(f"{name}-filesystem")
     mount_point = workshop.folder / "tree"
     mount_point.mkdir(exist_ok=True)

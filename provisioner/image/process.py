@@ -11,6 +11,8 @@ from pathlib import Path
 from provisioner.errors import BakeError
 
 UMASK = 0o022
+# Many times what the slowest step takes on a loaded machine; a tool that hangs must not hang us for ever.
+PATIENCE = 1800.0
 _TAIL_LINES = 8
 _NO_SPACE = "No space left on device"
 
@@ -42,29 +44,40 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: bytes = b"",
+    seconds: float = PATIENCE,
 ) -> bytes:
     """Run a program to its end and return its standard output.
 
-    Raises: BakeError naming `what` and the program's last words when it fails, is missing, or the disk is full.
+    Raises: BakeError naming `what` and the program's last words when it fails, is missing, does not end, or the disk
+    is full.
     """
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(
-            words, input=stdin, capture_output=True, env={**_FIXED, **(env or {})}, cwd=cwd, umask=UMASK, check=False
+            words,
+            input=stdin,
+            capture_output=True,
+            env={**_FIXED, **(env or {})},
+            cwd=cwd,
+            umask=UMASK,
+            timeout=seconds,
+            check=False,
         )
+    except subprocess.TimeoutExpired as error:
+        raise BakeError(failure(what, f"no end after {seconds:.0f} seconds", error.stderr or b"")) from error
     except FileNotFoundError as error:
         raise BakeError(f"{what}: {words[0]} is not installed; run `make setup`") from error
     except OSError as error:
         raise BakeError(f"{what}: cannot run {words[0]}: {error.strerror}") from error
     if done.returncode != 0:
-        raise BakeError(failure(what, done.returncode, done.stderr or done.stdout))
+        raise BakeError(failure(what, f"status {done.returncode}", done.stderr or done.stdout))
     return done.stdout
 
 
-def failure(what: str, status: int, output: bytes) -> str:
+def failure(what: str, reason: str, output: bytes) -> str:
     """Put a failed program's last lines into one message that says what to do where that is known."""
     text = output.decode("utf-8", "replace")
     if _NO_SPACE in text:
         return f"{what}: the disk is full; free some space (build/cache may be deleted) and run it again"
     tail = " | ".join(line.strip() for line in text.splitlines()[-_TAIL_LINES:] if line.strip())
-    return f"{what}: failed with status {status}: {tail or 'no message'}"
+    return f"{what}: failed with {reason}: {tail or 'no message'}"

@@ -9,6 +9,7 @@ import pytest
 
 from provisioner.errors import BakeError
 from provisioner.image.shelf import make_once
+from provisioner.image.space import require_space, size_of
 
 
 def fill(folder):
@@ -96,3 +97,16 @@ def test_two_makers_wait_for_each_other(tmp_path):
     for thread in threads:
         thread.join(5)
     assert len(calls) == 1
+
+
+def test_what_fits_may_begin_and_what_does_not_is_refused_with_both_figures(tmp_path):
+    require_space(tmp_path, 1, "it")
+    with pytest.raises(BakeError, match=r"it: the disk is full; it needs \d+ MiB, .* has \d+ MiB"):
+        require_space(tmp_path, 1 << 60, "it")
+
+
+def test_the_size_of_a_tree_is_in_whole_blocks(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/file").write_bytes(b"x" * 4097)
+    (tmp_path / "link").symlink_to("nowhere")
+    assert size_of(tmp_path) == 4096 * (1 + 2 + 1)
