@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.policy import Policy
 from client_sdk.release import Measurement, Release
-from client_sdk.report import ACCEPTED, Check, Ledger, Report
+from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
 from client_sdk.verifier import NOT_RUN, VerifiedEvidence
 
 COVERS = {
@@ -42,6 +43,10 @@ COVERS = {
     15: "what the VM measured itself: lock-down, TLS key, GPU",
 }
 _RULES = {2: "L9", 3: "L9", 6: "L9", 9: "L7", 12: "L7", 13: "L7", 14: "L7"}
+_CLAUSES = {
+    pcr: (f"{_RULES.get(pcr, 'L1')}.pcr{pcr}", f"PCR {pcr} is as the release predicts: {covers}")
+    for pcr, covers in COVERS.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,12 @@ class Accepted:
     release: Release
     measurement: Measurement
     policy: str
-    checks: tuple[Check, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The checks that were made."""
+        return as_checks(self.rows)
 
     @property
     def report(self) -> Report:
@@ -74,7 +84,7 @@ class _Judgement:
 
     release: Release
     measurement: Measurement
-    checks: tuple[Check, ...]
+    rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
 
 
@@ -91,12 +101,11 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     for release, measurement in candidates:
         judged = _judge(evidence, release, measurement, policy)
         if not judged.failures:
-            checks = evidence.checks + judged.checks
-            return Accepted(evidence, release, measurement, policy.name, checks)
+            return Accepted(evidence, release, measurement, policy.name, evidence.rows + judged.rows)
         if closest is None or len(judged.failures) < len(closest.failures):
             closest = judged
     error = PolicyError(closest.failures if closest else ())
-    error.checks = evidence.checks + (closest.checks if closest else ())
+    error.checks = as_checks(evidence.rows + (closest.rows if closest else ()))
     raise error
 
 
@@ -117,15 +126,14 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
         *_judge_runtime_log(evidence, measurement, ledger),
         *policy.judge(evidence, measurement, ledger),
     )
-    return _Judgement(release, measurement, ledger.checks, failures)
+    return _Judgement(release, measurement, tuple(ledger.rows), failures)
 
 
 def _judge_pcrs(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     failures: tuple[Failure, ...] = ()
     for pcr, expected in measurement.pcrs:
         got = evidence.pcrs[pcr]
-        what = f"PCR {pcr} is as the release predicts: {COVERS[pcr]}"
-        rule = f"{_RULES.get(pcr, 'L1')}.pcr{pcr}"
+        rule, what = _CLAUSES[pcr]
         failures += ledger.judge(rule, what, expected=expected, got=got, condition=expected == got)
     return failures
 
@@ -151,8 +159,12 @@ def _judge_image(evidence: VerifiedEvidence, measurement: Measurement, ledger: L
     image, pcr = measurement.image_authenticode, measurement.image_pcr
     places = tuple(place for place, digest in evidence.firmware.images if digest == image)
     what = f"the release's image was started exactly once, and measured into PCR {pcr}"
-    started = tuple(f"PCR {place}: {digest.hex()}" for place, digest in evidence.firmware.images)
-    return ledger.judge("L10.2", what, expected=f"PCR {pcr}: {image.hex()}", got=started, condition=places == (pcr,))
+    expected, got = partial(_images, ((pcr, image),)), partial(_images, evidence.firmware.images)
+    return ledger.judge("L10.2", what, expected=expected, got=got, condition=places == (pcr,))
+
+
+def _images(images: tuple[tuple[int, bytes], ...]) -> tuple[str, ...]:
+    return tuple(f"PCR {pcr}: {digest.hex()}" for pcr, digest in images)
 
 
 def _judge_runtime_log(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from client_sdk.errors import EvidenceError
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 MAX_JSON = 4 * 1024 * 1024

@@ -5,6 +5,7 @@ A report is for people and logs. Trust is in the type :class:`client_sdk.accept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,8 +16,11 @@ VERSION = 1
 ACCEPTED, VERIFIED, REFUSED = "accepted", "verified", "refused"
 
 
+Row = tuple[str, str, Any, Any, bool]
+
+
 class Check(NamedTuple):
-    """One named check. ``expected`` and ``got`` are raw values: text is made of them only when somebody reads it."""
+    """One named check. ``expected`` and ``got`` are raw values, or functions that give them for who reads them."""
 
     id: str
     what: str
@@ -36,17 +40,20 @@ class Check(NamedTuple):
 
 
 class Ledger:
-    """Collects the checks of one verification; the first that does not hold raises."""
+    """Collects the checks of one verification; the first that does not hold raises.
 
-    __slots__ = ("_checks",)
+    A row is the fields of a :class:`Check`: making the objects is left to whoever reads them.
+    """
+
+    __slots__ = ("rows",)
 
     def __init__(self) -> None:
-        self._checks: list[Check] = []
+        self.rows: list[Row] = []
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """The checks so far, in order."""
-        return tuple(self._checks)
+        return as_checks(self.rows)
 
     def equal(self, rule: str, what: str, *, expected: object, got: object) -> None:
         """Record a check that holds when both values are equal.
@@ -54,7 +61,10 @@ class Ledger:
         Raises:
             VerificationError: they differ.
         """
-        self.holds(rule, what, expected=expected, got=got, condition=expected == got)
+        passed = expected == got
+        self.rows.append((rule, what, expected, got, passed))
+        if not passed:
+            raise VerificationError(rule, what, expected=show(expected), got=show(got))
 
     def holds(self, rule: str, what: str, *, expected: object, got: object, condition: object) -> None:
         """Record a check that holds when ``condition`` is true; ``expected`` says it in words.
@@ -62,14 +72,20 @@ class Ledger:
         Raises:
             VerificationError: it is not.
         """
-        self._checks.append(Check(rule, what, expected, got, bool(condition)))
-        if not condition:
+        passed = bool(condition)
+        self.rows.append((rule, what, expected, got, passed))
+        if not passed:
             raise VerificationError(rule, what, expected=show(expected), got=show(got))
 
     def judge(self, rule: str, what: str, *, expected: object, got: object, condition: object) -> tuple[Failure, ...]:
         """Record a clause of a policy; return it as a failure when it does not hold, so that all get reported."""
-        self._checks.append(Check(rule, what, expected, got, bool(condition)))
+        self.rows.append((rule, what, expected, got, bool(condition)))
         return () if condition else (Failure(f"{rule}: {what}", show(expected), show(got)),)
+
+
+def as_checks(rows: Iterable[Row]) -> tuple[Check, ...]:
+    """Turn rows into checks."""
+    return tuple(map(Check._make, rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,8 @@ class Report:
 
 def show(value: object) -> str:
     """Spell a value for people: bytes as hex, a tuple item by item."""
+    if callable(value):
+        value = value()
     if isinstance(value, bytes):
         return value.hex() or "nothing"
     if isinstance(value, (tuple, list)):

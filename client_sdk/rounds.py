@@ -25,7 +25,7 @@ from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production
 from client_sdk.publisher import Publisher
 from client_sdk.release import Release, verify_release
-from client_sdk.report import Check, Ledger
+from client_sdk.report import Check, Ledger, Row, as_checks
 from client_sdk.roots import Roots
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
@@ -52,7 +52,7 @@ class Opened:
     """Releases that the pinned publisher signed and that are inside their dates, with the checks that say so."""
 
     releases: tuple[Release, ...]
-    checks: tuple[Check, ...]
+    rows: tuple[Row, ...]
 
 
 def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
@@ -91,7 +91,7 @@ def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: obje
     except AttestationError as error:
         error.checks = ledger.checks + error.checks
         raise
-    return replace(verified, checks=ledger.checks + verified.checks)
+    return replace(verified, rows=(*ledger.rows, *verified.rows))
 
 
 def judge(
@@ -108,9 +108,9 @@ def judge(
         verified = examine(gathered, roots=policy.roots, now=now, collateral=collateral)
         accepted = accept(verified, releases=releases.releases, policy=policy)
     except AttestationError as error:
-        error.checks = releases.checks + error.checks
+        error.checks = as_checks(releases.rows) + error.checks
         raise
-    return replace(accepted, checks=releases.checks + accepted.checks)
+    return replace(accepted, rows=releases.rows + accepted.rows)
 
 
 def attest(
@@ -182,7 +182,7 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
             opened.append(release)
     if outside and not opened:
         raise outside[0]
-    return Opened(tuple(opened), ledger.checks)
+    return Opened(tuple(opened), tuple(ledger.rows))
 
 
 def _same_certificate(evidence: Evidence, shown: bytes, ledger: Ledger) -> None:

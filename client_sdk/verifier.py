@@ -23,7 +23,7 @@ from client_sdk.errors import AttestationError, VerificationError
 from client_sdk.evidence import LOCAL_QEMU, Evidence, RuntimeEvent
 from client_sdk.parse.certificate import CertificateFields, parse_certificate, spki_digest
 from client_sdk.parse.public import parse_public
-from client_sdk.report import VERIFIED, Check, Ledger, Report
+from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
 from client_sdk.roots import Roots
 from client_sdk.verify.activation import (
     Activation,
@@ -66,7 +66,12 @@ class VerifiedEvidence:
     clock_safe: int
     tpm_firmware: int
     verified_at: datetime
-    checks: tuple[Check, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The checks that were made."""
+        return as_checks(self.rows)
 
     @property
     def facts(self) -> tuple[tuple[str, Any], ...]:
@@ -175,7 +180,7 @@ def _verify(
         clock_safe=quote.attest.safe,
         tpm_firmware=quote.attest.firmware_version,
         verified_at=now,
-        checks=ledger.checks,
+        rows=tuple(ledger.rows),
     )
 
 

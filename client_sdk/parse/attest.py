@@ -6,8 +6,8 @@ Parsing proves nothing: magic, type and signature are the verifier's to check.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 
-from client_sdk.errors import EvidenceError
 from client_sdk.parse.reader import Reader
 
 MAX_NAME = 68
@@ -15,6 +15,8 @@ MAX_EXTRA_DATA = 64
 MAX_DIGEST = 64
 MAX_SELECTIONS = 16
 _SELECT_SIZES = (3, 4)
+_HEAD, _CLOCK = Struct(">IH"), Struct(">QIIBQ")
+_COUNT, _SELECTION = Struct(">I"), Struct(">HB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,22 @@ def parse_attest(data: bytes) -> Attest:
         EvidenceError: with the offset.
     """
     reader = Reader(data, "attest")
+    magic, kind = reader.unpack(_HEAD)
+    qualified_signer, extra_data = reader.sized(MAX_NAME), reader.sized(MAX_EXTRA_DATA)
+    start = reader.offset
+    clock, reset_count, restart_count, safe, firmware_version = reader.unpack(_CLOCK)
+    if safe > 1:
+        raise reader.error(start + _CLOCK.size - 9, f"TPMI_YES_NO is {safe}")
     return Attest(
-        magic=reader.unsigned(4),
-        kind=reader.unsigned(2),
-        qualified_signer=reader.sized(MAX_NAME),
-        extra_data=reader.sized(MAX_EXTRA_DATA),
-        clock=reader.unsigned(8),
-        reset_count=reader.unsigned(4),
-        restart_count=reader.unsigned(4),
-        safe=_yes_no(reader),
-        firmware_version=reader.unsigned(8),
+        magic=magic,
+        kind=kind,
+        qualified_signer=qualified_signer,
+        extra_data=extra_data,
+        clock=clock,
+        reset_count=reset_count,
+        restart_count=restart_count,
+        safe=safe,
+        firmware_version=firmware_version,
         body=reader.rest(),
     )
 
@@ -77,29 +85,18 @@ def parse_quote_info(body: bytes) -> QuoteInfo:
         EvidenceError: with the offset inside the body.
     """
     reader = Reader(body, "attest.quote")
-    where = reader.where
-    count = reader.unsigned(4)
+    (count,) = reader.unpack(_COUNT)
     if count > MAX_SELECTIONS:
-        raise EvidenceError(where, f"{count} PCR selections are over the limit of {MAX_SELECTIONS}")
-    selections = tuple(_selection(reader) for _ in range(count))
+        raise reader.error(0, f"{count} PCR selections are over the limit of {MAX_SELECTIONS}")
+    selections = tuple([_selection(reader) for _ in range(count)])
     digest = reader.sized(MAX_DIGEST)
     reader.finish()
     return QuoteInfo(selections, digest)
 
 
-def _yes_no(reader: Reader) -> int:
-    where = reader.where
-    value = reader.unsigned(1)
-    if value > 1:
-        raise EvidenceError(where, f"TPMI_YES_NO is {value}")
-    return value
-
-
 def _selection(reader: Reader) -> PcrSelection:
-    bank = reader.unsigned(2)
-    where = reader.where
-    size = reader.unsigned(1)
+    bank, size = reader.unpack(_SELECTION)
     if size not in _SELECT_SIZES:
-        raise EvidenceError(where, f"a PCR bitmap of {size} bytes")
+        raise reader.error(reader.offset - 1, f"a PCR bitmap of {size} bytes")
     bitmap = int.from_bytes(reader.take(size), "little")
-    return PcrSelection(bank, tuple(index for index in range(size * 8) if bitmap >> index & 1))
+    return PcrSelection(bank, tuple([index for index in range(size * 8) if bitmap >> index & 1]))

@@ -6,10 +6,12 @@ Nothing here checks a signature. An extension that ``cryptography`` cannot read 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -24,6 +26,9 @@ class CertificateFields:
     """One certificate, read once. ``path_length`` is None where a CA states none."""
 
     certificate: x509.Certificate
+    not_before: datetime
+    not_after: datetime
+    signature_hash: hashes.HashAlgorithm | None
     public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
     is_ca: bool
     path_length: int | None
@@ -43,6 +48,7 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         certificate = x509.load_der_x509_certificate(der)
         extensions = certificate.extensions
         key = certificate.public_key()
+        signature_hash = certificate.signature_hash_algorithm
     except (
         ValueError,
         TypeError,
@@ -53,21 +59,23 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         raise EvidenceError(where, "not an X.509 certificate that can be read") from error
     if not isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
         raise EvidenceError(where, "the certificate's key is neither RSA nor on an elliptic curve")
-    found = {extension.oid.dotted_string: extension.value for extension in extensions}
-    constraints = found.get(x509.BasicConstraints.oid.dotted_string)
-    usage = found.get(x509.KeyUsage.oid.dotted_string)
-    extended = found.get(x509.ExtendedKeyUsage.oid.dotted_string)
+    found = {extension.oid: extension.value for extension in extensions}
+    constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
+    extended = found.get(x509.ExtendedKeyUsage.oid)
     is_ca = isinstance(constraints, x509.BasicConstraints) and constraints.ca
     return CertificateFields(
         certificate=certificate,
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        signature_hash=signature_hash,
         public_key=key,
         is_ca=is_ca,
         path_length=constraints.path_length if isinstance(constraints, x509.BasicConstraints) else None,
         key_usage=usage if isinstance(usage, x509.KeyUsage) else None,
         extended_key_usage=frozenset(
-            oid.dotted_string for oid in (extended if isinstance(extended, x509.ExtendedKeyUsage) else ())
+            [oid.dotted_string for oid in (extended if isinstance(extended, x509.ExtendedKeyUsage) else ())]
         ),
-        critical=frozenset(extension.oid.dotted_string for extension in extensions if extension.critical),
+        critical=frozenset([extension.oid.dotted_string for extension in extensions if extension.critical]),
         fingerprint=sha256(der).digest(),
     )
 

@@ -19,6 +19,7 @@ _LEGACY = struct.Struct("<II20sI")
 _SPEC = struct.Struct("<16sIBBBBI")
 _ALGORITHM = struct.Struct("<HH")
 _HEAD = struct.Struct("<III")
+_USUAL = struct.Struct("<IIIH32sI")  # an event of a log whose one bank is SHA-256
 _U16, _U32 = struct.Struct("<H"), struct.Struct("<I")
 EV_NO_ACTION = 0x00000003
 MAX_ALGORITHMS = 8
@@ -52,7 +53,12 @@ def parse_event_log(data: bytes) -> EventLog:
         EvidenceError: with the offset; also for a log without a SHA-256 bank.
     """
     sizes, offset = _header(data)
-    return EventLog(tuple(_events(data, sizes, offset)))
+    events = _quick_events(data, offset) if len(sizes) == 1 else None
+    if events is None:
+        events = _events(data, sizes, offset)
+    if len(events) > MAX_EVENTS:
+        raise EvidenceError("event_log", f"{len(events)} events are over the limit of {MAX_EVENTS}")
+    return EventLog(tuple(events))
 
 
 def _header(data: bytes) -> tuple[dict[int, int], int]:
@@ -84,6 +90,22 @@ def _algorithms(table: bytes) -> dict[int, int]:
     return sizes
 
 
+def _quick_events(data: bytes, offset: int) -> list[Event] | None:
+    """Read a log whose one bank is SHA-256, or return None: the general way then finds what is unusual, and where."""
+    found: list[Event] = []
+    unpack, head, end = _USUAL.unpack_from, _USUAL.size, len(data)
+    while offset < end:
+        if end - offset < head:
+            return None
+        pcr, kind, count, bank, digest, size = unpack(data, offset)
+        stop = offset + head + size
+        if count != 1 or bank != SHA256 or pcr > MAX_PCR or stop > end:
+            return None
+        found.append(Event(pcr, kind, digest, data[offset + head : stop], offset))
+        offset = stop
+    return found
+
+
 def _events(data: bytes, sizes: dict[int, int], offset: int) -> list[Event]:
     found: list[Event] = []
     end = len(data)
@@ -95,8 +117,6 @@ def _events(data: bytes, sizes: dict[int, int], offset: int) -> list[Event]:
                 if not data[offset:].strip(b"\xff"):
                     break
                 raise EvidenceError(f"event_log byte {start}", f"PCR {pcr} does not exist")
-            if not 1 <= count <= len(sizes):
-                raise EvidenceError(f"event_log byte {start + 8}", f"{count} digests where 1 to {len(sizes)} are due")
             digest, offset = _digests(data, sizes, count, offset + _HEAD.size)
             (size,) = _U32.unpack_from(data, offset)
             offset += 4
@@ -106,13 +126,13 @@ def _events(data: bytes, sizes: dict[int, int], offset: int) -> list[Event]:
             offset += size
     except struct.error as error:
         raise EvidenceError(f"event_log byte {offset}", "the log ends inside an event") from error
-    if len(found) > MAX_EVENTS:
-        raise EvidenceError("event_log", f"{len(found)} events are over the limit of {MAX_EVENTS}")
     return found
 
 
 def _digests(data: bytes, sizes: dict[int, int], count: int, offset: int) -> tuple[bytes, int]:
     """Return the SHA-256 digest and the offset after all digests; a bank comes at most once, in any order."""
+    if not 1 <= count <= len(sizes):
+        raise EvidenceError(f"event_log byte {offset - 4}", f"{count} digests where 1 to {len(sizes)} are due")
     start, digest, left = offset, b"", dict.fromkeys(sizes)
     for _ in range(count):
         (algorithm,) = _U16.unpack_from(data, offset)

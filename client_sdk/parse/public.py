@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from struct import Struct
 
-from client_sdk.errors import EvidenceError
 from client_sdk.parse.reader import Reader
 
 RSA, ECC = 0x0001, 0x0023
@@ -17,6 +17,7 @@ NIST_P256 = 0x0003
 _SCHEMES_WITH_HASH = (0x0014, 0x0016, 0x0018, 0x0017)
 MAX_POLICY = 64
 MAX_UNIQUE = 512
+_HEAD, _U16, _RSA, _ECC = Struct(">HHI"), Struct(">H"), Struct(">HI"), Struct(">HH")
 
 FIXED_TPM, FIXED_PARENT, SENSITIVE_DATA_ORIGIN = 1 << 1, 1 << 4, 1 << 5
 RESTRICTED, DECRYPT, SIGN = 1 << 16, 1 << 17, 1 << 18
@@ -46,42 +47,35 @@ def parse_public(data: bytes) -> Public:
         EvidenceError: with the offset; also for a name algorithm other than SHA-256.
     """
     reader = Reader(data, "ak_public")
-    kind = reader.unsigned(2)
+    kind, name_algorithm, attributes = reader.unpack(_HEAD)
     if kind not in (RSA, ECC):
-        raise EvidenceError("ak_public byte 0", f"key type {kind:#06x} is not known")
-    where = reader.where
-    name_algorithm = reader.unsigned(2)
+        raise reader.error(0, f"key type {kind:#06x} is not known")
     if name_algorithm != SHA256:
-        raise EvidenceError(where, f"name algorithm {name_algorithm:#06x} is not SHA-256")
-    attributes, policy = reader.unsigned(4), reader.sized(MAX_POLICY)
+        raise reader.error(2, f"name algorithm {name_algorithm:#06x} is not SHA-256")
+    policy = reader.sized(MAX_POLICY)
     symmetric = _symmetric(reader)
-    scheme = reader.unsigned(2)
-    scheme_hash = reader.unsigned(2) if scheme in _SCHEMES_WITH_HASH else NULL
+    (scheme,) = reader.unpack(_U16)
+    (scheme_hash,) = reader.unpack(_U16) if scheme in _SCHEMES_WITH_HASH else (NULL,)
     if kind == RSA:
-        size, exponent = reader.unsigned(2), reader.unsigned(4)
+        size, exponent = reader.unpack(_RSA)
         unique: tuple[bytes, ...] = (reader.sized(MAX_UNIQUE),)
     else:
-        size, exponent = reader.unsigned(2), 0
-        _no_kdf(reader)
+        size, kdf = reader.unpack(_ECC)
+        exponent = 0
+        if kdf != NULL:
+            raise reader.error(reader.offset - 2, f"key derivation scheme {kdf:#06x} is not TPM_ALG_NULL")
         unique = (reader.sized(MAX_UNIQUE), reader.sized(MAX_UNIQUE))
     reader.finish()
-    name = SHA256.to_bytes(2, "big") + sha256(data).digest()
+    name = b"\x00\x0b" + sha256(data).digest()
     return Public(
         kind, name_algorithm, attributes, policy, symmetric, scheme, scheme_hash, size, exponent, unique, name
     )
 
 
 def _symmetric(reader: Reader) -> int:
-    where = reader.where
-    algorithm = reader.unsigned(2)
+    (algorithm,) = reader.unpack(_U16)
     if algorithm == AES:
         reader.take(4)  # key bits and mode: of no use to a signing key, which the verifier wants without them
     elif algorithm != NULL:
-        raise EvidenceError(where, f"symmetric algorithm {algorithm:#06x} is not known")
-    return algorithm
-
-
-def _no_kdf(reader: Reader) -> None:
-    where = reader.where
-    if (kdf := reader.unsigned(2)) != NULL:
-        raise EvidenceError(where, f"key derivation scheme {kdf:#06x} is not TPM_ALG_NULL")
+        raise reader.error(reader.offset - 2, f"symmetric algorithm {algorithm:#06x} is not known")
+    return int(algorithm)

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
+from struct import Struct
+from typing import Any
+
 from client_sdk.errors import EvidenceError
+
+_SIZE = Struct(">H")
 
 
 class Reader:
     """Read big-endian TPM structures front to back; ``name`` begins every error's place."""
 
-    __slots__ = ("_data", "_name", "_offset")
+    __slots__ = ("_data", "_name", "offset")
 
     def __init__(self, data: bytes, name: str) -> None:
-        self._data, self._name, self._offset = data, name, 0
+        self._data, self._name, self.offset = data, name, 0
 
-    @property
-    def where(self) -> str:
-        """The current place, for an error."""
-        return f"{self._name} byte {self._offset}"
+    def error(self, offset: int, message: str) -> EvidenceError:
+        """Make an error about the byte at ``offset``."""
+        return EvidenceError(f"{self._name} byte {offset}", message)
 
     def take(self, size: int) -> bytes:
         """Read exactly ``size`` bytes."""
-        end = self._offset + size
+        start, end = self.offset, self.offset + size
         if end > len(self._data):
-            raise EvidenceError(self.where, f"{size} bytes are needed, {len(self._data) - self._offset} are left")
-        found = self._data[self._offset : end]
-        self._offset = end
-        return found
+            raise self.error(start, f"{size} bytes are needed, {len(self._data) - start} are left")
+        self.offset = end
+        return self._data[start:end]
 
-    def unsigned(self, size: int) -> int:
-        """Read a big-endian unsigned integer of ``size`` bytes."""
-        return int.from_bytes(self.take(size), "big")
+    def unpack(self, layout: Struct) -> tuple[Any, ...]:
+        """Read the fixed fields of a layout."""
+        start, end = self.offset, self.offset + layout.size
+        if end > len(self._data):
+            raise self.error(start, f"{layout.size} bytes are needed, {len(self._data) - start} are left")
+        self.offset = end
+        return layout.unpack_from(self._data, start)
 
     def sized(self, limit: int) -> bytes:
         """Read a TPM2B: a 16-bit size of at most ``limit``, then as many bytes."""
-        where = self.where
-        size = self.unsigned(2)
+        (size,) = self.unpack(_SIZE)
         if size > limit:
-            raise EvidenceError(where, f"a size of {size} bytes is over the limit of {limit}")
+            raise self.error(self.offset - 2, f"a size of {size} bytes is over the limit of {limit}")
         return self.take(size)
 
     def rest(self) -> bytes:
         """Read everything that is left."""
-        return self.take(len(self._data) - self._offset)
+        return self.take(len(self._data) - self.offset)
 
     def finish(self) -> None:
         """Refuse bytes that are left over."""
-        if left := len(self._data) - self._offset:
-            raise EvidenceError(self.where, f"{left} bytes are left over")
+        if left := len(self._data) - self.offset:
+            raise self.error(self.offset, f"{left} bytes are left over")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 
-from client_sdk.errors import EvidenceError
 from client_sdk.parse.reader import Reader
 
 RSASSA, RSAPSS, ECDSA = 0x0014, 0x0016, 0x0018
 MAX_RSA = 512
 MAX_COORDINATE = 66
+_HEAD = Struct(">HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,14 @@ def parse_signature(data: bytes) -> Signature:
         EvidenceError: with the offset.
     """
     reader = Reader(data, "signature")
-    algorithm, hash_algorithm = reader.unsigned(2), reader.unsigned(2)
+    algorithm, hash_algorithm = reader.unpack(_HEAD)
     rsa, r, s = b"", 0, 0
     if algorithm in (RSASSA, RSAPSS):
         rsa = reader.sized(MAX_RSA)
     elif algorithm == ECDSA:
-        r, s = (int.from_bytes(reader.sized(MAX_COORDINATE), "big") for _ in range(2))
+        r = int.from_bytes(reader.sized(MAX_COORDINATE), "big")
+        s = int.from_bytes(reader.sized(MAX_COORDINATE), "big")
     else:
-        raise EvidenceError("signature byte 0", f"signature algorithm {algorithm:#06x} is not known")
+        raise reader.error(0, f"signature algorithm {algorithm:#06x} is not known")
     reader.finish()
     return Signature(algorithm, hash_algorithm, rsa, r, s)

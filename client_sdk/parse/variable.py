@@ -24,19 +24,23 @@ class Variable(NamedTuple):
     value: bytes
 
 
-def parse_variable(data: bytes, where: str) -> Variable:
-    """Read UEFI_VARIABLE_DATA to its last byte.
+def parse_variable(data: bytes, offset: int) -> Variable:
+    """Read UEFI_VARIABLE_DATA, the data of the event at ``offset``, to its last byte.
 
     Raises:
         EvidenceError: lengths that do not add up, or a name that is not UTF-16.
     """
     if len(data) < _HEAD.size:
-        raise EvidenceError(where, "too short for a UEFI variable")
+        raise EvidenceError(f"event_log byte {offset}", "too short for a UEFI variable")
     vendor, characters, size = _HEAD.unpack_from(data)
     start = _HEAD.size + 2 * characters
     if characters > MAX_NAME or len(data) != start + size:
-        raise EvidenceError(where, "the lengths in the UEFI variable do not add up")
-    return Variable(vendor, utf16(data[_HEAD.size : start], where), data[start:])
+        raise EvidenceError(f"event_log byte {offset}", "the lengths in the UEFI variable do not add up")
+    try:
+        name = data[_HEAD.size : start].decode("utf-16-le")
+    except UnicodeDecodeError as error:
+        raise EvidenceError(f"event_log byte {offset}", "not UTF-16") from error
+    return Variable(vendor, name, data[start:])
 
 
 def parse_description(value: bytes, where: str) -> str:
@@ -47,32 +51,30 @@ def parse_description(value: bytes, where: str) -> str:
     """
     if len(value) < _LOAD_OPTION.size:
         raise EvidenceError(where, "too short for a load option")
-    for end in range(_LOAD_OPTION.size, len(value) - 1, 2):
-        if value[end : end + 2] == b"\0\0":
-            return utf16(value[_LOAD_OPTION.size : end], where)
+    start = _LOAD_OPTION.size
+    end = value.find(b"\0\0", start)
+    while end >= 0 and (end - start) % 2:  # two zero bytes that belong to two characters
+        end = value.find(b"\0\0", end + 1)
+    if end >= 0:
+        return _utf16(value[start:end], where)
     raise EvidenceError(where, "the description of the load option has no end")
 
 
-def parse_tag(data: bytes, where: str) -> tuple[int, bytes]:
-    """Read a TCG_PCClientTaggedEvent: its id and its data.
+def parse_tag(data: bytes, offset: int) -> tuple[int, bytes]:
+    """Read a TCG_PCClientTaggedEvent, the data of the event at ``offset``: its id and its data.
 
     Raises:
         EvidenceError: the length does not add up.
     """
     if len(data) < _TAG.size:
-        raise EvidenceError(where, "too short for a tagged event")
+        raise EvidenceError(f"event_log byte {offset}", "too short for a tagged event")
     tag, size = _TAG.unpack_from(data)
     if len(data) != _TAG.size + size:
-        raise EvidenceError(where, "the length in the tagged event does not add up")
+        raise EvidenceError(f"event_log byte {offset}", "the length in the tagged event does not add up")
     return tag, data[_TAG.size :]
 
 
-def utf16(data: bytes, where: str) -> str:
-    """Decode UTF-16LE without a terminator.
-
-    Raises:
-        EvidenceError: it is not UTF-16.
-    """
+def _utf16(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-16-le")
     except UnicodeDecodeError as error:

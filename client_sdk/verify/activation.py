@@ -94,14 +94,14 @@ def verify_activation(
     _template(key, ledger)
     if activation is None:
         raise VerificationError("Q8.3", "the attestation key was not activated: ask the peer for the second round")
-    state = activation.state
-    ledger.equal("Q8.2", "the credential was made for this endorsement key", expected=key_digest(key), got=state.ek)
+    state, ek = activation.state, key_digest(key)
+    ledger.equal("Q8.2", "the credential was made for this endorsement key", expected=ek, got=state.ek)
     ledger.equal("Q8.2", "the credential was made for this attestation key", expected=ak_name, got=state.ak_name)
     ledger.holds(
         "Q8.3",
         "the TPM that the CA certified holds the attestation key: it gave the secret back",
-        expected=f"the secret of {SECRET_SIZE} bytes",
-        got=f"{len(activation.answer)} bytes",
+        expected="the secret of 32 bytes",
+        got=("bytes", len(activation.answer)),
         condition=hmac.compare_digest(state.secret, activation.answer) and len(state.secret) == SECRET_SIZE,
     )
 
@@ -112,10 +112,9 @@ def key_digest(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> bytes:
 
 
 def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger) -> rsa.RSAPublicKey:
-    expected = f"RSA-{EK_BITS}, exponent {EK_EXPONENT}"
     if not isinstance(key, rsa.RSAPublicKey):
-        raise VerificationError("Q8.1", "the endorsement key is not of the template", expected=expected, got="ECC")
-    got = f"RSA-{key.key_size}, exponent {key.public_numbers().e}"
+        raise VerificationError("Q8.1", "the endorsement key is not of the template", expected="RSA", got="ECC")
+    expected, got = ("RSA", EK_BITS, EK_EXPONENT), ("RSA", key.key_size, key.public_numbers().e)
     ledger.equal("Q8.1", "the endorsement key is of the standard template", expected=expected, got=got)
     return key
 

@@ -1,6 +1,7 @@
 """The certificate chain of a TPM's endorsement key, up to a CA that the caller pinned.
 
-(K1.1) Each certificate is signed by the next one's *key*, and the last by a pinned CA; names must match as well.
+(K1.1) Each certificate is signed by the next one's *key*, and the last by a pinned CA's. Names are not compared:
+several CAs share one, and a name proves nothing.
 (K1.2) Each certificate, the CA included, is inside its dates at ``now``.
 (K1.3) Each issuer is a CA by basicConstraints, with room in its pathlen.
 (K1.4) Each issuer's keyUsage has keyCertSign.
@@ -16,8 +17,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from client_sdk.errors import EvidenceError
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
@@ -29,7 +31,9 @@ EK_PURPOSE = "2.23.133.8.1"
 # basicConstraints, keyUsage and extKeyUsage are checked below. A TPM's subjectAltName names its model (the certificate
 # has no usable subject), which no rule relies on: the key is proven by activation, not by a name.
 _UNDERSTOOD = frozenset({"2.5.29.19", "2.5.29.15", "2.5.29.37", "2.5.29.17"})
-_HASHES = ("sha256", "sha384", "sha512")
+_USES = ("digitalSignature", "keyEncipherment", "keyAgreement", "keyCertSign")
+_ECDSA = {used.name: ec.ECDSA(used) for used in (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())}
+_HASHES = tuple(_ECDSA)
 
 
 def verify_ek_chain(
@@ -64,31 +68,45 @@ def _path_to_root(
             break
         left.remove(link)
         path.append(link)
-    pinned = tuple(anchor.fingerprint for anchor in roots.anchors)
+    pinned = tuple([anchor.fingerprint for anchor in roots.anchors])
     ledger.holds(
         "K1.1",
         "the TPM's certificate chains to the CA that you pinned (another CA: another TPM maker, or not that VM)",
         expected=pinned,
-        got=tuple(link.fingerprint for link in path[1:]) or "signed by none of them",
+        got=tuple([link.fingerprint for link in path[1:]]) or "signed by none of them",
         condition=len(path) > 1 and path[-1].fingerprint in pinned,
     )
     return tuple(path)
 
 
 def _issuer(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> CertificateFields | None:
-    """Return the candidate whose key signed the subject: several CAs may share one name."""
+    """Return the candidate whose key signed the subject."""
     for candidate in candidates:
         try:
-            subject.certificate.verify_directly_issued_by(candidate.certificate)
-        except (ValueError, TypeError, InvalidSignature):
+            _verify_signature(subject, candidate.public_key)
+        except (InvalidSignature, UnsupportedAlgorithm):
             continue
         return candidate
     return None
 
 
+def _verify_signature(subject: CertificateFields, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> None:
+    """Check a certificate's signature by a key, with the hash and padding that the certificate names."""
+    certificate, used = subject.certificate, subject.signature_hash
+    if used is None:
+        raise InvalidSignature
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(certificate.signature, certificate.tbs_certificate_bytes, _ECDSA.get(used.name) or ec.ECDSA(used))
+        return
+    scheme = certificate.signature_algorithm_parameters
+    if not isinstance(scheme, (padding.PKCS1v15, padding.PSS)):
+        raise InvalidSignature
+    key.verify(certificate.signature, certificate.tbs_certificate_bytes, scheme, used)
+
+
 def _dates(path: tuple[CertificateFields, ...], now: datetime, ledger: Ledger) -> None:
     for link in path:
-        start, end = link.certificate.not_valid_before_utc, link.certificate.not_valid_after_utc
+        start, end = link.not_before, link.not_after
         ledger.holds(
             "K1.2",
             "the certificate is inside its dates",
@@ -104,8 +122,8 @@ def _issuers(path: tuple[CertificateFields, ...], ledger: Ledger) -> None:
         ledger.holds(
             "K1.3",
             "the issuer is a CA with room for this path",
-            expected=f"a CA with pathlen of at least {below}",
-            got=f"{'a CA' if issuer.is_ca else 'not a CA'}, pathlen {issuer.path_length}",
+            expected=("a CA, pathlen at least", below),
+            got=("a CA" if issuer.is_ca else "not a CA", "pathlen", issuer.path_length),
             condition=issuer.is_ca and room,
         )
         usage = issuer.key_usage
@@ -123,8 +141,7 @@ def _extensions(path: tuple[CertificateFields, ...], ledger: Ledger) -> None:
         ledger.equal(
             "K1.5", "critical extensions are understood", expected=(), got=tuple(sorted(link.critical - _UNDERSTOOD))
         )
-        used = link.certificate.signature_hash_algorithm
-        name = "none" if used is None else used.name
+        name = link.signature_hash.name if link.signature_hash else "none"
         ledger.holds("K1.6", "the signature's hash is strong", expected=_HASHES, got=name, condition=name in _HASHES)
 
 
@@ -134,13 +151,8 @@ def _purpose(leaf: CertificateFields, ledger: Ledger) -> None:
     wanted = "keyEncipherment" if isinstance(leaf.public_key, rsa.RSAPublicKey) else "keyAgreement"
     got: tuple[str, ...] = ()
     if usage is not None:
-        flags = {
-            "digitalSignature": usage.digital_signature,
-            "keyEncipherment": usage.key_encipherment,
-            "keyAgreement": usage.key_agreement,
-            "keyCertSign": usage.key_cert_sign,
-        }
-        got = tuple(name for name, is_set in flags.items() if is_set)
+        flags = (usage.digital_signature, usage.key_encipherment, usage.key_agreement, usage.key_cert_sign)
+        got = tuple([name for name, is_set in zip(_USES, flags, strict=True) if is_set])
     ledger.equal("K2.2", "the TPM's certificate is for an encryption key (an EK)", expected=(wanted,), got=got)
     if leaf.extended_key_usage:
         ledger.holds(

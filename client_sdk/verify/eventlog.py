@@ -22,14 +22,15 @@ from client_sdk.verify.grammar import (
     APPLICATION,
     GRAMMAR,
     boot_entries,
+    read_variables,
     secure_boot,
     verify_grammar,
     verify_no_drivers,
 )
 
-REPLAYED = (0, 1, 2, 3, 4, 5, 6, 7, 9)
-UNTOUCHED = (12, 13, 14)
 PHASES_FOLLOW = 11
+UNTOUCHED = (12, 13, 14)
+_REPLAYED = {pcr: (f"L1.{pcr}", f"PCR {pcr} is what the event log gives") for pcr in GRAMMAR if pcr != PHASES_FOLLOW}
 _LOCALITY = b"StartupLocality\0"
 _LOCALITIES = (b"\0", b"\3", b"\4")
 _ZERO = bytes(32)
@@ -57,23 +58,25 @@ def verify_event_log(log: bytes, quoted: dict[int, bytes], *, ledger: Ledger) ->
     by_pcr = _by_pcr(extending, ledger)
     _untouched(by_pcr, quoted, ledger)
     values = {pcr: _replay(by_pcr[pcr], start if pcr == 0 else _ZERO) for pcr in GRAMMAR}
-    for pcr in REPLAYED:
-        ledger.equal(f"L1.{pcr}", f"PCR {pcr} is what the event log gives", expected=values[pcr], got=quoted[pcr])
-    verify_no_drivers(extending, ledger=ledger)
+    for pcr, (rule, what) in _REPLAYED.items():
+        ledger.equal(rule, what, expected=values[pcr], got=quoted[pcr])
+    variables = read_variables(extending)
+    verify_no_drivers(extending, variables, ledger=ledger)
     for pcr in GRAMMAR:
-        verify_grammar(pcr, by_pcr[pcr], ledger=ledger)
-    images = tuple((event.pcr, event.digest) for event in extending if event.kind == APPLICATION)
+        verify_grammar(pcr, by_pcr[pcr], variables, ledger=ledger)
+    images = tuple([(event.pcr, event.digest) for event in extending if event.kind == APPLICATION])
     ledger.holds(
         "L10.1", "the log names the images that were started", expected="at least 1", got=len(images), condition=images
     )
-    return FirmwareFacts(images, values[PHASES_FOLLOW], secure_boot(by_pcr[7]), boot_entries(by_pcr[1]))
+    return FirmwareFacts(images, values[PHASES_FOLLOW], secure_boot(by_pcr[7], variables), boot_entries(variables))
 
 
 def _without_no_action(events: tuple[Event, ...], ledger: Ledger) -> tuple[bytes, tuple[Event, ...]]:
     """Return PCR 0's start and the events that extend something."""
-    extending = tuple(event for event in events if event.kind != EV_NO_ACTION)
+    silent = [event for event in events if event.kind == EV_NO_ACTION]
+    extending = tuple([event for event in events if event.kind != EV_NO_ACTION]) if silent else events
     first = next((event.offset for event in extending if event.pcr == 0), 0)
-    said = [event for event in events if event.kind == EV_NO_ACTION and event.data.startswith(_LOCALITY)]
+    said = [event for event in silent if event.data.startswith(_LOCALITY)]
     values = [event.data[len(_LOCALITY) :] for event in said]
     ledger.holds(
         "L4",
@@ -106,7 +109,7 @@ def _untouched(by_pcr: dict[int, list[Event]], quoted: dict[int, bytes], ledger:
             f"L7.{pcr}",
             f"PCR {pcr} is untouched: nobody added a command line, a credential, an extension or an addon",
             expected="no event, zero",
-            got=(f"{len(by_pcr[pcr])} events", quoted[pcr]),
+            got=(len(by_pcr[pcr]), "events", quoted[pcr]),
             condition=not by_pcr[pcr] and quoted[pcr] == _ZERO,
         )
 

@@ -14,6 +14,7 @@ A quote proves PCR values at an unknown time; freshness is rule C2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
@@ -32,10 +33,13 @@ from client_sdk.report import Ledger
 MAGIC, TYPE_QUOTE = 0xFF544347, 0x8018
 FIRST_RESETTABLE_PCR = 16
 _ORIGIN = tpm.FIXED_TPM | tpm.FIXED_PARENT | tpm.SENSITIVE_DATA_ORIGIN
+_ECDSA = ec.ECDSA(SHA256())
+_RESTRICTED_SIGNING = tpm.RESTRICTED | tpm.SIGN
 _KINDS = {
     (tpm.ECC, tpm.NIST_P256, ECDSA, tpm.SHA256): "ECDSA over P-256 with SHA-256",
     (tpm.RSA, 2048, RSASSA, tpm.SHA256): "RSASSA-2048 with SHA-256",
 }
+_ANY_KIND = tuple(_KINDS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +58,27 @@ def verify_ak(public: Public, *, ledger: Ledger) -> ec.EllipticCurvePublicKey | 
         VerificationError: Q7.
     """
     attributes = public.attributes
-    bits = attributes & (tpm.RESTRICTED | tpm.SIGN | tpm.DECRYPT)
+    bits = attributes & (_RESTRICTED_SIGNING | tpm.DECRYPT)
     ledger.holds(
         "Q7.1",
         "the attestation key is a restricted signing key: it signs what the TPM made, and nothing else",
-        expected=f"{tpm.RESTRICTED | tpm.SIGN:#010x}",
-        got=f"{bits:#010x}",
-        condition=bits == tpm.RESTRICTED | tpm.SIGN,
+        expected=_hex(_RESTRICTED_SIGNING),
+        got=_hex(bits),
+        condition=bits == _RESTRICTED_SIGNING,
     )
     ledger.holds(
         "Q7.2",
         "the attestation key was made in the TPM and cannot leave it",
-        expected=f"{_ORIGIN:#010x}",
-        got=f"{attributes & _ORIGIN:#010x}",
+        expected=_hex(_ORIGIN),
+        got=_hex(attributes & _ORIGIN),
         condition=attributes & _ORIGIN == _ORIGIN,
     )
     kind = (public.kind, public.size, public.scheme, public.scheme_hash)
     ledger.holds(
         "Q7.3",
         "the attestation key is of a known kind",
-        expected=tuple(_KINDS.values()),
-        got=_KINDS.get(kind, f"type, size, scheme and hash {kind}, symmetric {public.symmetric:#06x}"),
+        expected=_ANY_KIND,
+        got=_KINDS.get(kind) or ("type, size, scheme, hash", *kind, "symmetric", public.symmetric),
         condition=kind in _KINDS and public.symmetric == tpm.NULL,
     )
     return _key(public)
@@ -95,20 +99,23 @@ def verify_quote(
         VerificationError: Q1 to Q6.
     """
     attest = parse_attest(attest_bytes)
-    ledger.equal("Q1.1", "the signed bytes come from a TPM", expected=f"{MAGIC:#010x}", got=f"{attest.magic:#010x}")
-    ledger.equal("Q1.2", "the signed bytes are a quote", expected=f"{TYPE_QUOTE:#06x}", got=f"{attest.kind:#06x}")
+    magic, kind = attest.magic, attest.kind
+    what = "the signed bytes come from a TPM"
+    ledger.holds("Q1.1", what, expected=_hex(MAGIC), got=_hex(magic), condition=magic == MAGIC)
+    what = "the signed bytes are a quote"
+    ledger.holds("Q1.2", what, expected=_hex(TYPE_QUOTE), got=_hex(kind), condition=kind == TYPE_QUOTE)
     _signature(attest_bytes, parse_signature(signature_bytes), ak, ledger)
     info = parse_quote_info(attest.body)
     _selection(info, ledger)
     values = dict(pcrs)
-    joined = b"".join(values[index] for index in PCRS)
+    joined = b"".join([values[index] for index in PCRS])
     ledger.equal("Q3", "the PCR values are the quoted ones", expected=info.pcr_digest, got=sha256(joined).digest())
     ledger.holds(
         "Q4.2",
         "firmware extended the SHA-256 bank",
         expected="PCR 0 to 7 not all zero",
         got=values[0],
-        condition=any(any(values[index]) for index in range(8)),
+        condition=joined[: 8 * 32].strip(b"\0"),
     )
     return QuotedPcrs(attest, values)
 
@@ -120,12 +127,12 @@ def _signature(
     ledger.equal(
         "Q6.1",
         "signature and hash algorithm are the attestation key's",
-        expected=(f"{algorithm:#06x}", f"{tpm.SHA256:#06x}"),
-        got=(f"{signature.algorithm:#06x}", f"{signature.hash_algorithm:#06x}"),
+        expected=(algorithm, tpm.SHA256),
+        got=(signature.algorithm, signature.hash_algorithm),
     )
     try:
         if isinstance(ak, ec.EllipticCurvePublicKey):
-            ak.verify(encode_dss_signature(signature.r, signature.s), message, ec.ECDSA(SHA256()))
+            ak.verify(encode_dss_signature(signature.r, signature.s), message, _ECDSA)
         else:
             ak.verify(signature.rsa, message, padding.PKCS1v15(), SHA256())
     except InvalidSignature:
@@ -136,21 +143,25 @@ def _signature(
 
 
 def _selection(info: QuoteInfo, ledger: Ledger) -> None:
-    banks = tuple(f"{selection.bank:#06x}" for selection in info.selections)
-    ledger.equal("Q4.1", "the quoted bank is SHA-256, alone", expected=(f"{tpm.SHA256:#06x}",), got=banks)
+    banks = tuple([selection.bank for selection in info.selections])
+    ledger.equal("Q4.1", "the quoted bank is SHA-256, alone", expected=(tpm.SHA256,), got=banks)
     indexes = info.selections[0].indexes
     ledger.holds(
         "Q5",
         "no resettable PCR is quoted",
         expected=f"indexes below {FIRST_RESETTABLE_PCR}",
         got=indexes,
-        condition=all(index < FIRST_RESETTABLE_PCR for index in indexes),
+        condition=not indexes or indexes[-1] < FIRST_RESETTABLE_PCR,
     )
     ledger.equal("Q2", "exactly the required PCRs are quoted", expected=PCRS, got=indexes)
 
 
+def _hex(value: int) -> partial[str]:
+    return partial("{:#010x}".format, value)
+
+
 def _key(public: Public) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
-    numbers = tuple(int.from_bytes(part, "big") for part in public.unique)
+    numbers = [int.from_bytes(part, "big") for part in public.unique]
     try:
         if public.kind == tpm.ECC:
             return ec.EllipticCurvePublicNumbers(numbers[0], numbers[1], ec.SECP256R1()).public_key()

@@ -32,7 +32,7 @@ TAG = struct.pack("<II", 0x8F3B22EC, 4) + b"text"
 
 
 def _variable(data):
-    return parse_variable(data, "variable")
+    return parse_variable(data, 0)
 
 
 def _description(data):
@@ -40,7 +40,7 @@ def _description(data):
 
 
 def _tag(data):
-    return parse_tag(data, "tag")
+    return parse_tag(data, 0)
 
 
 def _certificate(data):

@@ -1,0 +1,140 @@
+"""What the client costs: one complete verification against its bare cryptography, and loading the package.
+
+The bare side starts from the same bytes and does, with nothing compared or recorded: the two signature checks (the CA's
+over the EK certificate, the AK's over the quote, each with its key loaded from the evidence), every SHA-256 that the
+verification needs, and one plain walk over the event log. Both sides take the same evidence in the same process.
+"""
+
+from __future__ import annotations
+
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from client_sdk.accept import accept
+from client_sdk.evidence import Evidence
+from client_sdk.parse.signature import parse_signature
+from client_sdk.rounds import open_releases
+from client_sdk.verifier import verify
+from tests.fakes.judging import NONCE, OTHERS, simulated, stream
+from tests.fakes.simulated_vm import NOW, SimulatedVm, publisher, release, signed
+
+ROUNDS, EACH = 300, 5
+SIZES = {0x4: 20, 0xB: 32, 0xC: 48}
+TARGET_RATIO, TARGET_IMPORT_MS = 2.0, 150
+
+
+def bare_walk(log: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Read a crypto-agile log as a plain loop does: no bounds, no names, no errors."""
+    found, end = [], len(log)
+    offset = 32 + struct.unpack_from("<I", log, 28)[0]
+    while offset < end:
+        pcr, _kind, count = struct.unpack_from("<III", log, offset)
+        offset += 12
+        for _ in range(count):
+            (bank,) = struct.unpack_from("<H", log, offset)
+            digest = log[offset + 2 : offset + 2 + SIZES[bank]]
+            offset += 2 + SIZES[bank]
+        (size,) = struct.unpack_from("<I", log, offset)
+        offset += 4
+        found.append((pcr, digest, log[offset : offset + size]))
+        offset += size
+    return found
+
+
+def bare_hashes(evidence: Evidence, hashed: list[bytes]) -> None:
+    """Do every hash that verification does: PCR extensions, event data, digests, names and the Merkle path."""
+    values: dict[int, bytes] = {}
+    for pcr, digest, _data in bare_walk(evidence.event_log):
+        values[pcr] = sha256(values.get(pcr, bytes(32)) + digest).digest()
+    for data in hashed:
+        sha256(data).digest()
+
+
+def to_be_hashed(evidence: Evidence) -> list[bytes]:
+    """Return the other inputs: measured once, outside of the clock."""
+    recomputed = [data for _, digest, data in bare_walk(evidence.event_log) if sha256(data).digest() == digest]
+    boot_variables, sections = [bytes(60)] * 4, [bytes(8)] * 6
+    phases, run_time, merkle = [bytes(64)] * 4, [bytes(64)] * 8, [bytes(65)] * 4
+    whole = [evidence.ak_public, evidence.tls_certificate[:91], *evidence.ek_certificates, evidence.tls_certificate]
+    pcrs, binding = [b"".join(value for _, value in evidence.pcrs)], [bytes(160)]
+    return [*recomputed, *boot_variables, *sections, *phases, *run_time, *merkle, *whole, *pcrs, *binding]
+
+
+def measured(works: dict[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
+    """Return the median and the least CPU time of one call of each, in microseconds.
+
+    The works take turns, so that a busy machine burdens all of them alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            started = time.process_time()
+            for _ in range(EACH):
+                work()
+            times[name].append((time.process_time() - started) / EACH * 1e6)
+    return {name: (statistics.median(found), min(found)) for name, found in times.items()}
+
+
+def verification() -> dict[str, tuple[float, float]]:
+    """Measure both sides, and what comes before them."""
+    vm, policy = SimulatedVm(), simulated()
+    wire = vm.evidence(NONCE, OTHERS).to_json()
+    evidence = Evidence.from_json(wire)
+    activation, released, signed_release = vm.activation(evidence, stream()), (release(),), signed(release())
+    ca, quote, hashed = vm.ca.certificate, evidence.quote, to_be_hashed(evidence)
+    numbers, point, scheme = parse_signature(quote.signature), vm.ak.public_key().public_numbers(), ec.ECDSA(SHA256())
+
+    def complete() -> None:
+        verified = verify(evidence, roots=policy.roots, nonce=NONCE, now=NOW, activation=activation)
+        accept(verified, releases=released, policy=policy)
+
+    def bare() -> None:
+        x509.load_der_x509_certificate(evidence.ek_certificates[0]).verify_directly_issued_by(ca)
+        ak = ec.EllipticCurvePublicNumbers(point.x, point.y, ec.SECP256R1()).public_key()
+        ak.verify(encode_dss_signature(numbers.r, numbers.s), quote.attest, scheme)
+        bare_hashes(evidence, hashed)
+
+    return measured(
+        {
+            "complete verification of one evidence": complete,
+            "bare signatures, hashes, one walk over the log": bare,
+            "before it: evidence from JSON": lambda: Evidence.from_json(wire),
+            "before it, once: opening the release": lambda: open_releases(signed_release, publisher(), now=NOW),
+        }
+    )
+
+
+def import_ms(statement: str) -> float:
+    """Return the median time of an import in a fresh process, in milliseconds, start of Python left out."""
+    script = f"import time; t = time.perf_counter(); {statement}; print((time.perf_counter() - t) * 1e3)"
+    runs = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+        for _ in range(5)
+    ]
+    return statistics.median(float(run.stdout) for run in runs)
+
+
+def main() -> None:
+    """Print the figures."""
+    found = verification()
+    for name, (median, fastest) in found.items():
+        print(f"{name:50} {median:8.0f} us CPU (median), {fastest:6.0f} (fastest)")
+    both = [fastest for _, fastest in list(found.values())[:2]]
+    print(f"{'ratio of the fastest':50} {both[0] / both[1]:8.2f} (target {TARGET_RATIO})")
+    for statement in ("import client_sdk", "from client_sdk import attest", "from client_sdk import Client"):
+        target = f" (target {TARGET_IMPORT_MS})" if statement == "import client_sdk" else ""
+        print(f"{statement:50} {import_ms(statement):8.1f} ms{target}")
+
+
+if __name__ == "__main__":
+    main()
