@@ -29,4 +29,5 @@ class Limits:
     client_stall_seconds: float = 60.0
     attester_seconds: float = 30.0
     probe_seconds: float = 300.0
-    probe_pause_seconds: float = 1.0
+    # Each try costs a twentieth of a second under software emulation, while the engine wants every bit of it.
+    probe_pause_seconds: float = 3.0
