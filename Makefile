@@ -12,7 +12,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -E")
 LOCAL := build/local
 ORIGIN := https://127.0.0.1:8443
 VERIFY := --release $(LOCAL)/release.json --publisher $(LOCAL)/publisher.pub --simulated $(LOCAL)/tpm-ca.pem
-QUESTION ?= What is the capital of France?
+QUESTION ?= What is the capital of Japan?
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONDONTWRITEBYTECODE := 1

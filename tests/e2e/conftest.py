@@ -35,8 +35,10 @@ class Deployment:
 
 
 def pytest_collection_modifyitems(items):
+    # The hook sees every test of the run, also those of other folders.
     for item in items:
-        item.add_marker(pytest.mark.e2e)
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture(scope="session")
