@@ -65,7 +65,7 @@ def deployment(tmp_path_factory):
         second = machine.playbook("deploy", "-e", f"@{values}")
         pids = (pid, target.vm.pid)
         verified = machine.vitrine("verify", target.origin, *target.pins, "--wait", 120)
-        question = "What is the capital of France?"
+        question = "What is the capital of Japan?"
         asked = machine.vitrine("ask", target.origin, question, *target.pins, "--wait", 300)
         table = machine.run(machine.BIN / "python", "-m", "tests.pcr_table", target.origin, root)
         saved = tmp_path_factory.mktemp("saved") / "state"

@@ -35,7 +35,7 @@ def test_the_verified_facts_are_a_table_of_checks_that_all_passed(deployment):
 
 def test_the_answer_comes_from_the_model(deployment):
     assert deployment.asked.status == 0, deployment.asked.err
-    assert "Paris" in deployment.asked.out
+    assert "Tokyo" in deployment.asked.out
 
 
 def test_predicted_and_quoted_pcrs_are_equal(deployment):

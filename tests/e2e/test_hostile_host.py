@@ -1,4 +1,7 @@
-"""The host as the attacker: every change shows in a PCR that the client refuses, or the VM does not come up."""
+"""The host as the attacker: every change shows in a PCR that the client refuses, or the VM does not come up.
+
+Each of these is a cold boot. Four of them run in `make test`, the others in `make test-slow`.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ def never_came_up(vm):
     return console
 
 
+@pytest.mark.slow
 def test_two_vms_are_two_machines_and_one_cannot_lend_the_other_its_evidence(boot, tmp_path):
     first, second = boot(label="first"), boot(label="second")
     saved = {}
@@ -70,6 +74,7 @@ def test_a_root_disk_with_one_changed_byte_never_comes_up(boot, image_copy):
     never_came_up(boot(image=image_copy, label="root"))
 
 
+@pytest.mark.slow
 def test_another_model_disk_never_comes_up(boot, image_copy):
     size = (image_copy / "model.raw").stat().st_size
     for offset in range(1 << 20, size - (1 << 20), 1 << 16):
@@ -83,6 +88,7 @@ def test_a_command_line_added_through_smbios_is_refused_inside_and_outside(boot)
     assert "VITRINE-REFUSED" in console
 
 
+@pytest.mark.slow
 def test_credentials_through_smbios_change_nothing(boot):
     credential = "type=11,value=io.systemd.credential:tmpfiles.extra=f+ /run/vitrine/pwned 0644 - - - -"
     vm = boot("-smbios", credential, label="credential")
@@ -100,6 +106,7 @@ def test_a_systemd_efi_variable_is_refused(boot, tmp_path):
     assert "VITRINE-REFUSED" in console
 
 
+@pytest.mark.slow
 def test_a_driver_that_runs_before_the_image_is_refused(boot, image_copy, tmp_path):
     stub = next((CACHE / "tools").rglob("linuxx64.efi.stub"))
     driver = image_copy / "driver.efi"
@@ -116,6 +123,7 @@ def test_a_driver_that_runs_before_the_image_is_refused(boot, image_copy, tmp_pa
     assert "PCR 2" in text
 
 
+@pytest.mark.slow
 def test_a_vm_that_still_boots_is_no_verdict(boot):
     vm = boot(label="booting")
     time.sleep(1)
@@ -123,12 +131,14 @@ def test_a_vm_that_still_boots_is_no_verdict(boot):
     assert vitrine("ask", vm.origin, "secret", *vm.pins).status == 3
 
 
+@pytest.mark.slow
 def test_the_same_image_boots_from_nvme_with_the_same_measurements(boot):
     vm = boot(label="nvme", boot_bus="nvme")
     outcome = vitrine("verify", vm.origin, *vm.pins, *WAIT, seconds=900)
     assert outcome.status == 0, outcome.out + outcome.err
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_a_clear_error(boot):
     vm = boot(label="owner")
     with pytest.raises(CloudError, match=r"port \d+ is taken"):
