@@ -20,6 +20,7 @@ ATTESTATION = "/.well-known/attestation"
 ACTIVATION = "/.well-known/attestation/activate"
 BUSY = (429, 502, 503, 504)
 MAX_RETRY_AFTER = 3600
+HANDSHAKE = 15.0
 _CHUNK = 65_536
 
 
@@ -51,7 +52,8 @@ class Peer:
             raise FetchError(f"cannot reach {origin}: {_reason(error)}; is it running?") from error
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            raw.settimeout(_left(deadline))
+            # A port forward accepts before its VM listens: do not spend the whole limit on that.
+            raw.settimeout(min(_left(deadline) or HANDSHAKE, HANDSHAKE))
             sock = _context().wrap_socket(raw, server_hostname=origin.host)
         except (OSError, ValueError) as error:
             raw.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from http import HTTPStatus
 
 import httpx2
 from openai import APIConnectionError, APIStatusError
@@ -78,11 +77,11 @@ def _stream(client: Client, model: str, arguments: argparse.Namespace) -> Iterab
 
 
 def _ready(client: Client, where: str) -> None:
-    try:
-        client.get(f"{where.rstrip('/')}/healthz", cast_to=httpx2.Response)
-    except APIStatusError as error:
-        if error.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-            raise
-        after = error.response.headers.get("retry-after", "")
-        seconds = int(after) if after.isascii() and after.isdigit() else None
-        raise FetchError(f"{where} is still loading its model", retry_after=seconds) from error
+    """Ask whether the model is loaded.
+
+    Raises:
+        FetchError: not yet.
+    """
+    health = client.get(f"{where.rstrip('/')}/healthz", cast_to=dict[str, str])
+    if health.get("engine") != "ready":
+        raise FetchError(f"{where} is still loading its model")

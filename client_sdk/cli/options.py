@@ -144,7 +144,7 @@ def patiently(attempt: Callable[[], Result], *, wait: float, say: Say) -> Result
     Raises:
         FetchError: the last one.
     """
-    deadline = time.monotonic() + wait
+    deadline, said = time.monotonic() + wait, ""
     while True:
         try:
             return attempt()
@@ -152,7 +152,9 @@ def patiently(attempt: Callable[[], Result], *, wait: float, say: Say) -> Result
             pause = min(error.retry_after or PAUSE, 10.0)
             if time.monotonic() + pause > deadline:
                 raise
-            say(f"waiting: {error}")
+            if str(error) != said:
+                said = str(error)
+                say(f"waiting: {said}")
             time.sleep(pause)
 
 

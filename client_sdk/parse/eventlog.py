@@ -93,7 +93,7 @@ def _algorithms(table: bytes) -> dict[int, int]:
 def _quick_events(data: bytes, offset: int) -> list[Event] | None:
     """Read a log whose one bank is SHA-256, or return None: the general way then finds what is unusual, and where."""
     found: list[Event] = []
-    unpack, head, end = _USUAL.unpack_from, _USUAL.size, len(data)
+    unpack, head, end, make = _USUAL.unpack_from, _USUAL.size, len(data), Event._make
     while offset < end:
         if end - offset < head:
             return None
@@ -101,7 +101,7 @@ def _quick_events(data: bytes, offset: int) -> list[Event] | None:
         stop = offset + head + size
         if count != 1 or bank != SHA256 or pcr > MAX_PCR or stop > end:
             return None
-        found.append(Event(pcr, kind, digest, data[offset + head : stop], offset))
+        found.append(make((pcr, kind, digest, data[offset + head : stop], offset)))
         offset = stop
     return found
 

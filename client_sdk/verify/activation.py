@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from cryptography.hazmat.decrepit.ciphers.modes import CFB
@@ -28,6 +29,7 @@ from client_sdk.report import Ledger
 
 SECRET_SIZE = 32
 EK_BITS, EK_EXPONENT = 2048, 65537
+_EK_SPKI_SIZE, _EK_EXPONENT_DER = 294, b"\x02\x03\x01\x00\x01"
 RandomBytes = Callable[[int], bytes]
 
 
@@ -69,14 +71,14 @@ def make_credential(
     Raises:
         VerificationError: Q8.1.
     """
-    checked = _template(key, Ledger())
+    checked, ek = _template(key, Ledger())
     secret, seed = random(SECRET_SIZE), random(SECRET_SIZE)
     encrypted_seed = checked.encrypt(seed, padding.OAEP(padding.MGF1(SHA256()), SHA256(), b"IDENTITY\0"))
     cipher = Cipher(AES(_kdfa(seed, b"STORAGE", ak_name, 128)), CFB(bytes(16))).encryptor()
     identity = cipher.update(_tpm2b(secret)) + cipher.finalize()
     integrity = hmac.digest(_kdfa(seed, b"INTEGRITY", b"", 256), identity + ak_name, "sha256")
     request = ActivationRequest(_tpm2b(integrity) + identity, encrypted_seed)
-    return request, ActivationState(secret, ak_name, key_digest(key))
+    return request, ActivationState(secret, ak_name, ek)
 
 
 def verify_activation(
@@ -91,10 +93,10 @@ def verify_activation(
     Raises:
         VerificationError: Q8.
     """
-    _template(key, ledger)
+    _, ek = _template(key, ledger)
     if activation is None:
         raise VerificationError("Q8.3", "the attestation key was not activated: ask the peer for the second round")
-    state, ek = activation.state, key_digest(key)
+    state = activation.state
     ledger.equal("Q8.2", "the credential was made for this endorsement key", expected=ek, got=state.ek)
     ledger.equal("Q8.2", "the credential was made for this attestation key", expected=ak_name, got=state.ak_name)
     ledger.holds(
@@ -106,17 +108,24 @@ def verify_activation(
     )
 
 
-def key_digest(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> bytes:
-    """Name a public key: SHA-256 of its SubjectPublicKeyInfo."""
-    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
-
-
-def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger) -> rsa.RSAPublicKey:
+def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger) -> tuple[rsa.RSAPublicKey, bytes]:
+    """Return the key, and its name: the SHA-256 of its SubjectPublicKeyInfo."""
     if not isinstance(key, rsa.RSAPublicKey):
         raise VerificationError("Q8.1", "the endorsement key is not of the template", expected="RSA", got="ECC")
-    expected, got = ("RSA", EK_BITS, EK_EXPONENT), ("RSA", key.key_size, key.public_numbers().e)
-    ledger.equal("Q8.1", "the endorsement key is of the standard template", expected=expected, got=got)
-    return key
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ledger.holds(
+        "Q8.1",
+        "the endorsement key is of the standard template",
+        expected=("RSA", EK_BITS, "exponent", EK_EXPONENT),
+        got=partial(_description, key),
+        # The exponent is the last element; with the modulus' and the whole's size its own size is given.
+        condition=key.key_size == EK_BITS and len(spki) == _EK_SPKI_SIZE and spki.endswith(_EK_EXPONENT_DER),
+    )
+    return key, sha256(spki).digest()
+
+
+def _description(key: rsa.RSAPublicKey) -> tuple[str | int, ...]:
+    return ("RSA", key.key_size, "exponent", key.public_numbers().e)
 
 
 def _tpm2b(data: bytes) -> bytes:

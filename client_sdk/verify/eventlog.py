@@ -31,6 +31,10 @@ from client_sdk.verify.grammar import (
 PHASES_FOLLOW = 11
 UNTOUCHED = (12, 13, 14)
 _REPLAYED = {pcr: (f"L1.{pcr}", f"PCR {pcr} is what the event log gives") for pcr in GRAMMAR if pcr != PHASES_FOLLOW}
+_UNTOUCHED = {
+    pcr: (f"L7.{pcr}", f"PCR {pcr} is untouched: nobody added a command line, a credential, an extension or an addon")
+    for pcr in UNTOUCHED
+}
 _LOCALITY = b"StartupLocality\0"
 _LOCALITIES = (b"\0", b"\3", b"\4")
 _ZERO = bytes(32)
@@ -75,9 +79,9 @@ def _without_no_action(events: tuple[Event, ...], ledger: Ledger) -> tuple[bytes
     """Return PCR 0's start and the events that extend something."""
     silent = [event for event in events if event.kind == EV_NO_ACTION]
     extending = tuple([event for event in events if event.kind != EV_NO_ACTION]) if silent else events
-    first = next((event.offset for event in extending if event.pcr == 0), 0)
     said = [event for event in silent if event.data.startswith(_LOCALITY)]
     values = [event.data[len(_LOCALITY) :] for event in said]
+    first = next((event.offset for event in extending if event.pcr == 0), 0) if said else 0
     ledger.holds(
         "L4",
         "what extends nothing proves nothing, but for where PCR 0 started",
@@ -104,10 +108,10 @@ def _by_pcr(events: tuple[Event, ...], ledger: Ledger) -> dict[int, list[Event]]
 
 
 def _untouched(by_pcr: dict[int, list[Event]], quoted: dict[int, bytes], ledger: Ledger) -> None:
-    for pcr in UNTOUCHED:
+    for pcr, (rule, what) in _UNTOUCHED.items():
         ledger.holds(
-            f"L7.{pcr}",
-            f"PCR {pcr} is untouched: nobody added a command line, a credential, an extension or an addon",
+            rule,
+            what,
             expected="no event, zero",
             got=(len(by_pcr[pcr]), "events", quoted[pcr]),
             condition=not by_pcr[pcr] and quoted[pcr] == _ZERO,

@@ -28,7 +28,7 @@ from client_sdk.verifier import verify
 from tests.fakes.judging import NONCE, OTHERS, simulated, stream
 from tests.fakes.simulated_vm import NOW, SimulatedVm, publisher, release, signed
 
-ROUNDS, EACH = 300, 5
+ROUNDS, EACH = 1500, 1
 SIZES = {0x4: 20, 0xB: 32, 0xC: 48}
 TARGET_RATIO, TARGET_IMPORT_MS = 2.0, 150
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from client_sdk.errors import EvidenceError, VerificationError
@@ -122,6 +123,14 @@ def test_a_certificate_for_something_else(attack, rule, name, extension):
     vm = SimulatedVm()
     vm.ek_extensions[name] = extension
     refused(vm, rule)
+
+
+def test_a_signature_over_a_weak_hash():
+    vm = SimulatedVm()
+    vm.ek_hash = hashes.SHA224()
+    refused(vm, "K1.6")
+    vm.ek_hash = hashes.SHA512()
+    assert verified(vm).simulated
 
 
 def test_a_certificate_without_usage():

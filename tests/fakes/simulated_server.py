@@ -117,10 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(200, {}, json.dumps({"secret": base64.b64encode(secret).decode()}).encode())
 
     def health(self, _query, _body):
-        if self.server.loading:
-            self.server.loading -= 1
-            return self._send(503, {"Retry-After": "0"}, b"{}")
-        return self._send(200, {}, b'{"status":"ok"}')
+        state = "loading" if self.server.loading else "ready"
+        self.server.loading = max(0, self.server.loading - 1)
+        self._send(200, {}, json.dumps({"status": "ok", "engine": state}).encode())
 
     def models(self, _query, _body):
         model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "vitrine"}
