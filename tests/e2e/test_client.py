@@ -33,14 +33,17 @@ def unverified():
 
 
 def test_chat_streaming_and_completions(vm):
-    client = Client(vm.origin, **arguments(vm))
-    assert isinstance(client, openai.OpenAI)
-    assert {"Q1", "L7", "L11"} <= {check.id.split(".")[0] for check in client.attestation.checks}
-    chunks = client.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=2, temperature=0, stream=True)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    done = client.completions.create(model=MODEL, prompt="The capital of France is", max_tokens=2, temperature=0)
-    assert "Paris" in done.choices[0].text
-    assert [model.id for model in client.models.list()] == [MODEL]
+    with Client(vm.origin, **arguments(vm)) as client:
+        assert isinstance(client, openai.OpenAI)
+        assert {"Q1", "L7", "L11"} <= {check.id.split(".")[0] for check in client.attestation.checks}
+        chunks = client.chat.completions.create(
+            model=MODEL, messages=QUESTION, max_tokens=2, temperature=0, stream=True
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        prompt = "The capital of France is"
+        done = client.completions.create(model=MODEL, prompt=prompt, max_tokens=2, temperature=0)
+        assert "Paris" in done.choices[0].text
+        assert [model.id for model in client.models.list()] == [MODEL]
 
 
 def test_async_streaming(vm):
@@ -55,8 +58,7 @@ def test_async_streaming(vm):
 
 
 def test_an_unknown_model_is_an_openai_error(vm):
-    client = Client(vm.origin, **arguments(vm))
-    with pytest.raises(openai.NotFoundError):
+    with Client(vm.origin, **arguments(vm)) as client, pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="gpt-5", messages=QUESTION)
 
 

@@ -44,7 +44,7 @@ def test_a_release_re_signed_with_a_fresh_key_that_it_embeds_is_refused(vm, tmp_
     fresh = load_or_create(tmp_path / "fresh" / "publisher.key")
     envelope = json.loads(vm.release.read_bytes())
     forged = json.loads(sign(from_base64(envelope["payload"], "payload"), (fresh,)))
-    forged["signatures"][0]["keyid"] = public_pem(fresh).decode()
+    forged["signatures"][0]["keyid"] = public_pem(fresh).decode().replace("\n", " ")
     vm.release.write_text(json.dumps(forged))
     # Wherever a client could be tempted to look for a key, the attacker's lies there.
     (tmp_path / "cwd").mkdir()
