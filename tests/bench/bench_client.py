@@ -71,7 +71,7 @@ def to_be_hashed(evidence: Evidence) -> list[bytes]:
 
 
 def measured(works: dict[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
-    """Return the median and the least CPU time of one call of each, in microseconds.
+    """Return the median and the 2 % quantile of the CPU time of one call of each, in microseconds.
 
     The works take turns, so that a busy machine burdens all of them alike.
     """
@@ -82,7 +82,7 @@ def measured(works: dict[str, Callable[[], object]]) -> dict[str, tuple[float, f
             for _ in range(EACH):
                 work()
             times[name].append((time.process_time() - started) / EACH * 1e6)
-    return {name: (statistics.median(found), min(found)) for name, found in times.items()}
+    return {name: (statistics.median(found), statistics.quantiles(found, n=50)[0]) for name, found in times.items()}
 
 
 def verification() -> dict[str, tuple[float, float]]:
@@ -127,10 +127,10 @@ def import_ms(statement: str) -> float:
 def main() -> None:
     """Print the figures."""
     found = verification()
-    for name, (median, fastest) in found.items():
-        print(f"{name:50} {median:8.0f} us CPU (median), {fastest:6.0f} (fastest)")
-    both = [fastest for _, fastest in list(found.values())[:2]]
-    print(f"{'ratio of the fastest':50} {both[0] / both[1]:8.2f} (target {TARGET_RATIO})")
+    for name, (median, best) in found.items():
+        print(f"{name:50} {median:8.0f} us CPU (median), {best:6.0f} (best 2 %)")
+    both = [best for _, best in list(found.values())[:2]]
+    print(f"{'ratio of the best 2 %':50} {both[0] / both[1]:8.2f} (target {TARGET_RATIO})")
     for statement in ("import client_sdk", "from client_sdk import attest", "from client_sdk import Client"):
         target = f" (target {TARGET_IMPORT_MS})" if statement == "import client_sdk" else ""
         print(f"{statement:50} {import_ms(statement):8.1f} ms{target}")
