@@ -25,11 +25,11 @@ def flip(path: Path, offset: int) -> None:
         file.write(bytes([byte[0] ^ 1]))
 
 
-def find(path: Path, needle: bytes) -> int:
-    """Return where the bytes are, which must be exactly once."""
-    data = path.read_bytes()
-    assert data.count(needle) == 1
-    return data.index(needle)
+def find_in_uki(disk: Path, uki: bytes, needle: bytes) -> int:
+    """Return where the first such bytes of the UKI are on a disk that carries it in one piece."""
+    data = disk.read_bytes()
+    assert data.count(uki) == 1
+    return data.index(uki) + uki.index(needle)
 
 
 def edited_variables(source: Path, target: Path, *variables: tuple[str, str, bytes]) -> Path:

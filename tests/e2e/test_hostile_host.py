@@ -58,9 +58,10 @@ def _evidence(saved):
     return json.loads(base64.b64decode(saved["evidence"]))
 
 
-def test_a_uki_with_one_changed_byte_is_refused(boot, image_copy):
+def test_a_uki_with_one_changed_byte_is_refused(boot, deployment, image_copy):
     # In the name of the distribution: the image boots as before, so only the measurement can tell.
-    disks.flip(image_copy / "boot.raw", disks.find(image_copy / "boot.raw", b'PRETTY_NAME="Debian') + 13)
+    disk, uki = image_copy / "boot.raw", (deployment.image / "uki.efi").read_bytes()
+    disks.flip(disk, disks.find_in_uki(disk, uki, b"Debian"))
     text = refused(boot(image=image_copy, label="uki"), "L10", "L1", "L7")
     assert "PCR 4" in text
 
