@@ -5,7 +5,7 @@ Never read from the release, the working folder or the peer: whoever writes thos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,18 +28,16 @@ class Publisher:
 
     keys: tuple[Ed25519PublicKey | bytes | str | Path, ...]
     threshold: int = 1
+    public_keys: tuple[Ed25519PublicKey, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found = self.public_keys
+        # Read once: what is pinned must not follow a file that somebody replaces later.
+        found = tuple(_read(key, f"publisher.keys[{i}]") for i, key in enumerate(self.keys))
+        object.__setattr__(self, "public_keys", found)
         if not 1 <= self.threshold <= len(found):
             raise EvidenceError("publisher.threshold", f"expected 1 to {len(found)}, got {self.threshold}")
         if len({key.public_bytes_raw() for key in found}) != len(found):
             raise EvidenceError("publisher.keys", "a key is given twice")
-
-    @property
-    def public_keys(self) -> tuple[Ed25519PublicKey, ...]:
-        """The keys, read and checked."""
-        return tuple(_read(key, f"publisher.keys[{i}]") for i, key in enumerate(self.keys))
 
     @property
     def names(self) -> str:

@@ -171,6 +171,16 @@ def test_a_publisher_from_pem_and_from_a_file(tmp_path):
     assert Publisher(keys=(_pem(KEY),)).names == Publisher(keys=(tmp_path / "key.pub",)).names
 
 
+def test_a_key_file_replaced_after_pinning_changes_nobody(tmp_path):
+    path = tmp_path / "key.pub"
+    path.write_bytes(_pem(KEY))
+    publisher = Publisher(keys=(path,))
+    path.write_bytes(_pem(OTHER))
+    with pytest.raises(VerificationError, match=r"\[R1\]"):
+        verify_release(sign(RELEASE.to_statement(), (OTHER,)), publisher, now=NOW)
+    assert verify_release(sign(RELEASE.to_statement(), (KEY,)), publisher, now=NOW) == RELEASE
+
+
 @pytest.mark.parametrize(
     ("fault", "arguments", "message"),
     [
