@@ -16,6 +16,7 @@ from client_sdk.evidence import LOCAL_QEMU
 from client_sdk.manifest import digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import Measurement, Release, TemplateEvent, open_release
+from provisioner.atomic import replace_file
 from provisioner.errors import Fault, SpecError
 from provisioner.keys import load_or_create, public_pem
 from provisioner.measure import Prediction, predict
@@ -49,18 +50,18 @@ def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Publishe
     root.mkdir(parents=True, exist_ok=True)
     key = load_or_create(root / "publisher.key")
     pinned = root / "publisher.pub"
-    _write(pinned, public_pem(key))
+    replace_file(pinned, public_pem(key))
     manifest = (image / "manifest.json").read_bytes()
-    _write(root / "manifest.json", manifest)
+    replace_file(root / "manifest.json", manifest)
     last = _current(root)
     candidate = root / "release.candidate.json"
     _link(root / "image", image)
     measurement = measurement_of(predict(image))
     release = _release(last, digest(manifest), measurement, service=service, now=now)
     if last is not None and release == last:
-        _write(candidate, (root / "release.json").read_bytes())
+        replace_file(candidate, (root / "release.json").read_bytes())
     else:
-        _write(candidate, sign(release.to_statement(), (key,)))
+        replace_file(candidate, sign(release.to_statement(), (key,)))
     return Published(candidate, root / "manifest.json", pinned, release.number, changed=release != last)
 
 
@@ -122,12 +123,6 @@ def _current(root: Path) -> Release | None:
     except AttestationError as error:
         wanted = f"a release signed by {root / 'publisher.key'}; move the file away to start numbering anew"
         raise SpecError((Fault(str(path), wanted, str(error)),)) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.rename(path)
 
 
 def _link(path: Path, target: Path) -> None:

@@ -7,7 +7,6 @@ certificates prove nothing about a machine: whoever holds the key, which lies be
 from __future__ import annotations
 
 import datetime as dt
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from provisioner.atomic import replace_file
 from provisioner.clouds.processes import require
 from provisioner.errors import CloudError
 
@@ -51,8 +51,8 @@ def ensure_ca(root: Path) -> TpmCa:
     try:
         if not ca.certificate.is_file() or not ca.key.is_file():
             _make(ca)
-        _write(ca.configuration, _configuration(ca), 0o600)
-        _write(ca.directory / "swtpm_localca.options", b"", 0o600)
+        replace_file(ca.configuration, _configuration(ca), 0o600)
+        replace_file(ca.directory / "swtpm_localca.options", b"", 0o600)
     except OSError as error:
         raise CloudError(f"cannot keep the test TPM CA in {root}: {error}; check the folder's owner") from error
     return ca
@@ -65,16 +65,16 @@ def write_setup_configuration(ca: TpmCa, path: Path) -> None:
         f"create_certs_tool_config = {ca.configuration}\n"
         f"create_certs_tool_options = {ca.directory / 'swtpm_localca.options'}\n"
     )
-    _write(path, text.encode(), 0o600)
+    replace_file(path, text.encode(), 0o600)
 
 
 def _make(ca: TpmCa) -> None:
     ca.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(ca.key, pem, 0o600)
+    replace_file(ca.key, pem, 0o600)
     certificate = _self_signed(key, dt.datetime.now(dt.UTC))
-    _write(ca.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    replace_file(ca.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
@@ -107,12 +107,3 @@ def _configuration(ca: TpmCa) -> bytes:
         f"certserial = {ca.directory / 'serial'}",
     )
     return ("\n".join(lines) + "\n").encode()
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file in one step."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +137,14 @@ def test_a_key_file_that_is_none_is_refused_and_kept(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_an_interrupted_first_use_can_be_run_again(tmp_path):
-    (tmp_path / "publisher.partial").write_bytes(b"half")
-    assert load_or_create(tmp_path / "publisher.key")
+def test_an_interrupted_first_use_can_be_run_again(tmp_path, monkeypatch):
+    path = tmp_path / "publisher.key"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", _interrupt)
+        load_or_create(path)
+    assert not path.exists()
+    assert load_or_create(path)
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
