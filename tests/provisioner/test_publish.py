@@ -139,9 +139,10 @@ def test_a_key_file_that_is_none_is_refused_and_kept(tmp_path, content):
 
 def test_an_interrupted_first_use_can_be_run_again(tmp_path, monkeypatch):
     path = tmp_path / "publisher.key"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", _interrupt)
-        load_or_create(path)
+        with pytest.raises(KeyboardInterrupt):
+            load_or_create(path)
     assert not path.exists()
     assert load_or_create(path)
 
