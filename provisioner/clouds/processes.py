@@ -29,6 +29,8 @@ _PACKAGES = {
     "setsid": "util-linux",
 }
 _KILL_SECONDS = 10.0
+_EXEC_POLLS = 1000
+_EXEC_POLL_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +152,19 @@ def _stop_one(pid: int, command: Command, seconds: float) -> None:
 
 def _matches(pid: int, command: Command) -> bool:
     wanted = b"".join(os.fsencode(word) + b"\0" for word in command.argv)
+    entry = _PROC / str(pid)
     try:
-        if (_PROC / str(pid) / "cmdline").read_bytes() != wanted:
-            return False
-        return (_PROC / str(pid) / "cwd").samefile(command.directory)
+        for _ in range(_EXEC_POLLS):
+            line = (entry / "cmdline").read_bytes()
+            if line not in (b"", wanted) or not (entry / "cwd").samefile(command.directory):
+                return False
+            if line:
+                return True
+            # Inside execve a process has its old command line no more and its new one not yet.
+            time.sleep(_EXEC_POLL_SECONDS)
     except OSError:  # it ended, or it is another user's and so not ours
         return False
+    return False
 
 
 @contextmanager

@@ -37,6 +37,31 @@ def test_find_never_misses_a_process_that_is_just_starting(tmp_path):
         assert processes.find(command) is None
 
 
+def test_a_process_between_two_command_lines_is_found(tmp_path, monkeypatch):
+    entry = tmp_path / "proc/4711"
+    entry.mkdir(parents=True)
+    (entry / "cwd").symlink_to(tmp_path)
+    (entry / "cmdline").write_bytes(b"")
+    monkeypatch.setattr(processes, "_PROC", tmp_path / "proc")
+
+    def became(_):
+        (entry / "cmdline").write_bytes(b"sleep\x0060\x00")
+
+    monkeypatch.setattr(processes.time, "sleep", became)
+    assert processes.find(Command(tmp_path, ("sleep", "60"))) == 4711
+    assert processes.find(Command(tmp_path, ("sleep", "61"))) is None
+
+
+def test_a_process_that_never_gets_a_command_line_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    entry = tmp_path / "proc/4711"
+    entry.mkdir(parents=True)
+    (entry / "cwd").symlink_to(tmp_path)
+    (entry / "cmdline").write_bytes(b"")
+    monkeypatch.setattr(processes, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(processes, "_EXEC_POLLS", 3)
+    assert processes.find(Command(tmp_path, ("sleep", "60"))) is None
+
+
 def test_the_same_command_in_another_folder_is_somebody_elses(sleeper, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
