@@ -207,8 +207,10 @@ def test_a_source_that_does_not_exist(connect, root):
 
 # Interruptions
 
+# A job in the background inherits SIGINT ignored; whoever sits at a terminal does not.
 HOLD = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[1])
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import connection_loader, init_plugin_loader
