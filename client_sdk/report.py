@@ -104,7 +104,7 @@ class Report:
             "verdict": self.verdict,
             "checks": [check.as_dict() for check in self.checks],
             "not_run": [{"rules": rules, "why": why} for rules, why in self.not_run],
-            "facts": {name: _plain(value) for name, value in self.facts},
+            "facts": {name: plain(value) for name, value in self.facts},
         }
 
     def to_json(self) -> bytes:
@@ -123,11 +123,12 @@ def show(value: object) -> str:
     return str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Turn a value into what JSON can hold; bytes become hex."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, (bool, int)):
         return value
     return show(value)

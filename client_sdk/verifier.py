@@ -34,7 +34,7 @@ from client_sdk.verify.activation import (
     verify_activation,
 )
 from client_sdk.verify.binding import verify_binding
-from client_sdk.verify.chain import verify_ek_chain
+from client_sdk.verify.ek import verify_ek_chain
 from client_sdk.verify.eventlog import FirmwareFacts, verify_event_log
 from client_sdk.verify.quote import QuotedPcrs, verify_ak, verify_quote
 from client_sdk.verify.runtime_log import verify_runtime_log
