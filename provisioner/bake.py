@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import clean, refuse
 from provisioner.image.key import bake_key, file_digests
@@ -39,12 +40,16 @@ MODES = ("release", "test")
 
 @dataclass(frozen=True, slots=True)
 class Bake:
-    """What the inventory asks for. `values` are the roles' variables; whatever they say is part of the image."""
+    """What the inventory asks for. `values` are the roles' variables; whatever they say is part of the image.
+
+    `commit` is named in the manifest alone: two commits with the same ingredients make the same image.
+    """
 
     repository: Path
     output: Path
     sources: Sources
     values: Mapping[str, str]
+    commit: str = ""
 
     def key(self) -> str:
         """One hash over all that decides about the image; equal keys are equal images.
@@ -66,7 +71,7 @@ class Bake:
         return self.output / f".work-{self.key()[:16]}"
 
 
-def read_sources(cache: Path, mode: str, mirror: str) -> Sources:
+def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "") -> Sources:
     """Check what the inventory says about sources.
 
     Raises: SpecError listing every fault.
@@ -74,11 +79,32 @@ def read_sources(cache: Path, mode: str, mirror: str) -> Sources:
     faults = []
     if mode not in MODES:
         faults.append(Fault("bake_mode", " or ".join(MODES), repr(mode)))
-    if mirror and not mirror.startswith(("http://", "https://")):
-        faults.append(Fault("bake_mirror", "a URL, or nothing for the mirror of this machine's apt", repr(mirror)))
+    for name, value in (("bake_mirror", mirror), ("bake_security_mirror", security_mirror)):
+        if value and not value.startswith(("http://", "https://")):
+            faults.append(Fault(name, "a URL, or nothing for the mirror of this machine's apt", repr(value)))
     if faults:
         raise SpecError(tuple(faults))
-    return Sources(cache=cache, mode="release" if mode == "release" else "test", mirror=mirror or None)
+    return Sources(
+        cache=cache,
+        mode="release" if mode == "release" else "test",
+        mirror=mirror or None,
+        security_mirror=security_mirror or None,
+    )
+
+
+def read_commit(repository: Path, mode: str, named: str) -> str:
+    """Return the commit for the manifest: the one that is named (where there is no checkout), else git's answer.
+
+    Raises:
+        SpecError: it is not spelled as a commit.
+        BakeError: a release is to be baked, and no commit holds its ingredients.
+    """
+    if named and not is_commit(named):
+        raise SpecError((Fault("bake_source_commit", "40 or 64 hex digits, or nothing for git's answer", repr(named)),))
+    found = named or source_commit(repository, (*INGREDIENTS, "provisioner/image"))
+    if mode == "release" and not found:
+        raise BakeError("a release is made of a commit: commit what is changed, or set bake_source_commit to its id")
+    return found
 
 
 def finished(bake: Bake) -> BakedImage | None:
@@ -115,7 +141,13 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
     clean(rootfs.tree)
     progress("asking the refuse gate")
     refuse(rootfs.tree)
-    spec = PackSpec(output=bake.image(), seed=bake.key(), cache=bake.sources.cache, contents=contents(bake))
+    spec = PackSpec(
+        output=bake.image(),
+        seed=bake.key(),
+        cache=bake.sources.cache,
+        contents=contents(bake),
+        source_commit=bake.commit,
+    )
     image = pack(rootfs, spec, progress=progress)
     shutil.rmtree(rootfs.workdir, ignore_errors=True)
     _claim(bake.workdir()).unlink(missing_ok=True)

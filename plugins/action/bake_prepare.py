@@ -10,7 +10,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.bake import Bake, finished, prepare, read_sources, role_variables
+from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, role_variables
 from provisioner.errors import ProvisionError
 
 # Found by this file: a playbook that imports ours may lie anywhere.
@@ -20,6 +20,8 @@ ARGUMENTS = {
     "cache": {"type": "path", "default": str(REPOSITORY / "build/cache")},
     "mode": {"type": "str", "default": "test"},
     "mirror": {"type": "str", "default": ""},
+    "security_mirror": {"type": "str", "default": ""},
+    "source_commit": {"type": "str", "default": ""},
 }
 
 
@@ -39,17 +41,18 @@ class ActionModule(ActionBase):
             tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
         except ProvisionError as error:
             raise AnsibleActionFail(f"bake: {error}") from error
-        shared = {"image": str(bake.image()), "key": bake.key(), "values": dict(bake.values)}
+        shared = {"image": str(bake.image()), "key": bake.key(), "values": dict(bake.values), "commit": bake.commit}
         return result | shared | {"tree": tree, "finished": done is not None, "changed": done is None}
 
     def _bake(self, wanted: dict, variables: dict) -> Bake:
-        sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"])
+        sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
         values = {
             name: json.dumps(self._templar.template(variables[name]), sort_keys=True)
             for name in role_variables(REPOSITORY)
             if name in variables
         }
-        return Bake(REPOSITORY, Path(wanted["output"]), sources, values)
+        commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])
+        return Bake(REPOSITORY, Path(wanted["output"]), sources, values, commit)
 
     def _say(self, text: str) -> None:
         Display().display(f"  {text}")

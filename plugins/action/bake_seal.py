@@ -18,8 +18,10 @@ ARGUMENTS = {
     "cache": {"type": "path", "default": str(REPOSITORY / "build/cache")},
     "mode": {"type": "str", "default": "test"},
     "mirror": {"type": "str", "default": ""},
+    "security_mirror": {"type": "str", "default": ""},
     "key": {"type": "str", "required": True},
     "values": {"type": "dict", "required": True},
+    "commit": {"type": "str", "required": True},
 }
 
 
@@ -35,8 +37,8 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result | {"changed": True, "skipped": True, "msg": "would pack the image"}
         try:
-            sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"])
-            bake = Bake(REPOSITORY, Path(wanted["output"]), sources, wanted["values"])
+            sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
+            bake = Bake(REPOSITORY, Path(wanted["output"]), sources, wanted["values"], wanted["commit"])
             if bake.key() != wanted["key"]:
                 raise BakeError("the sources changed while the roles were applied; run the bake again")
             image = seal(bake, progress=lambda text: Display().display(f"  {text}"))

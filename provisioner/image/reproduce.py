@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.commit import source_commit
 from provisioner.errors import BakeError, ProvisionError
 from provisioner.image import process
 from provisioner.image.artefacts import ARTEFACTS, FILES, MANIFEST, sha256_of
@@ -81,7 +82,9 @@ def bake_in(repository: Path, scratch: Path, cache: Path, circumstances: Circums
     home.mkdir(parents=True)
     sources = copy_sources(repository, home / "sources", circumstances.umask)
     own_cache = _own_cache(home / "cache", cache)
-    variables = {"bake_output": str(home / "images"), "bake_cache": str(own_cache)}
+    # The copy is no checkout: it is told which commit it is a copy of.
+    commit = source_commit(repository, (".",))
+    variables = {"bake_output": str(home / "images"), "bake_cache": str(own_cache), "bake_source_commit": commit}
     playbook = [sys.executable, "-m", "ansible", "playbook", "playbooks/bake.yml", "-i", "inventories/local"]
     _run_bake([*playbook, "-e", json.dumps(variables)], sources, circumstances)
     images = [path.parent for path in (home / "images").glob(f"*/{ARTEFACTS}")]

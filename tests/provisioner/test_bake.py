@@ -148,8 +148,28 @@ def test_sealing_what_was_never_prepared(checkout):
 
 def test_every_fault_of_the_inventory_is_told_at_once(tmp_path):
     with pytest.raises(SpecError) as caught:
-        read_sources(tmp_path, "production", "ftp://mirror")
-    assert [fault.field for fault in caught.value.faults] == ["bake_mode", "bake_mirror"]
+        read_sources(tmp_path, "production", "ftp://mirror", "ftp://security")
+    assert [fault.field for fault in caught.value.faults] == ["bake_mode", "bake_mirror", "bake_security_mirror"]
+
+
+def test_the_inventorys_mirrors_are_the_ones_that_are_asked(tmp_path):
+    sources = read_sources(tmp_path, "test", "https://one.invalid/debian", "https://two.invalid/security")
+    assert (sources.mirror, sources.security_mirror) == ("https://one.invalid/debian", "https://two.invalid/security")
+    assert (read_sources(tmp_path, "test", "", "").mirror, read_sources(tmp_path, "test", "").security_mirror) == (
+        None,
+        None,
+    )
+
+
+def test_the_commit_reaches_the_manifest(checkout, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "load_rootfs", lambda workdir: SimpleNamespace(tree=workdir, workdir=workdir))
+    monkeypatch.setattr(module, "clean", lambda _: None)
+    monkeypatch.setattr(module, "refuse", lambda _: None)
+    monkeypatch.setattr(module, "pack", lambda _, spec, **__: seen.append(spec))
+    one = bake(checkout)
+    seal(Bake(one.repository, one.output, one.sources, one.values, "c" * 40), progress=lambda _: None)
+    assert [spec.source_commit for spec in seen] == ["c" * 40]
 
 
 def test_the_variables_of_all_roles_are_known():
