@@ -63,10 +63,17 @@ def _download(lock: PackageLock, sources: Sources, folder: Path, *, progress: Pr
 
 
 def differences(old: PackageLock, new: PackageLock) -> tuple[str, ...]:
-    """Name every package in which two locks differ, tree by tree."""
+    """Name every package whose content differs between two locks, tree by tree."""
     before, after = _by_tree(old), _by_tree(new)
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    return tuple(f"{key} {_version(before.get(key))} -> {_version(after.get(key))}" for key in changed)
+    return tuple(filter(None, (_difference(key, before.get(key), after.get(key)) for key in changed)))
+
+
+def _difference(key: str, old: Package | None, new: Package | None) -> str:
+    """Say how a package differs; one that was only moved within the archive does not."""
+    if old is None or new is None or old.version != new.version:
+        return f"{key} {_version(old)} -> {_version(new)}"
+    return "" if old.sha256 == new.sha256 else f"{key} {old.version}: another file of the same version"
 
 
 def _by_tree(lock: PackageLock) -> dict[str, Package]:

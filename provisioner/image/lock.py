@@ -39,16 +39,16 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         lock = refresh(arguments.mirror, arguments.security_mirror, epoch=int(time.time()), progress=_say)
-        changes = differences(shipped_lock(), lock) if data_path(LOCK_FILE).is_file() else ()
+        before = shipped_lock() if data_path(LOCK_FILE).is_file() else None
     except ProvisionError as error:
         _say(f"error: {error}")
         return 1
-    if data_path(LOCK_FILE).is_file() and not changes:
+    if before is not None and (before.image, before.tools) == (lock.image, lock.tools):
         _say("nothing changed")
         return 0
     arguments.output.write_bytes(serialise_lock(lock))
     _say(f"{arguments.output}: {len(lock.image.packages)} image and {len(lock.tools.packages)} tools packages")
-    for change in changes:
+    for change in differences(before, lock) if before is not None else ():
         _say(f"  {change}")
     return 0
 

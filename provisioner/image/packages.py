@@ -61,8 +61,11 @@ class PackageLock:
         return tuple(sorted({*self.image.packages, *self.tools.packages}, key=lambda p: (p.name, p.version)))
 
     def digest(self, name: str) -> str:
-        """Hash what one tree is made of."""
-        return hashlib.sha256(canonical({"epoch": self.epoch, name: _tree_to_json(self.tree(name))})).hexdigest()
+        """Hash what one tree is made of; where in the archive a file lies today is no part of it."""
+        tree = self.tree(name)
+        contents = [(package.name, package.version, package.sha256) for package in tree.packages]
+        parts = {"epoch": self.epoch, name: contents, "unpacked": list(tree.unpacked)}
+        return hashlib.sha256(canonical(parts)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

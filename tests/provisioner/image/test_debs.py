@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -132,6 +133,13 @@ def test_a_package_that_one_tree_gains_and_the_other_has_already_is_a_difference
 
 def test_a_rebuild_under_the_same_version_is_a_difference():
     assert differences(lock_of(package()), lock_of(package(content=b"rebuilt"))) == (
-        "image: toy 1 -> 1",
-        "tools: toy 1 -> 1",
+        "image: toy 1: another file of the same version",
+        "tools: toy 1: another file of the same version",
     )
+
+
+def test_a_file_that_was_moved_within_the_archive_is_the_same_package():
+    moved = replace(package(), filename="pool/updates/main/t/toy_1_all.deb")
+    assert differences(lock_of(package()), lock_of(moved)) == ()
+    assert lock_of(package()).digest("image") == lock_of(moved).digest("image")
+    assert lock_of(package()).digest("image") != lock_of(package(content=b"rebuilt")).digest("image")

@@ -132,7 +132,7 @@ def test_what_is_not_one_json_object_is_refused(data):
         parse_lock(data)
 
 
-@pytest.mark.parametrize("field", ["version", "sha256", "filename"])
+@pytest.mark.parametrize("field", ["version", "sha256"])
 def test_any_change_of_a_package_changes_the_digest_of_its_tree(field):
-    changed = {"version": "5.4", "sha256": "00" * 32, "filename": "pool/x.deb"}[field]
+    changed = {"version": "5.4", "sha256": "00" * 32}[field]
     assert parse_lock(document()).digest("image") != parse_lock(document(GOOD | {field: changed})).digest("image")
