@@ -9,8 +9,13 @@ INVENTORY ?= inventories/local
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -E")
-LOCAL := build/local
-ORIGIN := https://127.0.0.1:8443
+NAME ?= local
+PORT ?= 8443
+LOCAL := build/$(NAME)
+ORIGIN := https://127.0.0.1:$(PORT)
+# More for ansible-playbook, for example VARS="-e bake_mode=release".
+VARS ?=
+DEPLOYMENT := -i $(INVENTORY) -e deploy_name=$(NAME) -e deploy_port=$(PORT) $(VARS)
 VERIFY := --release $(LOCAL)/release.json --publisher $(LOCAL)/publisher.pub --simulated $(LOCAL)/tpm-ca.pem
 QUESTION ?= What is the capital of Japan?
 
@@ -39,15 +44,15 @@ $(VENV)/.complete: requirements/dev.lock pyproject.toml
 deploy: setup ## bake, boot, verify, ask one question; leaves the VM running
 	@mkdir -p $(LOCAL)
 	@if [ -n "$(SUDO)" ]; then echo "== bake, as root: a root file system has other users' files"; \
-	  $(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml -i $(INVENTORY); fi
-	@$(BIN)/ansible-playbook playbooks/deploy.yml -i $(INVENTORY)
+	  $(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml $(DEPLOYMENT); fi
+	@$(BIN)/ansible-playbook playbooks/deploy.yml $(DEPLOYMENT)
 	@$(BIN)/vitrine verify $(ORIGIN) $(VERIFY) --wait 300
 	@echo; echo "Q: $(QUESTION)"
 	@$(BIN)/vitrine ask $(ORIGIN) "$(QUESTION)" $(VERIFY) --wait 300
-	@echo; scripts/what-next.sh $(ORIGIN)
+	@echo; scripts/what-next.sh $(ORIGIN) $(NAME)
 
 destroy: $(VENV)/.complete ## stop the VM and forget it
-	@$(BIN)/ansible-playbook playbooks/destroy.yml -i $(INVENTORY)
+	@$(BIN)/ansible-playbook playbooks/destroy.yml $(DEPLOYMENT)
 
 verify: ## verify the running VM, as a client does
 	@$(BIN)/vitrine verify $(ORIGIN) $(VERIFY)
@@ -56,7 +61,7 @@ ask: ## ask the running VM: make ask QUESTION="..."
 	@$(BIN)/vitrine ask $(ORIGIN) "$(QUESTION)" $(VERIFY)
 
 bake: setup ## bake the image only
-	@$(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml -i $(INVENTORY)
+	@$(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml $(DEPLOYMENT)
 
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock

@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.e2e import machine
 from tests.e2e.machine import BOOT_SECONDS, CHECKOUT, Machine, Outcome
@@ -20,7 +19,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What the playbooks and the command said while the first VM ran, and what is left of it."""
+    """What `make` said while the first VM ran, and what is left of it."""
 
     root: Path
     image: Path
@@ -28,9 +27,8 @@ class Deployment:
     first: Outcome
     second: Outcome
     pids: tuple[int, int]
-    verified: Outcome
-    asked: Outcome
     table: Outcome
+    gone: Outcome
 
 
 def pytest_collection_modifyitems(items):
@@ -42,37 +40,25 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory):
-    """`deploy.yml` twice, then verify and ask as a user does, then save the VM's state."""
+    """`make deploy` twice, as a user types it, then the table of PCRs; then the VM's state is saved."""
     root = CHECKOUT / "build" / NAME
     shutil.rmtree(root, ignore_errors=True)
     port = machine.free_port()
-    values = tmp_path_factory.mktemp("vars") / "vars.yml"
-    shape = {
-        "name": NAME,
-        "cloud": "qemu",
-        "port": port,
-        "memory_mib": 1024,
-        "boot_bus": "virtio",
-        "accelerator": "auto",
-    }
-    values.write_text(yaml.safe_dump({"deploy_vm": shape, "deploy_service": "vitrine-e2e"}))
     target = Machine(root, NAME, f"https://127.0.0.1:{port}")
+    words = (f"NAME={NAME}", f"PORT={port}")
     try:
-        first = machine.playbook("deploy", "-e", f"@{values}")
+        first = machine.make("deploy", *words)
         assert first.status == 0, first.out[-4000:] + first.err[-2000:]
         pid = target.vm.pid
-        second = machine.playbook("deploy", "-e", f"@{values}")
+        second = machine.make("deploy", *words)
         pids = (pid, target.vm.pid)
-        verified = machine.vitrine("verify", target.origin, *target.pins, "--wait", 120)
-        question = "What is the capital of Japan?"
-        asked = machine.vitrine("ask", target.origin, question, *target.pins, "--wait", 300)
-        table = machine.run(machine.BIN / "python", "-m", "tests.pcr_table", target.origin, root)
+        table = machine.make("pcr-table", *words)
         saved = tmp_path_factory.mktemp("saved") / "state"
         machine.snapshot(target, saved)
     finally:
-        target.destroy()
+        gone = machine.make("destroy", *words)
     image = (root / "image").resolve()
-    return Deployment(root, image, saved, first, second, pids, verified, asked, table)
+    return Deployment(root, image, saved, first, second, pids, table, gone)
 
 
 @pytest.fixture

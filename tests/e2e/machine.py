@@ -46,9 +46,10 @@ def run(*argv, seconds=1800, env=None, cwd=CHECKOUT) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def playbook(name, *extra, seconds=1800) -> Outcome:
-    """Run one of the playbooks on the local inventory."""
-    return run(BIN / "ansible-playbook", f"playbooks/{name}.yml", "-i", "inventories/local", *extra, seconds=seconds)
+def make(*words, seconds=1800) -> Outcome:
+    """Run one of the Makefile's targets as a user would, in a make of its own."""
+    inherited = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")}
+    return run("make", *words, seconds=seconds, env=inherited)
 
 
 def vitrine(*argv, seconds=300, env=None, cwd=CHECKOUT) -> Outcome:

@@ -15,7 +15,6 @@ from provisioner.image.base import _link
 from provisioner.image.debs import obtain
 from provisioner.image.pack import PackSpec, find_image, pack
 from provisioner.image.packages import shipped_lock
-from provisioner.image.reproduce import reproduce
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
 from provisioner.image.sources import Sources
 
@@ -40,10 +39,6 @@ def spec(output):
 
 def mounts():
     return Path("/proc/self/mountinfo").read_text()
-
-
-def test_two_bakes_under_different_circumstances_are_equal(tmp_path):
-    assert "boot.raw" in reproduce(REPOSITORY, tmp_path, CACHE, progress=quiet)
 
 
 def test_a_second_packing_of_one_tree_gives_the_same_bytes(rootfs, tmp_path):

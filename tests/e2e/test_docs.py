@@ -1,0 +1,111 @@
+"""Every command and every example in README.md and docs/ is run, as it stands but for where the VM is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.machine import BIN, CHECKOUT, run
+
+PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`((?:make|vitrine|ansible-playbook|python) [^`]+)`")
+# `make` targets → the test that runs them; a target that the pages name and that is not here fails the test below.
+TARGETS = {
+    "deploy": "tests/e2e/conftest.py",
+    "destroy": "tests/e2e/conftest.py",
+    "pcr-table": "tests/e2e/conftest.py",
+    "test": ".ci/run",
+    "setup": "Makefile",  # deploy and test begin with it
+    "bake": "tests/slow/test_targets.py",
+    "verify": "tests/e2e/test_docs.py",
+    "ask": "tests/e2e/test_docs.py",
+    "lock": "tests/slow/test_targets.py",
+    "bench": "tests/slow/test_targets.py",
+    "reproduce": "tests/slow/test_targets.py",
+    "test-slow": "Makefile",  # the run that these belong to
+}
+
+
+def blocks(language):
+    return [
+        pytest.param(text, id=f"{page.relative_to(CHECKOUT)}-{number}")
+        for page in PAGES
+        for number, (kind, text) in enumerate(BLOCK.findall(page.read_text()))
+        if kind == language
+    ]
+
+
+def commands(text):
+    joined = re.sub(r"\\\n\s*", " ", text)
+    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+def at(vm, text):
+    """Name this VM where the page names the local one."""
+    return text.replace("https://127.0.0.1:8443", vm.origin).replace("build/local/", f"{vm.root}/")
+
+
+def targets():
+    named = set()
+    for page in PAGES:
+        text = page.read_text()
+        lines = [shlex.join(words) for kind, block in BLOCK.findall(text) if kind == "sh" for words in commands(block)]
+        for line in [*lines, *INLINE.findall(text)]:
+            if line.startswith("make "):
+                named |= {word for word in line.split()[1:] if re.fullmatch(r"[a-z-]+", word)}
+    return sorted(named)
+
+
+def test_there_are_pages_with_commands():
+    assert {"deploy", "test"} <= set(targets())
+    assert blocks("python")
+
+
+@pytest.mark.parametrize("target", targets())
+def test_every_target_that_the_pages_name_exists_and_is_run_somewhere(target):
+    assert target in TARGETS, f"`make {target}` is in the documentation; name the test that runs it"
+    where = (CHECKOUT / TARGETS[target]).read_text()
+    assert re.search(rf"(make\(\"|make |\b){target}\b", where)
+    assert run("make", "-n", target).status == 0
+
+
+@pytest.mark.parametrize("text", [block for block in blocks("sh")])
+def test_shell_commands(vm, text):
+    for words in commands(at(vm, text)):
+        if words[0] == "make":
+            continue  # see the table above
+        assert words[0] == ".venv/bin/vitrine", f"no test runs {words}"
+        outcome = run(BIN / "vitrine", *words[1:])
+        assert outcome.status == 0, outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_examples(vm, text, tmp_path):
+    script = tmp_path / "example.py"
+    script.write_text(at(vm, text))
+    outcome = run(sys.executable, script, env={"PYTHONPATH": str(CHECKOUT)})
+    assert outcome.status == 0, outcome.err
+    if "What is the capital of Japan?" in text:
+        assert "Tokyo" in outcome.out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("words", [["verify"], ["ask", "QUESTION=What is the capital of Japan?"]])
+def test_make_verify_and_ask(vm, words, tmp_path):
+    link = CHECKOUT / "build" / Path(vm.root).name
+    link.symlink_to(vm.root)
+    try:
+        outcome = run("make", *words, f"NAME={link.name}", f"PORT={vm.origin.rsplit(':', 1)[1]}")
+    finally:
+        link.unlink()
+    assert outcome.status == 0, outcome.out + outcome.err

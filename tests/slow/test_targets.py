@@ -1,0 +1,51 @@
+"""The targets of the Makefile that take long, run as a person runs them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from provisioner.image.packages import LOCK_FILE, data_path, parse_lock
+from tests.e2e.machine import make
+
+pytestmark = pytest.mark.slow
+
+
+def test_make_reproduce_ends_with_equal_disks():
+    outcome = make("reproduce", seconds=3000)
+    assert outcome.status == 0, outcome.err[-4000:]
+    assert {"boot.raw", "model.raw", "uki.efi", "manifest.json"} <= set(
+        re.findall(r"^[0-9a-f]{64}  (\S+)$", outcome.out, re.MULTILINE)
+    )
+    assert outcome.out.rstrip().endswith("both bakes are equal, byte for byte")
+
+
+def test_make_bake_of_a_baked_image_does_nothing():
+    assert make("bake").status == 0
+    again = make("bake")
+    assert again.status == 0
+    assert re.search(r"localhost +: ok=\d+ +changed=0 ", again.out)
+
+
+def test_make_lock_writes_a_lock_that_can_be_read():
+    path = data_path(LOCK_FILE)
+    before = path.read_bytes()
+    try:
+        outcome = make("lock")
+        assert outcome.status == 0, outcome.err
+        assert len(parse_lock(path.read_bytes()).image.packages) > 50
+    finally:
+        path.write_bytes(before)
+
+
+def test_make_bench_prints_every_figure():
+    outcome = make("bench", seconds=3000)
+    assert outcome.status == 0, outcome.out + outcome.err
+    for figure in (
+        "ratio of the best 2 %",
+        "import client_sdk",
+        "start to accepted attestation",
+        "start to first chat token",
+    ):
+        assert figure in outcome.out
