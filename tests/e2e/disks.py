@@ -61,9 +61,9 @@ def put_on_esp(disk: Path, file: Path) -> None:
     """Copy a file to the root of a disk's ESP, whose content (unlike its place in the GPT) nobody measures."""
     with disk.open("rb") as opened:
         esp = find_partition(read_table("disk", opened), "vitrine-esp")
-    target = f"/host/{disk.name}@@{esp.first_sector * 512}"
-    tools = (BIN / "python", "-m", "provisioner.image.tools", "--cache", CACHE, "--bind", f"{disk.parent}:/host", "--")
-    done = run(*tools, "mcopy", "-i", target, f"/host/{file.name}", "::/")
+    target = f"/work/{disk.name}@@{esp.first_sector * 512}"
+    tools = (BIN / "python", "-m", "provisioner.image.tools", "--cache", CACHE, "--bind", f"{disk.parent}:/work:rw", "--")
+    done = run(*tools, "mcopy", "-i", target, f"/work/{file.name}", "::/")
     assert done.status == 0, done.err
 
 

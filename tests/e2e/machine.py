@@ -48,7 +48,7 @@ def run(*argv, seconds=1800, env=None, cwd=CHECKOUT) -> Outcome:
 
 def make(*words, seconds=1800) -> Outcome:
     """Run one of the Makefile's targets as a user would, in a make of its own."""
-    inherited = {name: "" for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")}
+    inherited = dict.fromkeys(("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"), "")
     return run("make", *words, seconds=seconds, env=inherited)
 
 

@@ -74,7 +74,7 @@ def test_every_target_that_the_pages_name_exists_and_is_run_somewhere(target):
     assert run("make", "-n", target).status == 0
 
 
-@pytest.mark.parametrize("text", [block for block in blocks("sh")])
+@pytest.mark.parametrize("text", blocks("sh"))
 def test_shell_commands(vm, text):
     for words in commands(at(vm, text)):
         if words[0] == "make":
