@@ -35,7 +35,8 @@ class Engine:
             sock_read=limits.engine_silence_seconds,
         )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(path), limit=0),
+            # A connection a request: an engine closes idle ones when it likes, also in the moment of the next request.
+            connector=aiohttp.UnixConnector(str(path), limit=0, force_close=True),
             timeout=timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),

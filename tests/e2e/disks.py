@@ -62,7 +62,16 @@ def put_on_esp(disk: Path, file: Path) -> None:
     with disk.open("rb") as opened:
         esp = find_partition(read_table("disk", opened), "vitrine-esp")
     target = f"/work/{disk.name}@@{esp.first_sector * 512}"
-    tools = (BIN / "python", "-m", "provisioner.image.tools", "--cache", CACHE, "--bind", f"{disk.parent}:/work:rw", "--")
+    tools = (
+        BIN / "python",
+        "-m",
+        "provisioner.image.tools",
+        "--cache",
+        CACHE,
+        "--bind",
+        f"{disk.parent}:/work:rw",
+        "--",
+    )
     done = run(*tools, "mcopy", "-i", target, f"/work/{file.name}", "::/")
     assert done.status == 0, done.err
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from provisioner.clouds import processes
 from tests.e2e.machine import BIN, run
 
 pytestmark = pytest.mark.slow
@@ -15,3 +16,5 @@ def test_local_vm():
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     outcome = run(BIN / "molecule", "test", "--scenario-name", "local-vm", env={"PATH": path}, seconds=3000)
     assert outcome.status == 0, outcome.out[-6000:] + outcome.err[-3000:]
+    # That every step was about this VM, the last one too.
+    assert processes.find_by_argument("vitrine-molecule") is None

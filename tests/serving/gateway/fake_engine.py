@@ -29,6 +29,7 @@ class FakeEngine:
     def __init__(self, path):
         self.path, self.fault, self.seen = str(path), Fault(), Seen()
         self.token_pause = 0.0
+        self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
         self._server = None
         self.connections = {}
 
@@ -58,6 +59,9 @@ class FakeEngine:
                 path = head.split(b" ")[1].decode()
                 self.seen.requests.append((path, body, head))
                 await getattr(self, self.fault.kind)(path, body, writer)
+                if self.impatient:
+                    await reader.readexactly(1)
+                    return
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

@@ -31,6 +31,12 @@ async def test_a_chat_is_answered(tmp_path):
         assert body["temperature"] == 0
 
 
+async def test_an_engine_that_closes_an_idle_connection_costs_no_answer(tmp_path):
+    async with gateway(tmp_path) as running:
+        running.engine.impatient = True
+        assert [(await running.chat(stream=stream)).status for stream in (False, True, False)] == [200, 200, 200]
+
+
 async def test_a_chat_is_streamed_event_by_event(tmp_path):
     async with gateway(tmp_path) as running:
         answer = await running.chat(stream=True)
