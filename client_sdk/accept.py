@@ -58,6 +58,7 @@ class Accepted:
     measurement: Measurement
     policy: str
     rows: tuple[Row, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -71,6 +72,7 @@ class Accepted:
             ("policy", self.policy),
             ("service", self.release.service),
             ("release", self.release.number),
+            ("releases_left_out", self.left_out),
             ("manifest_sha256", self.release.manifest_sha256),
             ("image_authenticode", self.measurement.image_authenticode),
             ("phases", self.measurement.phases),

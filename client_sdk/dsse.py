@@ -32,7 +32,8 @@ class Envelope:
         """Decode an envelope of an in-toto statement.
 
         Raises:
-            EvidenceError: on anything else.
+            EvidenceError: it is malformed.
+            VerificationError: R1, it is an envelope of something else.
         """
         top = exact_keys(strict_json(data), frozenset({"payloadType", "payload", "signatures"}), "$")
         if text(top["payloadType"], "$.payloadType") != PAYLOAD_TYPE:

@@ -24,7 +24,8 @@ from client_sdk.cli.options import (
 )
 from client_sdk.cli.printing import print_json, print_refusal, print_report, progress, refusal_as_dict
 from client_sdk.errors import AttestationError, EvidenceError, FetchError
-from client_sdk.rounds import Gathered, gather, judge, open_releases
+from client_sdk.releases import open_releases
+from client_sdk.rounds import Gathered, gather, judge
 from client_sdk.saved import load, save
 
 REFUSED, NO_VERDICT = 1, 3

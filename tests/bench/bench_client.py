@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from client_sdk.accept import accept
 from client_sdk.evidence import Evidence
 from client_sdk.parse.signature import parse_signature
-from client_sdk.rounds import open_releases
+from client_sdk.releases import open_releases
 from client_sdk.verifier import verify
 from tests.fakes.judging import NONCE, OTHERS, simulated, stream
 from tests.fakes.simulated_vm import NOW, SimulatedVm, publisher, release, signed
