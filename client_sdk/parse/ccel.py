@@ -1,7 +1,8 @@
 """The CC event log of a TD: what the ACPI table CCEL points to.
 
 Sources: UEFI 2.10, section 38; Intel TDX Virtual Firmware Design Guide, on the event log; events as in TCG PC Client
-Platform Firmware Profile, section 10. Register 0 is MRTD, 1 to 4 are RTMR0 to RTMR3. As with any log, only digests that replay are true.
+Platform Firmware Profile, section 10. Register 0 is MRTD, 1 to 4 are RTMR0 to RTMR3. As with any log, only digests
+that replay are true.
 """
 
 from __future__ import annotations

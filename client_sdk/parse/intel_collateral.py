@@ -1,7 +1,8 @@
 """What Intel states about platforms and quoting enclaves: TCB info (version 3, TDX) and QE identity (version 2), JSON.
 
-Source: Intel PCS API v4, "Get TDX TCB Info" and "Get TDX QE Identity". A statement's signature is over the text of one member as it was received: that text is cut out of the document, never
-made again from what was parsed. Keys that are not known are ignored; Intel adds some without a new version.
+Source: Intel PCS API v4, "Get TDX TCB Info" and "Get TDX QE Identity". A statement's signature is over the text of
+one member as it was received: that text is cut out of the document, never made again from what was parsed. Keys that
+are not known are ignored; Intel adds some without a new version.
 """
 
 from __future__ import annotations

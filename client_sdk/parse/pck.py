@@ -1,6 +1,7 @@
 """What Intel writes about a platform into its PCK certificate: the SGX extensions, strict DER.
 
-Source: Intel SGX PCK Certificate and Certificate Revocation List Profile Specification, section 1.3.5. They are as true as the certificate is.
+Source: Intel SGX PCK Certificate and Certificate Revocation List Profile Specification, section 1.3.5. They are as
+true as the certificate is.
 """
 
 from __future__ import annotations

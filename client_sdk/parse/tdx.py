@@ -1,7 +1,8 @@
 """An Intel TDX quote, versions 4 and 5, from its header to the PCK certificates inside.
 
-Source: Intel TDX DCAP Quoting Library API, appendix A.3 and A.4. Everything before the signature data is signed by the attestation key, once that key is proven; the signature data is
-not. Quotes come with padding behind them: those bytes belong to nothing and are never looked at.
+Source: Intel TDX DCAP Quoting Library API, appendix A.3 and A.4. Everything before the signature data is signed by
+the attestation key, once that key is proven; the signature data is not. Quotes come with padding behind them: those
+bytes belong to nothing and are never looked at.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Which TCB level a TDX platform, its TDX module and its quoting enclave have reached, and the status that follows.
 
-Source: Intel PCS API v4, "Get TDX TCB Info", on determining the status of a TDX TCB. Pure lookups in statements whose signatures somebody else has checked. They judge nothing: a platform that no level
-covers has the status :data:`NO_MATCH`, which is none of Intel's and says that Intel states nothing about it.
+Source: Intel PCS API v4, "Get TDX TCB Info", on determining the status of a TDX TCB. Pure lookups in statements whose
+signatures somebody else has checked. They judge nothing: a platform that no level covers has the status
+:data:`NO_MATCH`, which is none of Intel's and says that Intel states nothing about it.
 
 The platform's level is the first whose 16 SGX components, PCESVN and TDX components are all reached. Where the TDX
 module has a version (``tee_tcb_svn[1] > 0``), TDX components 0 and 1 are left to the module's own levels, which are
