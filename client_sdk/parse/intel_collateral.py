@@ -23,7 +23,7 @@ MAX_IDENTITIES = 64
 MAX_ADVISORIES = 256
 COMPONENTS = 16
 TCB_INFO, QE_IDENTITY = "tcbInfo", "enclaveIdentity"
-_TAIL = re.compile(rb',\s*"signature"\s*:\s*"([0-9A-Fa-f]{128})"\s*\}\s*\Z')
+_TAIL = re.compile(rb'"signature"\s*:\s*"([0-9A-Fa-f]{128})"\s*\}\s*\Z')
 _HEADS = {name: re.compile(rb'\s*\{\s*"' + name.encode() + rb'"\s*:\s*') for name in (TCB_INFO, QE_IDENTITY)}
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*")
 
@@ -108,13 +108,14 @@ def parse_statement(document: bytes, name: str) -> SignedStatement:
     if len(document) > MAX_DOCUMENT:
         raise EvidenceError(name, f"{len(document)} bytes are over the limit of {MAX_DOCUMENT}")
     whole = mapping(_strict(document), name, limit=2)
-    head, tail = _HEADS[name].match(document), _TAIL.search(document)
+    # The document is strict JSON with these two keys, so its last '"signature"' is the key that ends the statement.
+    head, tail = _HEADS[name].match(document), _TAIL.match(document, document.rfind(b'"signature"'))
     if whole.keys() != {name, "signature"} or head is None or tail is None:
         raise EvidenceError(name, f'not a document of {{"{name}": …, "signature": 64 bytes of hex}}')
     value = mapping(whole[name], name)
     get = value.get
     return SignedStatement(
-        signed=document[head.end() : tail.start()].rstrip(),
+        signed=document[head.end() : tail.start()].rstrip().removesuffix(b",").rstrip(),
         signature=bytes.fromhex(tail[1].decode()),
         value=value,
         id=text(get("id"), f"{name}.id", limit=64),
@@ -209,11 +210,13 @@ def _statement(level: dict[str, Any], where: str) -> tuple[str, str, tuple[str, 
 
 def _components(value: Any, where: str) -> bytes:
     found = items(value, where, limit=COMPONENTS)
-    svns = [item.get("svn") if isinstance(item, dict) else None for item in found]
-    known = [svn for svn in svns if type(svn) is int and 0 <= svn <= 0xFF]  # bytes() would take True for 1
-    if len(known) != COMPONENTS or len(found) != COMPONENTS:
-        raise EvidenceError(where, f"not the SVNs, 0 to 255, of {COMPONENTS} components")
-    return bytes(known)
+    try:
+        svns = [item["svn"] for item in found]
+        if len(svns) == COMPONENTS and {*map(type, svns)} == {int}:  # bytes() would take True for 1
+            return bytes(svns)
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise EvidenceError(where, f"not the SVNs, 0 to 255, of {COMPONENTS} components")
 
 
 def _hex(value: Any, where: str, size: int) -> bytes:
@@ -226,8 +229,8 @@ def _hex(value: Any, where: str, size: int) -> bytes:
 def _strict(document: bytes) -> Any:
     """Read strict JSON. Text that its own value spells again has one reading: that costs less than looking for more."""
     try:
-        found = json.loads(document.decode(), parse_float=_no_number, parse_constant=_no_number)
-        if json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode() == document:
+        found = _DECODER.decode(document.decode())
+        if _ENCODER.encode(found).encode() == document:
             return found
     except (ValueError, RecursionError):
         pass
@@ -236,3 +239,7 @@ def _strict(document: bytes) -> Any:
 
 def _no_number(_text: str) -> NoReturn:
     raise ValueError
+
+
+_DECODER = json.JSONDecoder(parse_float=_no_number, parse_constant=_no_number)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)

@@ -180,7 +180,7 @@ def _signer(
     return leaf
 
 
-@keeps("T7.5")
+@keeps("T7.3", "T7.4", "T7.5")
 def _revocation(
     facts: QuoteFacts,
     collateral: Collateral,

@@ -17,6 +17,7 @@ if not FOLDER:
     pytest.skip("VITRINE_EVIDENCE names no folder of real evidence", allow_module_level=True)
 ROOT = Path(FOLDER)
 CASES = [case for case in json.loads((ROOT / "CASES.json").read_text()) if case["family"] == "tdx"]
+GOOD = [case for case in CASES if case["expect"] == "accept"]
 # TDs on Azure: the same quotes, inside a bundle whose other parts belong to other stages.
 AZURE = [
     c for c in json.loads((ROOT / "CASES.json").read_text()) if "td_quote" in c["inputs"] and c["expect"] == "accept"
@@ -75,12 +76,11 @@ def test_a_real_case(case):
     assert any(rule.startswith(LAYERS[case["layer"]]) for rule in verdict["rules"]), verdict["message"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+@pytest.mark.parametrize("case", GOOD, ids=[case["id"] for case in GOOD])
 def test_what_a_real_case_says(case):
-    """Compare with the facts that came with the evidence, where this stage gets as far as stating any."""
+    """Compare with the facts that came with the evidence."""
     status, verdict = judged(case)
-    if status != ACCEPTED:
-        pytest.skip("refused before there are facts")
+    assert status == ACCEPTED
     facts, known = verdict["facts"], case["facts"]
     if "ccel" in case["inputs"]:
         assert {key: facts["rtmr_replay"][key] for key in known["rtmr_replay"]} == known["rtmr_replay"]

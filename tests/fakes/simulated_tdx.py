@@ -80,7 +80,7 @@ class Certified:
             builder = builder.add_extension(value, critical=False)
         if self.critical:
             builder = builder.add_extension(self.critical, critical=True)
-        return builder.sign(signer.key, self.hash or hashes.SHA256())
+        return builder.sign(signer.key, self.hash or hashes.SHA256(), ecdsa_deterministic=True)
 
     @property
     def der(self) -> bytes:
