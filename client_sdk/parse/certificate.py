@@ -23,7 +23,11 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtens
 
 @dataclass(frozen=True, slots=True)
 class CertificateFields:
-    """One certificate, read once. ``path_length`` is None where a CA states none."""
+    """One certificate, read once. ``path_length`` is None where a CA states none.
+
+    ``key_id`` and ``issuer_key_id`` are hints (RFC 5280, sections 4.2.1.1 and 4.2.1.2): they say whose key to try
+    first and prove nothing.
+    """
 
     certificate: x509.Certificate
     not_before: datetime
@@ -36,6 +40,8 @@ class CertificateFields:
     extended_key_usage: frozenset[str]
     critical: frozenset[str]
     fingerprint: bytes
+    key_id: bytes | None
+    issuer_key_id: bytes | None
 
 
 def parse_certificate(der: bytes, where: str) -> CertificateFields:
@@ -63,6 +69,7 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
     constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
     extended = found.get(x509.ExtendedKeyUsage.oid)
     is_ca = isinstance(constraints, x509.BasicConstraints) and constraints.ca
+    own, above = found.get(x509.SubjectKeyIdentifier.oid), found.get(x509.AuthorityKeyIdentifier.oid)
     return CertificateFields(
         certificate=certificate,
         not_before=certificate.not_valid_before_utc,
@@ -77,6 +84,8 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         ),
         critical=frozenset([extension.oid.dotted_string for extension in extensions if extension.critical]),
         fingerprint=sha256(der).digest(),
+        key_id=own.digest if isinstance(own, x509.SubjectKeyIdentifier) else None,
+        issuer_key_id=above.key_identifier if isinstance(above, x509.AuthorityKeyIdentifier) else None,
     )
 
 

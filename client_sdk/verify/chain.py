@@ -78,13 +78,12 @@ def _path_to_root(
 ) -> tuple[CertificateFields, ...]:
     path, left = [leaf], list(others)
     while len(path) <= MAX_DEPTH:
-        if anchor := _issuer(path[-1], anchors):
-            path.append(anchor)
+        if (link := _issuer(path[-1], (*anchors, *left))) is None:
             break
-        if (link := _issuer(path[-1], tuple(left))) is None:
+        path.append(link)
+        if link in anchors:
             break
         left.remove(link)
-        path.append(link)
     pinned = tuple([anchor.fingerprint for anchor in anchors])
     ledger.holds(
         rules.ids[0],
@@ -97,8 +96,10 @@ def _path_to_root(
 
 
 def _issuer(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> CertificateFields | None:
-    """Return the candidate whose key signed the subject."""
-    for candidate in candidates:
+    """Return the candidate whose key signed the subject; those that the subject hints at are tried first."""
+    hint = subject.issuer_key_id
+    ordered = sorted(candidates, key=lambda candidate: candidate.key_id != hint) if hint else candidates
+    for candidate in ordered:
         try:
             _verify_signature(subject, candidate.public_key)
         except (InvalidSignature, UnsupportedAlgorithm):

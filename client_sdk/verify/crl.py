@@ -53,7 +53,7 @@ def verify_crl(
         VerificationError: with the prefix of the rules.
     """
     crl, number = _read(der, rules.subject)
-    signed = crl.is_signature_valid(issuer.certificate.public_key())  # type: ignore[arg-type]  # RSA or EC by parsing
+    signed = crl.is_signature_valid(issuer.public_key)
     ledger.holds(
         f"{rules.prefix}.1",
         f"the revocation list of {rules.subject} is signed by its issuer",
