@@ -16,6 +16,7 @@ from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_js
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
 from client_sdk.publisher import Publisher
+from client_sdk.rules import keeps
 
 VERSION = 1
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -101,6 +102,7 @@ class Release:
         }
 
 
+@keeps("R1")
 def open_release(data: bytes, publisher: Publisher) -> Release:
     """Return the release when enough of the publisher's keys signed these exact bytes.
 
@@ -126,6 +128,7 @@ def open_release(data: bytes, publisher: Publisher) -> Release:
     return _from_statement(envelope.payload)
 
 
+@keeps("R6")
 def verify_release(data: bytes, publisher: Publisher, *, now: datetime) -> Release:
     """Return the release when the publisher signed it (R1) and ``now`` is in its window (R6).
 

@@ -27,6 +27,7 @@ from client_sdk.publisher import Publisher
 from client_sdk.release import Release, verify_release
 from client_sdk.report import Check, Ledger, Row, as_checks
 from client_sdk.roots import Roots
+from client_sdk.rules import keeps
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
@@ -151,6 +152,7 @@ def observe(origin: str, *, policy: Policy, timeout: float = TIMEOUT) -> Verifie
     return examine(gather(Origin.parse(origin), timeout=timeout), roots=policy.roots, now=datetime.now(UTC))
 
 
+@keeps("R1", "R4", "R6")
 def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetime) -> Opened:
     """Read one or many releases; those outside their dates are left out as long as one is inside.
 
@@ -185,6 +187,7 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
     return Opened(tuple(opened), tuple(ledger.rows))
 
 
+@keeps("C3.1")
 def _same_certificate(evidence: Evidence, shown: bytes, ledger: Ledger) -> None:
     ledger.equal(
         "C3.1",

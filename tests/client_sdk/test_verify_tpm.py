@@ -218,11 +218,17 @@ def test_an_attestation_key_with_other_attributes(attack, rule, attributes):
     refused(vm, rule)
 
 
-@pytest.mark.parametrize("scheme", [(0x0018, 0x0004), (0x0018, 0x000C), (0x0016, 0x000B)])
+@pytest.mark.parametrize("scheme", [(0x0018, 0x000C), (0x0016, 0x000B)])
 def test_an_attestation_key_of_another_kind(scheme):
     vm = SimulatedVm()
     vm.ak_scheme = scheme
     refused(vm, "Q7.3")
+
+
+def test_an_attestation_key_that_signs_over_sha1():
+    vm = SimulatedVm()
+    vm.ak_scheme = (0x0018, 0x0004)
+    refused(vm, "Q4.3")
 
 
 def set_selections(*banks):
