@@ -1,7 +1,8 @@
 """The TPM quote: a signed statement about PCRs, by a key that signs nothing it did not measure itself.
 
 (Q7.1) The AK is a restricted signing key and no decryption key. (Q7.2) It was made in this TPM and cannot leave it.
-(Q4.3) It does not sign over SHA-1. (Q7.3) It is of a kind that the profile names, and has no symmetric part.
+(Q4.3) It does not sign over SHA-1. (Q7.3) It is of a kind that the profile names, and has no symmetric part. (Q7.4)
+Without its public area, by a certificate alone, it is of a kind that the clouds make.
 (Q1.1) Magic and (Q1.2) type, read from the signed bytes, are those of a quote.
 (Q6.1) Signature and hash algorithm are the AK's, whatever the message says. (Q6.2) The signature is over the received
 bytes. Nothing is left over in any structure (the parsers).

@@ -1,4 +1,4 @@
-"""The registry of rules is complete and true: what a function records is what stands over it, and nothing is unclaimed."""
+"""The registry of rules is complete and true: what a function records is what stands over it."""
 
 from __future__ import annotations
 
