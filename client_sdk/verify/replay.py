@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from hashlib import new, sha1, sha256, sha384, sha512
 from typing import Any
 
+from client_sdk.errors import EvidenceError
 from client_sdk.parse import eventlog
 from client_sdk.parse.eventlog import DIGEST_SIZES, EV_NO_ACTION, Event, parse_event_log
 from client_sdk.parse.variable import GLOBAL_VARIABLE, parse_variable
@@ -36,7 +37,10 @@ PADDING = b"\xff\0"
 
 
 def _sm3(data: bytes) -> Any:
-    return new("sm3", data)
+    try:
+        return new("sm3", data)
+    except ValueError as error:  # an OpenSSL that was built without it
+        raise EvidenceError("event_log", "this machine cannot compute SM3") from error
 
 
 HASHES: Mapping[int, Hash] = {

@@ -29,8 +29,9 @@ HASHES: dict[int, hashes.HashAlgorithm] = {
     0x000B: hashes.SHA256(),
     0x000C: hashes.SHA384(),
     0x000D: hashes.SHA512(),
+    0x0012: hashes.SM3(),
 }
-SIZES = {0x0004: 20, 0x000B: 32, 0x000C: 48, 0x000D: 64}
+SIZES = {0x0004: 20, 0x000B: 32, 0x000C: 48, 0x000D: 64, 0x0012: 32}
 AK_PURPOSE, EK_PURPOSE = "2.23.133.8.3", "2.23.133.8.1"
 Extension = tuple[x509.ExtensionType, bool]
 
