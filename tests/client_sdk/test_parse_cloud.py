@@ -114,10 +114,10 @@ def test_every_truncation(parser, good):
 def test_ten_megabytes_are_refused_at_once(parser, good):
     for filler in (b"\0", b"\xff", b"{", good[:64]):
         data = good + filler * (10_000_000 // len(filler)) + b"\1"
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(EvidenceError):
             parser(data)
-        assert time.perf_counter() - start < 0.5  # 0.05 s on an idle machine
+        assert time.process_time() - start < 0.25  # 0.05 s on an idle machine
 
 
 # --- DER
