@@ -24,6 +24,7 @@ from client_sdk.errors import Failure, PolicyError
 from client_sdk.policy import Policy
 from client_sdk.release import Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
+from client_sdk.rules import keeps
 from client_sdk.verifier import NOT_RUN, VerifiedEvidence
 
 COVERS = {
@@ -111,6 +112,7 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     raise error
 
 
+@keeps("R4")
 def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release]) -> tuple[Failure, ...]:
     if not releases:
         return (Failure("R4: a release to compare with", "at least one", "none"),)
@@ -131,6 +133,7 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
     return _Judgement(release, measurement, tuple(ledger.rows), failures)
 
 
+@keeps(*(rule for rule, _ in _CLAUSES.values()))
 def _judge_pcrs(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     failures: tuple[Failure, ...] = ()
     for pcr, expected in measurement.pcrs:
@@ -140,6 +143,7 @@ def _judge_pcrs(evidence: VerifiedEvidence, measurement: Measurement, ledger: Le
     return failures
 
 
+@keeps("L1.phases")
 def _judge_phases(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     value = evidence.firmware.pcr11
     for phase in measurement.phases:
@@ -149,6 +153,7 @@ def _judge_phases(evidence: VerifiedEvidence, measurement: Measurement, ledger: 
     return ledger.judge("L1.phases", what, expected=value, got=got, condition=value == got)
 
 
+@keeps("L1.pcr0")
 def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     if not measurement.pcr0_allowed:  # unpinned: only a policy that takes it lets this pass
         return ()
@@ -157,6 +162,7 @@ def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger
     return ledger.judge("L1.pcr0", what, expected=allowed, got=got, condition=got in allowed)
 
 
+@keeps("L10.2")
 def _judge_image(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     image, pcr = measurement.image_authenticode, measurement.image_pcr
     places = tuple(place for place, digest in evidence.firmware.images if digest == image)
@@ -169,6 +175,7 @@ def _images(images: tuple[tuple[int, bytes], ...]) -> tuple[str, ...]:
     return tuple(f"PCR {pcr}: {digest.hex()}" for pcr, digest in images)
 
 
+@keeps("L11.3")
 def _judge_runtime_log(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     failures: tuple[Failure, ...] = ()
     said = {event.kind: event.data for event in evidence.runtime_log}

@@ -11,6 +11,7 @@ from client_sdk.accept import Accepted
 from client_sdk.errors import VerificationError
 from client_sdk.origin import DEFAULT_PORT, Origin
 from client_sdk.pinning import PinnedContext, pinned_context
+from client_sdk.rules import keeps
 
 MAX_AGE = 3600.0
 Clock = Callable[[], float]
@@ -72,6 +73,7 @@ class Session:
         certificate = verdict.accepted.evidence.tls_certificate
         return pinned_context(certificate, deadline=verdict.deadline, clock=self.clock)
 
+    @keeps("C3")
     def refuse_elsewhere(self, scheme: str, host: str, port: int | None) -> None:
         """Refuse a request that is not for the verified origin, before anything is sent.
 

@@ -23,6 +23,7 @@ from client_sdk.publisher import Publisher
 from client_sdk.releases import ReleaseSources, open_releases
 from client_sdk.report import Report
 from client_sdk.rounds import TIMEOUT, gather, judge
+from client_sdk.rules import keeps
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
 NO_KEY = "none"
@@ -135,6 +136,7 @@ class AsyncClient(AsyncOpenAI):
         return _report(http.session if isinstance(http, AsyncAttestedHttpClient) else None)
 
 
+@keeps("R1")
 def _session(
     origin: str,
     releases: ReleaseSources,
@@ -156,6 +158,7 @@ def _session(
     return Session(where, attest, max_age=limits.max_age)
 
 
+@keeps("C3", "C7")
 def _refuse(options: dict[str, Any]) -> None:
     """Refuse options that lead requests elsewhere, before anything is sent."""
     wanted = "not given: requests go to the verified service"
@@ -190,6 +193,7 @@ def _forget_environment(client: OpenAI | AsyncOpenAI, given: dict[str, Any]) -> 
     client._custom_headers = given.get("default_headers") or {}  # noqa: SLF001 - OPENAI_CUSTOM_HEADERS lands there
 
 
+@keeps("C3")
 def _report(session: Session | None) -> Report:
     if session is None:
         raise PolicyError((Failure("C3: the HTTP client", "an attested one", "another"),))

@@ -17,6 +17,7 @@ from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
 from client_sdk.publisher import Publisher
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
 
 VERSION = 1
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -102,6 +103,7 @@ class Release:
         }
 
 
+@keeps("R1")
 def open_release(data: bytes, publisher: Publisher, *, ledger: Ledger | None = None) -> Release:
     """Return the release when enough of the publisher's keys signed these exact bytes.
 
@@ -127,6 +129,7 @@ def open_release(data: bytes, publisher: Publisher, *, ledger: Ledger | None = N
     return _from_statement(envelope.payload)  # (2)
 
 
+@keeps("R6")
 def verify_release(data: bytes, publisher: Publisher, *, now: datetime, ledger: Ledger | None = None) -> Release:
     """Return the release when the publisher signed it (R1) and ``now`` is in its window (R6).
 

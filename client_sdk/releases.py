@@ -20,6 +20,7 @@ from client_sdk.errors import EvidenceError, Failure, PolicyError, VerificationE
 from client_sdk.publisher import Publisher
 from client_sdk.release import Release, verify_release
 from client_sdk.report import Ledger, Row
+from client_sdk.rules import keeps
 
 MAX_RELEASE = 4 * 1024 * 1024
 ReleaseSource = str | Path | bytes
@@ -35,6 +36,7 @@ class Opened:
     left_out: tuple[str, ...] = ()
 
 
+@keeps("R4")
 def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetime) -> Opened:
     """Read one or many releases.
 
@@ -79,6 +81,7 @@ def _in_date(
     return tuple(inside), tuple(str(found) for found, _ in outside)
 
 
+@keeps("R3")
 def _not_revoked(releases: tuple[Release, ...], ledger: Ledger) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     revokers = {(r.service, number): r.number for r in releases for number in r.revokes}
     left = tuple(r for r in releases if (r.service, r.number) not in revokers)

@@ -25,6 +25,7 @@ from client_sdk.publisher import Publisher
 from client_sdk.releases import Opened, ReleaseSources, open_releases
 from client_sdk.report import Ledger, as_checks
 from client_sdk.roots import Roots
+from client_sdk.rules import keeps
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
@@ -138,6 +139,7 @@ def observe(origin: str, *, policy: Policy, timeout: float = TIMEOUT) -> Verifie
     return examine(gather(Origin.parse(origin), timeout=timeout), roots=policy.roots, now=datetime.now(UTC))
 
 
+@keeps("C3.1")
 def _same_certificate(evidence: Evidence, shown: bytes, ledger: Ledger) -> None:
     ledger.equal(
         "C3.1",

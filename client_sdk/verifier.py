@@ -25,6 +25,7 @@ from client_sdk.parse.certificate import CertificateFields, parse_certificate, s
 from client_sdk.parse.public import parse_public
 from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
 from client_sdk.roots import Roots
+from client_sdk.rules import keeps
 from client_sdk.verify.activation import (
     Activation,
     ActivationRequest,
@@ -111,6 +112,7 @@ class _Tpm:
     quote: QuotedPcrs
 
 
+@keeps("Q8.1")
 def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationRequest, ActivationState]:
     """Make the second round's request for an attestation key that no certificate vouches for, and the state to keep.
 
@@ -127,6 +129,7 @@ def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationReques
     return make_credential(key, parse_public(evidence.ak_public).name, random)
 
 
+@keeps("T11")
 def verify(
     evidence: Evidence,
     *,
@@ -185,6 +188,7 @@ def _verify(
     )
 
 
+@keeps("C6", "D1", "K5")
 def _verify_platform(evidence: Evidence, roots: Roots, ledger: Ledger) -> None:
     if evidence.platform != LOCAL_QEMU:
         raise VerificationError(

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from client_sdk.encoding import canonical_json, to_base64
 from client_sdk.errors import VerificationError
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
 
 SECRET_SIZE = 32
 EK_BITS, EK_EXPONENT = 2048, 65537
@@ -81,6 +82,7 @@ def make_credential(
     return request, ActivationState(secret, ak_name, ek)
 
 
+@keeps("Q8.2", "Q8.3")
 def verify_activation(
     activation: Activation | None,
     key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
@@ -108,6 +110,7 @@ def verify_activation(
     )
 
 
+@keeps("Q8.1")
 def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger) -> tuple[rsa.RSAPublicKey, bytes]:
     """Return the key, and its name: the SHA-256 of its SubjectPublicKeyInfo."""
     if not isinstance(key, rsa.RSAPublicKey):

@@ -160,7 +160,7 @@ def _signers(
     return first, _signer(other, anchors, "qe_identity_issuer_chain", now=now, ledger=ledger)
 
 
-@keeps("T7.7")
+@keeps("T7.6.1", "T7.6.2", "T7.6.3", "T7.6.4", "T7.6.5", "T7.6.6", "T7.7")
 def _signer(
     pem: bytes, anchors: tuple[CertificateFields, ...], where: str, *, now: datetime, ledger: Ledger
 ) -> CertificateFields:
@@ -180,7 +180,7 @@ def _signer(
     return leaf
 
 
-@keeps("T7.3", "T7.4", "T7.5")
+@keeps("T7.3.1", "T7.3.2", "T7.3.3", "T7.4.1", "T7.4.2", "T7.4.3", "T7.5")
 def _revocation(
     facts: QuoteFacts,
     collateral: Collateral,

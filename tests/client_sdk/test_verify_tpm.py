@@ -218,11 +218,13 @@ def test_an_attestation_key_with_other_attributes(attack, rule, attributes):
     refused(vm, rule)
 
 
-@pytest.mark.parametrize("scheme", [(0x0018, 0x0004), (0x0018, 0x000C), (0x0016, 0x000B)])
-def test_an_attestation_key_of_another_kind(scheme):
+@pytest.mark.parametrize(
+    ("scheme", "rule"), [((0x0018, 0x0004), "Q4.3"), ((0x0018, 0x000C), "Q7.3"), ((0x0016, 0x000B), "Q7.3")]
+)
+def test_an_attestation_key_of_another_kind(scheme, rule):
     vm = SimulatedVm()
     vm.ak_scheme = scheme
-    refused(vm, "Q7.3")
+    refused(vm, rule)
 
 
 def set_selections(*banks):

@@ -155,7 +155,8 @@ class SimulatedIntel:
         return (parse_certificate(self.root.der, "root"),)
 
     def chain(self, signer: Certified) -> bytes:
-        pem = signer.pem + (self.root.pem if self.with_root else b"")
+        between = signer.issuer.pem if signer.issuer and signer.issuer is not self.root else b""
+        pem = signer.pem + between + (self.root.pem if self.with_root else b"")
         return url_encode(pem.decode()).encode() if self.url_encoded else pem
 
     def collateral(self) -> Collateral:
