@@ -69,7 +69,7 @@ def verify_crl(
         got=now,
         condition=end is not None and start <= now <= end and now - start <= rules.max_age,
     )
-    serials = [link.certificate.serial_number for link in certificates]
+    serials = [link.serial for link in certificates]
     revoked = [serial for serial in serials if crl.get_revoked_certificate_by_serial_number(serial)]
     ledger.equal(f"{rules.prefix}.3", f"no certificate of {rules.subject} is revoked", expected=[], got=revoked)
     return number
@@ -83,7 +83,7 @@ def _read(der: bytes, subject: str) -> tuple[x509.CertificateRevocationList, int
         crl = x509.load_der_x509_crl(der)
         extensions = crl.extensions
         number = next((e.value.crl_number for e in extensions if isinstance(e.value, x509.CRLNumber)), 0)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise EvidenceError(where, "not a certificate revocation list that can be read") from error
     unknown = sorted(e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _UNDERSTOOD)
     if unknown:

@@ -1,0 +1,1 @@
+"""Clauses of a policy, one file for each kind of evidence: what a caller finds acceptable in verified facts."""
