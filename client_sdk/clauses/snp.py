@@ -8,8 +8,8 @@
 (T4.17) TCB floors of the product on reported, (T4.18) committed and (T4.19) launch.
 (T5.1) Measurement, (T5.2) host data, (T5.3) digests of the id key and (T5.4) of the author key; (T5.5) the author key's
 flag says whether there is one.
-(T11.4) Revocation list required or not, and (T11.5) its number never below the highest seen.
-(T11.6) Deny-list of chips, (T11.7) of certificates' serial numbers and fingerprints.
+(T11.amd.4) Revocation list required or not, and (T11.amd.5) its number never below the highest seen.
+(T11.amd.6) Deny-list of chips, (T11.amd.7) of certificates' serial numbers and fingerprints.
 """
 
 from __future__ import annotations
@@ -170,16 +170,19 @@ class SnpRevocation:
     required: bool
     highest_seen: int
 
-    @keeps("T11.4", "T11.5")
     def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
-        """Judge the list that the chain was checked against; what it says was checked there."""
-        number = facts.vek.crl_number
+        """Judge the list that the report's chain was checked against."""
+        return self.judge_number(facts.vek.crl_number, ledger)
+
+    @keeps("T11.amd.4", "T11.amd.5")
+    def judge_number(self, number: int | None, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge a list by its number, None where there was none; what it says was checked with the chain."""
         setting = Setting.REQUIRED if self.required else Setting.EITHER
-        failures = setting.judge("T11.4", "a revocation list of the ARK", number is not None, ledger)
+        failures = setting.judge("T11.amd.4", "a revocation list of the ARK", number is not None, ledger)
         if number is None:
             return failures
         return failures + ledger.judge(
-            "T11.5",
+            "T11.amd.5",
             "the revocation list's number did not go back",
             expected=("at least", self.highest_seen),
             got=number,
@@ -199,18 +202,18 @@ class SnpDenyList:
     serials: frozenset[int]
     certificates: frozenset[bytes]
 
-    @keeps("T11.6", "T11.7")
+    @keeps("T11.amd.6", "T11.amd.7")
     def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the chip and the key."""
         vek, denied = facts.vek, {chip.ljust(64, b"\0") for chip in self.chips}
         return ledger.judge(
-            "T11.6",
+            "T11.amd.6",
             "the chip is not on the deny-list",
             expected=("not one of", len(denied)),
             got=facts.chip or "the report does not name it",
             condition=facts.chip not in denied,
         ) + ledger.judge(
-            "T11.7",
+            "T11.amd.7",
             "the signing key's certificate is not on the deny-list",
             expected=("not one of", len(self.serials) + len(self.certificates)),
             got=("serial", vek.serial, "SHA-256", vek.fingerprint),

@@ -14,7 +14,7 @@ from client_sdk.clauses.expected import AnyValue, Expectation, OneOf, Setting
 from client_sdk.clauses.snp import SnpDenyList, SnpGuest, SnpIdentity, SnpPlatform, SnpRevocation, SnpSigningKey
 from client_sdk.conformance.request import Request
 from client_sdk.encoding import from_hex
-from client_sdk.errors import EvidenceError, PolicyError, VerificationError
+from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.fields import integer, items, text
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.pem import parse_pem_or_der
@@ -24,11 +24,14 @@ from client_sdk.vendor import vendor_roots
 from client_sdk.verify.amd_chain import RevocationList, VerifiedVek, verify_vek
 from client_sdk.verify.snp import VCEK, VLEK, SnpFacts, verify_report
 
-CHAIN_FIELDS = ("vek", "amd_chain", "amd_crl", "roots", "now", "require_crl", "crl_max_age_days")
+CHAIN_FIELDS = (
+    *("vek", "amd_chain", "amd_crl", "roots", "now"),
+    *("require_crl", "crl_max_age_days", "minimum_crl_number"),
+)
 REPORT_FIELDS = (
     *("report", "expected", "host_data_preimage", "max_vmpl", "allow_vlek", "allow_masked_chip_id", "smt"),
     *("single_socket", "alias_check", "ciphertext_hiding", "minimum_abi", "minimum_firmware", "tcb_floors"),
-    *("minimum_crl_number", "deny_chip_ids_hex", "deny_vek_serials", "deny_vek_certificates_hex"),
+    *("deny_chip_ids_hex", "deny_vek_serials", "deny_vek_certificates_hex"),
 )
 _DIGESTS = {"measurement_hex": 48, "host_data_hex": 32, "id_key_digest_hex": 48, "author_key_digest_hex": 48}
 _COMPONENTS = ("fmc", "bootloader", "tee", "snp", "microcode")
@@ -55,15 +58,17 @@ def report(request: Request, ledger: Ledger) -> dict[str, Any]:
 def certificate(request: Request, ledger: Ledger) -> dict[str, Any]:
     """Judge the certificate of a VCEK or VLEK alone."""
     request.only(*CHAIN_FIELDS)
+    clause = _revocation(request)
     vek = _vek(request, ledger)
-    if _flag(request, "require_crl", default=False) and vek.crl_number is None:
-        raise VerificationError("T11.4", "a revocation list of the ARK is required", expected="required", got="not set")
+    failures = clause.judge_number(vek.crl_number, ledger)
+    if failures:
+        raise PolicyError(failures)
     return _vek_facts(vek)
 
 
 def _vek(request: Request, ledger: Ledger) -> VerifiedVek:
     (vek, *more) = parse_pem_or_der(request.blob("vek"), "$.vek")
-    others = (*more, *parse_pem_or_der(request.blob("amd_chain"), "$.amd_chain"))
+    chain = parse_pem_or_der(request.blob("amd_chain"), "$.amd_chain") if request.has("amd_chain") else ()
     days = request.number("crl_max_age_days", DEFAULT_CRL_MAX_AGE_DAYS)
     revocation = None
     if request.has("amd_crl"):
@@ -71,7 +76,7 @@ def _vek(request: Request, ledger: Ledger) -> VerifiedVek:
         if extra:
             raise EvidenceError("$.amd_crl", "more than one list")
         revocation = RevocationList(crl, timedelta(days=integer(days, "$.crl_max_age_days", high=36500)))
-    return verify_vek(vek, others, _roots(request), revocation=revocation, now=request.now(), ledger=ledger)
+    return verify_vek(vek, (*more, *chain), _roots(request), revocation=revocation, now=request.now(), ledger=ledger)
 
 
 def _roots(request: Request) -> tuple[CertificateFields, ...]:
@@ -87,14 +92,18 @@ def _key_clauses(request: Request) -> tuple[SnpSigningKey, SnpRevocation, SnpDen
     kinds = frozenset((VCEK, VLEK) if _flag(request, "allow_vlek", default=True) else (VCEK,))
     anyone = AnyValue("this stage takes any provider")
     key = SnpSigningKey(kinds, anyone, masked_chip_id=_flag(request, "allow_masked_chip_id", default=False))
-    required = _flag(request, "require_crl", default=False)
     serials = [integer(item, "$.deny_vek_serials") for item in _list(request, "deny_vek_serials")]
     deny = SnpDenyList(
         chips=frozenset(_hex_list(request, "deny_chip_ids_hex")),
         serials=frozenset(serials),
         certificates=frozenset(_hex_list(request, "deny_vek_certificates_hex")),
     )
-    return key, SnpRevocation(required, request.number("minimum_crl_number", 0)), deny
+    return key, _revocation(request), deny
+
+
+def _revocation(request: Request) -> SnpRevocation:
+    required = _flag(request, "require_crl", default=False)
+    return SnpRevocation(required=required, highest_seen=request.number("minimum_crl_number", 0))
 
 
 def _guest_clauses(request: Request) -> tuple[SnpGuest, SnpPlatform]:
@@ -174,7 +183,7 @@ def _vek_facts(vek: VerifiedVek) -> dict[str, Any]:
     return {
         "product": vek.product.value,
         "signing_key": VLEK if vek.is_vlek else VCEK,
-        "hwid": vek.hwid,
+        "hwid": vek.hwid.hex(),
         "csp_id": vek.csp_id,
         "tcb": dict(zip(_COMPONENTS, vek.levels[:5], strict=True)),
         "vek_serial": vek.serial,

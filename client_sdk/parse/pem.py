@@ -12,7 +12,7 @@ import re
 from client_sdk.errors import EvidenceError
 
 MAX_BLOCKS = 16
-_DER_SEQUENCE = b"\x30"
+_DER = (b"\x30\x81", b"\x30\x82")  # a SEQUENCE of 128 bytes or more; "0" then ASCII would be text
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,32})-----")
 _SPACE = b" \t\r\n"
 
@@ -25,7 +25,7 @@ def parse_pem_or_der(data: bytes, where: str, *, label: str = "CERTIFICATE") -> 
     Raises:
         EvidenceError: it is neither, or a block is cut short, has another label or is not base64.
     """
-    if data.startswith(_DER_SEQUENCE):
+    if data.startswith(_DER):
         return (data,)
     found: list[bytes] = []
     position = 0

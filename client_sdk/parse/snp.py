@@ -7,7 +7,7 @@ the product is known from the certificate chain, because Turin orders its compon
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from struct import Struct
 from typing import Any, NamedTuple
@@ -80,16 +80,6 @@ def _little(raw: bytes) -> int:
     return int.from_bytes(raw, "little")
 
 
-# What becomes of the layout's fields that are not taken as they are: CPUID, both versions, r and s.
-_CONVERT: dict[int, Callable[[bytes], Any]] = {
-    18: tuple,
-    21: _firmware_version,
-    22: _firmware_version,
-    26: _little,
-    27: _little,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class SnpReport:
     """A report's fields. ``cpuid`` is family, model and stepping (zeros before version 3).
@@ -144,6 +134,17 @@ class SnpReport:
         return self.policy >> 8 & 0xFF, self.policy & 0xFF
 
 
+_NAMES = tuple(field.name for field in fields(SnpReport))[:-2]  # the last two are no fields of the layout
+# Those that are not taken as they lie there.
+_CONVERT: dict[str, Callable[[bytes], Any]] = {
+    "cpuid": tuple,
+    "current_version": _firmware_version,
+    "committed_version": _firmware_version,
+    "r": _little,
+    "s": _little,
+}
+
+
 def parse_report(data: bytes) -> SnpReport:
     """Read a report of exactly 1184 bytes, of any version: which versions are known is rule T4.1.
 
@@ -152,10 +153,10 @@ def parse_report(data: bytes) -> SnpReport:
     """
     if len(data) != SIZE:
         raise EvidenceError(f"report byte {min(len(data), SIZE)}", f"a report has {SIZE} bytes, this has {len(data)}")
-    values = list(_LAYOUT.unpack(data))
-    for place, convert in _CONVERT.items():
-        values[place] = convert(values[place])
-    return SnpReport(*values, _reserved_set(data, version=values[0]), data[:SIGNED_SIZE])
+    read: dict[str, Any] = dict(zip(_NAMES, _LAYOUT.unpack(data), strict=True))
+    for name, convert in _CONVERT.items():
+        read[name] = convert(read[name])
+    return SnpReport(**read, reserved_set=_reserved_set(data, read["version"]), signed=data[:SIGNED_SIZE])
 
 
 def _reserved_set(data: bytes, version: int) -> tuple[int, ...]:

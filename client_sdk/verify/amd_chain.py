@@ -8,7 +8,7 @@ stands under the product's ASK, a VLEK under its ASVK.
 (T2.9) The key is on the curve P-384 and (T2.10) its certificate is no CA's.
 (T3.1) The product that the certificate names is of the product line of the pinned ARK. (T3.2) It has that product's
 patch levels, all and no others, and for a chip a hardware id of that product's size.
-(T11.1 to T11.3) Where a revocation list is given, it is the ARK's, in date, and has none of these certificates.
+(T11.amd.1 to T11.amd.3) Where a revocation list is given, it is the ARK's, in date, and has none of these certificates.
 Whether one must be given, and of which number, is policy.
 
 It proves whose key it is and for which chip or cloud provider and TCB it was made, not that it signed anything.
@@ -23,6 +23,7 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client_sdk.errors import EvidenceError
 from client_sdk.parse.amd_certificate import LEVELS, VekFields, common_name, parse_vek
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.snp import Product, Tcb, parse_tcb
@@ -31,6 +32,7 @@ from client_sdk.rules import keeps
 from client_sdk.verify.chain import ChainRules, verify_chain, verify_issued
 from client_sdk.verify.crl import CrlRules, verify_crl
 
+MAX_OTHERS = 16
 _RULES = ChainRules("T2", "the signing key's certificate", usage_may_be_absent=True)
 _PINNED = {f"ARK-{product}": product for product in Product}
 _HWID_SIZE = {Product.MILAN: 64, Product.GENOA: 64, Product.TURIN: 8}
@@ -65,6 +67,7 @@ class VerifiedVek:
     crl_number: int | None
 
 
+@keeps("T2.1", "T2.2", "T2.3", "T2.4", "T2.5", "T2.6", "T11.amd.1", "T11.amd.2", "T11.amd.3")
 def verify_vek(
     vek: bytes,
     others: tuple[bytes, ...],
@@ -81,6 +84,8 @@ def verify_vek(
         VerificationError: T2, T3 or T11.
     """
     fields = parse_vek(vek, "vek")
+    if len(others) > MAX_OTHERS:
+        raise EvidenceError("amd_chain", f"{len(others)} certificates are over the limit of {MAX_OTHERS}")
     pinned = {ark.fingerprint for ark in arks}
     helpers = tuple(
         [
@@ -95,7 +100,7 @@ def verify_vek(
     _product(fields, product, ledger)
     number = None
     if revocation is not None:
-        rules = CrlRules("T11", "AMD's intermediate", revocation.max_age)
+        rules = CrlRules("T11.amd", "AMD's intermediate", revocation.max_age)
         number = verify_crl(revocation.der, path[-1], path[1:], rules=rules, now=now, ledger=ledger)
     tcb = bytes([fields.levels[number] for number in LEVELS[product]])
     return VerifiedVek(
