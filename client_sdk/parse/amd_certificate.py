@@ -77,19 +77,6 @@ def parse_vek(der: bytes, where: str) -> VekFields:
     )
 
 
-def common_name(fields: CertificateFields, where: str) -> str:
-    """Return the subject's common name, or nothing where there is not exactly one.
-
-    Raises:
-        EvidenceError: the name cannot be read.
-    """
-    try:
-        found = fields.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    except ValueError as error:
-        raise EvidenceError(where, "the certificate's subject cannot be read") from error
-    return str(found[0].value) if len(found) == 1 else ""
-
-
 def _extensions(certificate: x509.Certificate) -> dict[str, bytes]:
     """Return AMD's extensions by what follows the arc."""
     found = {}

@@ -15,11 +15,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.utils import CryptographyDeprecationWarning
 
 from client_sdk.errors import EvidenceError
+from client_sdk.parse.names import certificate_names
 
-# What `cryptography` raises on bytes that it does not like; its exceptions have no common base. The warning is one of
+# What `cryptography` raises on bytes that it does not like; its exceptions have no common base. Its warnings are among
 # them where warnings are errors.
 _UNREADABLE = (
     ValueError,
@@ -28,12 +28,12 @@ _UNREADABLE = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
-    CryptographyDeprecationWarning,
+    UserWarning,
 )
 # Certificate, TBSCertificate, perhaps a version, and the serial number up to its first byte (RFC 5280, section 4.1).
 _LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..)"
 _SERIAL = re.compile(
-    rb"(\x30" + _LENGTH + rb")\x30" + _LENGTH + rb"(?:\xa0\x03\x02\x01.)?\x02([\x01-\x7f])(.)", re.DOTALL
+    rb"(\x30" + _LENGTH + rb")\x30(" + _LENGTH + rb")(?:\xa0\x03\x02\x01.)?\x02([\x01-\x7f])(.)", re.DOTALL
 )
 
 
@@ -42,12 +42,15 @@ class CertificateFields:
     """One certificate, read once. ``path_length`` is None where a CA states none.
 
     ``tbs``, ``serial`` and ``fingerprint`` are those of the received bytes; ``certificate`` is the same certificate but
-    for a serial number of 0, which is 1 there (:func:`parse_certificate` says why).
+    for a serial number of 0, which is 1 there (:func:`parse_certificate` says why). ``issuer`` and ``subject`` are
+    names as DER: hints about whose key to try first, which prove nothing.
     """
 
     certificate: x509.Certificate
     tbs: bytes
     serial: int
+    issuer: bytes
+    subject: bytes
     not_before: datetime
     not_after: datetime
     signature_hash: hashes.HashAlgorithm | None
@@ -63,15 +66,16 @@ class CertificateFields:
 def parse_certificate(der: bytes, where: str) -> CertificateFields:
     """Read a certificate to its last byte.
 
-    A serial number of 0 is read: every certificate of an AMD chip has it (AMD 57230, section 3). ``cryptography`` warns
-    about it, will refuse it one day, and a filter of warnings belongs to the whole process and is not safe between
-    threads. So it is given a copy with 1 in that byte, in which nothing else differs, and the signature is checked over
-    the bytes as they came.
+    A serial number of 0 is read: AMD's certificates of chip keys have it. ``cryptography`` warns about it, will refuse
+    it one day, and a filter of warnings belongs to the whole process and is not safe between threads. So it is given a
+    copy with 1 in that byte, in which nothing else differs, and the signature is checked over the bytes as they came.
 
     Raises:
-        EvidenceError: it is not one, its serial number is negative, or its key is neither RSA nor on an elliptic curve.
+        EvidenceError: it is not one, its serial number is negative, it names two signature algorithms (RFC 5280,
+            section 4.1.1.2), or its key is neither RSA nor on an elliptic curve.
     """
-    certificate, tbs, serial = _load(der, where)
+    certificate, start, end, serial = _load(der, where)
+    tbs = der[start:end]
     try:
         extensions = certificate.extensions
         key = certificate.public_key()
@@ -80,6 +84,12 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         raise EvidenceError(where, "not an X.509 certificate that can be read") from error
     if not isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
         raise EvidenceError(where, "the certificate's key is neither RSA nor on an elliptic curve")
+    algorithm, issuer, subject = certificate_names(tbs, where)
+    if not (der.startswith(algorithm, end) and der.endswith(b"\0" + certificate.signature)):
+        # Nothing signs these bytes: without this check one certificate would have many fingerprints.
+        raise EvidenceError(
+            where, "the certificate names two signature algorithms, or its signature is not whole bytes"
+        )
     found = {extension.oid: extension.value for extension in extensions}
     constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
     extended = found.get(x509.ExtendedKeyUsage.oid)
@@ -88,6 +98,8 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         certificate=certificate,
         tbs=tbs,
         serial=serial,
+        issuer=issuer,
+        subject=subject,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         signature_hash=signature_hash,
@@ -116,21 +128,20 @@ def spki_digest(der: bytes, where: str) -> bytes:
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
-def _load(der: bytes, where: str) -> tuple[x509.Certificate, bytes, int]:
-    """Return the certificate, the bytes that its issuer signed, and its serial number."""
+def _load(der: bytes, where: str) -> tuple[x509.Certificate, int, int, int]:
+    """Return the certificate, where the bytes that its issuer signed start and end, and its serial number."""
     found = _SERIAL.match(der)
     if found is None:
         raise EvidenceError(where, "not an X.509 certificate that can be read")
-    size, first = found[2][0], found[3][0]
+    length, size, first = found[2], found[3][0], found[4][0]
     if first >= 0x80:
         raise EvidenceError(where, "the certificate's serial number is negative")
     zero = size == 1 and first == 0
+    readable = der[: found.start(4)] + b"\x01" + der[found.end(4) :] if zero else der
     try:
-        if not zero:
-            certificate = x509.load_der_x509_certificate(der)
-            return certificate, certificate.tbs_certificate_bytes, certificate.serial_number
-        certificate = x509.load_der_x509_certificate(der[: found.start(3)] + b"\x01" + der[found.end(3) :])
+        certificate = x509.load_der_x509_certificate(readable)
+        serial = 0 if zero else certificate.serial_number
     except _UNREADABLE as error:
         raise EvidenceError(where, "not an X.509 certificate that can be read") from error
-    start = found.end(1)
-    return certificate, der[start : start + len(certificate.tbs_certificate_bytes)], 0
+    content = int.from_bytes(length[1:] or length, "big")
+    return certificate, found.end(1), found.end(2) + content, serial

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client_sdk.errors import EvidenceError
-from client_sdk.parse.amd_certificate import LEVELS, VekFields, common_name, parse_vek
+from client_sdk.parse.amd_certificate import LEVELS, VekFields, parse_vek
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.names import common_name
 from client_sdk.parse.snp import Product, Tcb, parse_tcb
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
@@ -125,12 +126,12 @@ def _hierarchy(path: tuple[CertificateFields, ...], vek: VekFields, ledger: Ledg
     ark = path[-1]
     try:
         verify_issued(ark, ark.public_key)
-    except (InvalidSignature, UnsupportedAlgorithm):
+    except InvalidSignature:
         signer = "another key"
     else:
         signer = "itself"
     ledger.equal("T2.7", "the pinned ARK is signed by itself", expected="itself", got=signer)
-    names = tuple([common_name(link, "amd_chain") for link in path[1:]])
+    names = tuple([common_name(link.subject, "amd_chain") for link in path[1:]])
     ledger.holds(
         "T2.8",
         "the pinned ARK is of a known product line",

@@ -15,7 +15,6 @@ A chain proves who vouches for the leaf's key. What the leaf may be used for, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -104,40 +103,36 @@ def _issuer(subject: CertificateFields, candidates: tuple[CertificateFields, ...
     for candidate in _likely_first(subject, candidates):
         try:
             verify_issued(subject, candidate.public_key)
-        except (InvalidSignature, UnsupportedAlgorithm):
+        except InvalidSignature:
             continue
         return candidate
     return None
 
 
-def _likely_first(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> Iterable[CertificateFields]:
+def _likely_first(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> list[CertificateFields]:
     """Put those with the issuer's name first: a wrong key costs a whole signature check."""
-    if len(candidates) < 2:
-        return candidates
-    try:
-        name = subject.certificate.issuer
-        return sorted(candidates, key=lambda candidate: candidate.certificate.subject != name)
-    except ValueError:  # a name that cannot be read
-        return candidates
+    return sorted(candidates, key=lambda candidate: candidate.subject != subject.issuer)
 
 
 def verify_issued(subject: CertificateFields, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> None:
     """Check a certificate's signature by a key, with the hash and padding that the certificate names.
 
     Raises:
-        InvalidSignature: the key did not sign it, or it names no hash or padding.
-        UnsupportedAlgorithm: a hash that is not known.
+        InvalidSignature: the key did not sign it, or it names no hash or padding, or one that is not known.
     """
     certificate, used = subject.certificate, subject.signature_hash
     if used is None:
         raise InvalidSignature
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        key.verify(certificate.signature, subject.tbs, _ECDSA.get(used.name) or ec.ECDSA(used))
-        return
-    scheme = certificate.signature_algorithm_parameters
-    if not isinstance(scheme, (padding.PKCS1v15, padding.PSS)):
-        raise InvalidSignature
-    key.verify(certificate.signature, subject.tbs, scheme, used)
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(certificate.signature, subject.tbs, _ECDSA.get(used.name) or ec.ECDSA(used))
+            return
+        scheme = certificate.signature_algorithm_parameters
+        if not isinstance(scheme, (padding.PKCS1v15, padding.PSS)):
+            raise InvalidSignature
+        key.verify(certificate.signature, subject.tbs, scheme, used)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # parameters that make no sense
+        raise InvalidSignature from error
 
 
 def _dates(path: tuple[CertificateFields, ...], now: datetime, rules: ChainRules, ledger: Ledger) -> None:

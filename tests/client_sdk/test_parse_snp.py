@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client_sdk.errors import EvidenceError
-from client_sdk.parse.amd_certificate import common_name, parse_vek
+from client_sdk.parse.amd_certificate import parse_vek
 from client_sdk.parse.certificate import parse_certificate, spki_digest
+from client_sdk.parse.names import certificate_names, common_name
 from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.parse.snp import Product, Tcb, parse_report, parse_tcb, product_of
-from tests.fakes.simulated_snp import ARC, SimulatedSnp, ia5, integer
+from tests.fakes.simulated_snp import ARC, AmdCa, SimulatedSnp, ia5, integer
 
 SIM, LOADED, TURIN = SimulatedSnp(), SimulatedSnp(vlek=True), SimulatedSnp(Product.TURIN)
 REPORT, VEK, ASK = SIM.report(), SIM.certificate(), SIM.ask.der
@@ -37,8 +38,17 @@ def pem(data):
     return parse_pem_or_der(data, "pem")
 
 
+def raw_names(data):
+    return certificate_names(data, "certificate")
+
+
+def raw_common_name(data):
+    return common_name(data, "name")
+
+
 PARSERS = [(parse_report, REPORT), (vek, VEK), (vek, LOADED.certificate()), (certificate, ASK), (pem, PEM)]
-IDS = ["report", "VCEK", "VLEK", "ASK", "PEM"]
+PARSERS += [(raw_names, certificate(ASK).tbs), (raw_common_name, certificate(ASK).subject)]
+IDS = ["report", "VCEK", "VLEK", "ASK", "PEM", "names", "common name"]
 bounded = settings(max_examples=80, derandomize=True, deadline=None, database=None)
 
 
@@ -167,7 +177,7 @@ def test_the_extensions_of_each_kind_are_read():
     assert (loaded.hwid, loaded.csp_id, loaded.is_vlek) == (b"", "CN=cc-test.example", True)
     assert (turin.hwid, turin.struct_version, turin.levels[9]) == (TURIN.hwid, 1, 1)
     assert (chip.struct_version, chip.levels[3], chip.levels[8]) == (0, 24, 219)
-    assert common_name(chip.fields, "vek") == "SEV-VCEK"
+    assert common_name(chip.fields.subject, "vek") == "SEV-VCEK"
 
 
 MILAN_B0 = {"1": integer(0), "2": ia5(b"Milan-B0")}
@@ -253,6 +263,90 @@ def test_the_fields_of_a_certificate_with_an_ordinary_serial_number():
 def test_a_negative_serial_number_is_refused():
     with pytest.raises(EvidenceError, match="negative"):
         certificate(serial(VEK, b"\xff"))
+
+
+PSS = bytes.fromhex("06092a864886f70d01010a")
+
+
+@pytest.mark.parametrize("place", ["salt length", "trailing bits"])
+def test_bytes_of_a_certificate_that_nobody_signs(place):
+    """Without the check a certificate on a deny-list would have other fingerprints that verify as well."""
+    changed = bytearray(VEK)
+    outer = VEK.rindex(PSS)
+    assert VEK.index(PSS) < outer
+    if place == "salt length":
+        changed[outer + 0x40] = 0x31
+    else:
+        changed[-257], changed[-1] = 1, VEK[-1] & 0xFE
+    assert x509.load_der_x509_certificate(bytes(changed).replace(b"\x02\x01\x00\x30\x41", b"\x02\x01\x01\x30\x41"))
+    with pytest.raises(EvidenceError, match="two signature algorithms, or its signature is not whole bytes"):
+        certificate(bytes(changed))
+
+
+def odd_name() -> x509.Name:
+    """Return a name about which ``cryptography`` warns when it reads it: a country of three letters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        country = x509.NameAttribute(x509.NameOID.COUNTRY_NAME, "USA", _validate=False)
+        return x509.Name([country, x509.NameAttribute(x509.NameOID.COMMON_NAME, "odd")])
+
+
+class OddCa(AmdCa):
+    """A CA with that name."""
+
+    @property
+    def subject(self):
+        return odd_name()
+
+
+def test_an_odd_name_is_read_without_a_warning():
+    with pytest.warns(UserWarning, match="length must be"):
+        x509.load_der_x509_certificate(OddCa("odd").der).subject.rfc4514_string()
+    fields = certificate(OddCa("odd").der)
+    assert fields.issuer == fields.subject
+    assert common_name(fields.subject, "name") == "odd"
+
+
+def test_an_odd_name_inside_an_extension_makes_the_certificate_unreadable_where_warnings_are_errors():
+    san = x509.SubjectAlternativeName([x509.DirectoryName(odd_name())])
+    der = AmdCa("san", extensions=[(san, False)]).der
+    with pytest.raises(EvidenceError, match=r"not an X\.509 certificate"):
+        certificate(der)
+
+
+def name(*attributes: bytes) -> bytes:
+    inner = b"".join(attributes)
+    return bytes([0x30, len(inner)]) + inner
+
+
+def attribute(oid: bytes, tag: int, text: bytes) -> bytes:
+    value = bytes([6, len(oid)]) + oid + bytes([tag, len(text)]) + text
+    return bytes([0x31, len(value) + 2, 0x30, len(value)]) + value
+
+
+CN, ORGANISATION = b"\x55\x04\x03", b"\x55\x04\x0a"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (name(attribute(CN, 0x0C, b"ARK-Milan")), "ARK-Milan"),
+        (name(attribute(ORGANISATION, 0x0C, b"\x06\x03\x55\x04\x03"), attribute(CN, 0x13, b"SEV")), "SEV"),
+        (name(attribute(CN, 0x0C, b"one"), attribute(CN, 0x0C, b"two")), ""),
+        (name(attribute(ORGANISATION, 0x0C, b"AMD")), ""),
+        (name(attribute(CN, 0x1E, b"\0A")), ""),
+        (name(), ""),
+        (b"", ""),
+    ],
+)
+def test_a_common_name(content, found):
+    assert common_name(content, "name") == found
+
+
+@pytest.mark.parametrize("content", [name(attribute(CN, 0x0C, b"\xff")), b"\x30\x05abc", b"\x30\x80\0\0", b"\x30"])
+def test_a_name_that_is_none(content):
+    with pytest.raises(EvidenceError, match=r"^name"):
+        common_name(content, "name")
 
 
 @pytest.mark.parametrize("version", [b"\x03", b"\x7f", b"\xff"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.errors import AttestationError, EvidenceError, VerificationError
 from client_sdk.parse.snp import Product
 from client_sdk.report import Ledger
 from client_sdk.rules import keepers
@@ -404,6 +405,34 @@ def test_an_expectation_of_another_size_is_never_met(size):
     vek = verified_vek(sim)
     with pytest.raises(VerificationError, match=r"\[T1.1\]"):
         snp.verify_report(sim.report(), vek, report_data=sim.report_data.ljust(65, b"\0")[:size], ledger=Ledger())
+
+
+@pytest.mark.parametrize("part", ["report", "vek", "ask", "crl"])
+def test_no_byte_can_change(part):
+    sim = SimulatedSnp()
+    parts = {"report": sim.report(), "vek": sim.certificate(), "ask": sim.ask.der, "crl": sim.ark.crl()}
+
+    @cache
+    def chain(vek, ask, crl):
+        revocation = amd_chain.RevocationList(crl, 400 * DAY)
+        return amd_chain.verify_vek(vek, (ask,), sim.arks, revocation=revocation, now=NOW, ledger=Ledger())
+
+    def run(report, **others):
+        return snp.verify_report(report, chain(**others), report_data=sim.report_data, ledger=Ledger())
+
+    assert run(**parts)
+    data, survivors = parts[part], []
+    # Two ways to write a list's signature do no harm: nothing is known by a list's fingerprint.
+    end = x509.load_der_x509_crl(data).tbs_certlist_bytes if part == "crl" else data
+    for place in range(len(end)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        try:
+            run(**parts | {part: bytes(changed)})
+            survivors.append(place)
+        except AttestationError:
+            pass
+    assert survivors == []
 
 
 def test_a_certificate_of_another_chip():
