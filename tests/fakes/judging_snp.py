@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
+
 from client_sdk.clauses.expected import AnyValue, MustBeZero, OneOf, Setting
 from client_sdk.clauses.snp import SnpDenyList, SnpGuest, SnpIdentity, SnpPlatform, SnpRevocation, SnpSigningKey
-from client_sdk.errors import Failure
+from client_sdk.errors import Failure, VerificationError
 from client_sdk.parse.snp import FirmwareVersion, Product, parse_tcb
 from client_sdk.report import Ledger
 from client_sdk.verify.amd_chain import RevocationList, VerifiedVek, verify_vek
@@ -53,3 +55,22 @@ def judged(sim: SimulatedSnp, name: str = "", ledger: Ledger | None = None, crl=
     clauses = CLAUSES | ({name: replace(CLAUSES[name], **changes)} if name else {})
     ledger = ledger or Ledger()
     return tuple(failure for clause in clauses.values() for failure in clause.judge(facts, ledger))
+
+
+def refused(sim: SimulatedSnp, rule: str, **options) -> VerificationError:
+    """Verify a guest; only this rule may refuse it."""
+    with pytest.raises(VerificationError) as caught:
+        verified(sim, **options)
+    assert caught.value.rule == rule, str(caught.value)
+    assert str(caught.value).startswith(f"[{rule}] ")
+    return caught.value
+
+
+def to(**knobs):
+    """Return a change of a guest's attributes."""
+
+    def change(sim):
+        for name, value in knobs.items():
+            setattr(sim, name, value)
+
+    return change
