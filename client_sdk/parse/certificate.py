@@ -23,7 +23,11 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtens
 
 @dataclass(frozen=True, slots=True)
 class CertificateFields:
-    """One certificate, read once. ``path_length`` is None where a CA states none."""
+    """One certificate, read once. ``path_length`` is None where a CA states none.
+
+    ``subject_key`` and ``authority_key`` are key identifiers, empty where there is none: hints for finding an issuer
+    sooner, which prove nothing.
+    """
 
     certificate: x509.Certificate
     not_before: datetime
@@ -36,6 +40,8 @@ class CertificateFields:
     extended_key_usage: frozenset[str]
     critical: frozenset[str]
     fingerprint: bytes
+    subject_key: bytes = b""
+    authority_key: bytes = b""
 
 
 def parse_certificate(der: bytes, where: str) -> CertificateFields:
@@ -62,6 +68,7 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
     found = {extension.oid: extension.value for extension in extensions}
     constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
     extended = found.get(x509.ExtendedKeyUsage.oid)
+    subject_key, authority = found.get(x509.SubjectKeyIdentifier.oid), found.get(x509.AuthorityKeyIdentifier.oid)
     is_ca = isinstance(constraints, x509.BasicConstraints) and constraints.ca
     return CertificateFields(
         certificate=certificate,
@@ -77,6 +84,8 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         ),
         critical=frozenset([extension.oid.dotted_string for extension in extensions if extension.critical]),
         fingerprint=sha256(der).digest(),
+        subject_key=subject_key.digest if isinstance(subject_key, x509.SubjectKeyIdentifier) else b"",
+        authority_key=(authority.key_identifier or b"") if isinstance(authority, x509.AuthorityKeyIdentifier) else b"",
     )
 
 

@@ -77,15 +77,12 @@ def _path_to_root(
     ledger: Ledger,
 ) -> tuple[CertificateFields, ...]:
     path, left = [leaf], list(others)
-    while len(path) <= MAX_DEPTH:
-        if anchor := _issuer(path[-1], anchors):
-            path.append(anchor)
-            break
-        if (link := _issuer(path[-1], tuple(left))) is None:
+    pinned = tuple([anchor.fingerprint for anchor in anchors])
+    while len(path) <= MAX_DEPTH and (link := _issuer(path[-1], (*anchors, *left))):
+        path.append(link)
+        if link.fingerprint in pinned:
             break
         left.remove(link)
-        path.append(link)
-    pinned = tuple([anchor.fingerprint for anchor in anchors])
     ledger.holds(
         rules.ids[0],
         f"{rules.subject} chains to a pinned root",
@@ -97,8 +94,9 @@ def _path_to_root(
 
 
 def _issuer(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> CertificateFields | None:
-    """Return the candidate whose key signed the subject."""
-    for candidate in candidates:
+    """Return the candidate whose key signed the subject; those that its key identifier names are tried first."""
+    hint = subject.authority_key
+    for candidate in sorted(candidates, key=lambda one: not hint or one.subject_key != hint):
         try:
             _verify_signature(subject, candidate.public_key)
         except (InvalidSignature, UnsupportedAlgorithm):
