@@ -152,7 +152,10 @@ def parse_xml(data: bytes, where: str) -> Element:
         raise EvidenceError(f"{where} byte 0", f"{len(data)} bytes are over the limit of {MAX_SIZE}")
     builder = _Builder(where)
     try:
+        data.decode("utf-8")  # expat would take UTF-16 for what its first bytes say it is
         builder.parser.Parse(data, True)
+    except UnicodeDecodeError as error:
+        raise EvidenceError(f"{where} byte {error.start}", "not UTF-8") from error
     except expat.ExpatError as error:
         place = f"{where} byte {builder.parser.ErrorByteIndex}"
         raise EvidenceError(place, f"not well-formed XML: {expat.ErrorString(error.code)}") from error
