@@ -150,9 +150,11 @@ def parse_xml(data: bytes, where: str) -> Element:
     """
     if len(data) > MAX_SIZE:
         raise EvidenceError(f"{where} byte 0", f"{len(data)} bytes are over the limit of {MAX_SIZE}")
+    if (zero := data.find(0)) >= 0:
+        raise EvidenceError(f"{where} byte {zero}", "a zero byte is not XML in UTF-8")
     builder = _Builder(where)
     try:
-        data.decode("utf-8")  # expat would take UTF-16 for what its first bytes say it is
+        data.decode("utf-8")  # whatever it was told, expat takes UTF-16 for what its first bytes say it is
         builder.parser.Parse(data, True)
     except UnicodeDecodeError as error:
         raise EvidenceError(f"{where} byte {error.start}", "not UTF-8") from error

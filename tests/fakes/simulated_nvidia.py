@@ -299,6 +299,7 @@ class SimulatedRim:
         self.signer_dates = (NOW - timedelta(days=100), NOW + timedelta(days=600))
         self.signer_key: ec.EllipticCurvePrivateKey | None = None
         self.authority = rim_authority()
+        self.extra_certificates: tuple[Certified, ...] = ()
         self.sign_with: ec.EllipticCurvePrivateKey | None = None
         self.stated_digest: bytes | None = None
         self.value: Callable[[bytes], bytes] = bytes  # what the signature's value is turned into
@@ -395,7 +396,7 @@ class SimulatedRim:
         value = base64.encodebytes(self.value(raw_signature(self.sign_with or signer.key, statement))).decode()
         certificates = "".join(
             f"<ds:X509Certificate>{base64.encodebytes(one.der).decode()}</ds:X509Certificate>"
-            for one in (signer, self.authority, rim_root())
+            for one in (signer, self.authority, *self.extra_certificates, rim_root())
         )
         signature = (
             f'<ds:Signature xmlns:ds="{DSIG}">{self.signed_info(digest, canonical=False)}'
