@@ -20,6 +20,7 @@ from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.fields import items, text
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
 from client_sdk.vendor import vendor_roots
 from client_sdk.verify.nvidia import Revocation, VerifiedDevice, verify_device, verify_distinct
 from client_sdk.verify.rim import DRIVER, FIRMWARE, Appraisal, verify_measurements, verify_rim
@@ -42,6 +43,7 @@ class _Step:
     now: datetime
 
 
+@keeps("G4.1")
 def gpu(request: Request, ledger: Ledger) -> dict[str, Any]:
     """Judge one device (``evidence``, ``certificates``, …), or ``devices``: a list of such."""
     many = request.has("devices")
@@ -77,6 +79,7 @@ def gpu(request: Request, ledger: Ledger) -> dict[str, Any]:
     return {"devices": [_facts(one) for one in appraisals]}
 
 
+@keeps("G3.11")
 def rim(request: Request, ledger: Ledger) -> dict[str, Any]:
     """Judge one RIM file."""
     request.only("rim", "roots", "ocsp", "policy", "now")

@@ -18,7 +18,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from client_sdk.errors import EvidenceError
 
 # What `cryptography` raises on bytes that it does not like; its exceptions have no common base.
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,7 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         extensions = certificate.extensions
         key = certificate.public_key()
         signature_hash = certificate.signature_hash_algorithm
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except _UNREADABLE as error:
         raise EvidenceError(where, "not an X.509 certificate that can be read") from error
     if not isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
         raise EvidenceError(where, "the certificate's key is neither RSA nor on an elliptic curve")

@@ -83,7 +83,7 @@ def _read(der: bytes, subject: str) -> tuple[x509.CertificateRevocationList, int
         crl = x509.load_der_x509_crl(der)
         extensions = crl.extensions
         number = next((e.value.crl_number for e in extensions if isinstance(e.value, x509.CRLNumber)), 0)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise EvidenceError(where, "not a certificate revocation list that can be read") from error
     unknown = sorted(e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _UNDERSTOOD)
     if unknown:

@@ -105,7 +105,7 @@ def _read(der: bytes, where: str) -> _Answer:
         critical = [extension.oid.dotted_string for extension in response.extensions if extension.critical]
         ders = [certificate.public_bytes(Encoding.DER) for certificate in response.certificates]
         _ = [(one.hash_algorithm, one.next_update_utc) for one in singles], response.signature_hash_algorithm
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise EvidenceError(where, "not an OCSP response that can be read") from error
     if critical:
         raise EvidenceError(where, f"critical extension {critical[0]} is not understood")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha384
 
@@ -10,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from client_sdk.binding import NO_GPU, gpu_digest, gpu_nonce
 from client_sdk.errors import EvidenceError, VerificationError
@@ -318,6 +321,24 @@ def test_an_answer_about_the_same_serial_number_of_another_ca():
 def test_no_answer(data):
     with pytest.raises(EvidenceError, match="OCSP response"):
         verified(SimulatedGpu(), answers=(data,))
+
+
+def test_no_changed_byte_of_an_answer_leads_to_another_error():
+    gpu = SimulatedGpu()
+    made = answer(gpu)
+    made.delegate = True
+    good = made.response()
+    version = good.index(bytes.fromhex("a003020102")) + 4  # that of the responder's certificate
+
+    @settings(max_examples=150, derandomize=True, deadline=None, database=None)
+    @example(version, 3)
+    @given(st.integers(0, len(good) - 1), st.integers(0, 255))
+    def run(place, value):
+        data = good[:place] + bytes([value]) + good[place + 1 :]
+        with suppress(EvidenceError, VerificationError):
+            verified(gpu, answers=(data,))
+
+    run()
 
 
 @pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
