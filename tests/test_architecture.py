@@ -149,7 +149,8 @@ def test_trusted_values_are_made_in_one_place(value, home):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in TREES if path.startswith(("client_sdk/verify/", "client_sdk/policy"))]
+    "path",
+    [path for path in TREES if path.startswith(("client_sdk/verify/", "client_sdk/clauses/", "client_sdk/policy"))],
 )
 def test_verification_raises_and_never_returns_a_boolean(path):
     booleans = [

@@ -65,6 +65,7 @@ class QuoteFacts:
     verified_at: datetime
 
 
+@keeps(*_PCK_RULES.ids)
 def verify_quote(quote: bytes, anchors: tuple[CertificateFields, ...], *, now: datetime, ledger: Ledger) -> QuoteFacts:
     """Check a quote from its signature up to a pinned root of Intel's.
 

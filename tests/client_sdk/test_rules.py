@@ -16,16 +16,21 @@ from client_sdk.report import Ledger
 from client_sdk.rules import keepers, keeps
 from client_sdk.verify.chain import ChainRules
 from client_sdk.verify.crl import CrlRules
+from client_sdk.verify.ocsp import OcspRules
 
 PACKAGE = Path(importlib.import_module("client_sdk").__file__).parent
 FILES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py") if path.name != "__main__.py")
 # They give the ids of whoever calls them: a prefix is an argument there, or the id is.
-BY_PREFIX = {"client_sdk.verify.chain", "client_sdk.verify.crl", "client_sdk.report"}
+BY_PREFIX = {f"client_sdk.{name}" for name in ("verify.chain", "verify.crl", "verify.ocsp", "report")}
 MODULES = [name for path in FILES if (name := ".".join(path.with_suffix("").parts)) not in BY_PREFIX]
 RULE = re.compile(r"([A-Z]\d{1,2}(?:\.[\w-]+)*)(?:: .*)?", re.DOTALL)
 RECORDS = {"equal", "holds", "judge"}
 RAISES = {"VerificationError", "Failure"}
-SUFFIXES = {"ChainRules": range(1, 7), "CrlRules": range(1, 4)}
+SUFFIXES = {
+    "ChainRules": tuple("123456"),
+    "CrlRules": tuple("123"),
+    "OcspRules": (*"1234", *(f"responder.{number}" for number in "123456")),
+}
 
 
 def ids_of(value):
@@ -33,7 +38,7 @@ def ids_of(value):
     if isinstance(value, str):
         found = RULE.fullmatch(value)
         return {found[1]} if found else set()
-    if isinstance(value, (ChainRules, CrlRules)):
+    if isinstance(value, (ChainRules, CrlRules, OcspRules)):
         return {f"{value.prefix}.{number}" for number in SUFFIXES[type(value).__name__]}
     if isinstance(value, dict):
         return set().union(*map(ids_of, value.values()))
@@ -75,6 +80,21 @@ def recorded(function, module):
             value = vars(module).get(node.id)
             found |= ids_of(value) if not callable(value) else set()
     return found
+
+
+def hands_rules_on(function, module):
+    """Tell whether a function gives the ids of checks that a chain, a list or an answer goes through."""
+    kinds = (ChainRules, CrlRules, OcspRules)
+    for node in own_nodes(function):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in SUFFIXES:
+            return True
+        if (
+            isinstance(node, ast.Name)
+            and isinstance(node.ctx, ast.Load)
+            and isinstance(vars(module).get(node.id), kinds)
+        ):
+            return True
+    return False
 
 
 def makes_checks(function):
@@ -122,7 +142,7 @@ def test_what_a_function_records_is_what_stands_over_it(name):
     claimed = kept(name)
     assert claimed.keys() <= functions(name).keys()
     for function, node in functions(name).items():
-        if makes_checks(node) or function in claimed:
+        if makes_checks(node) or hands_rules_on(node, module) or function in claimed:
             assert recorded(node, module) == claimed.get(function, set()), function
 
 
@@ -157,6 +177,7 @@ def test_a_keeper_is_the_function_itself():
         ('return (Failure("Z4: the clause", "a", "b"),)', {"Z4"}),
         ('rules = ChainRules("Z5", "a certificate")', {f"Z5.{n}" for n in range(1, 7)}),
         ('rules = CrlRules("Z6", "a list", age)', {f"Z6.{n}" for n in range(1, 4)}),
+        ('rules = OcspRules("Z7", "an answer", age)', {f"Z7.{n}" for n in SUFFIXES["OcspRules"]}),
         ('log("no rule: Z9 is only named")', set()),
     ],
 )
