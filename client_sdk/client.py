@@ -27,7 +27,8 @@ from client_sdk.rules import keeps
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
 NO_KEY = "none"
-_NO_WEBSOCKETS = "wss://websockets-are-not-attested.invalid"
+# No scheme of WebSockets: libraries refuse it before they look a name up, ask a proxy, or connect.
+_NO_WEBSOCKETS = "not-attested://websockets.invalid"
 # Options of `openai` that choose where requests go or who they are from.
 _SHUT = ("base_url", "data_residency", "http_client", "provider", "websocket_base_url", "workload_identity")
 _FROM_ENVIRONMENT = ("admin_api_key", "organization", "project", "webhook_secret")

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from client_sdk.cli.options import UsageError, origin, patiently, trust
 from client_sdk.cli.printing import print_json, print_refusal, progress, refusal_as_dict
 from client_sdk.client import Client
-from client_sdk.errors import AttestationError, FetchError
+from client_sdk.errors import AttestationError, FetchError, printable
 
 REFUSED, NO_VERDICT = 1, 3
 ANSWER_SECONDS = 600.0  # between two tokens: small machines are slow
@@ -68,7 +68,7 @@ def _ask(client: Client, arguments: argparse.Namespace) -> None:
         print_json(report.as_dict() | {"origin": arguments.origin, "model": model, "answer": "".join(pieces)})
         return
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(_harmless(piece) if sys.stdout.isatty() else piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
 
@@ -90,6 +90,11 @@ def _stream(client: Client, model: str, arguments: argparse.Namespace) -> Iterab
     for chunk in stream:
         for choice in chunk.choices:
             yield choice.delta.content or ""
+
+
+def _harmless(piece: str) -> str:
+    """Keep a model from commanding the terminal; line breaks and tabs are fine."""
+    return "".join(c if c in "\n\t" else printable(c) for c in piece)
 
 
 def _ready(client: Client, where: str) -> None:

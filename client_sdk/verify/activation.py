@@ -64,6 +64,7 @@ class Activation:
     answer: bytes
 
 
+@keeps("Q8.1")
 def make_credential(
     key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ak_name: bytes, random: RandomBytes
 ) -> tuple[ActivationRequest, ActivationState]:
@@ -74,7 +75,10 @@ def make_credential(
     """
     checked, ek = _template(key, Ledger())
     secret, seed = random(SECRET_SIZE), random(SECRET_SIZE)
-    encrypted_seed = checked.encrypt(seed, padding.OAEP(padding.MGF1(SHA256()), SHA256(), b"IDENTITY\0"))
+    try:
+        encrypted_seed = checked.encrypt(seed, padding.OAEP(padding.MGF1(SHA256()), SHA256(), b"IDENTITY\0"))
+    except ValueError as error:  # an even modulus, for example
+        raise VerificationError("Q8.1", "nothing can be encrypted to the endorsement key") from error
     cipher = Cipher(AES(_kdfa(seed, b"STORAGE", ak_name, 128)), CFB(bytes(16))).encryptor()
     identity = cipher.update(_tpm2b(secret)) + cipher.finalize()
     integrity = hmac.digest(_kdfa(seed, b"INTEGRITY", b"", 256), identity + ak_name, "sha256")

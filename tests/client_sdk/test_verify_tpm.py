@@ -14,7 +14,7 @@ from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.evidence import PCRS, GpuEvidence, TeeEvidence
 from client_sdk.policy import Production, SimulatedPlatform
 from client_sdk.verifier import challenge, verify
-from client_sdk.verify.activation import Activation
+from client_sdk.verify.activation import Activation, make_credential
 from tests.fakes.judging import NONCE, OTHERS, accepted, rules, simulated, stream, verified
 from tests.fakes.simulated_vm import (
     NOW,
@@ -400,3 +400,9 @@ def test_a_tpm_ca_from_a_file(tmp_path):
 def test_extensions_of_the_control_are_swtpms():
     assert set(ek_extensions(CA)) == {"eku", "san", "constraints", "aki", "usage"}
     assert rsa_key("ek vm").key_size == 2048
+
+
+def test_an_endorsement_key_that_nothing_can_be_encrypted_to():
+    even = rsa.RSAPublicNumbers(65537, (1 << 2047) + 2).public_key()
+    with pytest.raises(VerificationError, match=r"\[Q8.1\]"):
+        make_credential(even, bytes(34), stream())
