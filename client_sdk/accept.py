@@ -5,6 +5,7 @@
     L1.pcrN: PCR 2 to 7, 9, 11, 12, 13 and 14 are as predicted (L7 for 9 and 12 to 14, L9 for 2, 3 and 6).
     L1.phases: PCR 11 is the image's sections and then exactly the phases that the release names.
     L1.pcr0: PCR 0 is in the release's list, or the policy takes an unpinned one (P2).
+    L1.acpi: each ACPI table is in the release's list, or the policy takes unpinned ones (P3).
     L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
     L11.3: the run-time events say what the release's template says.
 (3) The policy's own clauses hold.
@@ -78,7 +79,15 @@ class Accepted:
             ("image_authenticode", self.measurement.image_authenticode),
             ("phases", self.measurement.phases),
         )
-        return Report(ACCEPTED, self.checks, NOT_RUN, facts + self.evidence.facts)
+        return Report(ACCEPTED, self.checks, NOT_RUN + self._unpinned(), facts + self.evidence.facts)
+
+    def _unpinned(self) -> tuple[tuple[str, str], ...]:
+        """Return what this release leaves open on this platform: it was measured and compared with nothing."""
+        left_open = (
+            ("L1.pcr0", "the release pins no firmware: another one may have run", self.measurement.pcr0_allowed),
+            ("L1.acpi", "the release pins no ACPI tables: the host's may hold any code", self.measurement.acpi_allowed),
+        )
+        return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,7 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
         *_judge_pcrs(evidence, measurement, ledger),
         *_judge_phases(evidence, measurement, ledger),
         *_judge_firmware(evidence, measurement, ledger),
+        *_judge_acpi(evidence, measurement, ledger),
         *_judge_image(evidence, measurement, ledger),
         *_judge_runtime_log(evidence, measurement, ledger),
         *policy.judge(evidence, measurement, ledger),
@@ -160,6 +170,15 @@ def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger
     got, allowed = evidence.pcrs[0], measurement.pcr0_allowed
     what = f"PCR 0 is one that the release allows: {COVERS[0]}"
     return ledger.judge("L1.pcr0", what, expected=allowed, got=got, condition=got in allowed)
+
+
+@keeps("L1.acpi")
+def _judge_acpi(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    if not measurement.acpi_allowed:  # unpinned: only a policy that takes it lets this pass
+        return ()
+    got, allowed = evidence.firmware.acpi, measurement.acpi_allowed
+    what = "the ACPI tables, whose code the kernel runs, are those that the release allows"
+    return ledger.judge("L1.acpi", what, expected=allowed, got=got, condition=got and set(got) <= set(allowed))
 
 
 @keeps("L10.2")
