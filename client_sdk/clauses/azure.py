@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client_sdk.clauses.stated import Stated
+from client_sdk.clauses.expected import Stated
 from client_sdk.errors import Failure
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps

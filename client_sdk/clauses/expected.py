@@ -1,6 +1,8 @@
 """What a policy says about one value: the values that it takes, that it must be zero, or that any will do and why.
 
-There is no fourth way, and no default: a value that a policy does not look at says so in every report.
+A value is something measured (bytes), or something that a cloud or a paravisor states in words, numbers or flags.
+There is no fourth way, and no default: a value that a policy does not look at says so, with the reason, in every
+report.
 """
 
 from __future__ import annotations
@@ -11,29 +13,32 @@ from enum import Enum
 from client_sdk.errors import EvidenceError, Failure
 from client_sdk.report import Ledger
 
+Value = bytes | str | int | bool
+
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Takes these values.
+    """Takes these values; true is not 1.
 
     Raises:
         EvidenceError: there is none, which would refuse everything by mistake.
     """
 
-    values: tuple[bytes, ...]
+    values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
         if not self.values:
             raise EvidenceError("policy", "a list of expected values is empty")
 
-    def judge(self, rule: str, what: str, got: bytes, ledger: Ledger) -> tuple[Failure, ...]:
+    def judge(self, rule: str, what: str, got: object, ledger: Ledger) -> tuple[Failure, ...]:
         """Return a failure when the value is not one of them."""
-        return ledger.judge(rule, what, expected=self.values, got=got, condition=got in self.values)
+        same = any(type(got) is type(value) and got == value for value in self.values)
+        return ledger.judge(rule, what, expected=self.values, got=got, condition=same)
 
 
 @dataclass(frozen=True, slots=True)
 class MustBeZero:
-    """Takes bytes that are all zero: nobody set the value."""
+    """Takes bytes that are all zero: nobody set the value. One that this kind of evidence does not have is zero."""
 
     def judge(self, rule: str, what: str, got: bytes, ledger: Ledger) -> tuple[Failure, ...]:
         """Return a failure when a byte is set."""
@@ -42,7 +47,7 @@ class MustBeZero:
 
 @dataclass(frozen=True, slots=True)
 class AnyValue:
-    """Takes whatever is there. ``why`` stands in every report.
+    """Takes whatever is there, or nothing. ``why`` stands in every report.
 
     Raises:
         EvidenceError: there is no reason.
@@ -54,12 +59,15 @@ class AnyValue:
         if not self.why.strip():
             raise EvidenceError("policy", "a value that may be anything needs a reason")
 
-    def judge(self, rule: str, what: str, got: bytes, ledger: Ledger) -> tuple[Failure, ...]:
+    def judge(self, rule: str, what: str, got: object, ledger: Ledger) -> tuple[Failure, ...]:
         """Record that the value was not compared."""
         return ledger.judge(rule, what, expected=("anything:", self.why), got=got, condition=True)
 
 
 Expectation = OneOf | MustBeZero | AnyValue
+"""About measured bytes."""
+Stated = OneOf | AnyValue
+"""About a statement, which may also be missing."""
 
 
 class Setting(Enum):

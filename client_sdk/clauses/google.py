@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client_sdk.clauses.stated import Stated
+from client_sdk.clauses.expected import Stated
 from client_sdk.errors import Failure, VerificationError
 from client_sdk.parse.gce import GceInstance
 from client_sdk.report import Ledger

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from client_sdk.clauses.values import AnyValue, Expected, Wanted
+from client_sdk.clauses.expected import AnyValue, Expectation, OneOf
 from client_sdk.errors import Failure
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
@@ -159,16 +159,16 @@ class Attributes:
 class Registers:
     """Everything that a TD or its owner measured. Each has to be written down; there is no default."""
 
-    mr_seam: Wanted
-    mr_td: Wanted
-    rtmr0: Wanted
-    rtmr1: Wanted
-    rtmr2: Wanted
-    rtmr3: Wanted
-    mr_config_id: Wanted
-    mr_owner: Wanted
-    mr_owner_config: Wanted
-    mr_service_td: Wanted
+    mr_seam: Expectation
+    mr_td: Expectation
+    rtmr0: Expectation
+    rtmr1: Expectation
+    rtmr2: Expectation
+    rtmr3: Expectation
+    mr_config_id: Expectation
+    mr_owner: Expectation
+    mr_owner_config: Expectation
+    mr_service_td: Expectation
 
     @keeps("T8.10", "T8.11", "T8.12", "T8.13", "T8.14", "T8.15", "T8.16", "T8.17", "T8.18", "T8.19")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
@@ -198,7 +198,7 @@ class PinnedBoot:
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the policy itself, then the values."""
         named = {"MRTD": self.registers.mr_td, "RTMR1": self.registers.rtmr1, "RTMR2": self.registers.rtmr2}
-        loose = [name for name, wanted in named.items() if not isinstance(wanted, Expected)]
+        loose = [name for name, wanted in named.items() if not isinstance(wanted, OneOf)]
         loose += ["RTMR3"] if isinstance(self.registers.rtmr3, AnyValue) else []
         what = "the policy names MRTD, RTMR1 and RTMR2, and RTMR3 or zero for it"
         failures = ledger.judge("T9.1", what, expected=[], got=loose, condition=not loose)

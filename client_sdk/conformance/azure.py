@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from client_sdk.clauses.azure import AzureVm
-from client_sdk.clauses.stated import Among, Anything, Stated
+from client_sdk.clauses.expected import AnyValue, OneOf, Stated
 from client_sdk.conformance.request import Request
 from client_sdk.conformance.tpm_request import (
     CERTIFICATE_FIELDS,
@@ -30,7 +30,7 @@ from client_sdk.verify.ak import AzureAk, verify_azure_ak, verify_certified
 from client_sdk.verify.azure import HclFacts, verify_hcl, verify_hcl_ak, verify_user_data
 from client_sdk.verify.quote import certified_key
 
-_ANYTHING = Anything("the request says nothing of it")
+_ANYTHING = AnyValue("the request says nothing of it")
 _FLAGS = ("console_enabled", "secure_boot", "tpm_enabled", "tpm_persisted")
 _TEXTS = ("vm_id", "root_thumbprint")
 # Where a TD quote of version 4 has its body, and where in a body the report data are (Intel's DCAP quoting library).
@@ -102,14 +102,14 @@ def _flag(expected: Request, name: str) -> Stated:
         return _ANYTHING
     if not isinstance(value, bool):
         raise EvidenceError(f"$.expected.{name}", "neither true nor false")
-    return Among((value,))
+    return OneOf((value,))
 
 
 def _text(expected: Request, name: str) -> Stated:
     if not expected.has(name):
         return _ANYTHING
     value = text(expected.fields[name], f"$.expected.{name}", limit=256)
-    return Among((value.lower() if name == "vm_id" else value,))
+    return OneOf((value.lower() if name == "vm_id" else value,))
 
 
 def _facts(report: HclReport, facts: HclFacts) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from client_sdk.clauses.expected import AnyValue, OneOf, Stated
 from client_sdk.clauses.google import GoogleInstance
-from client_sdk.clauses.stated import Among, Anything, Stated
 from client_sdk.conformance.request import Request
 from client_sdk.conformance.tpm_request import CERTIFICATE_FIELDS, KEY_FIELDS, attestation_key, certificates, roots
 from client_sdk.errors import EvidenceError, PolicyError
@@ -14,7 +14,7 @@ from client_sdk.report import Ledger
 from client_sdk.verify.ak import GoogleAk, verify_certified, verify_google_ak
 
 USES = ("ak", "ak-legacy")
-_ANYTHING = Anything("the request names none")
+_ANYTHING = AnyValue("the request names none")
 _NUMBERS, _TEXTS = ("project_number", "instance_id"), ("project_id", "zone", "instance_name")
 
 
@@ -58,5 +58,5 @@ def _stated(expected: Request, name: str) -> Stated:
     if not 1 <= len(values) <= 64:
         raise EvidenceError(where, "not 1 to 64 statements")
     if name in _NUMBERS:
-        return Among(tuple([integer(item, where, high=2**64 - 1) for item in values]))
-    return Among(tuple([text(item, where, limit=256) for item in values]))
+        return OneOf(tuple([integer(item, where, high=2**64 - 1) for item in values]))
+    return OneOf(tuple([text(item, where, limit=256) for item in values]))

@@ -8,8 +8,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from client_sdk.clauses.expected import AnyValue, Expectation, OneOf
 from client_sdk.clauses.tdx import Attributes, DenyList, EvaluationFloor, Grace, Registers, TcbStatus
-from client_sdk.clauses.values import AnyValue, Expected, Wanted
 from client_sdk.conformance.request import Request
 from client_sdk.encoding import from_hex
 from client_sdk.errors import EvidenceError, PolicyError
@@ -159,10 +159,10 @@ def _graces(params: Request) -> tuple[Grace, ...]:
 
 
 def _registers(expected: Request) -> Registers:
-    def wanted(name: str) -> Wanted:
+    def wanted(name: str) -> Expectation:
         if not expected.has(name):
-            return AnyValue()
-        return Expected(frozenset([from_hex(expected.word(name), f"$.expected.{name}", size=48)]))
+            return AnyValue("the request expects no value")
+        return OneOf((from_hex(expected.word(name), f"$.expected.{name}", size=48),))
 
     return Registers(**{name: wanted(name) for name in _REGISTERS})
 

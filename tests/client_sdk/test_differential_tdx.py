@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from client_sdk.clauses.expected import MustBeZero
 from client_sdk.clauses.tdx import PRODUCTION_AGES, Attributes
-from client_sdk.clauses.values import MustBeZero
 from client_sdk.errors import AttestationError
 from client_sdk.fields import instant
 from client_sdk.parse.certificate import parse_certificate

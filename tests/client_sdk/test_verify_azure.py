@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client_sdk.clauses.azure import UNSTATED, AzureVm
-from client_sdk.clauses.stated import Among, Anything
+from client_sdk.clauses.expected import AnyValue, OneOf
 from client_sdk.errors import VerificationError
 from client_sdk.parse.azure import parse_hcl_report
 from client_sdk.report import Ledger
@@ -107,12 +107,12 @@ def test_a_report_from_before_there_were_bytes_of_the_guest():
 # --- clauses
 
 
-ANY = Anything("the test does not look at it")
+ANY = AnyValue("the test does not look at it")
 
 
 def azure_clause(**wanted):
     names = ("console_enabled", "secure_boot", "tpm_enabled", "tpm_persisted", "vm_id", "root_thumbprint")
-    return AzureVm(**(dict.fromkeys(names, ANY) | {name: Among((value,)) for name, value in wanted.items()}))
+    return AzureVm(**(dict.fromkeys(names, ANY) | {name: OneOf((value,)) for name, value in wanted.items()}))
 
 
 SAID = {

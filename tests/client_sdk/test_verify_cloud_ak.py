@@ -8,8 +8,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client_sdk.clauses.expected import AnyValue, OneOf
 from client_sdk.clauses.google import GoogleInstance
-from client_sdk.clauses.stated import Among, Anything
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.parse.certificate import parse_certificate
 from client_sdk.report import Ledger
@@ -237,12 +237,12 @@ def test_an_image_with_something_behind_the_certificate(tail):
 # --- clauses
 
 
-ANY = Anything("the test does not look at it")
+ANY = AnyValue("the test does not look at it")
 
 
 def google_clause(**wanted):
     names = ("project_number", "project_id", "zone", "instance_id", "instance_name")
-    return GoogleInstance(**(dict.fromkeys(names, ANY) | {name: Among((value,)) for name, value in wanted.items()}))
+    return GoogleInstance(**(dict.fromkeys(names, ANY) | {name: OneOf((value,)) for name, value in wanted.items()}))
 
 
 RIGHT = {
@@ -278,7 +278,7 @@ def test_every_failure_of_a_clause_is_told():
     assert [failure.clause[:4] for failure in failures] == ["K3.5", "K3.7"]
 
 
-@pytest.mark.parametrize("empty", [lambda: Among(()), lambda: Anything(" ")])
+@pytest.mark.parametrize("empty", [lambda: OneOf(()), lambda: AnyValue(" ")])
 def test_a_policy_says_something_of_everything(empty):
     with pytest.raises(EvidenceError, match="policy"):
         empty()

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client_sdk.clauses.expected import AnyValue, MustBeZero, OneOf
 from client_sdk.clauses.tdx import (
     PRODUCTION_AGES,
     Attributes,
@@ -22,7 +23,6 @@ from client_sdk.clauses.tdx import (
     Registers,
     TcbStatus,
 )
-from client_sdk.clauses.values import AnyValue, Expected, MustBeZero
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.report import Ledger
 from client_sdk.rules import keepers
@@ -302,7 +302,7 @@ def registers(**changes) -> Registers:
         "rtmr1": td.rtmrs[1],
         "rtmr2": td.rtmrs[2],
     }
-    wanted = {name: Expected(frozenset({value})) for name, value in values.items()}
+    wanted = {name: OneOf((value,)) for name, value in values.items()}
     zero = ("rtmr3", "mr_config_id", "mr_owner", "mr_owner_config", "mr_service_td")
     return Registers(**wanted | {name: MustBeZero() for name in zero} | changes)
 
@@ -334,14 +334,14 @@ def test_another_value_in_a_register(register, rule):
     assert failure.clause.startswith(f"{rule}: ")
     assert failure.got == "00" * 47 + "01"
     name = register.replace("rtmrs.", "rtmr")
-    assert registers(**{name: AnyValue()}).judge(facts, Ledger()) == ()
-    assert registers(**{name: Expected(frozenset())}).judge(facts, Ledger()) != ()
+    assert registers(**{name: AnyValue("a test")}).judge(facts, Ledger()) == ()
+    assert registers(**{name: OneOf((b"\0",))}).judge(facts, Ledger()) != ()
 
 
 @pytest.mark.parametrize("name", ["mr_td", "rtmr1", "rtmr2", "rtmr3"])
 def test_off_azure_no_boot_register_is_anything(name):
     facts = judged(SimulatedTdx())
-    (failure,) = PinnedBoot(registers(**{name: AnyValue()})).judge(facts, Ledger())
+    (failure,) = PinnedBoot(registers(**{name: AnyValue("a test")})).judge(facts, Ledger())
     assert failure.clause.startswith("T9.1: ")
 
 
