@@ -3,11 +3,13 @@
 (1) R4: there is a release, and one of its measurements is for this platform.
 (2) For each release and measurement, every clause is judged, and the first one without a failure is taken:
     L1.pcrN: PCR 2 to 7, 9, 11, 12, 13 and 14 are as predicted (L7 for 9 and 12 to 14, L9 for 2, 3 and 6).
+    L6.pcrN: where there is no event log, PCR 0 to 7, 9 and 11 have golden values, and the next four are not judged.
     L1.phases: PCR 11 is the image's sections and then exactly the phases that the release names.
     L1.pcr0: PCR 0 is in the release's list, or the policy takes an unpinned one (P2).
     L1.acpi: each ACPI table is in the release's list, or the policy takes unpinned ones (P3).
     L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
-    L11.3: the run-time events say what the release's template says.
+    L11.3: the run-time events say what the release's template says; GPU evidence is there where it leaves that open.
+    T5.1, T8.11 to T8.15, T9: what the CPU measured is what the release names (``clauses/launch.py``).
 (3) The policy's own clauses hold.
 
 A failure lists every clause of the release that came closest. Accepting says that the values fit; it does not say
@@ -21,12 +23,16 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
+from client_sdk.clauses.golden import PCRS as GOLDEN
+from client_sdk.clauses.golden import judge_golden
+from client_sdk.clauses.launch import judge_launch
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.policy import Policy
 from client_sdk.release import Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
 from client_sdk.rules import keeps
-from client_sdk.verifier import NOT_RUN, VerifiedEvidence
+from client_sdk.verifier import VerifiedEvidence
+from client_sdk.verify.eventlog import FirmwareFacts
 
 COVERS = {
     0: "the platform's firmware",
@@ -79,13 +85,23 @@ class Accepted:
             ("image_authenticode", self.measurement.image_authenticode),
             ("phases", self.measurement.phases),
         )
-        return Report(ACCEPTED, self.checks, NOT_RUN + self._unpinned(), facts + self.evidence.facts)
+        return Report(ACCEPTED, self.checks, self.evidence.not_run + self._unpinned(), facts + self.evidence.facts)
 
     def _unpinned(self) -> tuple[tuple[str, str], ...]:
         """Return what this release leaves open on this platform: it was measured and compared with nothing."""
+        measured, has_log = self.measurement, self.evidence.firmware is not None
         left_open = (
-            ("L1.pcr0", "the release pins no firmware: another one may have run", self.measurement.pcr0_allowed),
-            ("L1.acpi", "the release pins no ACPI tables: the host's may hold any code", self.measurement.acpi_allowed),
+            ("L1.pcr0", "the release pins no firmware: another one may have run", measured.pcr0_allowed),
+            (
+                "L1.acpi",
+                "the release pins no ACPI tables: the host's may hold any code",
+                measured.acpi_allowed or not has_log,
+            ),
+            (
+                "T5.1, T8.11",
+                "the release names no launch measurement: the CPU may have started other firmware",
+                measured.launch_measurements or self.evidence.tee is None,
+            ),
         )
         return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
 
@@ -131,16 +147,33 @@ def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release])
 
 def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measurement, policy: Policy) -> _Judgement:
     ledger = Ledger()
+    log = evidence.firmware
+    booted = _judge_log(evidence, log, measurement, ledger) if log else _judge_golden(evidence, measurement, ledger)
     failures = (
-        *_judge_pcrs(evidence, measurement, ledger),
-        *_judge_phases(evidence, measurement, ledger),
-        *_judge_firmware(evidence, measurement, ledger),
-        *_judge_acpi(evidence, measurement, ledger),
-        *_judge_image(evidence, measurement, ledger),
+        *booted,
         *_judge_runtime_log(evidence, measurement, ledger),
+        *(judge_launch(evidence.tee, measurement, ledger) if evidence.tee else ()),
         *policy.judge(evidence, measurement, ledger),
     )
     return _Judgement(release, measurement, tuple(ledger.rows), failures)
+
+
+def _judge_log(
+    evidence: VerifiedEvidence, log: FirmwareFacts, measurement: Measurement, ledger: Ledger
+) -> tuple[Failure, ...]:
+    return (
+        *_judge_pcrs(evidence, measurement, ledger),
+        *_judge_phases(evidence, log, measurement, ledger),
+        *_judge_firmware(evidence, measurement, ledger),
+        *_judge_acpi(log, measurement, ledger),
+        *_judge_image(log, measurement, ledger),
+    )
+
+
+def _judge_golden(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    """Judge PCRs without a log; PCR 12 to 14 are zero by rule L7, whatever a release says."""
+    stated = {pcr: (value,) for pcr, value in measurement.pcrs} | {0: measurement.pcr0_allowed}
+    return judge_golden(tuple((pcr, stated.get(pcr, ())) for pcr in GOLDEN), evidence.pcrs, ledger)
 
 
 @keeps(*(rule for rule, _ in _CLAUSES.values()))
@@ -154,8 +187,10 @@ def _judge_pcrs(evidence: VerifiedEvidence, measurement: Measurement, ledger: Le
 
 
 @keeps("L1.phases")
-def _judge_phases(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
-    value = evidence.firmware.pcr11
+def _judge_phases(
+    evidence: VerifiedEvidence, log: FirmwareFacts, measurement: Measurement, ledger: Ledger
+) -> tuple[Failure, ...]:
+    value = log.pcr11
     for phase in measurement.phases:
         value = sha256(value + sha256(phase.encode()).digest()).digest()
     got = evidence.pcrs[11]
@@ -173,20 +208,20 @@ def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger
 
 
 @keeps("L1.acpi")
-def _judge_acpi(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+def _judge_acpi(log: FirmwareFacts, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     if not measurement.acpi_allowed:  # unpinned: only a policy that takes it lets this pass
         return ()
-    got, allowed = evidence.firmware.acpi, measurement.acpi_allowed
+    got, allowed = log.acpi, measurement.acpi_allowed
     what = "the ACPI tables, whose code the kernel runs, are those that the release allows"
     return ledger.judge("L1.acpi", what, expected=allowed, got=got, condition=got and set(got) <= set(allowed))
 
 
 @keeps("L10.2")
-def _judge_image(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+def _judge_image(log: FirmwareFacts, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     image, pcr = measurement.image_authenticode, measurement.image_pcr
-    places = tuple(place for place, digest in evidence.firmware.images if digest == image)
+    places = tuple(place for place, digest in log.images if digest == image)
     what = f"the release's image was started exactly once, and measured into PCR {pcr}"
-    expected, got = partial(_images, ((pcr, image),)), partial(_images, evidence.firmware.images)
+    expected, got = partial(_images, ((pcr, image),)), partial(_images, log.images)
     return ledger.judge("L10.2", what, expected=expected, got=got, condition=places == (pcr,))
 
 
@@ -199,9 +234,12 @@ def _judge_runtime_log(evidence: VerifiedEvidence, measurement: Measurement, led
     failures: tuple[Failure, ...] = ()
     said = {event.kind: event.data for event in evidence.runtime_log}
     for event in measurement.pcr15_template:
-        if event.data is None:  # differs from boot to boot; L11.2 tied it to the TLS key
-            continue
-        got = said.get(event.kind, b"")
+        got, expected = said.get(event.kind, b""), event.data
         what = f"the run-time event {event.kind} says what the release says"
-        failures += ledger.judge("L11.3", what, expected=event.data, got=got, condition=got == event.data)
+        if expected is None and event.kind != "gpu":  # differs from boot to boot; L11.2 tied it to the TLS key
+            continue
+        if expected is None:  # the same, and G5.1 tied it to the evidence: there must be some
+            what, expected = "the VM has GPUs, as the release says, and measured their evidence", evidence.gpu
+        there = event.data is not None or evidence.gpu
+        failures += ledger.judge("L11.3", what, expected=expected, got=got, condition=there and got == expected)
     return failures

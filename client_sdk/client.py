@@ -16,6 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from client_sdk.accept import Accepted
 from client_sdk.channel import MAX_AGE, Session
+from client_sdk.collateral import Collateral
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production
@@ -80,7 +81,7 @@ class Client(OpenAI):
         releases: ReleaseSources = (),
         publisher: Publisher | None = None,
         policy: Policy | None = None,
-        collateral: object = None,
+        collateral: Collateral | None = None,
         api_key: str | None = None,
         max_age: float = MAX_AGE,
         attestation_timeout: float = TIMEOUT,
@@ -115,7 +116,7 @@ class AsyncClient(AsyncOpenAI):
         releases: ReleaseSources = (),
         publisher: Publisher | None = None,
         policy: Policy | None = None,
-        collateral: object = None,
+        collateral: Collateral | None = None,
         api_key: str | None = None,
         max_age: float = MAX_AGE,
         attestation_timeout: float = TIMEOUT,
@@ -143,7 +144,7 @@ def _session(
     releases: ReleaseSources,
     publisher: Publisher | None,
     policy: Policy,
-    collateral: object,
+    collateral: Collateral | None,
     *,
     limits: _Limits,
 ) -> Session:

@@ -14,6 +14,7 @@ from client_sdk.binding import RUNTIME_TYPES
 from client_sdk.dsse import Envelope, key_id, signers
 from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_json, to_base64
 from client_sdk.errors import EvidenceError
+from client_sdk.evidence import AZURE
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
 from client_sdk.publisher import Publisher
 from client_sdk.report import Ledger
@@ -25,6 +26,9 @@ PREDICATE_TYPE = "urn:vitrine:release/v1"
 UNPINNED = "unpinned"
 EXACT_PCRS = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14)
 """PCRs that a measurement states exactly; 0 has a list, 1 a grammar, 15 a template."""
+WITHOUT_LOG = (1, *EXACT_PCRS)
+"""The same where there is no event log (Azure): no grammar is judged there, so PCR 1 has a golden value too."""
+_ACPI_SIZES = (32, 48)
 
 _PREDICATE_KEYS = frozenset(
     {"version", "number", "not_before", "not_after", "supersedes", "revokes"}
@@ -38,7 +42,7 @@ _MEASUREMENT_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TemplateEvent:
-    """One event that PCR 15 must hold; ``data`` is None where it differs from boot to boot (the TLS key)."""
+    """One event that PCR 15 must hold; ``data`` is None where it differs from boot to boot (TLS key, GPU evidence)."""
 
     kind: str
     data: bytes | None
@@ -49,8 +53,9 @@ class Measurement:
     """What the image measures on one platform in one boot mode.
 
     ``image_pcr`` and ``image_authenticode`` name the UKI's load event (rule L10). An empty ``pcr0_allowed`` or
-    ``acpi_allowed`` (digests of ACPI tables, observed, not predicted) means ``unpinned``, which only the simulated
-    policy accepts.
+    ``acpi_allowed`` means ``unpinned``, which production refuses. ``acpi_allowed`` are observed, not predicted: SHA-256
+    of the ACPI tables in PCR 1, and on TDX SHA-384 of what RTMR0's log tells without its bytes (rule T9.12).
+    ``launch_measurements`` are SEV-SNP's or MRTD, one of which the CPU must have measured.
     """
 
     platform: str
@@ -209,14 +214,15 @@ def _measurement_from(value: Any, where: str) -> Measurement:
     image = exact_keys(fields["image"], frozenset({"pcr", "authenticode"}), f"{where}.image")
     phases = items(fields["phases"], f"{where}.phases", limit=16)
     launch = items(fields["launch_measurements"], f"{where}.launch_measurements", limit=64)
+    platform = text(fields["platform"], f"{where}.platform", limit=32)
     return Measurement(
-        platform=text(fields["platform"], f"{where}.platform", limit=32),
+        platform=platform,
         boot_mode=text(fields["boot_mode"], f"{where}.boot_mode", limit=32),
         image_pcr=integer(image["pcr"], f"{where}.image.pcr", high=7),
         image_authenticode=from_hex(image["authenticode"], f"{where}.image.authenticode", size=32),
-        pcrs=_pcrs_from(fields["pcrs"], f"{where}.pcrs"),
-        pcr0_allowed=_list_from(fields["pcr0_allowed"], f"{where}.pcr0_allowed"),
-        acpi_allowed=_list_from(fields["acpi_allowed"], f"{where}.acpi_allowed"),
+        pcrs=_pcrs_from(fields["pcrs"], f"{where}.pcrs", WITHOUT_LOG if platform == AZURE else EXACT_PCRS),
+        pcr0_allowed=_list_from(fields["pcr0_allowed"], f"{where}.pcr0_allowed", (32,)),
+        acpi_allowed=_list_from(fields["acpi_allowed"], f"{where}.acpi_allowed", _ACPI_SIZES),
         rtmrs=_rtmrs_from(fields["rtmrs"], f"{where}.rtmrs"),
         launch_measurements=tuple(
             from_hex(item, f"{where}.launch_measurements[{i}]", size=48) for i, item in enumerate(launch)
@@ -226,18 +232,25 @@ def _measurement_from(value: Any, where: str) -> Measurement:
     )
 
 
-def _pcrs_from(value: Any, where: str) -> tuple[tuple[int, bytes], ...]:
-    fields = exact_keys(value, frozenset(str(index) for index in EXACT_PCRS), where)
-    return tuple((index, from_hex(fields[str(index)], f"{where}.{index}", size=32)) for index in EXACT_PCRS)
+def _pcrs_from(value: Any, where: str, exact: tuple[int, ...]) -> tuple[tuple[int, bytes], ...]:
+    fields = exact_keys(value, frozenset(str(index) for index in exact), where)
+    return tuple((index, from_hex(fields[str(index)], f"{where}.{index}", size=32)) for index in exact)
 
 
-def _list_from(value: Any, where: str) -> tuple[bytes, ...]:
+def _list_from(value: Any, where: str, sizes: tuple[int, ...]) -> tuple[bytes, ...]:
     found = items(value, where, limit=256)
     if found == [UNPINNED]:
         return ()
     if not found:
         raise EvidenceError(where, f'the list is empty; write ["{UNPINNED}"] where nothing is pinned')
-    return tuple(from_hex(item, f"{where}[{i}]", size=32) for i, item in enumerate(found))
+    return tuple(_digest(item, f"{where}[{i}]", sizes) for i, item in enumerate(found))
+
+
+def _digest(value: Any, where: str, sizes: tuple[int, ...]) -> bytes:
+    digest = from_hex(value, where)
+    if len(digest) not in sizes:
+        raise EvidenceError(where, f"expected {' or '.join(map(str, sizes))} bytes of hex, got {len(digest)}")
+    return digest
 
 
 def _rtmrs_from(value: Any, where: str) -> tuple[tuple[int, bytes], ...]:

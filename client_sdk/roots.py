@@ -1,29 +1,114 @@
-"""Trust anchors: who may vouch for a TPM. They come from a policy in the caller's code, never from evidence."""
+"""Trust anchors: who may vouch for what. They come from a policy in the caller's code, never from evidence.
+
+Each kind of anchor vouches for its own kind of evidence and for nothing else. A kind without an anchor vouches for
+nothing: evidence that needs it is refused.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from client_sdk.ages import PRODUCTION, Ages
+from client_sdk.errors import EvidenceError, Failure, PolicyError
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.rules import keeps
+from client_sdk.vendor import vendor_roots
+
+Anchors = tuple[CertificateFields, ...]
+_KINDS = ("tpm", "google", "azure", "amd", "intel", "nvidia", "nvidia_rim")
+_VENDOR = {
+    "google": ("google", "ak"),  # not "ak-legacy": confidential VMs with SNP or TDX are younger than that hierarchy
+    "azure": ("azure", "ak"),
+    "amd": ("amd", "ark"),
+    "intel": ("intel", "sgx"),
+    "nvidia": ("nvidia", "device"),
+    "nvidia_rim": ("nvidia", "rim"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The CAs that a policy pins, by their very certificates.
+    """The CAs that a policy pins, by their very certificates, and how old statements under them may be.
 
-    ``simulated`` says that they certify software TPMs: evidence under them proves nothing about a host (rules D1, D2).
+    ``tpm`` certify endorsement keys of software TPMs, ``google`` and ``azure`` attestation keys of those clouds'
+    virtual TPMs. ``amd`` are ARKs, one a product line (rule T2.8 holds them apart by name), ``intel`` is the root of
+    PCK certificates and TCB statements, ``nvidia`` certify devices and ``nvidia_rim`` the signers of RIM files.
+    ``simulated`` says that evidence under them proves nothing about a host (rules D1, D2).
     """
 
-    tpm: tuple[x509.Certificate, ...]
     simulated: bool
-    anchors: tuple[CertificateFields, ...] = field(init=False, repr=False)
+    tpm: Anchors = ()
+    google: Anchors = ()
+    azure: Anchors = ()
+    amd: Anchors = ()
+    intel: Anchors = ()
+    nvidia: Anchors = ()
+    nvidia_rim: Anchors = ()
+    ages: Ages = PRODUCTION
 
-    def __post_init__(self) -> None:
-        read = tuple(
-            parse_certificate(certificate.public_bytes(Encoding.DER), f"roots.tpm[{i}]")
-            for i, certificate in enumerate(self.tpm)
-        )
-        object.__setattr__(self, "anchors", read)
+    @property
+    def fingerprints(self) -> frozenset[bytes]:
+        """The SHA-256 of every anchor."""
+        return frozenset([anchor.fingerprint for kind in _KINDS for anchor in getattr(self, kind)])
+
+
+def anchors(*certificates: x509.Certificate | bytes) -> Anchors:
+    """Read certificates to pin: objects, or bytes of exactly one in PEM or DER form.
+
+    Raises:
+        EvidenceError: one is not a certificate.
+    """
+    return tuple([_anchor(certificate, f"roots[{i}]") for i, certificate in enumerate(certificates)])
+
+
+def production_roots() -> Roots:
+    """Return the makers' own roots, which ship with this package; none of them vouches for anything simulated.
+
+    Raises:
+        EvidenceError: the package was changed on disk.
+    """
+    return _with(Roots(simulated=False), {kind: vendor_roots(*names) for kind, names in _VENDOR.items()})
+
+
+@keeps("D2")
+def merged(many: Iterable[Roots]) -> Roots:
+    """Return the anchors of all, with the shortest of their ages: what parts of one policy bring together.
+
+    Raises:
+        PolicyError: D2, some are simulated and some are not.
+    """
+    first, *others = many
+    for other in others:
+        if other.simulated is not first.simulated:
+            failure = Failure("D2: simulated and production roots stay apart", "one kind in a policy", "both kinds")
+            raise PolicyError((failure,))
+        found = {kind: _union(getattr(first, kind), getattr(other, kind)) for kind in _KINDS}
+        first = replace(_with(first, found), ages=first.ages.shortest(other.ages))
+    return first
+
+
+def _with(roots: Roots, found: Mapping[str, Anchors]) -> Roots:
+    changes: dict[str, Any] = dict(found)
+    return replace(roots, **changes)
+
+
+def _union(some: Anchors, more: Anchors) -> Anchors:
+    known = {anchor.fingerprint for anchor in some}
+    return some + tuple([anchor for anchor in more if anchor.fingerprint not in known])
+
+
+def _anchor(source: x509.Certificate | bytes, where: str) -> CertificateFields:
+    if isinstance(source, x509.Certificate):
+        return parse_certificate(source.public_bytes(Encoding.DER), where)
+    if not source.startswith(b"-----BEGIN"):
+        return parse_certificate(source, where)
+    try:
+        (certificate,) = x509.load_pem_x509_certificates(source)
+    except ValueError as error:
+        raise EvidenceError(where, "not exactly one certificate in PEM form") from error
+    return parse_certificate(certificate.public_bytes(Encoding.DER), where)

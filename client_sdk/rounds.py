@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
+from client_sdk.collateral import Collateral
 from client_sdk.encoding import from_base64, strict_json
 from client_sdk.errors import AttestationError
 from client_sdk.evidence import Evidence
@@ -63,7 +64,9 @@ def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
         return Gathered(str(origin), body, nonce, peer.certificate, activation)
 
 
-def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: object = None) -> VerifiedEvidence:
+def examine(
+    gathered: Gathered, *, roots: Roots, now: datetime, collateral: Collateral | None = None
+) -> VerifiedEvidence:
     """Verify what was gathered, without comparing it with a release.
 
     Raises:
@@ -83,7 +86,7 @@ def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: obje
 
 
 def judge(
-    gathered: Gathered, *, releases: Opened, policy: Policy, now: datetime, collateral: object = None
+    gathered: Gathered, *, releases: Opened, policy: Policy, now: datetime, collateral: Collateral | None = None
 ) -> Accepted:
     """Verify what was gathered and hold it against releases and policy; pure.
 
@@ -107,7 +110,7 @@ def attest(
     releases: ReleaseSources,
     publisher: Publisher,
     policy: Policy | None = None,
-    collateral: object = None,
+    collateral: Collateral | None = None,
     timeout: float = TIMEOUT,
 ) -> Accepted:
     """Verify a service once, over the network, and return what was accepted; ``policy`` is production by default.

@@ -1,13 +1,17 @@
 """Evidence to :class:`VerifiedEvidence`: is it genuine, fresh and bound together? Pure: no network, no clock.
 
-(1) D1: the platform is one that the caller's roots are for. C6: no part is there that nothing would bind.
-(2) K1, K2: the endorsement key's certificate chains to a pinned CA.
-(3) Q7: the attestation key is a restricted signing key.
-(4) Q8: it lives in the TPM that holds the endorsement key.
-(5) Q1 to Q6: it signed the quote, and the quote covers the claimed PCRs.
-(6) C1, C2: the quote answers this caller's nonce and names this TLS key.
-(7) L1 to L5, L7, L9, L10: the event log gives the quoted PCRs and follows the grammar.
-(8) L11: the run-time log gives PCR 15 and names this TLS key.
+(1) The platform is a known one, and its parts are those that it has. D1: the roots are for it. C6: nothing is there
+    that nothing would bind, and nothing is missing that must be bound.
+(2) The attestation key is one of a TPM. On clouds K1 to K5: the cloud certified it. Locally K1, K2: the endorsement
+    key's certificate chains to a pinned CA, and Q8: both keys are in one TPM. Q7: it is a restricted signing key.
+(3) Q1 to Q6: it signed the quote, and the quote covers the claimed PCRs.
+(4) C1, C2: the quote answers this caller's nonce and names this TLS key and this GPU evidence.
+(5) L1 to L5, L7 to L10: the event log gives the quoted PCRs and follows the firmware's grammar; L6: or there is none.
+(6) L11: the run-time log gives PCR 15 and names this TLS key.
+(7) G1 to G3, G5: each GPU is genuine, distinct, of this boot, and as the RIM files say.
+(8) T1 to T9: the CPU's report is genuine, in date, and binds all of this.
+
+(2), (5), (7) and (8) differ by platform: ``client_sdk.platforms`` has a file for each.
 
 What it does not prove: that the values are those of any release, or that a caller should like them (``accept.py``).
 """
@@ -19,10 +23,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from client_sdk.binding import gpu_digest
+from client_sdk.collateral import Collateral
 from client_sdk.errors import AttestationError, VerificationError
-from client_sdk.evidence import LOCAL_QEMU, Evidence, RuntimeEvent
-from client_sdk.parse.certificate import CertificateFields, parse_certificate, spki_digest
+from client_sdk.evidence import Evidence, RuntimeEvent
+from client_sdk.parse.certificate import parse_certificate, spki_digest
 from client_sdk.parse.public import parse_public
+from client_sdk.platforms.azure import AzureCompute
+from client_sdk.platforms.gcp import GoogleCompute
+from client_sdk.platforms.interface import Bound, Case, NotRun, Platform, TeeFacts
+from client_sdk.platforms.local import LocalQemu
+from client_sdk.platforms.remarks import hardware_facts
 from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
 from client_sdk.roots import Roots
 from client_sdk.rules import keeps
@@ -32,26 +43,26 @@ from client_sdk.verify.activation import (
     ActivationState,
     RandomBytes,
     make_credential,
-    verify_activation,
 )
+from client_sdk.verify.ak import AzureAk, GoogleAk
 from client_sdk.verify.binding import verify_binding
-from client_sdk.verify.ek import verify_ek_chain
-from client_sdk.verify.eventlog import FirmwareFacts, verify_event_log
-from client_sdk.verify.quote import QuotedPcrs, verify_ak, verify_quote
+from client_sdk.verify.eventlog import FirmwareFacts
+from client_sdk.verify.quote import verify_quote
+from client_sdk.verify.rim import Appraisal
 from client_sdk.verify.runtime_log import verify_runtime_log
 
-NOT_RUN = (
-    ("T1 to T11", "there is no CPU TEE on this platform"),
-    ("G1 to G5", "there is no GPU on this platform"),
-    ("K3 to K5, L8", "they are about cloud TPMs"),
-    ("L6", "there is an event log"),
-    ("R2, R5, and the memory of R3", "there is no public log yet, and nothing is remembered between runs"),
-)
+PLATFORMS: Mapping[str, Platform] = {one.name: one for one in (LocalQemu(), GoogleCompute(), AzureCompute())}
+_NEVER_RUN = (("R2, R5, and the memory of R3", "there is no public log yet, and nothing is remembered between runs"),)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEvidence:
-    """Evidence that :func:`verify` found genuine. ``firmware.pcr11`` is PCR 11 before the boot phases."""
+    """Evidence that :func:`verify` found genuine. ``firmware.pcr11`` is PCR 11 before the boot phases.
+
+    ``tpm_ca`` is the SHA-256 of the pinned certificate that vouches for the TPM. ``ek_certificate`` is empty where a
+    cloud certified the attestation key: then ``cloud`` is what it certified. ``firmware`` is None where a platform has
+    no event log. ``gpu`` is the digest of the GPU evidence, empty without GPUs.
+    """
 
     platform: str
     simulated: bool
@@ -61,7 +72,7 @@ class VerifiedEvidence:
     ek_certificate: bytes
     tpm_ca: bytes
     pcrs: Mapping[int, bytes]
-    firmware: FirmwareFacts
+    firmware: FirmwareFacts | None
     runtime_log: tuple[RuntimeEvent, ...]
     reset_count: int
     restart_count: int
@@ -69,6 +80,12 @@ class VerifiedEvidence:
     tpm_firmware: int
     verified_at: datetime
     rows: tuple[Row, ...]
+    roots: Roots
+    not_run: NotRun
+    cloud: GoogleAk | AzureAk | None = None
+    tee: TeeFacts | None = None
+    gpu: bytes = b""
+    gpus: tuple[Appraisal, ...] = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -76,8 +93,16 @@ class VerifiedEvidence:
         return as_checks(self.rows)
 
     @property
+    def anchors(self) -> frozenset[bytes]:
+        """The pinned certificates that something in this evidence depends on, by their SHA-256."""
+        rims = [rim.root for appraisal in self.gpus for rim in appraisal.rims]
+        devices = [appraisal.device.root for appraisal in self.gpus]
+        return frozenset([self.tpm_ca, *([self.tee.root] if self.tee else []), *devices, *rims])
+
+    @property
     def facts(self) -> tuple[tuple[str, Any], ...]:
         """What is now known about the subject, for a report."""
+        firmware = self.firmware
         return (
             ("platform", self.platform),
             ("simulated", self.simulated),
@@ -85,31 +110,22 @@ class VerifiedEvidence:
             ("ak_name", self.ak_name),
             ("ek_certificate_sha256", self.ek_certificate),
             ("tpm_ca_sha256", self.tpm_ca),
-            ("secure_boot", self.firmware.secure_boot),
-            ("boot_entries", self.firmware.boot_entries),
-            ("images", tuple(f"PCR {pcr}: {digest.hex()}" for pcr, digest in self.firmware.images)),
+            ("secure_boot", firmware.secure_boot if firmware else "not told: there is no event log"),
+            ("boot_entries", firmware.boot_entries if firmware else ()),
+            ("images", tuple(f"PCR {pcr}: {digest.hex()}" for pcr, digest in (firmware.images if firmware else ()))),
             ("pcrs", dict(self.pcrs)),
             ("tpm_reset_count", self.reset_count),
             ("tpm_restart_count", self.restart_count),
             ("tpm_clock_safe", bool(self.clock_safe)),
             ("tpm_firmware", f"{self.tpm_firmware:#018x}"),
             ("verified_at", self.verified_at.isoformat(timespec="seconds")),
+            *hardware_facts(self.cloud, self.tee, self.gpus),
         )
 
     @property
     def report(self) -> Report:
         """The checks, without a verdict on acceptability."""
-        return Report(VERIFIED, self.checks, NOT_RUN, self.facts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tpm:
-    """Steps 2 to 5: the endorsement key's chain, the attestation key's Name, and what it signed."""
-
-    ek: CertificateFields
-    anchor: CertificateFields
-    ak_name: bytes
-    quote: QuotedPcrs
+        return Report(VERIFIED, self.checks, self.not_run, self.facts)
 
 
 @keeps("Q8.1")
@@ -129,7 +145,6 @@ def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationReques
     return make_credential(key, parse_public(evidence.ak_public).name, random)
 
 
-@keeps("T11")
 def verify(
     evidence: Evidence,
     *,
@@ -137,45 +152,48 @@ def verify(
     nonce: bytes,
     now: datetime,
     activation: Activation | None = None,
-    collateral: object = None,
+    collateral: Collateral | None = None,
 ) -> VerifiedEvidence:
     """Check that evidence is genuine, fresh and bound together, step by step as listed at the top of this file.
 
     It does not prove that the values are those of a release, nor that the peer on a connection is this machine.
-    ``collateral`` is for platforms that this version does not verify yet.
+    ``collateral`` is what clouds' CPUs and GPUs need to be judged by; where it lacks something, either a rule fails
+    here or the policy demands it.
 
     Raises:
         EvidenceError: bytes that are not what their format says.
         VerificationError: the first rule that does not hold; ``checks`` are those made until then.
     """
-    ledger = Ledger()
+    case = Case(evidence, roots, collateral, activation, now, Ledger())
     try:
-        if collateral is not None:
-            ledger.equal("T11", "collateral is given only where a platform needs it", expected=None, got="collateral")
-        return _verify(evidence, roots, nonce=nonce, now=now, activation=activation, ledger=ledger)
+        return _verify(_platform(evidence), case, nonce)
     except AttestationError as error:
-        error.checks = ledger.checks
+        error.checks = case.ledger.checks
         raise
 
 
-def _verify(
-    evidence: Evidence, roots: Roots, *, nonce: bytes, now: datetime, activation: Activation | None, ledger: Ledger
-) -> VerifiedEvidence:
-    _verify_platform(evidence, roots, ledger)  # (1)
-    tpm = _verify_tpm(evidence, roots, now=now, activation=activation, ledger=ledger)  # (2) (3) (4) (5)
-    spki, quote = spki_digest(evidence.tls_certificate, "$.tls_certificate"), tpm.quote
-    place, extra = evidence.quote.place, quote.attest.extra_data
-    verify_binding(extra, place, nonce=nonce, spki=spki, gpu=b"", ledger=ledger)  # (6)
-    firmware = verify_event_log(evidence.event_log, quote.pcrs, ledger=ledger)  # (7)
-    verify_runtime_log(evidence.runtime_log, quote.pcrs[15], spki=spki, ledger=ledger)  # (8)
+def _verify(platform: Platform, case: Case, nonce: bytes) -> VerifiedEvidence:
+    evidence, ledger = case.evidence, case.ledger
+    platform.parts(case)  # (1)
+    tpm = platform.tpm(case)  # (2)
+    told = evidence.quote
+    quote = verify_quote(told.attest, told.signature, evidence.pcrs, ak=tpm.key, ledger=ledger)  # (3)
+    spki = spki_digest(evidence.tls_certificate, "$.tls_certificate")
+    gpu = gpu_digest(tuple([device.evidence for device in evidence.gpu]))
+    verify_binding(quote.attest.extra_data, told.place, nonce=nonce, spki=spki, gpu=gpu, ledger=ledger)  # (4)
+    firmware = platform.firmware(case, quote)  # (5)
+    verify_runtime_log(evidence.runtime_log, quote.pcrs[15], spki=spki, ledger=ledger)  # (6)
+    bound = Bound(tpm, spki, gpu, quote)
+    gpus = platform.devices(case, bound)  # (7)
+    tee = platform.tee(case, bound)  # (8)
     return VerifiedEvidence(
         platform=evidence.platform,
-        simulated=roots.simulated,
+        simulated=case.roots.simulated,
         tls_certificate=evidence.tls_certificate,
         spki=spki,
         ak_name=tpm.ak_name,
-        ek_certificate=tpm.ek.fingerprint,
-        tpm_ca=tpm.anchor.fingerprint,
+        ek_certificate=tpm.ek_certificate,
+        tpm_ca=tpm.ca,
         pcrs=quote.pcrs,
         firmware=firmware,
         runtime_log=evidence.runtime_log,
@@ -183,44 +201,25 @@ def _verify(
         restart_count=quote.attest.restart_count,
         clock_safe=quote.attest.safe,
         tpm_firmware=quote.attest.firmware_version,
-        verified_at=now,
+        verified_at=case.now,
         rows=tuple(ledger.rows),
+        roots=case.roots,
+        not_run=(*platform.not_run(evidence), *_NEVER_RUN),
+        cloud=tpm.cloud,
+        tee=tee,
+        gpu=gpu,
+        gpus=gpus,
     )
 
 
-@keeps("C6", "D1", "K5")
-def _verify_platform(evidence: Evidence, roots: Roots, ledger: Ledger) -> None:
-    if evidence.platform != LOCAL_QEMU:
+@keeps("K5")
+def _platform(evidence: Evidence) -> Platform:
+    found = PLATFORMS.get(evidence.platform)
+    if found is None:
         raise VerificationError(
             "K5",
-            f"this version does not verify platform {evidence.platform!r} yet; use a client that does",
-            expected=LOCAL_QEMU,
+            f"this version does not verify platform {evidence.platform!r}; use a client that does",
+            expected=", ".join(PLATFORMS),
             got=evidence.platform,
         )
-    ledger.holds(
-        "D1",
-        "the platform is a software TPM, which proves nothing about its host: only the explicit simulated policy "
-        "takes it (--simulated TPM_CA.pem, or SimulatedPlatform in code)",
-        expected="the simulated policy",
-        got="the simulated policy" if roots.simulated else "a policy for production",
-        condition=roots.simulated,
-    )
-    unbound = {
-        "ak_certificates": evidence.ak_certificates,
-        "tee": evidence.tee,
-        "gpu": evidence.gpu,
-    }
-    got = tuple(name for name, part in unbound.items() if part)
-    ledger.equal("C6", "no part is there that nothing on this platform binds", expected=(), got=got)
-
-
-def _verify_tpm(
-    evidence: Evidence, roots: Roots, *, now: datetime, activation: Activation | None, ledger: Ledger
-) -> _Tpm:
-    ek, anchor = verify_ek_chain(evidence.ek_certificates, roots, now=now, ledger=ledger)  # (2)
-    public = parse_public(evidence.ak_public)
-    ak = verify_ak(public, ledger=ledger)  # (3)
-    verify_activation(activation, ek.public_key, public.name, ledger=ledger)  # (4)
-    attest, signature = evidence.quote.attest, evidence.quote.signature
-    quote = verify_quote(attest, signature, evidence.pcrs, ak=ak, ledger=ledger)  # (5)
-    return _Tpm(ek, anchor, public.name, quote)
+    return found

@@ -35,9 +35,15 @@ OFFLINE = (
     "client_sdk/parse/",
     "client_sdk/verify/",
     "client_sdk/clauses/",
-    *(f"client_sdk/{name}.py" for name in ("verifier", "policy", "accept", "release", "dsse", "roots", "binding")),
-    *(f"client_sdk/{name}.py" for name in ("evidence", "manifest", "report", "encoding", "fields")),
+    "client_sdk/platforms/",
+    "client_sdk/policies/",
+    *(
+        f"client_sdk/{name}.py"
+        for name in ("verifier", "policy", "accept", "release", "dsse", "roots", "binding", "ages")
+    ),
+    *(f"client_sdk/{name}.py" for name in ("evidence", "manifest", "report", "encoding", "fields", "collateral")),
 )
+JUDGING = tuple(f"client_sdk/{name}" for name in ("verify/", "clauses/", "platforms/", "policies/", "policy"))
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")
 NETWORK = re.compile(r"^(socket|ssl|http|urllib|requests|httpx|httpx2|openai|subprocess|asyncio|time|os)(\.|$)")
 
@@ -150,7 +156,7 @@ def test_trusted_values_are_made_in_one_place(value, home):
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in TREES if path.startswith(("client_sdk/verify/", "client_sdk/clauses/", "client_sdk/policy"))],
+    [path for path in TREES if path.startswith(JUDGING)],
 )
 def test_verification_raises_and_never_returns_a_boolean(path):
     booleans = [

@@ -35,12 +35,19 @@ class GoldenPcrs:
         if not all(values and all(len(value) == 32 for value in values) for _, values in self.values):
             raise EvidenceError("policy", "each PCR needs golden values of 32 bytes")
 
-    @keeps(*(rule for rule, _ in _RULES.values()))
     def judge(self, quoted: Mapping[int, bytes], ledger: Ledger) -> tuple[Failure, ...]:
         """Judge quoted PCRs."""
-        failures: tuple[Failure, ...] = ()
-        for pcr, golden in self.values:
-            rule, what = _RULES[pcr]
-            got = quoted[pcr]
-            failures += ledger.judge(rule, what, expected=golden, got=got, condition=got in golden)
-        return failures
+        return judge_golden(self.values, quoted, ledger)
+
+
+@keeps(*(rule for rule, _ in _RULES.values()))
+def judge_golden(
+    values: tuple[tuple[int, tuple[bytes, ...]], ...], quoted: Mapping[int, bytes], ledger: Ledger
+) -> tuple[Failure, ...]:
+    """Judge quoted PCRs; one without a golden value has none that is taken."""
+    failures: tuple[Failure, ...] = ()
+    for pcr, golden in values:
+        rule, what = _RULES[pcr]
+        got = quoted[pcr]
+        failures += ledger.judge(rule, what, expected=golden, got=got, condition=got in golden)
+    return failures

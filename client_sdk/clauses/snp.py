@@ -134,23 +134,21 @@ class SnpPlatform:
 
 
 @dataclass(frozen=True, slots=True)
-class SnpIdentity:
-    """What was launched, by whom. On Azure AnyValue is not enough: measurement or id key must be known there."""
+class SnpGivens:
+    """What a guest was launched with, and by whom; not what was launched."""
 
-    measurement: Expectation
     host_data: Expectation
     id_key_digest: Expectation
     author_key_digest: Expectation
 
-    @keeps("T5.1", "T5.2", "T5.3", "T5.4", "T5.5")
+    @keeps("T5.2", "T5.3", "T5.4", "T5.5")
     def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
-        """Judge the launch measurement and what the host launched it with."""
+        """Judge what the host launched the guest with."""
         report = facts.report
         enabled = bool(report.flags & snp.FLAG_AUTHOR_KEY)
         given = bool(report.author_key_digest.strip(b"\0"))
         return (
-            self.measurement.judge("T5.1", "launch measurement", report.measurement, ledger)
-            + self.host_data.judge("T5.2", "host data", report.host_data, ledger)
+            self.host_data.judge("T5.2", "host data", report.host_data, ledger)
             + self.id_key_digest.judge("T5.3", "digest of the id key", report.id_key_digest, ledger)
             + self.author_key_digest.judge("T5.4", "digest of the author key", report.author_key_digest, ledger)
             + ledger.judge(
@@ -161,6 +159,23 @@ class SnpIdentity:
                 condition=enabled is given,
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SnpIdentity:
+    """What was launched, by whom. On Azure AnyValue is not enough: measurement or id key must be known there."""
+
+    measurement: Expectation
+    host_data: Expectation
+    id_key_digest: Expectation
+    author_key_digest: Expectation
+
+    @keeps("T5.1")
+    def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the launch measurement and what the host launched it with."""
+        given = SnpGivens(self.host_data, self.id_key_digest, self.author_key_digest)
+        launched = self.measurement.judge("T5.1", "launch measurement", facts.report.measurement, ledger)
+        return launched + given.judge(facts, ledger)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,23 +16,17 @@ no defaults that skip something.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from client_sdk.clauses.expected import AnyValue, Expectation, OneOf
 from client_sdk.errors import Failure
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 from client_sdk.verify import tdx
-from client_sdk.verify.tdx_collateral import MaxAges, TdxFacts
+from client_sdk.verify.tdx_collateral import TdxFacts
 from client_sdk.verify.tdx_log import LogFacts
 from client_sdk.verify.tdx_tcb import NO_MATCH, REVOKED, STATUSES, UP_TO_DATE
 
-PRODUCTION_AGES = MaxAges(
-    tcb_info=timedelta(days=31),
-    qe_identity=timedelta(days=31),
-    pck_crl=timedelta(days=31),
-    root_crl=timedelta(days=400),  # Intel makes one a year
-)
 _DEBUG_GROUP = 0xFF
 ALLOWED_ATTRIBUTES = tdx.SEPT_VE_DISABLE | tdx.LASS | tdx.PKS | tdx.KEY_LOCKER
 _GRACED = frozenset(STATUSES) - {UP_TO_DATE, NO_MATCH, REVOKED}
@@ -156,6 +150,52 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
+class BootRegisters:
+    """What booted. Each has to be written down; there is no default."""
+
+    mr_td: Expectation
+    rtmr0: Expectation
+    rtmr1: Expectation
+    rtmr2: Expectation
+    rtmr3: Expectation
+
+    @keeps("T8.11", "T8.12", "T8.13", "T8.14", "T8.15")
+    def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge each value."""
+        body, add = facts.quote.body, ledger
+        return (
+            self.mr_td.judge("T8.11", "MRTD, the initial memory", body.mr_td, add)
+            + self.rtmr0.judge("T8.12", "RTMR0, the firmware's configuration", body.rtmrs[0], add)
+            + self.rtmr1.judge("T8.13", "RTMR1, what was booted", body.rtmrs[1], add)
+            + self.rtmr2.judge("T8.14", "RTMR2, what the system was given", body.rtmrs[2], add)
+            + self.rtmr3.judge("T8.15", "RTMR3, what the system measured", body.rtmrs[3], add)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRegisters:
+    """The TDX module, and what the TD's owner wrote when it was made. There is no default."""
+
+    mr_seam: Expectation
+    mr_config_id: Expectation
+    mr_owner: Expectation
+    mr_owner_config: Expectation
+    mr_service_td: Expectation
+
+    @keeps("T8.10", "T8.16", "T8.17", "T8.18", "T8.19")
+    def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge each value."""
+        body, add = facts.quote.body, ledger
+        return (
+            self.mr_seam.judge("T8.10", "MRSEAM, the TDX module", body.mr_seam, add)
+            + self.mr_config_id.judge("T8.16", "MRCONFIGID", body.mr_config_id, add)
+            + self.mr_owner.judge("T8.17", "MROWNER", body.mr_owner, add)
+            + self.mr_owner_config.judge("T8.18", "MROWNERCONFIG", body.mr_owner_config, add)
+            + self.mr_service_td.judge("T8.19", "MRSERVICETD, the service TDs bound to it", body.mr_service_td, add)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Registers:
     """Everything that a TD or its owner measured. Each has to be written down; there is no default."""
 
@@ -170,29 +210,18 @@ class Registers:
     mr_owner_config: Expectation
     mr_service_td: Expectation
 
-    @keeps("T8.10", "T8.11", "T8.12", "T8.13", "T8.14", "T8.15", "T8.16", "T8.17", "T8.18", "T8.19")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge each value."""
-        body, add = facts.quote.body, ledger
-        return (
-            self.mr_seam.judge("T8.10", "MRSEAM, the TDX module", body.mr_seam, add)
-            + self.mr_td.judge("T8.11", "MRTD, the initial memory", body.mr_td, add)
-            + self.rtmr0.judge("T8.12", "RTMR0, the firmware's configuration", body.rtmrs[0], add)
-            + self.rtmr1.judge("T8.13", "RTMR1, what was booted", body.rtmrs[1], add)
-            + self.rtmr2.judge("T8.14", "RTMR2, what the system was given", body.rtmrs[2], add)
-            + self.rtmr3.judge("T8.15", "RTMR3, what the system measured", body.rtmrs[3], add)
-            + self.mr_config_id.judge("T8.16", "MRCONFIGID", body.mr_config_id, add)
-            + self.mr_owner.judge("T8.17", "MROWNER", body.mr_owner, add)
-            + self.mr_owner_config.judge("T8.18", "MROWNERCONFIG", body.mr_owner_config, add)
-            + self.mr_service_td.judge("T8.19", "MRSERVICETD, the service TDs bound to it", body.mr_service_td, add)
-        )
+        boot = BootRegisters(self.mr_td, self.rtmr0, self.rtmr1, self.rtmr2, self.rtmr3)
+        owner = (self.mr_config_id, self.mr_owner, self.mr_owner_config, self.mr_service_td)
+        return OwnerRegisters(self.mr_seam, *owner).judge(facts, ledger) + boot.judge(facts, ledger)
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedBoot:
     """Registers of a TD that no paravisor stands for (off Azure): what boots is named, never "anything"."""
 
-    registers: Registers
+    registers: Registers | BootRegisters
 
     @keeps("T9.1")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from client_sdk.ages import Ages
 from client_sdk.clauses.expected import AnyValue, Expectation, OneOf
 from client_sdk.clauses.tdx import Attributes, DenyList, EvaluationFloor, Grace, Registers, TcbStatus
 from client_sdk.conformance.request import Request
@@ -21,7 +22,7 @@ from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 from client_sdk.vendor import vendor_roots
 from client_sdk.verify.tdx import QuoteFacts, verify_quote, verify_report_data
-from client_sdk.verify.tdx_collateral import Collateral, MaxAges, TdxFacts, verify_collateral
+from client_sdk.verify.tdx_collateral import Collateral, TdxFacts, verify_collateral
 from client_sdk.verify.tdx_log import replay, verify_log, verify_rtmr0
 
 _PARTS = (
@@ -140,10 +141,10 @@ def _crl(data: bytes) -> bytes:
         raise EvidenceError("revocation list", "not PEM") from error
 
 
-def _ages(params: Request) -> MaxAges:
+def _ages(params: Request) -> Ages:
     usual = timedelta(days=min(params.number("max_age_days", _MAX_AGE_DAYS), 36_500))
     root = timedelta(days=min(params.number("max_root_crl_age_days", _MAX_ROOT_CRL_AGE_DAYS), 36_500))
-    return MaxAges(tcb_info=usual, qe_identity=usual, pck_crl=usual, root_crl=root)
+    return Ages(tcb_info=usual, qe_identity=usual, pck_crl=usual, root_crl=root)
 
 
 def _graces(params: Request) -> tuple[Grace, ...]:

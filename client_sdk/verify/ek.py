@@ -40,7 +40,7 @@ def verify_ek_chain(
     if not certificates:
         raise EvidenceError("$.ek_certificates", "there is no certificate of an endorsement key")
     read = tuple(parse_certificate(der, f"$.ek_certificates[{i}]") for i, der in enumerate(certificates))
-    path = verify_chain(read[0], read[1:], roots.anchors, rules=_RULES, now=now, ledger=ledger)
+    path = verify_chain(read[0], read[1:], roots.tpm, rules=_RULES, now=now, ledger=ledger)
     _purpose(path[0], ledger)
     return path[0], path[-1]
 

@@ -63,6 +63,7 @@ class VerifiedRim:
     signer: bytes
     not_after: datetime
     without_ocsp: tuple[bytes, ...]
+    root: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def verify_rim(
     path = verify_chain(read[0], read[1:], anchors, rules=_CHAIN, now=now, ledger=ledger)
     rules = OcspRules("G3.9", _SUBJECT, revocation.max_age)
     without = verify_ocsp(revocation.responses, path, first=0, rules=rules, now=now, ledger=ledger)
-    return VerifiedRim(rim, path[0].fingerprint, min(link.not_after for link in path), without)
+    return VerifiedRim(rim, path[0].fingerprint, min(link.not_after for link in path), without, path[-1].fingerprint)
 
 
 @keeps("G3.1")

@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 
 from cryptography.x509.oid import NameOID
 
+from client_sdk.ages import Ages
 from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.intel_collateral import (
     QE_IDENTITY,
@@ -69,16 +70,6 @@ class Collateral:
 
 
 @dataclass(frozen=True, slots=True)
-class MaxAges:
-    """How old each part may be, besides the dates that it states itself (rule T11)."""
-
-    tcb_info: timedelta
-    qe_identity: timedelta
-    pck_crl: timedelta
-    root_crl: timedelta
-
-
-@dataclass(frozen=True, slots=True)
 class TcbFacts:
     """What Intel says about the TCB. ``status`` is the worst of the three.
 
@@ -110,7 +101,7 @@ def verify_collateral(
     collateral: Collateral,
     anchors: tuple[CertificateFields, ...],
     *,
-    ages: MaxAges,
+    ages: Ages,
     now: datetime,
     ledger: Ledger,
 ) -> TdxFacts:
@@ -186,7 +177,7 @@ def _revocation(
     collateral: Collateral,
     signers: tuple[CertificateFields, CertificateFields],
     *,
-    ages: MaxAges,
+    ages: Ages,
     now: datetime,
     ledger: Ledger,
 ) -> tuple[int, int]:

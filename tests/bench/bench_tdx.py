@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from client_sdk.clauses.tdx import PRODUCTION_AGES, Attributes, TcbStatus
+from client_sdk.ages import Ages
+from client_sdk.clauses.tdx import Attributes, TcbStatus
 from client_sdk.parse.intel_collateral import QE_IDENTITY, TCB_INFO, parse_statement
 from client_sdk.parse.issuer_chain import parse_chain
 from client_sdk.parse.tdx import parse_quote
@@ -101,7 +102,7 @@ def main() -> int:
     def whole() -> None:
         ledger = Ledger()
         facts = verify_quote(quote, anchors, now=NOW, ledger=ledger)
-        found = verify_collateral(facts, collateral, anchors, ages=PRODUCTION_AGES, now=NOW, ledger=ledger)
+        found = verify_collateral(facts, collateral, anchors, ages=Ages(), now=NOW, ledger=ledger)
         assert not TcbStatus().judge(found, ledger) + Attributes().judge(found, ledger)
 
     works: dict[str, Callable[[], object]] = {"bare": bare, "whole": whole}

@@ -15,8 +15,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from client_sdk.ages import Ages
 from client_sdk.clauses.expected import MustBeZero
-from client_sdk.clauses.tdx import PRODUCTION_AGES, Attributes
+from client_sdk.clauses.tdx import Attributes
 from client_sdk.errors import AttestationError
 from client_sdk.fields import instant
 from client_sdk.parse.certificate import parse_certificate
@@ -40,7 +41,7 @@ def ours(quote: bytes, collateral: Collateral, root: bytes, now) -> tuple[str, t
     anchors = (parse_certificate(root, "root"),)
     try:
         facts = verify_quote(quote, anchors, now=now, ledger=Ledger())
-        found = verify_collateral(facts, collateral, anchors, ages=PRODUCTION_AGES, now=now, ledger=Ledger())
+        found = verify_collateral(facts, collateral, anchors, ages=Ages(), now=now, ledger=Ledger())
     except AttestationError as error:
         return REFUSED, (str(error),)
     failures = Attributes().judge(found, Ledger())

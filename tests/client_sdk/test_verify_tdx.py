@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client_sdk.ages import Ages
 from client_sdk.clauses.expected import AnyValue, MustBeZero, OneOf
 from client_sdk.clauses.tdx import (
-    PRODUCTION_AGES,
     Attributes,
     CrlFloor,
     DenyList,
@@ -52,8 +52,10 @@ OTHER = Certified("Intel SGX Root CA", ec_key("another root"), None, True, 1, ("
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
 P384 = ec.generate_private_key(ec.SECP384R1())
 
+AGES = Ages()
 
-def judged(td: SimulatedTdx, ledger: Ledger | None = None, *, anchors=None, now=NOW, ages=PRODUCTION_AGES) -> TdxFacts:
+
+def judged(td: SimulatedTdx, ledger: Ledger | None = None, *, anchors=None, now=NOW, ages=AGES) -> TdxFacts:
     """Verify a quote with its collateral, as the stages do."""
     ledger, anchors = ledger or Ledger(), anchors or td.intel.anchors
     facts = verify_quote(td.quote(), anchors, now=now, ledger=ledger)

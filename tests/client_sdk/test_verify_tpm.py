@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from cryptography import x509
@@ -350,11 +351,17 @@ def test_a_part_that_nothing_binds(part):
     refused(vm, "C6")
 
 
-@pytest.mark.parametrize("platform", ["gcp", "azure", "somewhere"])
-def test_platforms_of_the_future_are_refused_by_name(platform):
+def test_platforms_of_the_future_are_refused_by_name():
+    vm = SimulatedVm()
+    vm.platform = "somewhere"
+    assert "'somewhere'" in str(refused(vm, "K5"))
+
+
+@pytest.mark.parametrize("platform", ["gcp", "azure"])
+def test_a_local_vm_that_says_it_is_a_clouds(platform):
     vm = SimulatedVm()
     vm.platform = platform
-    assert platform in str(refused(vm, "K5"))
+    refused(vm, "C6.2")
 
 
 def test_a_simulated_platform_under_production():
@@ -392,7 +399,7 @@ def test_a_tpm_ca_that_is_no_certificate(content):
 def test_a_tpm_ca_from_a_file(tmp_path):
     (tmp_path / "ca.pem").write_bytes(CA.pem)
     for source in (tmp_path / "ca.pem", str(tmp_path / "ca.pem"), CA.der, CA.certificate):
-        assert SimulatedPlatform(tpm_ca=source).roots.tpm == (CA.certificate,)
+        assert SimulatedPlatform(tpm_ca=source).roots.tpm[0].fingerprint == sha256(CA.der).digest()
     with pytest.raises(EvidenceError, match="cannot read"):
         SimulatedPlatform(tpm_ca=tmp_path / "none.pem")
 

@@ -1,0 +1,91 @@
+"""Google Cloud: a virtual TPM that Google certifies, outside of the TEE; SEV-SNP or TDX reports that bind it.
+
+The guest chooses all 64 bytes of the CPU's report, so the hardware itself says that this guest owns the TLS key, the
+attestation key, the GPU evidence and PCR 15 (rule T1). On TDX the CPU measured what booted (RTMR0 to RTMR2, with a
+log); on SEV-SNP its measurement is of Google's firmware alone, and the image is Google's word (rule T10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from client_sdk.binding import report_data
+from client_sdk.evidence import GCP, Evidence
+from client_sdk.parse.public import parse_public
+from client_sdk.platforms.cpu import verify_snp, verify_tdx
+from client_sdk.platforms.devices import verify_devices
+from client_sdk.platforms.interface import Bound, Case, NotRun, TeeFacts, TpmFacts
+from client_sdk.platforms.parts import Parts, verify_tee_parts
+from client_sdk.platforms.remarks import remarks
+from client_sdk.verify.ak import verify_certified, verify_google_ak
+from client_sdk.verify.eventlog import FirmwareFacts, verify_event_log
+from client_sdk.verify.firmware import GCE
+from client_sdk.verify.gce import SNP, TDX, verify_gce_pcr0
+from client_sdk.verify.quote import QuotedPcrs, verify_ak
+from client_sdk.verify.rim import Appraisal
+from client_sdk.verify.tdx_log import verify_log, verify_rtmr0
+
+_ALWAYS_UNBOUND = ("ek_certificates", "tee.runtime_data")
+_KINDS = {
+    "snp": Parts(("tee.report",), (*_ALWAYS_UNBOUND, "tee.ccel")),
+    "tdx": Parts(("tee.report", "tee.ccel"), (*_ALWAYS_UNBOUND, "tee.certificates")),
+}
+_TECHNOLOGIES = {"snp": SNP, "tdx": TDX}
+OLDEST_FIRMWARE = 2  # v1 does not know TDX and SNP
+_NOT_RUN = (
+    ("K2.1 to K2.3, K4, Q8", "Google certified the attestation key itself"),
+    ("L6", "there is an event log"),
+    ("D1, D2", "the platform is not a simulated one"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleCompute:
+    """Confidential VMs on Google Compute Engine."""
+
+    name: str = GCP
+
+    def parts(self, case: Case) -> None:
+        """Expect a report of SEV-SNP, or a quote of TDX with its log; no endorsement key."""
+        verify_tee_parts(case, _KINDS)
+
+    def tpm(self, case: Case) -> TpmFacts:
+        """Check Google's certificate (K1 to K3, K5) and the key (Q7)."""
+        own, ledger = case.evidence.ak_certificates, case.ledger
+        helpers = case.collateral.tpm if own and case.collateral else ()
+        cloud = verify_google_ak((*own, *helpers), case.roots.google, now=case.now, ledger=ledger)
+        public = parse_public(case.evidence.ak_public)
+        key = verify_ak(public, ledger=ledger)
+        verify_certified(cloud.leaf, key.key, ledger=ledger)
+        return TpmFacts(key, public.name, cloud.root, b"", cloud)
+
+    def firmware(self, case: Case, quote: QuotedPcrs) -> FirmwareFacts | None:
+        """Replay the log of Google's firmware, which claims the technology of the CPU's report (L8)."""
+        facts = verify_event_log(case.evidence.event_log, quote.pcrs, ledger=case.ledger, family=GCE)
+        technology = _TECHNOLOGIES[_kind(case.evidence)]
+        verify_gce_pcr0(quote.pcrs[0], technology, oldest=OLDEST_FIRMWARE, ledger=case.ledger)
+        return facts
+
+    def devices(self, case: Case, bound: Bound) -> tuple[Appraisal, ...]:
+        """Verify the GPUs."""
+        return verify_devices(case, bound)
+
+    def tee(self, case: Case, bound: Bound) -> TeeFacts | None:
+        """Verify the report, which binds everything else (T1)."""
+        tee, ledger = case.evidence.tee, case.ledger
+        if tee is None:  # `parts` refused it
+            return None
+        expected = report_data(bound.tpm.ak_name, bound.spki, bound.gpu, bound.quote.pcrs[15])
+        if tee.kind == "snp":
+            return TeeFacts("snp", verify_snp(case, tee.report, tee.certificates, report_data=expected), None, None)
+        facts = verify_tdx(case, tee.report, report_data=expected)
+        events = verify_log(tee.ccel, facts.quote.body.rtmrs, ledger=ledger)
+        return TeeFacts("tdx", facts, verify_rtmr0(events, ledger=ledger), None)
+
+    def not_run(self, evidence: Evidence) -> NotRun:
+        """Return what is about other clouds and other CPUs."""
+        return (*_NOT_RUN, *remarks(evidence, _kind(evidence)))
+
+
+def _kind(evidence: Evidence) -> str:
+    return evidence.tee.kind if evidence.tee else ""

@@ -1,0 +1,73 @@
+"""How many NVIDIA GPUs, and what about them: compared with NVIDIA's files, and asked about at its OCSP service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from client_sdk.clauses.nvidia import (
+    MULTI_GPU,
+    PROTECTED_PCIE,
+    SINGLE_GPU,
+    AnyDevice,
+    Count,
+    NvidiaDevices,
+)
+from client_sdk.errors import Failure
+from client_sdk.evidence import MAX_GPUS
+from client_sdk.policies.unsafe import UnsafeWithoutRevocation
+from client_sdk.release import Measurement
+from client_sdk.report import Ledger
+from client_sdk.roots import Roots, production_roots
+from client_sdk.verifier import VerifiedEvidence
+from client_sdk.verify.rim import DRIVER, FIRMWARE
+
+_ANY = AnyDevice()
+AS_RELEASED = Count(0, MAX_GPUS)
+"""No number of the policy's own: the release says whether there are GPUs (rules L11.3, G5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NvidiaGpu:
+    """So many GPUs: a number, or :class:`Count`. Driver and firmware of each are those of NVIDIA's RIM files.
+
+    ``devices`` are identities to take (``VerifiedDevice.device``), ``modes`` the multi-GPU modes. A driver that states
+    no mode (before 580) is taken only where ``modes`` has ``unstated``.
+    """
+
+    count: int | Count
+    devices: frozenset[bytes] | AnyDevice = _ANY
+    modes: frozenset[str] = frozenset({SINGLE_GPU, MULTI_GPU, PROTECTED_PCIE})
+    revocation: UnsafeWithoutRevocation | None = None
+
+    @property
+    def name(self) -> str:
+        """What the policy is called."""
+        unsafe = ", unsafe: no OCSP answers" if self.revocation else ""
+        due = self._count
+        if due == AS_RELEASED:
+            return f"NVIDIA GPUs as released{unsafe}"
+        return f"{due.fewest} to {due.most} NVIDIA GPUs{unsafe}"
+
+    @property
+    def roots(self) -> Roots:
+        """The makers' own."""
+        return production_roots()
+
+    @property
+    def _count(self) -> Count:
+        return Count(self.count, self.count) if isinstance(self.count, int) else self.count
+
+    def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the devices; where there are none, their number."""
+        _ = measurement
+        devices = NvidiaDevices(
+            gpus=self._count,
+            switches=Count(0, MAX_GPUS),
+            devices=self.devices,
+            modes=self.modes,
+            rims=frozenset({DRIVER, FIRMWARE}),
+            ocsp=self.revocation is None,
+            flags=frozenset(),
+            linked_switches=True,
+        )
+        return devices.judge(evidence.gpus, ledger)

@@ -1,0 +1,87 @@
+"""The default policy: confidential VMs alone, on hardware that its makers vouch for today.
+
+(P1) A CPU TEE keeps the VM's memory from its host, and nothing was simulated. (P6) Every anchor that vouched for
+something is one of this policy's.
+(P2 to P4) The release pins firmware, ACPI tables and what the CPU measured. (T11.7) Makers' statements are fresh.
+Then by what the evidence is: the cloud's clause (K3, L8; T1, T5), the CPU's (T3 to T5, T10, T11; T7, T8, T11), the
+GPUs' (G1, G3, G4).
+
+What a TEE cannot promise, it does not: see docs/trust.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from client_sdk.clauses.expected import AnyValue
+from client_sdk.errors import Failure
+from client_sdk.evidence import AZURE
+from client_sdk.policies.cloud import AzureCloud, GoogleCloud
+from client_sdk.policies.gpu import AS_RELEASED, NvidiaGpu
+from client_sdk.policies.interface import Policy
+from client_sdk.policies.release import MatchesRelease, MaxAge
+from client_sdk.policies.tee import CloudVouchedBoot, SevSnp, Tdx
+from client_sdk.release import Measurement
+from client_sdk.report import Ledger
+from client_sdk.roots import Roots, production_roots
+from client_sdk.rules import keeps
+from client_sdk.verifier import VerifiedEvidence
+from client_sdk.verify.snp import SnpFacts
+
+_WHOSE = AnyValue("the image is what counts, not who rents the machine")
+ANYBODYS = GoogleCloud(project=_WHOSE, zones=_WHOSE)
+ANY_GPUS = NvidiaGpu(count=AS_RELEASED)
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """What a client takes when nothing else is said; each field is a clause that may be sharpened.
+
+    ``roots`` are the makers' own. Others are taken as they are given, with what they vouch for.
+    """
+
+    google: GoogleCloud = ANYBODYS
+    azure: AzureCloud = field(default_factory=AzureCloud)
+    snp: SevSnp = field(default_factory=SevSnp)
+    tdx: Tdx = field(default_factory=Tdx)
+    gpu: NvidiaGpu = ANY_GPUS
+    release: MatchesRelease = field(default_factory=MatchesRelease)
+    max_age: MaxAge = field(default_factory=MaxAge)
+    roots: Roots = field(default_factory=production_roots, repr=False)
+    label: str = "production"
+
+    @property
+    def name(self) -> str:
+        """What the policy is called: every choice that is not production's stands in it."""
+        words = [self.label]
+        words += [clause.name for clause in (self.snp, self.gpu, self.release) if "unsafe" in clause.name]
+        if isinstance(self.snp.boot, CloudVouchedBoot):
+            words.append(self.snp.name)
+        return "; ".join(dict.fromkeys(words))
+
+    @keeps("P1", "P6")
+    def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge by every clause that is about this evidence."""
+        tee, got = evidence.tee, f"{evidence.platform}, {evidence.tee.kind if evidence.tee else 'no CPU TEE'}"
+        confidential = tee is not None and not evidence.simulated
+        failures = ledger.judge(
+            "P1",
+            "the platform is confidential, and not simulated",
+            expected="a CPU TEE, under the roots of its makers",
+            got=f"{got}, simulated" if evidence.simulated else got,
+            condition=confidential,
+        )
+        if not confidential:
+            return failures + self.release.judge(evidence, measurement, ledger)
+        foreign = tuple(sorted(evidence.anchors - self.roots.fingerprints))
+        what = "every certificate that vouched for something is one that this policy pins"
+        failures += ledger.judge("P6", what, expected=(), got=foreign, condition=not foreign)
+        return failures + tuple(
+            [one for clause in self._clauses(evidence) for one in clause.judge(evidence, measurement, ledger)]
+        )
+
+    def _clauses(self, evidence: VerifiedEvidence) -> tuple[Policy, ...]:
+        cloud: Policy = self.azure if evidence.platform == AZURE else self.google
+        is_snp = evidence.tee is not None and isinstance(evidence.tee.report, SnpFacts)
+        cpu: Policy = self.snp if is_snp else self.tdx
+        return (self.release, self.max_age, cloud, cpu, self.gpu)

@@ -1,0 +1,95 @@
+"""What a release has to pin, and how old makers' statements may be.
+
+``accept.py`` compares everything that a release states, whatever the policy is; these clauses demand that it states
+enough, and that verification used limits as short as the policy's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from client_sdk.ages import PRODUCTION, Ages
+from client_sdk.errors import Failure
+from client_sdk.evidence import GCP
+from client_sdk.policies.unsafe import UnsafeUnpinned
+from client_sdk.release import Measurement
+from client_sdk.report import Ledger
+from client_sdk.roots import Roots, production_roots
+from client_sdk.rules import keeps
+from client_sdk.verifier import VerifiedEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class MatchesRelease:
+    """The release leaves nothing open that could run code in the VM.
+
+    (P2) It lists the firmware's PCR 0. (P3) It lists the ACPI tables, or PCR 1 where no log tells of them. (P4) On
+    Google Cloud it lists the CPU's launch measurements: Google's firmware (on Azure that is rule T5.6).
+    """
+
+    unpinned: UnsafeUnpinned | None = None
+
+    @property
+    def name(self) -> str:
+        """What the policy is called."""
+        return "as released" + (", unsafe: what is unpinned may be anything" if self.unpinned else "")
+
+    @property
+    def roots(self) -> Roots:
+        """The makers' own."""
+        return production_roots()
+
+    @keeps("P2", "P3", "P4")
+    def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the release, not the evidence."""
+        open_anyway, listed = self.unpinned is not None, len(measurement.acpi_allowed)
+        tables = listed or 1 in dict(measurement.pcrs)
+        failures = ledger.judge(
+            "P2",
+            "the firmware is a known one",
+            expected="an allow-list in the release",
+            got=f"{len(measurement.pcr0_allowed)} values",
+            condition=measurement.pcr0_allowed or open_anyway,
+        ) + ledger.judge(
+            "P3",
+            "the ACPI tables are known ones",
+            expected="an allow-list in the release",
+            got=f"{listed} values",
+            condition=tables or open_anyway,
+        )
+        if evidence.platform != GCP:
+            return failures
+        launched = len(measurement.launch_measurements)
+        return failures + ledger.judge(
+            "P4",
+            "the firmware that the CPU measured is a known one",
+            expected="launch measurements in the release",
+            got=f"{launched} values",
+            condition=launched or open_anyway,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MaxAge:
+    """Makers' statements were held to limits no longer than these, each besides its own dates (rule T11)."""
+
+    ages: Ages = PRODUCTION
+
+    @property
+    def name(self) -> str:
+        """What the policy is called."""
+        return "fresh collateral"
+
+    @property
+    def roots(self) -> Roots:
+        """The makers' own, with these limits: evidence is verified by the shortest of a policy's."""
+        return replace(production_roots(), ages=self.ages)
+
+    @keeps("T11.7")
+    def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge what the evidence was verified with."""
+        _ = measurement
+        used, names = evidence.roots.ages, [field.name for field in fields(Ages)]
+        longer = tuple([name for name in names if getattr(used, name) > getattr(self.ages, name)])
+        what = "makers' statements were held to limits as short as the policy's"
+        return ledger.judge("T11.7", what, expected=(), got=longer, condition=not longer)
