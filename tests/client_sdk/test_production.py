@@ -1,0 +1,209 @@
+"""Production takes good evidence under roots that were given, and refuses other roots and weaker releases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from client_sdk.accept import accept
+from client_sdk.errors import PolicyError, VerificationError
+from client_sdk.policy import (
+    MatchesRelease,
+    Production,
+    SimulatedPlatform,
+    UnsafeUnpinned,
+)
+from tests.fakes import judging, simulated_tdx
+from tests.fakes.boot_log import FLAGS, boot_log
+from tests.fakes.judging_cloud import accepted, production, refused, unacceptable, verified
+from tests.fakes.simulated_cloud_vm import (
+    AZURE_SNP,
+    AZURE_TDX,
+    GCP_SNP,
+    GCP_TDX,
+    KINDS,
+    SimulatedCloudVm,
+    changed,
+    roots,
+)
+from tests.fakes.simulated_vm import SimulatedVm, default_ca, release
+
+
+def test_the_default_takes_a_tdx_machine_with_a_gpu_under_given_roots():
+    found = accepted(SimulatedCloudVm(GCP_TDX, gpus=1), policy=Production(roots=roots()))
+    assert found.policy == "production"
+    facts = found.report.as_dict()["facts"]
+    assert (facts["tee"], facts["tcb_status"], facts["project"]) == ("tdx", "UpToDate", "vitrine-test")
+
+
+def test_the_default_takes_no_test_root():
+    with pytest.raises(VerificationError, match=r"\[K1.1\]"):
+        accepted(SimulatedCloudVm(GCP_TDX, gpus=1), policy=Production())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_simulated_roots_are_not_productions(kind):
+    simulated = replace(roots(), simulated=True)
+    unacceptable(SimulatedCloudVm(kind), "P1", policy=replace(production(kind), roots=simulated))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gone", ["google", "azure", "amd", "intel"])
+def test_a_kind_without_an_anchor_vouches_for_nothing(kind, gone):
+    needed = {"google": "K1.1", "azure": "K1.1", "amd": "T2.1", "intel": "T7.1.1"}
+    used = {GCP_SNP: "google amd", GCP_TDX: "google intel", AZURE_SNP: "azure amd", AZURE_TDX: "azure intel"}
+    less = replace(roots(), **{gone: ()})
+    if gone in used[kind]:
+        refused(SimulatedCloudVm(kind), needed[gone], anchors=less)
+    else:
+        assert verified(SimulatedCloudVm(kind), anchors=less).tee
+
+
+@pytest.mark.parametrize(("gone", "rule"), [("nvidia", "G1.1.1"), ("nvidia_rim", "G3.4.1")])
+def test_gpus_have_anchors_of_their_own(gone, rule):
+    refused(SimulatedCloudVm(GCP_TDX, gpus=1), rule, anchors=replace(roots(), **{gone: ()}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evidence_that_was_verified_under_other_roots(kind):
+    vm = SimulatedCloudVm(kind)
+    policy = replace(production(kind), roots=Production().roots)
+    with pytest.raises(PolicyError) as caught:
+        accept(verified(vm), releases=(release(measured=vm.measurement()),), policy=policy)
+    assert {f.clause.split(":")[0] for f in caught.value.failures} == {"P6"}
+
+
+def test_a_platform_that_is_not_confidential():
+    evidence = judging.verified(SimulatedVm())
+    with pytest.raises(PolicyError) as caught:
+        accept(evidence, releases=(release(),), policy=Production())
+    assert {f.clause.split(":")[0] for f in caught.value.failures} == {"P1", "P2", "P3"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules", "change"),
+    [
+        (GCP_SNP, ("P2",), {"pcr0_allowed": ()}),
+        (GCP_TDX, ("P2",), {"pcr0_allowed": ()}),
+        (AZURE_SNP, ("P2", "L6.pcr0"), {"pcr0_allowed": ()}),
+        (GCP_SNP, ("P3",), {"acpi_allowed": ()}),
+        (GCP_TDX, ("P3", "T9.12"), {"acpi_allowed": ()}),
+        (GCP_SNP, ("P4",), {"launch_measurements": ()}),
+        (GCP_TDX, ("P4", "T9.1"), {"launch_measurements": ()}),
+        (AZURE_SNP, ("T5.6",), {"launch_measurements": ()}),
+        (AZURE_TDX, ("T5.6",), {"launch_measurements": ()}),
+        (GCP_SNP, ("T5.1",), {"launch_measurements": (bytes(48),)}),
+        (GCP_TDX, ("T8.11",), {"launch_measurements": (bytes(48),)}),
+        (AZURE_SNP, ("T5.1", "T5.6"), {"launch_measurements": (bytes(48),)}),
+        (AZURE_TDX, ("T8.11", "T5.6"), {"launch_measurements": (bytes(48),)}),
+        (GCP_TDX, ("T9.1",), {"rtmrs": ()}),
+        (AZURE_TDX, ("T8.13",), {"rtmrs": ((1, b"\1" * 48),)}),
+    ],
+)
+def test_a_release_that_pins_less_or_something_else(kind, rules, change):
+    vm = SimulatedCloudVm(kind)
+    unacceptable(vm, *rules, measured=replace(vm.measurement(), **change))
+
+
+@pytest.mark.parametrize("register", [0, 1, 2, 3])
+def test_each_register_is_compared(register):
+    vm = SimulatedCloudVm(GCP_TDX)
+    values = dict(vm.measurement().rtmrs) | {register: b"\1" * 48}
+    unacceptable(vm, f"T8.{12 + register}", measured=replace(vm.measurement(), rtmrs=tuple(sorted(values.items()))))
+
+
+def test_a_register_that_the_release_names_needs_no_list():
+    vm = SimulatedCloudVm(GCP_TDX)
+    first = simulated_tdx.extended(vm.td_log)[0]
+    tables = tuple(digest for digest in vm.measurement().acpi_allowed if len(digest) == 32)
+    named = replace(vm.measurement(), acpi_allowed=tables, rtmrs=((0, first), *vm.measurement().rtmrs))
+    assert accepted(vm, measured=named)
+
+
+def test_another_command_line_shows_in_the_cpu_alone():
+    """A TPM that lies about it does not help: the CPU measured it as well."""
+    vm = SimulatedCloudVm(GCP_TDX)
+    released = vm.measurement()
+    vm.td_log[-2] = simulated_tdx.Logged(3, 0x6, b"init=/bin/sh")
+    unacceptable(vm, "T8.14", measured=released)
+
+
+def test_a_table_that_the_cpu_saw_and_nobody_published():
+    vm = SimulatedCloudVm(GCP_TDX)
+    released = vm.measurement()
+    vm.td_log.insert(9, simulated_tdx.Logged(1, 0xA, b"ACPI DATA", b"\1" * 48))
+    unacceptable(vm, "T9.12", measured=released)
+
+
+@pytest.mark.parametrize("kind", [GCP_SNP, GCP_TDX])
+def test_a_table_that_the_tpm_saw_and_nobody_published(kind):
+    vm = SimulatedCloudVm(kind)
+    released = vm.measurement()
+    place = next(i for i, event in enumerate(vm.log) if event.kind == FLAGS)
+    vm.log.insert(place, replace(vm.log[place], digest=b"\1" * 32))
+    unacceptable(vm, "L1.acpi", measured=released)
+
+
+@pytest.mark.parametrize("kind", [AZURE_SNP, AZURE_TDX])
+@pytest.mark.parametrize("pcr", [0, 1, 2, 3, 4, 5, 6, 7, 9, 11])
+def test_without_a_log_every_pcr_has_a_golden_value(kind, pcr):
+    vm = SimulatedCloudVm(kind)
+    stated = vm.measurement()
+    if pcr == 0:
+        unacceptable(vm, "L6.pcr0", measured=replace(stated, pcr0_allowed=(b"\1" * 32,)))
+        return
+    values = tuple((index, b"\1" * 32 if index == pcr else value) for index, value in stated.pcrs)
+    unacceptable(vm, f"L6.pcr{pcr}", measured=replace(stated, pcrs=values))
+
+
+def test_without_a_log_a_release_without_pcr_1_is_not_enough():
+    vm = SimulatedCloudVm(AZURE_SNP)
+    less = tuple((index, value) for index, value in vm.measurement().pcrs if index != 1)
+    unacceptable(vm, "P3", "L6.pcr1", measured=replace(vm.measurement(), pcrs=less))
+
+
+def test_another_image_on_azure():
+    vm = SimulatedCloudVm(AZURE_SNP)
+    released = vm.measurement()
+    vm.log = boot_log(image=b"another")
+    unacceptable(vm, "L6.pcr0", "L6.pcr4", "L6.pcr11", measured=released)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gpus_where_the_release_has_none(kind):
+    vm, bare = SimulatedCloudVm(kind, gpus=1), SimulatedCloudVm(kind)
+    unacceptable(vm, "L11.3", measured=bare.measurement())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_gpu_where_the_release_has_some(kind):
+    vm, rich = SimulatedCloudVm(kind), SimulatedCloudVm(kind, gpus=1)
+    unacceptable(vm, "L11.3", measured=rich.measurement())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unpinned_release_needs_an_unsafe_choice(kind):
+    vm = SimulatedCloudVm(kind)
+    loose = replace(vm.measurement(), acpi_allowed=vm.measurement().acpi_allowed[4:], launch_measurements=())
+    policy = replace(production(kind), release=MatchesRelease(UnsafeUnpinned("a test")))
+    rules = {GCP_SNP: (), GCP_TDX: ("T9.1",)}.get(kind, ("T5.6",))
+    if kind == GCP_SNP:
+        loose = replace(loose, pcr0_allowed=(), acpi_allowed=())
+        found = accepted(vm, policy=policy, measured=loose)
+        assert "unsafe" in found.policy
+        assert {row["rules"] for row in found.report.as_dict()["not_run"]} >= {"L1.pcr0", "L1.acpi", "T5.1, T8.11"}
+        return
+    with pytest.raises(PolicyError) as caught:
+        accepted(vm, policy=policy, measured=loose)
+    assert set(rules) <= {f.clause.split(":")[0] for f in caught.value.failures}
+
+
+def test_a_simulated_policy_takes_no_clouds_evidence():
+    with pytest.raises(VerificationError, match=r"\[K1.1\]"):
+        accepted(SimulatedCloudVm(GCP_TDX), policy=SimulatedPlatform(tpm_ca=default_ca().der))
+
+
+def test_a_change_of_a_file_that_is_not_there_is_noticed():
+    with pytest.raises(AssertionError):
+        changed({}, {"amd/genoa/crl.der": None})
