@@ -8,6 +8,7 @@ certificate, its activation. (3) C3.1: the certificate of that connection is the
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -31,6 +32,7 @@ from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
 TIMEOUT = 60.0
+_NOBODY_CONNECTED = ("C3", "the evidence was stored: no connection showed its certificate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,41 @@ def judge(
         VerificationError: not genuine, not fresh or not bound.
         PolicyError: genuine, but not what was asked for.
     """
+    return _held_against(
+        lambda: examine(gathered, roots=policy.roots, now=now, collateral=collateral), releases=releases, policy=policy
+    )
+
+
+def judge_stored(
+    evidence: bytes,
+    nonce: bytes,
+    *,
+    releases: Opened,
+    policy: Policy,
+    now: datetime,
+    collateral: Collateral | None = None,
+) -> Accepted:
+    """Judge evidence that somebody stored, as a service sent it, by the nonce that it was asked for with; pure.
+
+    Nobody connected: that a service used the attested certificate (C3) was not seen, and the report says so.
+
+    Raises:
+        EvidenceError: malformed bytes.
+        VerificationError: not genuine, not fresh or not bound.
+        PolicyError: genuine, but not what was asked for.
+    """
+
+    def verified() -> VerifiedEvidence:
+        parsed = Evidence.from_json(evidence)
+        found = verify(parsed, roots=policy.roots, nonce=nonce, now=now, collateral=collateral)
+        return replace(found, not_run=(*found.not_run, _NOBODY_CONNECTED))
+
+    return _held_against(verified, releases=releases, policy=policy)
+
+
+def _held_against(verified: Callable[[], VerifiedEvidence], *, releases: Opened, policy: Policy) -> Accepted:
     try:
-        verified = examine(gathered, roots=policy.roots, now=now, collateral=collateral)
-        accepted = accept(verified, releases=releases.releases, policy=policy)
+        accepted = accept(verified(), releases=releases.releases, policy=policy)
     except AttestationError as error:
         error.checks = as_checks(releases.rows) + error.checks
         raise
@@ -129,7 +163,9 @@ def attest(
     return judge(gathered, releases=opened, policy=policy or Production(), now=now, collateral=collateral)
 
 
-def observe(origin: str, *, policy: Policy, timeout: float = TIMEOUT) -> VerifiedEvidence:
+def observe(
+    origin: str, *, policy: Policy, collateral: Collateral | None = None, timeout: float = TIMEOUT
+) -> VerifiedEvidence:
     """Return verified measurements of a service without comparing them with a release.
 
     Nobody vouches for the values: use it to look, never to trust.
@@ -139,7 +175,8 @@ def observe(origin: str, *, policy: Policy, timeout: float = TIMEOUT) -> Verifie
         EvidenceError: malformed bytes.
         VerificationError: not genuine, not fresh or not bound.
     """
-    return examine(gather(Origin.parse(origin), timeout=timeout), roots=policy.roots, now=datetime.now(UTC))
+    gathered = gather(Origin.parse(origin), timeout=timeout)
+    return examine(gathered, roots=policy.roots, now=datetime.now(UTC), collateral=collateral)
 
 
 @keeps("C3.1")

@@ -50,6 +50,7 @@ def _client(arguments: argparse.Namespace) -> Client:
             releases=trusted.releases,
             publisher=trusted.publisher,
             policy=trusted.policy,
+            collateral=trusted.collateral,
             attestation_timeout=arguments.timeout,
             timeout=ANSWER_SECONDS,
         )

@@ -7,10 +7,12 @@ import sys
 
 from client_sdk.cli.options import (
     Commands,
+    add_collateral,
     add_command,
     add_network,
     add_origin,
     add_simulated,
+    collateral,
     now,
     origin,
     patiently,
@@ -30,6 +32,7 @@ def register(commands: Commands) -> None:
     parser = add_command(commands, "observe", text, _EXAMPLES)
     add_origin(parser)
     add_simulated(parser)
+    add_collateral(parser)
     add_network(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=run)
@@ -37,10 +40,10 @@ def register(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify without a release and print; return the exit code."""
-    where, chosen = origin(arguments), policy(arguments)
+    where, chosen, files = origin(arguments), policy(arguments), collateral(arguments)
     try:
         gathered = patiently(lambda: gather(where, timeout=arguments.timeout), wait=arguments.wait, say=progress)
-        verified = examine(gathered, roots=chosen.roots, now=now())
+        verified = examine(gathered, roots=chosen.roots, now=now(), collateral=files)
     except AttestationError as error:
         if arguments.json:
             print_json(refusal_as_dict(error, origin=str(where)))

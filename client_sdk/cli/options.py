@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from client_sdk.collateral import Collateral, load_collateral
 from client_sdk.errors import EvidenceError, FetchError, PolicyError
 from client_sdk.fields import instant
 from client_sdk.origin import Origin
-from client_sdk.policy import Policy, Production, SimulatedPlatform
+from client_sdk.policy import Policy, Production, SimulatedPlatform, load_policy
 from client_sdk.publisher import Publisher
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
@@ -33,6 +34,7 @@ class Trust:
     releases: tuple[bytes, ...]
     publisher: Publisher
     policy: Policy
+    collateral: Collateral | None
 
 
 def add_command(commands: Commands, name: str, help_text: str, examples: Sequence[str]) -> argparse.ArgumentParser:
@@ -75,6 +77,20 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threshold", metavar="N", type=int, default=1, help="how many of the publisher's keys must have signed (1)"
     )
+    group.add_argument(
+        "--policy", metavar="FILE", type=Path, help="what to accept (TOML, see docs/policy.md; default: production's)"
+    )
+    add_collateral(group)
+
+
+def add_collateral(group: argparse._ActionsContainer) -> None:
+    """Add where the makers' statements about clouds' hardware lie."""
+    group.add_argument(
+        "--collateral",
+        metavar="DIR",
+        type=Path,
+        help="folder with certificates, revocation lists and statements of hardware makers, gathered beforehand",
+    )
 
 
 def add_simulated(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
@@ -109,17 +125,41 @@ def origin(arguments: argparse.Namespace) -> Origin:
 
 
 def policy(arguments: argparse.Namespace) -> Policy:
-    """Return the policy: production, unless ``--simulated`` is given.
+    """Return the policy: production, or that of ``--policy``, or the simulated one of ``--simulated``.
 
     Raises:
-        UsageError: the CA cannot be read.
+        UsageError: the CA or the policy cannot be read, or both are given.
     """
+    file = getattr(arguments, "policy", None)
+    if file is not None and arguments.simulated is not None:
+        raise UsageError("--policy and --simulated exclude each other: a simulated platform is no production one")
     if arguments.simulated is None:
-        return Production()
+        return _from_file(file) if file is not None else Production()
     try:
         return SimulatedPlatform(tpm_ca=arguments.simulated)
     except EvidenceError as error:
         raise UsageError(f"--simulated: {error}") from error
+
+
+def _from_file(path: Path) -> Policy:
+    try:
+        return load_policy(path)
+    except PolicyError as error:
+        raise UsageError("--policy: " + "\n  ".join(map(str, error.failures))) from error
+
+
+def collateral(arguments: argparse.Namespace) -> Collateral | None:
+    """Read the folder of collateral, where one is given.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    if arguments.collateral is None:
+        return None
+    try:
+        return load_collateral(arguments.collateral)
+    except EvidenceError as error:
+        raise UsageError(f"--collateral: {error}") from error
 
 
 def trust(arguments: argparse.Namespace) -> Trust:
@@ -135,7 +175,7 @@ def trust(arguments: argparse.Namespace) -> Trust:
         raise UsageError(f"--publisher: {error}") from error
     except OSError as error:
         raise UsageError(f"--release: cannot read {error.filename}: {error.strerror}") from error
-    return Trust(releases, publisher, policy(arguments))
+    return Trust(releases, publisher, policy(arguments), collateral(arguments))
 
 
 def patiently(attempt: Callable[[], Result], *, wait: float, say: Say) -> Result:

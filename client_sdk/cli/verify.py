@@ -13,7 +13,6 @@ from client_sdk.cli.options import (
     UsageError,
     add_command,
     add_network,
-    add_origin,
     add_simulated,
     add_trust,
     at,
@@ -23,6 +22,7 @@ from client_sdk.cli.options import (
     trust,
 )
 from client_sdk.cli.printing import print_json, print_refusal, print_report, progress, refusal_as_dict
+from client_sdk.cli.stored import add_stored, is_stored, run_stored
 from client_sdk.errors import AttestationError, EvidenceError, FetchError
 from client_sdk.releases import open_releases
 from client_sdk.rounds import Gathered, gather, judge
@@ -34,13 +34,15 @@ _EXAMPLES = (
     "vitrine verify https://llm.example --release new.json old.json --publisher publisher.pub --json",
     "vitrine verify https://llm.example --release r.json --publisher p.pub --save evidence.json",
     "vitrine verify https://llm.example --release r.json --publisher p.pub --evidence evidence.json",
+    "vitrine verify --evidence raw.json --nonce HEX --now 2026-01-31T12:00:00Z --collateral DIR --release r.json \\",
+    "      --publisher p.pub",
 )
 
 
 def register(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(commands, "verify", "verify a service and print every check", _EXAMPLES)
-    add_origin(parser)
+    add_stored(parser)
     add_trust(parser)
     add_simulated(parser)
     add_network(parser)
@@ -57,6 +59,8 @@ def register(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify and print; return the exit code."""
+    if is_stored(arguments):
+        return run_stored(arguments)
     if arguments.evidence and arguments.save:
         raise UsageError("--save and --evidence exclude each other")
     if arguments.at and not arguments.evidence:
@@ -83,7 +87,8 @@ def _accepted(arguments: argparse.Namespace, trusted: Trust) -> Accepted:
     instant: datetime | None = arguments.at
     releases = open_releases(trusted.releases, trusted.publisher, now=instant or now())
     gathered = _gathered(arguments)
-    return judge(gathered, releases=releases, policy=trusted.policy, now=instant or now())
+    at_instant, collateral = instant or now(), trusted.collateral
+    return judge(gathered, releases=releases, policy=trusted.policy, now=at_instant, collateral=collateral)
 
 
 def _gathered(arguments: argparse.Namespace) -> Gathered:
