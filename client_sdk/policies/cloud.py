@@ -157,6 +157,26 @@ class AzureCloud:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Takes no VM of a cloud: what :class:`Production` says about a cloud when only the other one is named."""
+
+    @property
+    def name(self) -> str:
+        """What the policy is called."""
+        return "not taken"
+
+    @property
+    def roots(self) -> Roots:
+        """The makers' own."""
+        return production_roots()
+
+    def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+        """Refuse the VM."""
+        _ = measurement
+        return _elsewhere("another cloud", evidence, ledger)
+
+
 @keeps("P5")
 def _elsewhere(wanted: str, evidence: VerifiedEvidence, ledger: Ledger) -> tuple[Failure, ...]:
     got = evidence.platform if evidence.tee else f"{evidence.platform}, not confidential"

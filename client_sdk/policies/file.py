@@ -135,8 +135,8 @@ class _Table:
 def _production(table: _Table, roots: Roots) -> Production:
     ages = _ages(table.table("max_age_days"))
     policy = Production(
-        google=_google(table),
-        azure=_azure(table.table("azure")),
+        google=_google(table.table("google")) if table.has("google") else None,
+        azure=_azure(table.table("azure")) if table.has("azure") else None,
         snp=_snp(table.table("sev_snp")),
         tdx=_tdx(table.table("tdx")),
         gpu=_nvidia(table.table("nvidia")),
@@ -151,17 +151,14 @@ def _production(table: _Table, roots: Roots) -> Production:
 
 def _google(table: _Table) -> GoogleCloud:
     default = ANYBODYS
-    if not table.has("google"):
-        return default
-    inner = table.table("google")
     found = GoogleCloud(
-        project=inner.need("project", _projects, default.project),
-        zones=inner.need("zones", _any_or(_texts), default.zones),
-        instance_ids=inner.get("instance_ids", _numbers, default.instance_ids),
-        instance_names=inner.get("instance_names", _texts, default.instance_names),
-        oldest_firmware=inner.get("oldest_firmware", lambda v, w: integer(v, w, low=2, high=64), 2),
+        project=table.need("project", _projects, default.project),
+        zones=table.need("zones", _any_or(_texts), default.zones),
+        instance_ids=table.get("instance_ids", _numbers, default.instance_ids),
+        instance_names=table.get("instance_names", _texts, default.instance_names),
+        oldest_firmware=table.get("oldest_firmware", lambda v, w: integer(v, w, low=2, high=64), 2),
     )
-    inner.done()
+    table.done()
     return found
 
 

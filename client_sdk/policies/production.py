@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from client_sdk.clauses.expected import AnyValue
 from client_sdk.errors import Failure
 from client_sdk.evidence import AZURE
-from client_sdk.policies.cloud import AzureCloud, GoogleCloud
+from client_sdk.policies.cloud import AzureCloud, GoogleCloud, NotTaken
 from client_sdk.policies.gpu import AS_RELEASED, NvidiaGpu
 from client_sdk.policies.interface import Policy
 from client_sdk.policies.release import MatchesRelease, MaxAge
@@ -37,11 +37,12 @@ ANY_GPUS = NvidiaGpu(count=AS_RELEASED)
 class Production:
     """What a client takes when nothing else is said; each field is a clause that may be sharpened.
 
-    ``roots`` are the makers' own. Others are taken as they are given, with what they vouch for.
+    Where one of ``google`` and ``azure`` is given, the other cloud is not taken; by default both are, whoever's the VM
+    is. ``roots`` are the makers' own. Others are taken as they are given, with what they vouch for.
     """
 
-    google: GoogleCloud = ANYBODYS
-    azure: AzureCloud = field(default_factory=AzureCloud)
+    google: GoogleCloud | NotTaken | None = None
+    azure: AzureCloud | NotTaken | None = None
     snp: SevSnp = field(default_factory=SevSnp)
     tdx: Tdx = field(default_factory=Tdx)
     gpu: NvidiaGpu = ANY_GPUS
@@ -49,6 +50,11 @@ class Production:
     max_age: MaxAge = field(default_factory=MaxAge)
     roots: Roots = field(default_factory=production_roots, repr=False)
     label: str = "production"
+
+    def __post_init__(self) -> None:
+        named = self.google is not None or self.azure is not None
+        object.__setattr__(self, "google", self.google or (NotTaken() if named else ANYBODYS))
+        object.__setattr__(self, "azure", self.azure or (NotTaken() if named else AzureCloud()))
 
     @property
     def name(self) -> str:
@@ -81,7 +87,7 @@ class Production:
         )
 
     def _clauses(self, evidence: VerifiedEvidence) -> tuple[Policy, ...]:
-        cloud: Policy = self.azure if evidence.platform == AZURE else self.google
+        cloud = (self.azure if evidence.platform == AZURE else self.google) or NotTaken()
         is_snp = evidence.tee is not None and isinstance(evidence.tee.report, SnpFacts)
         cpu: Policy = self.snp if is_snp else self.tdx
         return (self.release, self.max_age, cloud, cpu, self.gpu)

@@ -1,0 +1,166 @@
+"""Policies made of policies: what is refused when it is made, and what is reported when nothing holds (R4, D2, P7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from client_sdk.ages import Ages
+from client_sdk.errors import EvidenceError, PolicyError
+from client_sdk.policy import (
+    AllOf,
+    AnyOf,
+    AzureCloud,
+    CloudVouchedBoot,
+    GoogleCloud,
+    MatchesRelease,
+    MaxAge,
+    NvidiaGpu,
+    Production,
+    SevSnp,
+    SimulatedPlatform,
+    Tdx,
+    UnsafeUnpinned,
+    UnsafeWithoutRevocation,
+)
+from client_sdk.roots import Roots, anchors, merged, production_roots
+from tests.fakes.judging_cloud import accepted, production, unacceptable
+from tests.fakes.simulated_cloud_vm import (
+    AZURE_SNP,
+    AZURE_TDX,
+    DAY,
+    GCP_SNP,
+    GCP_TDX,
+    KINDS,
+    SimulatedCloudVm,
+    roots,
+)
+from tests.fakes.simulated_vm import TestCa, default_ca
+
+GOOGLE = GoogleCloud(project="vitrine-test", zones=("us-central1-a",))
+CLAUSES = [Production(), MatchesRelease(), MaxAge(), GOOGLE, AzureCloud(), SevSnp(), Tdx(), NvidiaGpu(1)]
+
+
+def rules(error: PolicyError) -> list[str]:
+    return [failure.clause.split(":")[0] for failure in error.failures]
+
+
+@pytest.mark.parametrize("kind", [AllOf, AnyOf])
+def test_an_empty_set_is_refused_when_it_is_made(kind):
+    with pytest.raises(PolicyError) as caught:
+        kind(())
+    assert rules(caught.value) == ["R4"]
+
+
+@pytest.mark.parametrize("kind", [AllOf, AnyOf])
+@pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: type(clause).__name__)
+def test_a_simulated_platform_is_not_mixed_with_production(kind, clause):
+    simulated = SimulatedPlatform(tpm_ca=default_ca().der)
+    for policies in ((simulated, clause), (clause, simulated), (AnyOf((simulated,)), AllOf((clause,)))):
+        with pytest.raises(PolicyError) as caught:
+            kind(policies)
+        assert rules(caught.value) == ["D2"]
+
+
+def test_two_simulated_platforms_can_be_alternatives():
+    both = AnyOf((SimulatedPlatform(tpm_ca=default_ca().der), SimulatedPlatform(tpm_ca=TestCa("other").der)))
+    assert (both.roots.simulated, len(both.roots.tpm)) == (True, 2)
+
+
+def test_all_of_reports_everything():
+    vm = SimulatedCloudVm(GCP_TDX)
+    policy = AllOf((production(), GoogleCloud(project="x", zones=("y",)), NvidiaGpu(1)))
+    unacceptable(vm, "K3.4", "K3.5", "G4.1", policy=policy)
+    assert accepted(vm, policy=AllOf((production(), GOOGLE))).policy.endswith("Google Cloud, project vitrine-test")
+
+
+def test_one_of_several_is_enough():
+    policy = AnyOf((AllOf((production(), AzureCloud())), AllOf((production(), GOOGLE))))
+    for kind in (GCP_TDX, AZURE_SNP, AZURE_TDX):
+        found = accepted(SimulatedCloudVm(kind), policy=policy)
+        (row,) = [check for check in found.checks if check.id == "P7"]
+        assert row.passed
+        assert ("Azure" in row.got) is (kind != GCP_TDX)
+        assert {check.passed for check in found.checks} == {True}, "what other alternatives say is not reported"
+
+
+def test_where_none_holds_the_closest_explains_and_all_are_named():
+    far = AllOf((production(), GoogleCloud(project="x", zones=("y",)), NvidiaGpu(1)))
+    near = AllOf((production(), GoogleCloud(project="x", zones=("us-central1-a",))))
+    for order in ((far, near), (near, far)):
+        error = unacceptable(SimulatedCloudVm(GCP_TDX), "K3.4", "P7", policy=AnyOf(order))
+        last = error.failures[-1]
+        assert far.name in last.expected
+        assert near.name in last.expected
+        assert last.got == f"none; the closest is, {near.name}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("clause", "fits", "rule"),
+    [
+        (GOOGLE, {GCP_SNP, GCP_TDX}, "P5"),
+        (AzureCloud(), {AZURE_SNP, AZURE_TDX}, "P5"),
+        (SevSnp(boot=CloudVouchedBoot("a test")), {GCP_SNP, AZURE_SNP}, "P1.snp"),
+        (Tdx(), {GCP_TDX, AZURE_TDX}, "P1.tdx"),
+    ],
+)
+def test_a_clause_is_about_its_own_kind(kind, clause, fits, rule):
+    policy = AllOf((production(kind), clause))
+    if kind in fits:
+        assert accepted(SimulatedCloudVm(kind), policy=policy)
+    else:
+        unacceptable(SimulatedCloudVm(kind), rule, policy=policy)
+
+
+def test_anchors_are_taken_together_and_the_shortest_ages_count():
+    one = Roots(simulated=False, google=anchors(default_ca().der), ages=Ages(tcb_info=DAY))
+    both = merged([one, replace(production_roots(), ages=Ages(ocsp=DAY))])
+    assert len(both.google) == 2
+    assert len(merged([both, one]).google) == 2
+    assert (both.ages.tcb_info, both.ages.ocsp, both.ages.root_crl) == (DAY, DAY, Ages().root_crl)
+    assert AllOf((production(), MaxAge(Ages(ocsp=DAY)))).roots.ages.ocsp == DAY
+
+
+def test_an_alternative_is_not_satisfied_under_anothers_anchors():
+    """The evidence verifies, because a neighbour pins its roots, but that neighbour's clauses refuse it."""
+    strict = AllOf((production(), GoogleCloud(project="x", zones=("y",))))
+    error = unacceptable(SimulatedCloudVm(GCP_TDX), "P6", "P7", policy=AnyOf((Production(), strict)))
+    assert "the closest is, production" in error.failures[-1].got
+
+
+def test_production_pins_what_ships_with_the_package():
+    found = Production().roots
+    assert (found.simulated, found.tpm) == (False, ())
+    assert all((found.google, found.azure, found.amd, found.intel, found.nvidia, found.nvidia_rim))
+    assert not found.fingerprints & roots().fingerprints
+
+
+@pytest.mark.parametrize("unsafe", [UnsafeUnpinned, UnsafeWithoutRevocation, CloudVouchedBoot])
+def test_what_opts_out_needs_a_reason(unsafe):
+    with pytest.raises(EvidenceError, match="reason"):
+        unsafe("  ")
+    assert unsafe("a test").why == "a test"
+
+
+@pytest.mark.parametrize(
+    ("policy", "word"),
+    [
+        (Production(release=MatchesRelease(UnsafeUnpinned("a test"))), "unsafe"),
+        (Production(snp=SevSnp(revocation=UnsafeWithoutRevocation("a test"))), "unsafe"),
+        (Production(gpu=NvidiaGpu(1, revocation=UnsafeWithoutRevocation("a test"))), "unsafe"),
+        (Production(snp=SevSnp(boot=CloudVouchedBoot("a test"))), "the cloud's word"),
+    ],
+)
+def test_what_opts_out_stands_in_the_name(policy, word):
+    assert word in policy.name
+    assert word in AnyOf((policy,)).name
+
+
+def test_anchors_are_read_from_certificates_alone():
+    assert anchors(default_ca().pem) == anchors(default_ca().der)
+    assert anchors(default_ca().certificate)[0].fingerprint == anchors(default_ca().der)[0].fingerprint
+    for wrong in (b"", b"-----BEGIN CERTIFICATE-----", default_ca().pem * 2):
+        with pytest.raises(EvidenceError, match=r"roots\[0\]"):
+            anchors(wrong)

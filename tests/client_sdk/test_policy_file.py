@@ -1,0 +1,185 @@
+"""Policies as files: strict keys, every fault at once, the same verdicts as the objects; and docs/policy.md is true."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from client_sdk.errors import PolicyError
+from client_sdk.parse.snp import Product
+from client_sdk.policies.file import MAX_FILE, read_policy
+from client_sdk.policies.tee import MIN_TCB
+from client_sdk.policy import AnyOf, Count, Production, load_policy
+from tests.fakes.judging_cloud import accepted, unacceptable
+from tests.fakes.simulated_cloud_vm import AZURE_SNP, GCP_SNP, GCP_TDX, SimulatedCloudVm, roots
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/policy.md").read_text()
+EXAMPLES = re.findall(r"^```(python|toml)\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+
+
+def read(text: str):
+    return read_policy(f"version = 1\n{text}".encode(), roots=roots())
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(PolicyError) as caught:
+        read_policy(text.encode())
+    assert {failure.clause.split(":")[0] for failure in caught.value.failures} == {"R4"}
+    return [str(failure) for failure in caught.value.failures]
+
+
+@pytest.mark.parametrize(("kind", "text"), EXAMPLES, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(EXAMPLES)])
+def test_the_examples_of_the_documentation(kind, text):
+    if kind == "toml":
+        assert read_policy(text.encode()).judge
+        return
+    names: dict[str, object] = {}
+    exec(text, names)  # noqa: S102 - our own documentation
+    assert [value for value in names.values() if hasattr(value, "judge")]
+
+
+def test_every_key_is_documented():
+    source = (Path(__file__).parents[2] / "client_sdk/policies/file.py").read_text()
+    keys = set(re.findall(r'\.(?:get|need|table|tables|has)\("(\w+)"', source)) - {"version"}
+    assert len(keys) > 30
+    assert [key for key in sorted(keys) if key not in DOCUMENT] == []
+
+
+def test_an_empty_file_is_production():
+    found = read("")
+    assert found == Production(roots=roots())
+    assert accepted(SimulatedCloudVm(GCP_TDX, gpus=1), policy=found).policy == "production"
+
+
+def test_the_file_says_what_the_objects_say():
+    found = read(EXAMPLES[2][1].removeprefix("version = 1\n"))
+    assert found.google.project == ("my-project",)
+    assert found.snp.min_tcb[Product.GENOA] == MIN_TCB[Product.GENOA]._replace(snp=24)
+    assert found.snp.min_tcb[Product.MILAN] == MIN_TCB[Product.MILAN]
+    assert (found.tdx.evaluation.tcb_info, found.tdx.evaluation.qe_identity) == (18, 17)
+    assert found.tdx.accepted_tcb[0].status == "OutOfDate"
+    assert found.max_age.ages.ocsp == found.roots.ages.ocsp == timedelta(days=3)
+    assert found.snp.revocation.highest_seen == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "gpus", "rules"),
+    [
+        ('[google]\nproject = "x"\nzones = ["us-central1-a"]', GCP_TDX, 0, ("K3.4",)),
+        ('[google]\nproject = [1, 2]\nzones = { any = "a test" }', GCP_TDX, 0, ("K3.3",)),
+        ("[azure]\nconsole_enabled = true", AZURE_SNP, 0, ("T1.console",)),
+        ('[azure]\nvm_ids = ["X"]', AZURE_SNP, 0, ("T1.vm",)),
+        ("[sev_snp.min_tcb.genoa]\nmicrocode = 85", AZURE_SNP, 0, ("T4.17", "T4.18", "T4.19")),
+        ('[sev_snp]\nmin_firmware = "1.56.0"', AZURE_SNP, 0, ("T4.16",)),
+        ('[sev_snp]\nsmt = "forbidden"', AZURE_SNP, 0, ("T4.10",)),
+        ("[sev_snp]\nmin_crl_number = 6", AZURE_SNP, 0, ("T11.amd.5",)),
+        ("", GCP_SNP, 0, ("T10.1",)),
+        ("[tdx]\nmin_tcb_evaluation = 18", GCP_TDX, 0, ("T7.22",)),
+        ("[tdx]\nmin_pck_crl_number = 2", GCP_TDX, 0, ("T11.4",)),
+        ("[nvidia]\ncount = 2", GCP_TDX, 1, ("G4.1",)),
+        ('[nvidia]\nmodes = ["protected-pcie"]', GCP_TDX, 1, ("G4.4",)),
+    ],
+)
+def test_what_a_file_asks_for_is_judged(text, kind, gpus, rules):
+    unacceptable(SimulatedCloudVm(kind, gpus=gpus), *rules, policy=read(text))
+
+
+def test_the_clouds_word_can_be_taken_in_a_file():
+    found = accepted(SimulatedCloudVm(GCP_SNP), policy=read('[sev_snp]\ncloud_vouched_boot = "a test"'))
+    assert "image: the cloud's word" in found.policy
+
+
+def test_alternatives_are_named():
+    found = read(EXAMPLES[3][1].removeprefix("version = 1\n"))
+    assert isinstance(found, AnyOf)
+    assert "production on Azure" in found.name
+    unacceptable(SimulatedCloudVm(AZURE_SNP), "P5", "P7", policy=found)  # each fails once: the first explains
+    assert accepted(SimulatedCloudVm(AZURE_SNP, gpus=1), policy=found)
+
+
+def test_a_range_of_gpus():
+    assert read("[nvidia]\ncount = { fewest = 1, most = 8 }").gpu.count == Count(1, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "[R4: version]"),
+        ("version = 2", "version"),
+        ("version = true", "version"),
+        ("version = 1\nroots = 1", "unknown key"),
+        ('version = 1\nsimulated = "tpm-ca.pem"', "unknown key"),
+        ("version = 1\n[gogle]", "gogle"),
+        (
+            'version = 1\n[google]\nproject = "x"',
+            "[R4: google.zones] expected what docs/policy.md describes, got missing",
+        ),
+        ('version = 1\n[google]\nproject = []\nzones = ["x"]', "google.project"),
+        ('version = 1\n[google]\nproject = 1.5\nzones = ["x"]', "google.project"),
+        ('version = 1\n[google]\nproject = { any = "" }\nzones = ["x"]', "needs a reason"),
+        ('version = 1\n[google]\nproject = { all = "x" }\nzones = ["x"]', "google.project"),
+        ('version = 1\n[google]\nproject = "x"\nzones = ["x"]\noldest_firmware = 1', "google.oldest_firmware"),
+        ('version = 1\n[azure]\nid_key_digests = ["any"]', "azure.id_key_digests[0]"),
+        ('version = 1\n[azure]\nid_key_digests = "any"', "azure.id_key_digests"),
+        ("version = 1\n[azure]\nid_key_digests = []", "azure.id_key_digests"),
+        ('version = 1\n[azure]\nconsole_enabled = "no"', "neither true nor false"),
+        ("version = 1\n[sev_snp.min_tcb.rome]\nsnp = 1", "[R4: sev_snp.min_tcb.rome]"),
+        ("version = 1\n[sev_snp.min_tcb.genoa]\nsnp = 256", "sev_snp.min_tcb.genoa.snp"),
+        ("version = 1\n[sev_snp.min_tcb.genoa]\nspl = 1", "sev_snp.min_tcb.genoa.spl"),
+        ('version = 1\n[sev_snp]\nmin_firmware = "1.55"', "three numbers"),
+        ('version = 1\n[sev_snp]\nsmt = "no"', "required, forbidden or either"),
+        ("version = 1\n[sev_snp]\nsmt = []", "required, forbidden or either"),
+        ('version = 1\n[sev_snp]\ncloud_vouched_boot = ""', "reason"),
+        ('version = 1\n[sev_snp]\nunsafe_without_revocation = " "', "reason"),
+        ('version = 1\n[[tdx.grace]]\nstatus = "Revoked"\nuntil = "2026-12-31T00:00:00Z"', "no grace is possible"),
+        (
+            'version = 1\n[[tdx.grace]]\nstatus = "OutOfDate"',
+            "[R4: tdx.grace[0].until] expected what docs/policy.md describes, got missing",
+        ),
+        ('version = 1\n[[tdx.grace]]\nstatus = "OutOfDate"\nuntil = 2026-12-31T00:00:00Z', "tdx.grace[0].until"),
+        ("version = 1\n[tdx]\ngrace = []", "an empty list"),
+        ("version = 1\n[nvidia]\ncount = -1", "nvidia.count"),
+        ("version = 1\n[nvidia]\ncount = { fewest = 2, most = 1 }", "nvidia.count.most"),
+        ('version = 1\n[nvidia]\nmodes = ["off"]', "'off' is not one of"),
+        ('version = 1\n[nvidia]\ndevices = ["x"]', "nvidia.devices[0]"),
+        ("version = 1\n[max_age_days]\nocsp = 0", "max_age_days.ocsp"),
+        ("version = 1\n[max_age_days]\nocps = 1", "max_age_days.ocps"),
+        ("version = 1\nany_of = []", "any_of"),
+        ("version = 1\nany_of = [1]", "any_of[0]"),
+        ("version = 1\n[[any_of]]\nx = 1", "any_of[0].x"),
+        (
+            "version = 1\n[tdx]\n[[any_of]]\nname = 'x'",
+            "[R4: tdx] expected what docs/policy.md describes, got unknown key",
+        ),
+        ("version = 1\ngoogle = 1", "google"),
+        ("version = 1\nunsafe_unpinned = true", "unsafe_unpinned"),
+    ],
+)
+def test_a_fault_is_named(text, says):
+    assert says in " ".join(faults(text))
+
+
+def test_every_fault_is_named_at_once():
+    found = faults('version = 2\n[tdx]\nx = 1\n[nvidia]\ncount = "one"\n[azure]\nvm_ids = 5')
+    assert [next(word for word in ("version", "azure", "tdx", "nvidia") if word in line) for line in found] == [
+        "version",
+        "azure",
+        "tdx",
+        "nvidia",
+    ]
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"version =", b"a = 1\na = 2", b"[" * 1000, b"#" * (MAX_FILE + 1)])
+def test_what_is_not_toml_is_refused(data):
+    with pytest.raises(PolicyError, match="R4"):
+        read_policy(data)
+
+
+def test_a_policy_from_a_file(tmp_path):
+    (tmp_path / "policy.toml").write_text("version = 1\n")
+    assert load_policy(tmp_path / "policy.toml") == Production()
+    with pytest.raises(PolicyError, match="cannot read"):
+        load_policy(str(tmp_path / "none.toml"))
