@@ -49,7 +49,11 @@ class RuntimeEvent:
 
 @dataclass(frozen=True, slots=True)
 class TeeEvidence:
-    """A CPU TEE's report (``kind``: ``snp``, ``tdx`` or ``azure-snp``/``azure-tdx``) and what came with it."""
+    """A CPU TEE's report and what came with it (protocol.md has a table by ``kind``).
+
+    ``report`` is an SNP report (``snp``), a TD quote (``tdx``, ``azure-tdx``) or the paravisor's report with an SNP
+    report inside (``azure-snp``). On ``azure-tdx`` the paravisor's report is ``runtime_data``.
+    """
 
     kind: str
     report: bytes

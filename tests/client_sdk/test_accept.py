@@ -296,3 +296,12 @@ def test_the_json_of_a_report_has_no_objects():
 def test_policies_are_values():
     ca = TestCa()
     assert SimulatedPlatform(tpm_ca=ca.certificate) == SimulatedPlatform(tpm_ca=ca.certificate)
+
+
+def test_a_release_that_is_for_gpus_takes_no_machine_without():
+    template = tuple(replace(e, data=None) if e.kind == "gpu" else e for e in measurement().pcr15_template)
+    due = release(measured=replace(measurement(), pcr15_template=template))
+    assert clauses(refused(SimulatedVm(), due)) == {"L11.3"}
+    silent = SimulatedVm()
+    silent.runtime[2] = RuntimeEvent("gpu", b"")
+    assert clauses(refused(silent, due)) == {"L11.3"}

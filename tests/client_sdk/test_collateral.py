@@ -156,7 +156,7 @@ def test_a_file_that_was_changed(tmp_path):
 def test_a_link_leads_nowhere(tmp_path, target):
     folder = write(tmp_path / "folder", FILES)
     (tmp_path / "elsewhere").mkdir()
-    os.rename(folder / target, tmp_path / "elsewhere/moved")
+    (folder / target).rename(tmp_path / "elsewhere/moved")
     (folder / target).symlink_to(tmp_path / "elsewhere/moved")
     with pytest.raises(EvidenceError, match="link"):
         load_collateral(folder)

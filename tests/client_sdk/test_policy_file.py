@@ -100,6 +100,14 @@ def test_alternatives_are_named():
     assert accepted(SimulatedCloudVm(AZURE_SNP, gpus=1), policy=found)
 
 
+def test_naming_one_cloud_refuses_the_other():
+    google = '[google]\nproject = "vitrine-test"\nzones = ["us-central1-a"]\n'
+    unacceptable(SimulatedCloudVm(AZURE_SNP), "P5", policy=read(google))
+    unacceptable(SimulatedCloudVm(GCP_TDX), "P5", policy=read("[azure]"))
+    for kind in (AZURE_SNP, GCP_TDX):
+        assert accepted(SimulatedCloudVm(kind), policy=read(google + "[azure]"))
+
+
 def test_a_range_of_gpus():
     assert read("[nvidia]\ncount = { fewest = 1, most = 8 }").gpu.count == Count(1, 8)
 

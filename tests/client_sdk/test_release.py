@@ -17,6 +17,8 @@ from client_sdk.encoding import to_base64
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.release import EXACT_PCRS, Measurement, Release, TemplateEvent, open_release, verify_release
+from tests.fakes import simulated_vm
+from tests.fakes.simulated_cloud_vm import SimulatedCloudVm
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEY, OTHER, THIRD = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in (1, 2, 3))
@@ -202,3 +204,30 @@ def test_a_key_file_replaced_after_pinning_changes_nobody(tmp_path):
 def test_a_publisher_that_pins_nothing_is_refused(fault, arguments, message):
     with pytest.raises(EvidenceError, match=message):
         Publisher(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["gcp-snp", "gcp-tdx", "azure-snp", "azure-tdx"])
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_measurements_of_clouds_round_trip(kind, gpus):
+    measured = SimulatedCloudVm(kind, gpus=gpus).measurement()
+    assert open_release(
+        simulated_vm.signed(simulated_vm.release(measured=measured)), simulated_vm.publisher()
+    ).measurements == (measured,)
+    assert (measured.pcr15_template[2].data is None) is bool(gpus)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "says"),
+    [
+        ("azure-snp", {"pcrs": ((2, bytes(32)),)}, "pcrs: missing 1"),
+        ("gcp-tdx", {"pcrs": ((1, bytes(32)),)}, "pcrs: missing"),
+        ("gcp-tdx", {"acpi_allowed": (bytes(20),)}, "expected 32 or 48 bytes"),
+        ("gcp-tdx", {"pcr0_allowed": (bytes(48),)}, "expected 32 bytes"),
+        ("gcp-tdx", {"rtmrs": ((4, bytes(48)),)}, "expected keys 0 to 3"),
+        ("gcp-tdx", {"launch_measurements": (bytes(32),)}, "expected 48 bytes"),
+    ],
+)
+def test_measurements_of_clouds_have_their_form(kind, change, says):
+    measured = replace(SimulatedCloudVm(kind).measurement(), **change)
+    with pytest.raises(EvidenceError, match=says):
+        open_release(simulated_vm.signed(simulated_vm.release(measured=measured)), simulated_vm.publisher())

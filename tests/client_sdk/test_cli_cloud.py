@@ -1,0 +1,171 @@
+"""The command over a cloud's VM: policy and collateral from files, and stored raw evidence with the same verdict."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from client_sdk import cli
+from client_sdk.fields import format_instant
+from client_sdk.policies import cloud, gpu, production, release, tee
+from client_sdk.policies import file as policy_file
+from tests.client_sdk.test_collateral import write
+from tests.fakes.judging import NONCE
+from tests.fakes.simulated_cloud_vm import GCP_TDX, MOMENT, SimulatedCloudVm, roots
+from tests.fakes.simulated_server import serving
+from tests.fakes.simulated_vm import SimulatedVm, publisher_key, signed
+from tests.fakes.simulated_vm import release as release_of
+
+
+@pytest.fixture(autouse=True)
+def _test_roots(monkeypatch):
+    """Put test roots in the makers' place: the command itself takes no roots."""
+    for module in (cloud, gpu, production, release, tee, policy_file):
+        monkeypatch.setattr(module, "production_roots", roots)
+    original = production.Production.__init__
+
+    def init(self, *arguments, **fields):
+        original(self, *arguments, **{"roots": roots()} | fields)
+
+    monkeypatch.setattr(production.Production, "__init__", init)
+
+
+@pytest.fixture
+def run(capsys):
+    def _run(*argv):
+        try:
+            code = cli.main([str(word) for word in argv])
+        except SystemExit as ended:
+            code = ended.code
+        said = capsys.readouterr()
+        failed = re.findall(r"^FAILED +(\S+)", said.out, re.MULTILINE)
+        return SimpleNamespace(code=code, out=said.out, err=said.err, all=said.out + said.err, failed=failed)
+
+    return _run
+
+
+@pytest.fixture(scope="module")
+def vm():
+    return SimulatedCloudVm(GCP_TDX, gpus=1)
+
+
+@pytest.fixture
+def files(tmp_path, vm):
+    """Write what a deployment publishes, and raw evidence."""
+    (tmp_path / "release.json").write_bytes(signed(release_of(measured=vm.measurement())))
+    public = publisher_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "publisher.pub").write_bytes(public)
+    (tmp_path / "raw.json").write_bytes(vm.evidence(NONCE).to_json())
+    (tmp_path / "collateral").mkdir()
+    write(tmp_path / "collateral", vm.files())
+    return tmp_path
+
+
+def trust(files):
+    return ("--release", files / "release.json", "--publisher", files / "publisher.pub")
+
+
+def stored(files):
+    evidence = ("--evidence", files / "raw.json", "--nonce", NONCE.hex(), "--now", format_instant(MOMENT))
+    return ("verify", *evidence, *trust(files))
+
+
+def with_collateral(files):
+    return ("--collateral", files / "collateral")
+
+
+def test_a_service_is_verified(run, vm, files):
+    with serving(vm) as server:
+        said = run("verify", server.origin, *trust(files), *with_collateral(files))
+        assert (said.code, "accepted: " in said.out, said.failed) == (0, True, []), said.all
+        assert "tcb status" in said.out
+        said = run("verify", server.origin, *trust(files))
+        assert (said.code, said.failed) == (1, ["T11.1"])
+        said = run("ask", server.origin, "q", *trust(files), *with_collateral(files))
+        assert said.code == 0, said.all
+        assert run("ask", server.origin, "q", *trust(files)).failed == ["T11.1"]
+        said = run("observe", server.origin, *with_collateral(files))
+        assert (said.code, "compared with no release" in said.out) == (0, True)
+
+
+def test_stored_evidence_has_the_same_verdict(run, vm, files):
+    said = run(*stored(files), *with_collateral(files))
+    assert (said.code, said.failed) == (0, []), said.all
+    report = json.loads(run(*stored(files), *with_collateral(files), "--json").out)
+    with serving(vm) as server:
+        online = json.loads(run("verify", server.origin, *trust(files), *with_collateral(files), "--json").out)
+    offline = [check["id"] for check in report["checks"]]
+    assert offline == [check["id"] for check in online["checks"] if check["id"] != "C3.1"]
+    assert "C3" in [row["rules"] for row in report["not_run"]]
+    assert (report["verdict"], report["saved"]) == ("accepted", True)
+
+
+def test_stored_evidence_answers_one_nonce(run, files):
+    words = ["00" * 32 if word == NONCE.hex() else word for word in stored(files)]
+    assert run(*words, *with_collateral(files)).failed == ["C2.2"]
+
+
+def test_stored_evidence_is_judged_at_an_instant(run, files):
+    words = ["2020-01-01T00:00:00Z" if word == format_instant(MOMENT) else word for word in stored(files)]
+    assert run(*words, *with_collateral(files)).failed == ["R6"]
+
+
+def test_a_local_vm_needs_its_second_round(run, files):
+    (files / "raw.json").write_bytes(SimulatedVm().evidence(NONCE).to_json())
+    (files / "ca.pem").write_bytes(SimulatedVm().ca.pem)
+    said = run(*stored(files), "--simulated", files / "ca.pem")
+    assert (said.code, "[Q8.3]" in said.out) == (1, True)
+    assert run(*stored(files), "--simulated", files / "ca.pem", *with_collateral(files)).failed == ["T11"]
+
+
+@pytest.mark.parametrize(
+    ("text", "failed"),
+    [
+        ("version = 1\n", []),
+        ('version = 1\n[google]\nproject = "x"\nzones = { any = "a test" }\n', ["K3.4"]),
+        ("version = 1\n[nvidia]\ncount = 2\n", ["G4.1"]),
+        ("version = 1\n[azure]\n", ["P5"]),
+    ],
+)
+def test_a_policy_from_a_file_is_judged(run, files, text, failed):
+    (files / "policy.toml").write_text(text)
+    said = run(*stored(files), *with_collateral(files), "--policy", files / "policy.toml")
+    assert (said.code, said.failed) == (1 if failed else 0, failed), said.all
+
+
+def test_a_policy_with_faults_names_them_all(run, files):
+    (files / "policy.toml").write_text("version = 1\nx = 1\n[nvidia]\ncount = -1\n")
+    said = run(*stored(files), "--policy", files / "policy.toml")
+    assert (said.code, "R4: x" in said.err, "R4: nvidia.count" in said.err) == (2, True, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "more"),
+    [
+        ("a policy and a simulated platform", ("--policy", "{d}/policy.toml", "--simulated", "{d}/ca.pem")),
+        ("a policy that is not there", ("--policy", "{d}/none.toml")),
+        ("collateral that is not there", ("--collateral", "{d}/none")),
+        ("an instant for a saved file", ("--at", "2026-01-01T00:00:00Z")),
+        ("saving what was stored", ("--save", "{d}/new.json")),
+        ("an origin", ("https://h",)),
+        ("a nonce that is none", ("--nonce", "00")),
+        ("evidence that is not there", ("--evidence", "{d}/none.json")),
+    ],
+)
+def test_usage(run, files, fault, more):
+    said = run(*stored(files), *[word.format(d=files) for word in more])
+    assert (said.code, bool(said.err)) == (2, True), said.all
+
+
+@pytest.mark.parametrize("left", ["--nonce", "--now", "--evidence", "all"])
+def test_raw_evidence_needs_everything(run, files, left):
+    words = list(stored(files))
+    for name in ("--nonce", "--now", "--evidence") if left == "all" else (left,):
+        place = words.index(name)
+        del words[place : place + 2]
+    said = run(*words)
+    assert (said.code, "--evidence" in said.err) == (2, True), said.all
