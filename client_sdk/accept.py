@@ -10,7 +10,7 @@
     L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
     L11.3: the run-time events say what the release's template says; GPU evidence is there where it leaves that open.
     T5.1, T8.11 to T8.15, T9: what the CPU measured is what the release names (``clauses/launch.py``).
-(3) The policy's own clauses hold.
+(3) The policy's own clauses hold. R4.1: it has clauses about every part that the evidence has.
 
 A failure lists every clause of the release that came closest. Accepting says that the values fit; it does not say
 that the release is harmless.
@@ -54,6 +54,14 @@ _RULES = {2: "L9", 3: "L9", 6: "L9", 9: "L7", 12: "L7", 13: "L7", 14: "L7"}
 _CLAUSES = {
     pcr: (f"{_RULES.get(pcr, 'L1')}.pcr{pcr}", f"PCR {pcr} is as the release predicts: {covers}")
     for pcr, covers in COVERS.items()
+}
+
+# Parts of a cloud's evidence → clauses of which one is judged by whoever judges the part at all.
+_JUDGED_BY = {
+    "what the release pins": {"P2"},
+    "the cloud": {"K3.4", "T5.6"},
+    "the CPU's report": {"T4.8", "T8.5"},
+    "the GPUs": {"G4.1"},
 }
 
 
@@ -155,7 +163,25 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
         *(judge_launch(evidence.tee, measurement, ledger) if evidence.tee else ()),
         *policy.judge(evidence, measurement, ledger),
     )
+    failures = failures or _judge_policy(evidence, ledger)
     return _Judgement(release, measurement, tuple(ledger.rows), failures)
+
+
+def _unjudged(evidence: VerifiedEvidence, ledger: Ledger) -> tuple[str, ...]:
+    """Return the parts of the evidence that no clause was about."""
+    judged = {row[0] for row in ledger.rows}
+    there = {"the GPUs": evidence.gpus}
+    return tuple([name for name, by in _JUDGED_BY.items() if there.get(name, True) and not judged & by])
+
+
+@keeps("R4.1")
+def _judge_policy(evidence: VerifiedEvidence, ledger: Ledger) -> tuple[Failure, ...]:
+    """Refuse a policy that says nothing about a part of the evidence: a clause alone is no policy for a whole VM."""
+    silent = _unjudged(evidence, ledger) if evidence.tee else ()
+    if not silent:
+        return ()
+    what = "the policy judges every part of the evidence (compose clauses with Production, or with one another)"
+    return ledger.judge("R4.1", what, expected=(), got=silent, condition=False)
 
 
 def _judge_log(

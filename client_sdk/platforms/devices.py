@@ -21,7 +21,7 @@ from client_sdk.verify.nvidia import (
     verify_distinct,
     verify_measured,
 )
-from client_sdk.verify.rim import Appraisal, VerifiedRim, verify_measurements, verify_rim
+from client_sdk.verify.rim import Appraisal, VerifiedRim, verify_measurements, verify_parsed_rim
 
 _EVENT = RUNTIME_TYPES.index("gpu")
 _DRIVER, _FIRMWARE = "NV_GPU_DRIVER_", ("NV_GPU_VBIOS_", "NV_SWITCH_")
@@ -83,10 +83,10 @@ def _rims(case: Case, opaque: Opaque, gpu: GpuEvidence, read: dict[str, Verified
 
 
 def _rim(case: Case, collateral: Collateral, name: str) -> VerifiedRim:
-    data = collateral.rims[name]
-    signers = parse_rim(data, name).signature.certificates
-    return verify_rim(
-        data,
+    rim = parse_rim(collateral.rims[name], name)
+    signers = rim.signature.certificates
+    return verify_parsed_rim(
+        rim,
         case.roots.nvidia_rim,
         revocation=Revocation(_answers(collateral, signers), case.roots.ages.ocsp),
         now=case.now,

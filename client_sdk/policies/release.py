@@ -43,17 +43,18 @@ class MatchesRelease:
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the release, not the evidence."""
         open_anyway, listed = self.unpinned is not None, len(measurement.acpi_allowed)
+        expected = ("anything:", self.unpinned.why) if self.unpinned else "an allow-list in the release"
         tables = listed or 1 in dict(measurement.pcrs)
         failures = ledger.judge(
             "P2",
             "the firmware is a known one",
-            expected="an allow-list in the release",
+            expected=expected,
             got=f"{len(measurement.pcr0_allowed)} values",
             condition=measurement.pcr0_allowed or open_anyway,
         ) + ledger.judge(
             "P3",
             "the ACPI tables are known ones",
-            expected="an allow-list in the release",
+            expected=expected,
             got=f"{listed} values",
             condition=tables or open_anyway,
         )
@@ -63,7 +64,7 @@ class MatchesRelease:
         return failures + ledger.judge(
             "P4",
             "the firmware that the CPU measured is a known one",
-            expected="launch measurements in the release",
+            expected=expected,
             got=f"{launched} values",
             condition=launched or open_anyway,
         )

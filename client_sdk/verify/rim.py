@@ -75,7 +75,6 @@ class Appraisal:
     rims: tuple[VerifiedRim, ...]
 
 
-@keeps(*_CHAIN.ids, *ocsp_ids("G3.9"))
 def verify_rim(
     data: bytes,
     anchors: tuple[CertificateFields, ...],
@@ -92,6 +91,25 @@ def verify_rim(
         VerificationError: G3.1 to G3.5, G3.9.
     """
     rim = parse_rim(data, where)
+    return verify_parsed_rim(rim, anchors, revocation=revocation, now=now, ledger=ledger, where=where)
+
+
+@keeps(*_CHAIN.ids, *ocsp_ids("G3.9"))
+def verify_parsed_rim(
+    rim: Rim,
+    anchors: tuple[CertificateFields, ...],
+    *,
+    revocation: Revocation,
+    now: datetime,
+    ledger: Ledger,
+    where: str = "rim",
+) -> VerifiedRim:
+    """Check a RIM file that was read already, to find the answers about its signers.
+
+    Raises:
+        EvidenceError: a certificate in it or a response cannot be read.
+        VerificationError: G3.1 to G3.5, G3.9.
+    """
     ders = rim.signature.certificates
     read = tuple([parse_certificate(der, f"{where} certificate {i}") for i, der in enumerate(ders)])
     verify_statement(rim.signature, ledger=ledger)

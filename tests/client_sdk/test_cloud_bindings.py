@@ -310,9 +310,10 @@ def test_an_image_that_is_not_in_the_quote(kind):
 def test_a_local_platform_takes_nothing_of_a_clouds(kind):
     vm = SimulatedCloudVm(kind)
     vm.platform = "local-qemu"
-    error = refused(vm, "T11")
-    assert rules(error) == ["T11"]
-    refused(vm, "D1", collateral=None)
+    refused(vm, "D1")
+    simulated = replace(roots(), simulated=True)
+    assert rules(refused(vm, "T11", anchors=simulated)) == ["T11"]
+    refused(vm, "C6", anchors=simulated, collateral=None)
 
 
 def test_devices_without_a_certificate():

@@ -164,3 +164,24 @@ def test_anchors_are_read_from_certificates_alone():
     for wrong in (b"", b"-----BEGIN CERTIFICATE-----", default_ca().pem * 2):
         with pytest.raises(EvidenceError, match=r"roots\[0\]"):
             anchors(wrong)
+
+
+@pytest.mark.parametrize("gone", range(4))
+def test_a_policy_that_says_nothing_about_a_part(gone):
+    clauses = [MatchesRelease(), GOOGLE, Tdx(), NvidiaGpu(1)]
+    vm, pins = SimulatedCloudVm(GCP_TDX, gpus=1), TestRoots()
+    assert accepted(vm, policy=AllOf((pins, *clauses)))
+    del clauses[gone]
+    error = unacceptable(vm, "R4.1", policy=AllOf((pins, *clauses)))
+    names = ("what the release pins", "the cloud", "the CPU's report", "the GPUs")
+    assert error.failures[0].got == names[gone]
+
+
+class TestRoots:
+    """A clause of a caller's own, which brings roots and judges nothing."""
+
+    __test__ = False
+    name, roots = "test roots", roots()
+
+    def judge(self, evidence, measurement, ledger):
+        return ()
