@@ -32,11 +32,12 @@ from client_sdk.parse.snp import Product
 VERSION = 1
 INDEX = "index.json"
 MAX_FILES, MAX_FILE, MAX_FOLDER, MAX_INDEX = 4096, 8 * 1024 * 1024, 64 * 1024 * 1024, 4 * 1024 * 1024
+MAX_INTERMEDIATES = 64
 _HASH = "[0-9a-f]{64}"
 _FORMS = {
     "amd": re.compile(r"amd/(milan|genoa|turin)/(ask|asvk|crl)\.der"),
     "vcek": re.compile(r"amd/vcek/([0-9a-f]{128}|[0-9a-f]{16})-([0-9a-f]{16})\.der"),
-    "vlek": re.compile(r"amd/vlek/([A-Za-z0-9._-]{1,64})-([0-9a-f]{16})\.der"),
+    "vlek": re.compile(r"amd/vlek/([A-Za-z0-9._=-]{1,64})-([0-9a-f]{16})\.der"),
     "tcb_info": re.compile(r"intel/tcb_info-([0-9a-f]{12})\.(json|pem)"),
     "qe_identity": re.compile(r"intel/qe_identity\.(json|pem)"),
     "pck_crl": re.compile(r"intel/pck_crl-(platform|processor)\.der"),
@@ -124,6 +125,9 @@ def collateral_of(files: Mapping[str, bytes], *, gathered_at: datetime) -> Colla
     for path in files:
         if not _kind(path):
             raise EvidenceError(path[:256], "not a file that belongs here")
+    intermediates = tuple([data for _, data in _matches("tpm", files)])
+    if len(intermediates) > MAX_INTERMEDIATES:  # each may be tried for each link of a path
+        raise EvidenceError("tpm", f"more than {MAX_INTERMEDIATES} intermediates of attestation keys")
     identity = {found[1]: data for found, data in _matches("qe_identity", files)}
     return Collateral(
         gathered_at=gathered_at,
@@ -137,7 +141,7 @@ def collateral_of(files: Mapping[str, bytes], *, gathered_at: datetime) -> Colla
         qe_identity=_statement(identity, "intel/qe_identity") if identity else None,
         pck_crls={found[1]: data for found, data in _matches("pck_crl", files)},
         root_crl=next((data for _, data in _matches("root_crl", files)), None),
-        tpm=tuple([data for _, data in _matches("tpm", files)]),
+        tpm=intermediates,
         rims={found[1]: data for found, data in _matches("rim", files)},
         ocsp={bytes.fromhex(found[1]): data for found, data in _matches("ocsp", files)},
     )

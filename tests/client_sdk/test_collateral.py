@@ -28,7 +28,7 @@ FILES = {
     "amd/milan/ask.der": b"milan",
     f"amd/vcek/{CHIP}-{TCB}.der": b"vcek",
     f"amd/vcek/{'cd' * 8}-{TCB}.der": b"turin",
-    f"amd/vlek/CN.cc-test-{TCB}.der": b"vlek",
+    f"amd/vlek/CN=cc-test.example-{TCB}.der": b"vlek",
     "intel/pck_crl-platform.der": b"pck",
     "intel/pck_crl-processor.der": b"pck2",
     "intel/qe_identity.json": b"qe",
@@ -67,7 +67,7 @@ def test_a_folder_is_sorted_by_what_it_is_for(tmp_path):
     tcb = bytes.fromhex(TCB)
     assert found.vceks[bytes.fromhex(CHIP), tcb] == b"vcek"
     assert found.vceks[(b"\xcd" * 8).ljust(64, b"\0"), tcb] == b"turin"
-    assert found.vleks["CN.cc-test", tcb] == b"vlek"
+    assert found.vleks["CN=cc-test.example", tcb] == b"vlek"
     assert found.tcb_infos[bytes.fromhex("90c06f000000")].chain == b"tcb chain"
     assert (found.qe_identity.document, found.root_crl, found.tpm) == (b"qe", b"root", (b"intermediate",))
     assert found.pck_crls == {"platform": b"pck", "processor": b"pck2"}
@@ -123,6 +123,12 @@ def test_a_path_that_does_not_belong_here(tmp_path, path):
     rows = index({path: b""})
     with pytest.raises(EvidenceError, match="path"):
         load_collateral(write(tmp_path, {}, rows))
+
+
+def test_intermediates_are_few():
+    many = {f"tpm/{number:064x}.der": b"" for number in range(65)}
+    with pytest.raises(EvidenceError, match="more than 64"):
+        collateral_of(many, gathered_at=GATHERED)
 
 
 @pytest.mark.parametrize("half", ["intel/tcb_info-90c06f000000.json", "intel/qe_identity.pem"])
