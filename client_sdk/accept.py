@@ -19,11 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.policy import Policy
 from client_sdk.release import Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
+from client_sdk.sources import Parts, digests
 from client_sdk.verifier import NOT_RUN, VerifiedEvidence
 
 COVERS = {
@@ -51,13 +53,17 @@ _CLAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Verified evidence that fits a release and a policy: the only thing that a channel is opened for."""
+    """Verified evidence that fits a release and a policy: the only thing that a channel is opened for.
+
+    ``received`` is what it was held against, for the digests in a report.
+    """
 
     evidence: VerifiedEvidence
     release: Release
     measurement: Measurement
     policy: str
     rows: tuple[Row, ...]
+    received: Parts = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -67,15 +73,9 @@ class Accepted:
     @property
     def report(self) -> Report:
         """Every check that was made, and facts about the VM and its release."""
-        facts = (
-            ("policy", self.policy),
-            ("service", self.release.service),
-            ("release", self.release.number),
-            ("manifest_sha256", self.release.manifest_sha256),
-            ("image_authenticode", self.measurement.image_authenticode),
-            ("phases", self.measurement.phases),
-        )
-        return Report(ACCEPTED, self.checks, NOT_RUN, facts + self.evidence.facts)
+        facts = _facts(self.release, self.measurement, self.policy) + self.evidence.facts
+        sources = digests(self.received) + self.evidence.sources
+        return Report(ACCEPTED, self.checks, NOT_RUN, facts, sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     """
     candidates = [(r, m) for r in releases for m in r.measurements if m.platform == evidence.platform]
     if not candidates:
-        raise PolicyError(_nothing_to_compare(evidence, releases))
+        raise _refused(_nothing_to_compare(evidence, releases), evidence)
     closest: _Judgement | None = None
     for release, measurement in candidates:
         judged = _judge(evidence, release, measurement, policy)
@@ -104,9 +104,34 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
             return Accepted(evidence, release, measurement, policy.name, evidence.rows + judged.rows)
         if closest is None or len(judged.failures) < len(closest.failures):
             closest = judged
-    error = PolicyError(closest.failures if closest else ())
-    error.checks = as_checks(evidence.rows + (closest.rows if closest else ()))
-    raise error
+    if closest is None:
+        raise _refused((), evidence)
+    facts = _facts(closest.release, closest.measurement, policy.name)
+    raise _refused(closest.failures, evidence, rows=closest.rows, facts=facts)
+
+
+def _refused(
+    failures: tuple[Failure, ...],
+    evidence: VerifiedEvidence,
+    *,
+    rows: tuple[Row, ...] = (),
+    facts: tuple[tuple[str, Any], ...] = (),
+) -> PolicyError:
+    error = PolicyError(failures)
+    error.checks, error.not_run = as_checks(evidence.rows + rows), NOT_RUN
+    error.facts, error.sources = facts + evidence.facts, evidence.sources
+    return error
+
+
+def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tuple[str, Any], ...]:
+    return (
+        ("policy", policy),
+        ("service", release.service),
+        ("release", release.number),
+        ("manifest_sha256", release.manifest_sha256),
+        ("image_authenticode", measurement.image_authenticode),
+        ("phases", measurement.phases),
+    )
 
 
 def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release]) -> tuple[Failure, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
@@ -27,6 +28,7 @@ from client_sdk.publisher import Publisher
 from client_sdk.release import Release, verify_release
 from client_sdk.report import Check, Ledger, Row, as_checks
 from client_sdk.roots import Roots
+from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
@@ -49,10 +51,19 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Releases that the pinned publisher signed and that are inside their dates, with the checks that say so."""
+    """Releases that the pinned publisher signed and that are inside their dates, with the checks that say so.
+
+    ``files`` are all that were given, as they were read.
+    """
 
     releases: tuple[Release, ...]
     rows: tuple[Row, ...]
+    files: tuple[bytes, ...] = ()
+
+    @property
+    def received(self) -> Parts:
+        """The files, for the digests in a report."""
+        return (("releases", self.files),) if self.files else ()
 
 
 def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
@@ -65,14 +76,17 @@ def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
     """
     nonce = secrets.token_bytes(NONCE_SIZE)
     with Peer(origin, seconds=timeout) as peer:
-        body = peer.evidence(nonce)
-        evidence = Evidence.from_json(body)
-        _same_certificate(evidence, peer.certificate, Ledger())  # else there is nothing more to ask of this peer
-        activation = None
-        if not evidence.ak_certificates:
+        gathered, ledger = Gathered(str(origin), peer.evidence(nonce), nonce, peer.certificate, None), Ledger()
+        try:
+            evidence = Evidence.from_json(gathered.evidence)
+            _same_certificate(evidence, peer.certificate, ledger)  # else there is nothing more to ask of this peer
+            if evidence.ak_certificates:
+                return gathered
             request, state = challenge(evidence, secrets.token_bytes)
-            activation = Activation(state, _secret(peer.activate(request.to_json())))
-        return Gathered(str(origin), body, nonce, peer.certificate, activation)
+            return replace(gathered, activation=Activation(state, _secret(peer.activate(request.to_json()))))
+        except AttestationError as error:
+            error.checks, error.sources = ledger.checks, _sources(gathered)
+            raise
 
 
 def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: object = None) -> VerifiedEvidence:
@@ -82,16 +96,16 @@ def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: obje
         EvidenceError: malformed bytes.
         VerificationError: the first rule that does not hold.
     """
-    evidence = Evidence.from_json(gathered.evidence)
     ledger = Ledger()
     try:
+        evidence = Evidence.from_json(gathered.evidence)
         _same_certificate(evidence, gathered.certificate, ledger)
         nonce, activation = gathered.nonce, gathered.activation
         verified = verify(evidence, roots=roots, nonce=nonce, now=now, activation=activation, collateral=collateral)
     except AttestationError as error:
-        error.checks = ledger.checks + error.checks
+        error.checks, error.sources = ledger.checks + error.checks, _sources(gathered)
         raise
-    return replace(verified, rows=(*ledger.rows, *verified.rows))
+    return replace(verified, rows=(*ledger.rows, *verified.rows), received=_received(gathered))
 
 
 def judge(
@@ -109,8 +123,9 @@ def judge(
         accepted = accept(verified, releases=releases.releases, policy=policy)
     except AttestationError as error:
         error.checks = as_checks(releases.rows) + error.checks
+        error.facts, error.sources = error.facts or _compared(releases), digests(releases.received) + error.sources
         raise
-    return replace(accepted, rows=releases.rows + accepted.rows)
+    return replace(accepted, rows=releases.rows + accepted.rows, received=releases.received)
 
 
 def attest(
@@ -162,12 +177,16 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
     many = (sources,) if isinstance(sources, (str, Path, bytes)) else tuple(sources)
     if not many:
         raise PolicyError((Failure("R4: a release to compare with", "at least one", "none"),))
-    ledger, opened, outside = Ledger(), [], []
-    for source in many:
+    ledger, opened, outside, files = Ledger(), [], [], tuple(_read(source) for source in many)
+    for file in files:
         try:
-            release = verify_release(_read(source), publisher, now=now)
+            release = verify_release(file, publisher, now=now)
+        except EvidenceError as error:
+            error.checks, error.sources = ledger.checks, digests((("releases", files),))
+            raise
         except VerificationError as error:
-            error.checks = (*ledger.checks, Check(error.rule, str(error), error.expected, error.got, passed=False))
+            error.checks = (*ledger.checks, Check(error.rule, error.what, error.expected, error.got, passed=False))
+            error.sources = digests((("releases", files),))
             if error.rule != "R6":
                 raise
             outside.append(error)
@@ -182,7 +201,32 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
             opened.append(release)
     if outside and not opened:
         raise outside[0]
-    return Opened(tuple(opened), tuple(ledger.rows))
+    return Opened(tuple(opened), tuple(ledger.rows), files)
+
+
+def _received(gathered: Gathered) -> Parts:
+    """Return what came besides the parts inside the evidence."""
+    found: Parts = (
+        ("evidence", (gathered.evidence,)),
+        ("connection_certificate", (gathered.certificate,)),
+        ("nonce", (gathered.nonce,)),
+    )
+    return found if gathered.activation is None else (*found, ("activation", (gathered.activation.answer,)))
+
+
+def _sources(gathered: Gathered) -> Sources:
+    """Hash everything that came, as far as it can be read."""
+    try:
+        inside = parts(Evidence.from_json(gathered.evidence))
+    except EvidenceError:
+        inside = ()
+    return digests(_received(gathered) + inside)
+
+
+def _compared(releases: Opened) -> tuple[tuple[str, Any], ...]:
+    """Return what the evidence was to be held against, as facts."""
+    services = dict.fromkeys(release.service for release in releases.releases)
+    return (("service", tuple(services)), ("release", tuple(release.number for release in releases.releases)))
 
 
 def _same_certificate(evidence: Evidence, shown: bytes, ledger: Ledger) -> None:

@@ -25,6 +25,7 @@ from client_sdk.parse.certificate import CertificateFields, parse_certificate, s
 from client_sdk.parse.public import parse_public
 from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
 from client_sdk.roots import Roots
+from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verify.activation import (
     Activation,
     ActivationRequest,
@@ -49,7 +50,10 @@ NOT_RUN = (
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEvidence:
-    """Evidence that :func:`verify` found genuine. ``firmware.pcr11`` is PCR 11 before the boot phases."""
+    """Evidence that :func:`verify` found genuine. ``firmware.pcr11`` is PCR 11 before the boot phases.
+
+    ``evidence`` are the parts that were verified, and ``received`` is what else came: a report names their digests.
+    """
 
     platform: str
     simulated: bool
@@ -67,6 +71,8 @@ class VerifiedEvidence:
     tpm_firmware: int
     verified_at: datetime
     rows: tuple[Row, ...]
+    evidence: Evidence
+    received: Parts = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -95,9 +101,14 @@ class VerifiedEvidence:
         )
 
     @property
+    def sources(self) -> Sources:
+        """The parts that were received, by name, with their digests; hashed now."""
+        return digests(self.received + parts(self.evidence))
+
+    @property
     def report(self) -> Report:
         """The checks, without a verdict on acceptability."""
-        return Report(VERIFIED, self.checks, NOT_RUN, self.facts)
+        return Report(VERIFIED, self.checks, NOT_RUN, self.facts, self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +161,8 @@ def verify(
             ledger.equal("T11", "collateral is given only where a platform needs it", expected=None, got="collateral")
         return _verify(evidence, roots, nonce=nonce, now=now, activation=activation, ledger=ledger)
     except AttestationError as error:
-        error.checks = ledger.checks
+        error.checks, error.sources = ledger.checks, digests(parts(evidence))
+        error.not_run = NOT_RUN if evidence.platform == LOCAL_QEMU else ()
         raise
 
 
@@ -181,6 +193,7 @@ def _verify(
         tpm_firmware=quote.attest.firmware_version,
         verified_at=now,
         rows=tuple(ledger.rows),
+        evidence=evidence,
     )
 
 
