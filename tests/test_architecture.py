@@ -37,6 +37,7 @@ OFFLINE = (
     "client_sdk/verifier.py",
     "client_sdk/policy",
     "client_sdk/accept.py",
+    "client_sdk/page/",
 )
 NETWORK = re.compile(r"^(socket|ssl|http|urllib|requests|httpx|httpx2|openai|subprocess|asyncio|time|os)(\.|$)")
 
