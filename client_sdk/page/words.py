@@ -16,6 +16,7 @@ LEADS = {
     REFUSED: "Send nothing to this service. It is not shown to be what its publisher released.",
     NO_VERDICT: "Nothing was learned about the service. Send nothing to it before it was verified.",
 }
+LEAD_SIMULATED = "Everything that this platform has was checked, and held. But its TPM is simulated."
 SIMULATED = (
     "The TPM of this machine is a program: whoever runs it can make it say anything. Use such a machine for "
     "development and tests, and tell it nothing that its host must not know."

@@ -247,7 +247,8 @@ def test_a_long_value_is_cut_and_the_json_has_all_of_it():
 @pytest.mark.parametrize(
     ("name", "title", "lead"),
     [
-        ("accepted", "Accepted", "is what its publisher released"),
+        ("accepted", "Accepted", "But its TPM is simulated"),
+        ("confidential", "Accepted", "is what its publisher released"),
         ("verified", "Verified only", "compared with no release"),
         ("refused-sign", "Refused", "Send nothing"),
         ("unreachable", "No verdict", "Nothing was learned"),
