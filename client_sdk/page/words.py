@@ -25,6 +25,8 @@ SAVED = (
     "This judges a file of saved evidence. It says what was true when your own client wrote that file, and nothing "
     "about now; a file that somebody else gave you proves nothing."
 )
+# Without all of these links a measurement is nothing but a claim.
+_BOOT = frozenset({"prediction", "measurements", "logs", "quote", "signature", "key", "tpm-root"})
 _NEVER = (
     "that the code of the release is free of faults",
     "that the sizes and the timing of messages give nothing away",
@@ -82,9 +84,9 @@ def proves(verdict: str, facts: Mapping[str, object], found: Mapping[str, Findin
     holds = {key for key, item in found.items() if item.state is State.HOLDS}
     word = ", as far as its software TPM is honest, which nobody outside can know" if facts.get("simulated") else ""
     said = []
-    if "measurements" in holds:
+    if holds >= _BOOT:
         said.append(f"The machine booted exactly the image of this release, and nothing ran before it{word}.")
-    if {"freshness", "connection"} <= holds:
+    if holds >= _BOOT | {"freshness", "connection"}:
         said.append("The TLS key of this connection was made in that boot, and the connection ends there.")
     if "publisher" in holds:
         said.append("The release was signed by the publisher's key that you pinned.")

@@ -296,6 +296,17 @@ def test_what_is_shown_and_what_is_not():
     assert "This shows" not in Page(rendered("refused-release")).all("header")[0]["text"]
 
 
+@pytest.mark.parametrize("rule", ["Q6.2", "Q3", "K1.1", "Q8.3", "L1.15", "L7.pcr9"])
+def test_nothing_is_shown_of_a_boot_when_a_link_below_it_is_missing(rule):
+    report = made("accepted")[0]
+    claims = ("booted exactly the image", "was made in that boot")
+    assert all(claim in page_of(report).all("header")[0]["text"] for claim in claims)
+    family = rule.rstrip("0123456789") if "pcr" in rule else rule
+    left = tuple(check for check in report.checks if not check.id.startswith(family))
+    top = page_of(replace(report, checks=left)).all("header")[0]["text"]
+    assert not any(claim in top for claim in claims)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
