@@ -25,6 +25,7 @@ from client_sdk.errors import Failure, PolicyError
 from client_sdk.policy import Policy
 from client_sdk.release import Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
+from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
 from client_sdk.verifier import NOT_RUN, VerifiedEvidence
 
@@ -63,6 +64,7 @@ class Accepted:
     measurement: Measurement
     policy: str
     rows: tuple[Row, ...]
+    left_out: tuple[str, ...] = ()
     received: Parts = ()
 
     @property
@@ -75,7 +77,7 @@ class Accepted:
         """Every check that was made, and facts about the VM and its release."""
         facts = _facts(self.release, self.measurement, self.policy) + self.evidence.facts
         sources = digests(self.received) + self.evidence.sources
-        return Report(ACCEPTED, self.checks, NOT_RUN, facts, sources)
+        return Report(ACCEPTED, self.checks, NOT_RUN, (*facts, ("releases_left_out", self.left_out)), sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tup
     )
 
 
+@keeps("R4")
 def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release]) -> tuple[Failure, ...]:
     if not releases:
         return (Failure("R4: a release to compare with", "at least one", "none"),)
@@ -154,6 +157,7 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
     return _Judgement(release, measurement, tuple(ledger.rows), failures)
 
 
+@keeps(*(rule for rule, _ in _CLAUSES.values()))
 def _judge_pcrs(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     failures: tuple[Failure, ...] = ()
     for pcr, expected in measurement.pcrs:
@@ -163,6 +167,7 @@ def _judge_pcrs(evidence: VerifiedEvidence, measurement: Measurement, ledger: Le
     return failures
 
 
+@keeps("L1.phases")
 def _judge_phases(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     value = evidence.firmware.pcr11
     for phase in measurement.phases:
@@ -172,6 +177,7 @@ def _judge_phases(evidence: VerifiedEvidence, measurement: Measurement, ledger: 
     return ledger.judge("L1.phases", what, expected=value, got=got, condition=value == got)
 
 
+@keeps("L1.pcr0")
 def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     if not measurement.pcr0_allowed:  # unpinned: only a policy that takes it lets this pass
         return ()
@@ -180,6 +186,7 @@ def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger
     return ledger.judge("L1.pcr0", what, expected=allowed, got=got, condition=got in allowed)
 
 
+@keeps("L10.2")
 def _judge_image(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     image, pcr = measurement.image_authenticode, measurement.image_pcr
     places = tuple(place for place, digest in evidence.firmware.images if digest == image)
@@ -192,6 +199,7 @@ def _images(images: tuple[tuple[int, bytes], ...]) -> tuple[str, ...]:
     return tuple(f"PCR {pcr}: {digest.hex()}" for pcr, digest in images)
 
 
+@keeps("L11.3")
 def _judge_runtime_log(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     failures: tuple[Failure, ...] = ()
     said = {event.kind: event.data for event in evidence.runtime_log}

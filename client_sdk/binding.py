@@ -81,6 +81,11 @@ def gpu_nonce(ak_name: bytes, spki: bytes) -> bytes:
     return sha256(b"vitrine/gpu/v1" + lp(ak_name) + lp(spki)).digest()
 
 
+def gpu_digest(evidence: tuple[bytes, ...]) -> bytes:
+    """Compute ``gpu``: one digest over every device's evidence as received, in order; empty where there is none."""
+    return sha256(b"".join([lp(one) for one in evidence])).digest() if evidence else b""
+
+
 def runtime_digest(kind: str, data: bytes) -> bytes:
     """Compute the digest that one run-time event extends into PCR 15."""
     return sha256(kind.encode("ascii") + b"\x00" + data).digest()

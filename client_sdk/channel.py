@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from client_sdk.accept import Accepted
-from client_sdk.errors import VerificationError
+from client_sdk.errors import Failure, PolicyError, VerificationError
 from client_sdk.origin import DEFAULT_PORT, Origin
-from client_sdk.pinning import PinnedContext, pinned_context
+from client_sdk.pinning import PinnedContext, boot_clock, pinned_context
+from client_sdk.rules import keeps
 
 MAX_AGE = 3600.0
 Clock = Callable[[], float]
@@ -28,10 +29,10 @@ class Session:
     """The current verdict over one origin. ``attest`` verifies anew; at most one thread at a time does so."""
 
     def __init__(
-        self, origin: Origin, attest: Callable[[], Accepted], *, max_age: float = MAX_AGE, clock: Clock = time.monotonic
+        self, origin: Origin, attest: Callable[[], Accepted], *, max_age: float = MAX_AGE, clock: Clock = boot_clock
     ) -> None:
         self.origin, self.clock = origin, clock
-        self._attest, self._max_age = attest, max_age
+        self._attest, self._max_age = attest, _checked(max_age)
         self._lock = threading.Lock()
         self._verdict = self._verify()
 
@@ -72,6 +73,7 @@ class Session:
         certificate = verdict.accepted.evidence.tls_certificate
         return pinned_context(certificate, deadline=verdict.deadline, clock=self.clock)
 
+    @keeps("C3")
     def refuse_elsewhere(self, scheme: str, host: str, port: int | None) -> None:
         """Refuse a request that is not for the verified origin, before anything is sent.
 
@@ -93,4 +95,12 @@ def attested_context(accepted: Accepted, *, max_age: float = MAX_AGE) -> PinnedC
     After that it makes no connection, but closing those that it made is up to the library; so is not to follow
     redirects, not to retry and not to send to another origin. :class:`client_sdk.Client` does all of that.
     """
-    return pinned_context(accepted.evidence.tls_certificate, deadline=time.monotonic() + max_age)
+    return pinned_context(accepted.evidence.tls_certificate, deadline=boot_clock() + _checked(max_age))
+
+
+@keeps("C7")
+def _checked(max_age: float) -> float:
+    """Refuse an age limit that limits nothing."""
+    if not 0 < max_age < math.inf:
+        raise PolicyError((Failure("C7: the age limit of a verdict", "a positive number of seconds", str(max_age)),))
+    return max_age

@@ -7,6 +7,7 @@ lead requests elsewhere is shut: other base URLs and HTTP clients, WebSockets (t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,15 +20,26 @@ from client_sdk.errors import Failure, PolicyError
 from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production
 from client_sdk.publisher import Publisher
+from client_sdk.releases import ReleaseSources, open_releases
 from client_sdk.report import Report
-from client_sdk.rounds import TIMEOUT, ReleaseSources, gather, judge, open_releases
+from client_sdk.rounds import TIMEOUT, gather, judge
+from client_sdk.rules import keeps
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
 NO_KEY = "none"
-_NO_WEBSOCKETS = "wss://websockets-are-not-attested.invalid"
+# No scheme of WebSockets: libraries refuse it before they look a name up, ask a proxy, or connect.
+_NO_WEBSOCKETS = "not-attested://websockets.invalid"
 # Options of `openai` that choose where requests go or who they are from.
 _SHUT = ("base_url", "data_residency", "http_client", "provider", "websocket_base_url", "workload_identity")
 _FROM_ENVIRONMENT = ("admin_api_key", "organization", "project", "webhook_secret")
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """For how many seconds one verification holds, and how many it may take."""
+
+    max_age: float
+    attestation: float
 
 
 class AttestedHttpClient(httpx2.Client):
@@ -50,8 +62,9 @@ class Client(OpenAI):
     """``openai.OpenAI`` for one verified service; making it verifies, and may take a second or two.
 
     ``origin`` is ``https://host[:port]`` without ``/v1``. ``releases`` are paths or bytes. ``publisher`` and ``policy``
-    say whom you trust. ``max_age`` is for how many seconds one verification holds. Other options go to
-    ``openai.OpenAI``. A verdict says nothing about bugs in the code that was verified.
+    say whom you trust. ``max_age`` is for how many seconds one verification holds, ``attestation_timeout`` how many it
+    may take. Other options go to ``openai.OpenAI``; its ``timeout`` is about requests. A verdict says nothing about
+    bugs in the code that was verified.
 
     Raises:
         FetchError: unreachable or not ready; retrying may help.
@@ -70,12 +83,14 @@ class Client(OpenAI):
         collateral: object = None,
         api_key: str | None = None,
         max_age: float = MAX_AGE,
+        attestation_timeout: float = TIMEOUT,
         **openai_options: Any,
     ) -> None:
         http = openai_options.get("http_client")
         if not isinstance(http, AttestedHttpClient):  # openai's own copy() and with_options() hand it on
             _refuse(openai_options)
-            session = _session(origin, releases, publisher, policy or Production(), collateral, max_age=max_age)
+            limits = _Limits(max_age, attestation_timeout)
+            session = _session(origin, releases, publisher, policy or Production(), collateral, limits=limits)
             http = AttestedHttpClient(session)
         super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
         _forget_environment(self, openai_options)
@@ -103,12 +118,14 @@ class AsyncClient(AsyncOpenAI):
         collateral: object = None,
         api_key: str | None = None,
         max_age: float = MAX_AGE,
+        attestation_timeout: float = TIMEOUT,
         **openai_options: Any,
     ) -> None:
         http = openai_options.get("http_client")
         if not isinstance(http, AsyncAttestedHttpClient):
             _refuse(openai_options)
-            session = _session(origin, releases, publisher, policy or Production(), collateral, max_age=max_age)
+            limits = _Limits(max_age, attestation_timeout)
+            session = _session(origin, releases, publisher, policy or Production(), collateral, limits=limits)
             http = AsyncAttestedHttpClient(session)
         super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
         _forget_environment(self, openai_options)
@@ -120,6 +137,7 @@ class AsyncClient(AsyncOpenAI):
         return _report(http.session if isinstance(http, AsyncAttestedHttpClient) else None)
 
 
+@keeps("R1")
 def _session(
     origin: str,
     releases: ReleaseSources,
@@ -127,7 +145,7 @@ def _session(
     policy: Policy,
     collateral: object,
     *,
-    max_age: float,
+    limits: _Limits,
 ) -> Session:
     where = Origin.parse(origin)
     if publisher is None:
@@ -135,12 +153,13 @@ def _session(
 
     def attest() -> Accepted:
         opened = open_releases(releases, publisher, now=datetime.now(UTC))
-        gathered = gather(where, timeout=TIMEOUT)
+        gathered = gather(where, timeout=limits.attestation)
         return judge(gathered, releases=opened, policy=policy, now=datetime.now(UTC), collateral=collateral)
 
-    return Session(where, attest, max_age=max_age)
+    return Session(where, attest, max_age=limits.max_age)
 
 
+@keeps("C3", "C7")
 def _refuse(options: dict[str, Any]) -> None:
     """Refuse options that lead requests elsewhere, before anything is sent."""
     wanted = "not given: requests go to the verified service"
@@ -175,6 +194,7 @@ def _forget_environment(client: OpenAI | AsyncOpenAI, given: dict[str, Any]) -> 
     client._custom_headers = given.get("default_headers") or {}  # noqa: SLF001 - OPENAI_CUSTOM_HEADERS lands there
 
 
+@keeps("C3")
 def _report(session: Session | None) -> Report:
     if session is None:
         raise PolicyError((Failure("C3: the HTTP client", "an attested one", "another"),))

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from client_sdk.encoding import canonical_json, from_base64, strict_json, to_base64
 from client_sdk.errors import VerificationError
 from client_sdk.fields import exact_keys, items, text
+from client_sdk.rules import keeps
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_SIGNATURES = 32
@@ -28,11 +29,13 @@ class Envelope:
     signatures: tuple[bytes, ...]
 
     @classmethod
+    @keeps("R1")
     def from_json(cls, data: bytes) -> Envelope:
         """Decode an envelope of an in-toto statement.
 
         Raises:
-            EvidenceError: on anything else.
+            EvidenceError: it is malformed.
+            VerificationError: R1, it is an envelope of something else.
         """
         top = exact_keys(strict_json(data), frozenset({"payloadType", "payload", "signatures"}), "$")
         if text(top["payloadType"], "$.payloadType") != PAYLOAD_TYPE:

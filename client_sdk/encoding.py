@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from client_sdk.errors import EvidenceError
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# One that never ends is taken to the end of the text: else each quote in it would be tried as a beginning.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 MAX_JSON = 4 * 1024 * 1024
@@ -86,10 +87,15 @@ def from_base64(text: Any, where: str, *, limit: int = MAX_JSON) -> bytes:
     return data
 
 
+def outside_strings(data: bytes) -> bytes:
+    """Return a JSON text without its strings: what is left is its structure, numbers and words."""
+    return _STRING.sub(b"", data)
+
+
 def _refuse_deep(data: bytes) -> None:
     """Bound the nesting before the recursive parser sees it; an unterminated string is the parser's to refuse."""
     depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+    for bracket in _BRACKET.findall(outside_strings(data)):
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
             raise EvidenceError("$", f"JSON is nested deeper than {MAX_DEPTH}")

@@ -15,6 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def printable(text: str) -> str:
+    """Spell what is not printable as escapes: much of what we say quotes a peer, and a terminal obeys what it reads."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class AttestationError(Exception):
     """Base of everything that the client raises on purpose.
 
@@ -37,15 +44,15 @@ class FetchError(AttestationError):
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         self.retry_after = retry_after
-        super().__init__(message)
+        super().__init__(printable(message))
 
 
 class EvidenceError(AttestationError):
     """Bytes that are not what their format says; ``where`` is an offset or a field path."""
 
     def __init__(self, where: str, message: str) -> None:
-        self.where = where
-        super().__init__(f"{where}: {message}")
+        self.where = printable(where)
+        super().__init__(f"{self.where}: {printable(message)}")
 
 
 class VerificationError(AttestationError):
@@ -54,7 +61,7 @@ class VerificationError(AttestationError):
     def __init__(self, rule: str, message: str, *, expected: str = "", got: str = "") -> None:
         self.rule, self.what, self.expected, self.got = rule, message, expected, got
         detail = f" (expected {expected}, got {got})" if expected or got else ""
-        super().__init__(f"[{rule}] {message}{detail}")
+        super().__init__(printable(f"[{rule}] {message}{detail}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Failure:
     got: str
 
     def __str__(self) -> str:
-        return f"[{self.clause}] expected {self.expected}, got {self.got}"
+        return printable(f"[{self.clause}] expected {self.expected}, got {self.got}")
 
 
 class PolicyError(AttestationError):

@@ -15,6 +15,7 @@ from typing import Any, Self
 from client_sdk.encoding import MAX_JSON
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
 from client_sdk.origin import Origin
+from client_sdk.rules import keeps
 
 ATTESTATION = "/.well-known/attestation"
 ACTIVATION = "/.well-known/attestation/activate"
@@ -135,6 +136,7 @@ def _bounded(response: http.client.HTTPResponse) -> bytes:
     return bytes(found)
 
 
+@keeps("C3", "Q8.3")
 def _refusal(origin: Origin, response: http.client.HTTPResponse, *, second: bool) -> AttestationError:
     status = response.status
     if status in BUSY:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from client_sdk.errors import Failure, PolicyError
+from client_sdk.rules import keeps
 
 DEFAULT_PORT = 443
 
@@ -39,5 +40,6 @@ class Origin:
         return cls(parts.hostname, port)
 
 
+@keeps("C3")
 def _refusal(text: str) -> PolicyError:
     return PolicyError((Failure("C3: the origin", "https://HOST[:PORT], without a path", text[:200]),))

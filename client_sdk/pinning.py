@@ -19,6 +19,11 @@ from client_sdk.errors import VerificationError
 _NO_CHECK_TIME = 0x200000
 
 
+def boot_clock() -> float:
+    """Return seconds that go on while the machine sleeps: a verdict ages in a closed laptop too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class StaleVerdictError(VerificationError, ssl.SSLCertVerificationError):
     """No connection was made: the verdict is too old (C7), or the peer shows another certificate (C3).
 
@@ -29,11 +34,14 @@ class StaleVerdictError(VerificationError, ssl.SSLCertVerificationError):
         return str(self.args[0])
 
 
-def stale_verdict(error: BaseException | None) -> StaleVerdictError | None:
-    """Find the refused handshake behind an HTTP library's error."""
-    while error is not None and not isinstance(error, StaleVerdictError):
+def stale_verdict(error: BaseException | None, *, until: BaseException | None) -> StaleVerdictError | None:
+    """Find the refused handshake behind an HTTP library's error.
+
+    ``until`` is the exception that the caller was handling before: what lies behind it is about an earlier request.
+    """
+    while error is not None and error is not until and not isinstance(error, StaleVerdictError):
         error = error.__cause__ or error.__context__
-    return error
+    return error if isinstance(error, StaleVerdictError) and error is not until else None
 
 
 class PinnedContext(ssl.SSLContext):
@@ -41,7 +49,7 @@ class PinnedContext(ssl.SSLContext):
 
     pinned: bytes = b""
     deadline: float = 0.0
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = boot_clock
 
     def handshake(self, begin: Callable[[], None], shown: Callable[[], object]) -> None:
         """Run one handshake, or a part of it, and judge the certificate that the peer showed.
@@ -74,9 +82,7 @@ def _other_certificate() -> StaleVerdictError:
     return StaleVerdictError("C3", "the peer shows another certificate than the attested one")
 
 
-def pinned_context(
-    certificate: bytes, *, deadline: float, clock: Callable[[], float] = time.monotonic
-) -> PinnedContext:
+def pinned_context(certificate: bytes, *, deadline: float, clock: Callable[[], float] = boot_clock) -> PinnedContext:
     """Make a context for TLS 1.3 with the holder of this certificate's key and nobody else.
 
     Names are not compared: the certificate itself is. No CA, no environment variable and no session ticket adds trust.

@@ -17,6 +17,7 @@ from client_sdk.errors import EvidenceError, Failure
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger
 from client_sdk.roots import Roots
+from client_sdk.rules import keeps
 from client_sdk.verifier import VerifiedEvidence
 
 MAX_CERTIFICATE_FILE = 65_536
@@ -51,6 +52,7 @@ class Production:
         """No anchor: the makers' roots come with the platforms that this version does not verify yet."""
         return Roots(tpm=(), simulated=False)
 
+    @keeps("P1", "P2")
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Refuse what is simulated, and what does not keep its memory from its host."""
         platform = evidence.platform
@@ -87,6 +89,7 @@ class SimulatedPlatform:
         """What the policy is called."""
         return "simulated platform, proves nothing about the host"
 
+    @keeps("D1", "D2")
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Take simulated evidence under this CA and nothing else; PCR 0 may be unpinned."""
         _ = measurement

@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from client_sdk.binding import RUNTIME_TYPES
-from client_sdk.dsse import Envelope, signers
+from client_sdk.dsse import Envelope, key_id, signers
 from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_json, to_base64
-from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
 from client_sdk.publisher import Publisher
+from client_sdk.report import Ledger
+from client_sdk.rules import keeps
 
 VERSION = 1
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -101,7 +103,8 @@ class Release:
         }
 
 
-def open_release(data: bytes, publisher: Publisher) -> Release:
+@keeps("R1")
+def open_release(data: bytes, publisher: Publisher, *, ledger: Ledger | None = None) -> Release:
     """Return the release when enough of the publisher's keys signed these exact bytes.
 
     (1) R1: the threshold of pinned keys signed the payload.
@@ -113,20 +116,21 @@ def open_release(data: bytes, publisher: Publisher) -> Release:
         EvidenceError: the file is malformed.
         VerificationError: R1.
     """
-    envelope = Envelope.from_json(data)
+    envelope = Envelope.from_json(data)  # (2), in part
     found = signers(envelope, publisher.public_keys)
-    if len(found) < publisher.threshold:
-        raise VerificationError(
-            "R1",
-            "the release is not signed by the publisher that you pinned; get the publisher's key from the publisher, "
-            "and the release that belongs to it",
-            expected=f"{publisher.threshold} of {publisher.names}",
-            got=f"{len(found)} valid signatures",
-        )
-    return _from_statement(envelope.payload)
+    (ledger or Ledger()).holds(  # (1)
+        "R1",
+        "the release is signed by the publisher that you pinned (else get the publisher's key from the publisher, and "
+        "the release that belongs to it)",
+        expected=f"{publisher.threshold} of {publisher.names}",
+        got=tuple([key_id(key) for key in found]) or "no valid signature of theirs",
+        condition=len(found) >= publisher.threshold,
+    )
+    return _from_statement(envelope.payload)  # (2)
 
 
-def verify_release(data: bytes, publisher: Publisher, *, now: datetime) -> Release:
+@keeps("R6")
+def verify_release(data: bytes, publisher: Publisher, *, now: datetime, ledger: Ledger | None = None) -> Release:
     """Return the release when the publisher signed it (R1) and ``now`` is in its window (R6).
 
     It does not prove that the release is the newest one, nor that it was logged (rules R2, R3).
@@ -135,12 +139,15 @@ def verify_release(data: bytes, publisher: Publisher, *, now: datetime) -> Relea
         EvidenceError: the file is malformed.
         VerificationError: R1 or R6.
     """
-    release = open_release(data, publisher)
-    if not release.not_before <= now < release.not_after:
-        window = f"{format_instant(release.not_before)} to {format_instant(release.not_after)}"
-        raise VerificationError(
-            "R6", "the release is outside its dates; ask for a newer one", expected=window, got=format_instant(now)
-        )
+    recorded = ledger or Ledger()
+    release = open_release(data, publisher, ledger=recorded)
+    recorded.holds(
+        "R6",
+        f"release {release.number} is inside its dates (else ask for a newer one)",
+        expected=f"{format_instant(release.not_before)} to {format_instant(release.not_after)}",
+        got=format_instant(now),
+        condition=release.not_before <= now < release.not_after,
+    )
     return release
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from client_sdk.encoding import canonical_json
-from client_sdk.errors import AttestationError, Failure, FetchError, PolicyError, VerificationError
+from client_sdk.errors import AttestationError, Failure, FetchError, PolicyError, VerificationError, printable
 from client_sdk.sources import Sources, source_of
 
 VERSION = 2
@@ -146,14 +146,14 @@ def _failures(error: AttestationError) -> tuple[Check, ...]:
 
 
 def show(value: object) -> str:
-    """Spell a value for people: bytes as hex, a tuple item by item."""
+    """Spell a value for people, printable: bytes as hex, a tuple item by item."""
     if callable(value):
         value = value()
     if isinstance(value, bytes):
         return value.hex() or "nothing"
     if isinstance(value, (tuple, list)):
         return ", ".join(show(item) for item in value) or "nothing"
-    return str(value)
+    return printable(str(value))
 
 
 def plain(value: Any) -> Any:

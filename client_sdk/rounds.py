@@ -8,34 +8,30 @@ certificate, its activation. (3) C3.1: the certificate of that connection is the
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
 from client_sdk.encoding import from_base64, strict_json
-from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
+from client_sdk.errors import AttestationError, EvidenceError
 from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
-from client_sdk.fields import exact_keys, format_instant
+from client_sdk.fields import exact_keys
 from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production
 from client_sdk.publisher import Publisher
-from client_sdk.release import Release, verify_release
-from client_sdk.report import Check, Ledger, Row, as_checks
+from client_sdk.releases import Opened, ReleaseSources, open_releases
+from client_sdk.report import Ledger, as_checks
 from client_sdk.roots import Roots
+from client_sdk.rules import keeps
 from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
 TIMEOUT = 60.0
-MAX_RELEASE = 4 * 1024 * 1024
-ReleaseSource = str | Path | bytes
-ReleaseSources = ReleaseSource | Sequence[ReleaseSource]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +43,6 @@ class Gathered:
     nonce: bytes
     certificate: bytes
     activation: Activation | None
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Releases that the pinned publisher signed and that are inside their dates, with the checks that say so.
-
-    ``files`` are all that were given, as they were read.
-    """
-
-    releases: tuple[Release, ...]
-    rows: tuple[Row, ...]
-    files: tuple[bytes, ...] = ()
-
-    @property
-    def received(self) -> Parts:
-        """The files, for the digests in a report."""
-        return (("releases", self.files),) if self.files else ()
 
 
 def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
@@ -123,9 +102,11 @@ def judge(
         accepted = accept(verified, releases=releases.releases, policy=policy)
     except AttestationError as error:
         error.checks = as_checks(releases.rows) + error.checks
-        error.facts, error.sources = error.facts or _compared(releases), digests(releases.received) + error.sources
+        error.facts = (*(error.facts or _compared(releases)), ("releases_left_out", releases.left_out))
+        error.sources = digests(releases.received) + error.sources
         raise
-    return replace(accepted, rows=releases.rows + accepted.rows, received=releases.received)
+    received, left_out = releases.received, releases.left_out
+    return replace(accepted, rows=releases.rows + accepted.rows, left_out=left_out, received=received)
 
 
 def attest(
@@ -166,44 +147,6 @@ def observe(origin: str, *, policy: Policy, timeout: float = TIMEOUT) -> Verifie
     return examine(gather(Origin.parse(origin), timeout=timeout), roots=policy.roots, now=datetime.now(UTC))
 
 
-def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetime) -> Opened:
-    """Read one or many releases; those outside their dates are left out as long as one is inside.
-
-    Raises:
-        EvidenceError: a file cannot be read.
-        VerificationError: R1 for any of them, R6 when none is inside its dates.
-        PolicyError: R4, there is none.
-    """
-    many = (sources,) if isinstance(sources, (str, Path, bytes)) else tuple(sources)
-    if not many:
-        raise PolicyError((Failure("R4: a release to compare with", "at least one", "none"),))
-    ledger, opened, outside, files = Ledger(), [], [], tuple(_read(source) for source in many)
-    for file in files:
-        try:
-            release = verify_release(file, publisher, now=now)
-        except EvidenceError as error:
-            error.checks, error.sources = ledger.checks, digests((("releases", files),))
-            raise
-        except VerificationError as error:
-            error.checks = (*ledger.checks, Check(error.rule, error.what, error.expected, error.got, passed=False))
-            error.sources = digests((("releases", files),))
-            if error.rule != "R6":
-                raise
-            outside.append(error)
-        else:
-            signers = f"{publisher.threshold} of {publisher.names}"
-            what = f"release {release.number} is signed by the publisher that you pinned"
-            ledger.holds("R1", what, expected=signers, got=signers, condition=release)
-            dates = (format_instant(release.not_before), format_instant(release.not_after))
-            ledger.holds(
-                "R6", f"release {release.number} is inside its dates", expected=dates, got=now, condition=release
-            )
-            opened.append(release)
-    if outside and not opened:
-        raise outside[0]
-    return Opened(tuple(opened), tuple(ledger.rows), files)
-
-
 def _received(gathered: Gathered) -> Parts:
     """Return what came besides the parts inside the evidence."""
     found: Parts = (
@@ -229,6 +172,7 @@ def _compared(releases: Opened) -> tuple[tuple[str, Any], ...]:
     return (("service", tuple(services)), ("release", tuple(release.number for release in releases.releases)))
 
 
+@keeps("C3.1")
 def _same_certificate(evidence: Evidence, shown: bytes, ledger: Ledger) -> None:
     ledger.equal(
         "C3.1",
@@ -236,16 +180,6 @@ def _same_certificate(evidence: Evidence, shown: bytes, ledger: Ledger) -> None:
         expected=sha256(evidence.tls_certificate).digest(),
         got=sha256(shown).digest(),
     )
-
-
-def _read(source: ReleaseSource) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    try:
-        with Path(source).open("rb") as file:
-            return file.read(MAX_RELEASE + 1)
-    except OSError as error:
-        raise EvidenceError("release", f"cannot read {source}: {error.strerror}") from error
 
 
 def _secret(answer: bytes) -> bytes:

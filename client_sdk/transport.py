@@ -10,6 +10,7 @@ leaves, and once bytes may have left, an error stays an error.
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -22,6 +23,8 @@ from client_sdk.channel import Session, Verdict
 from client_sdk.errors import VerificationError
 from client_sdk.pinning import StaleVerdictError, stale_verdict
 
+# A request that waited for a connection in a pool could leave on it after the verdict has run out.
+_NO_QUEUE = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
 _CONNECTING = (httpx2.TransportError, ssl.SSLError)  # what a refused handshake comes wrapped in
 Stock = TypeVar("Stock", httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)
 
@@ -75,12 +78,13 @@ class AttestedTransport(httpx2.BaseTransport):
             self._close_superseded()
 
     def _send(self, generation: _Generation[httpx2.HTTPTransport], request: httpx2.Request) -> httpx2.Response:
+        handled = sys.exception()
         with ExitStack() as on_error:
             on_error.callback(self.leave, generation)
             try:
                 answer = generation.transport.handle_request(request)
             except _CONNECTING as error:
-                if stale := stale_verdict(error):
+                if stale := stale_verdict(error, until=handled):
                     raise stale from None
                 raise
             on_error.pop_all()
@@ -104,7 +108,8 @@ class AttestedTransport(httpx2.BaseTransport):
 
     def _under(self, verdict: Verdict) -> _Generation[httpx2.HTTPTransport]:
         context = self.session.context(verdict)
-        return _Generation(verdict, httpx2.HTTPTransport(verify=context, trust_env=False, retries=0))
+        transport = httpx2.HTTPTransport(verify=context, trust_env=False, retries=0, limits=_NO_QUEUE)
+        return _Generation(verdict, transport)
 
 
 class _Stream(httpx2.SyncByteStream):
@@ -165,12 +170,13 @@ class AsyncAttestedTransport(httpx2.AsyncBaseTransport):
     async def _send(
         self, generation: _Generation[httpx2.AsyncHTTPTransport], request: httpx2.Request
     ) -> httpx2.Response:
+        handled = sys.exception()
         async with AsyncExitStack() as on_error:
             on_error.push_async_callback(self.leave, generation)
             try:
                 answer = await generation.transport.handle_async_request(request)
             except _CONNECTING as error:
-                if stale := stale_verdict(error):
+                if stale := stale_verdict(error, until=handled):
                     raise stale from None
                 raise
             on_error.pop_all()
@@ -195,7 +201,9 @@ class AsyncAttestedTransport(httpx2.AsyncBaseTransport):
 
     def _under(self, verdict: Verdict) -> _Generation[httpx2.AsyncHTTPTransport]:
         context = self.session.context(verdict)
-        return _Generation(verdict, httpx2.AsyncHTTPTransport(verify=context, trust_env=False, retries=0))
+        return _Generation(
+            verdict, httpx2.AsyncHTTPTransport(verify=context, trust_env=False, retries=0, limits=_NO_QUEUE)
+        )
 
 
 class _AsyncStream(httpx2.AsyncByteStream):

@@ -25,6 +25,7 @@ from client_sdk.parse.certificate import CertificateFields, parse_certificate, s
 from client_sdk.parse.public import parse_public
 from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
 from client_sdk.roots import Roots
+from client_sdk.rules import keeps
 from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verify.activation import (
     Activation,
@@ -45,6 +46,7 @@ NOT_RUN = (
     ("G1 to G5", "there is no GPU on this platform"),
     ("K3 to K5, L8", "they are about cloud TPMs"),
     ("L6", "there is an event log"),
+    ("R2, R5, and the memory of R3", "there is no public log yet, and nothing is remembered between runs"),
 )
 
 
@@ -121,6 +123,7 @@ class _Tpm:
     quote: QuotedPcrs
 
 
+@keeps("Q8.1")
 def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationRequest, ActivationState]:
     """Make the second round's request for an attestation key that no certificate vouches for, and the state to keep.
 
@@ -137,6 +140,7 @@ def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationReques
     return make_credential(key, parse_public(evidence.ak_public).name, random)
 
 
+@keeps("T11")
 def verify(
     evidence: Evidence,
     *,
@@ -162,8 +166,13 @@ def verify(
         return _verify(evidence, roots, nonce=nonce, now=now, activation=activation, ledger=ledger)
     except AttestationError as error:
         error.checks, error.sources = ledger.checks, digests(parts(evidence))
-        error.not_run = NOT_RUN if evidence.platform == LOCAL_QEMU else ()
+        error.not_run = _not_run(evidence.platform)
         raise
+
+
+def _not_run(platform: str) -> tuple[tuple[str, str], ...]:
+    """Return what does not apply to a platform, for the report of a refusal; nothing is known of an unknown one."""
+    return NOT_RUN if platform == LOCAL_QEMU else ()
 
 
 def _verify(
@@ -197,6 +206,7 @@ def _verify(
     )
 
 
+@keeps("C6", "D1", "K5")
 def _verify_platform(evidence: Evidence, roots: Roots, ledger: Ledger) -> None:
     if evidence.platform != LOCAL_QEMU:
         raise VerificationError(

@@ -13,9 +13,10 @@ from openai.types.chat import ChatCompletionMessageParam
 from client_sdk.cli.options import UsageError, origin, patiently, trust
 from client_sdk.cli.printing import print_json, print_refusal, progress, refusal_as_dict
 from client_sdk.client import Client
-from client_sdk.errors import AttestationError, FetchError
+from client_sdk.errors import AttestationError, FetchError, printable
 
 REFUSED, NO_VERDICT = 1, 3
+ANSWER_SECONDS = 600.0  # between two tokens: small machines are slow
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
             print_refusal(error, origin=arguments.origin)
         return NO_VERDICT if isinstance(error, FetchError) else REFUSED
     except (APIConnectionError, APIStatusError, httpx2.TransportError) as error:
-        progress(f"vitrine: verified, but there is no answer: {error.__cause__ or error}")
+        message = f"verified, but there is no answer: {error.__cause__ or error}"
+        if arguments.json:
+            print_json({"origin": arguments.origin, "verdict": "no answer", "error": {"message": message}})
+        progress(f"vitrine: {message}")
         return NO_VERDICT
     return 0
 
@@ -42,7 +46,12 @@ def _client(arguments: argparse.Namespace) -> Client:
 
     def connect() -> Client:
         return Client(
-            str(where), releases=trusted.releases, publisher=trusted.publisher, policy=trusted.policy, timeout=600.0
+            str(where),
+            releases=trusted.releases,
+            publisher=trusted.publisher,
+            policy=trusted.policy,
+            attestation_timeout=arguments.timeout,
+            timeout=ANSWER_SECONDS,
         )
 
     return patiently(connect, wait=arguments.wait, say=progress)
@@ -53,15 +62,22 @@ def _ask(client: Client, arguments: argparse.Namespace) -> None:
     progress(f"verified: {arguments.origin}, {len(report.checks)} checks passed")
     # Waiting is for a route without a prompt in it: the question is sent once, and never again.
     patiently(lambda: _ready(client, arguments.origin), wait=arguments.wait, say=progress)
-    model = arguments.model or next(iter(client.models.list().data)).id
+    model = arguments.model or _first_model(client)
     pieces = _stream(client, model, arguments)
     if arguments.json:
         print_json(report.as_dict() | {"origin": arguments.origin, "model": model, "answer": "".join(pieces)})
         return
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(_harmless(piece) if sys.stdout.isatty() else piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+
+
+def _first_model(client: Client) -> str:
+    models = client.models.list().data
+    if not models:
+        raise UsageError("the service names no model; give one with --model")
+    return models[0].id
 
 
 def _stream(client: Client, model: str, arguments: argparse.Namespace) -> Iterable[str]:
@@ -74,6 +90,11 @@ def _stream(client: Client, model: str, arguments: argparse.Namespace) -> Iterab
     for chunk in stream:
         for choice in chunk.choices:
             yield choice.delta.content or ""
+
+
+def _harmless(piece: str) -> str:
+    """Keep a model from commanding the terminal; line breaks and tabs are fine."""
+    return "".join(c if c in "\n\t" else printable(c) for c in piece)
 
 
 def _ready(client: Client, where: str) -> None:

@@ -26,8 +26,9 @@ from client_sdk.cli.options import (
 from client_sdk.cli.printing import print_json, print_refusal, print_report, progress, refusal_as_dict
 from client_sdk.errors import AttestationError, EvidenceError, FetchError
 from client_sdk.page import Heading, render
+from client_sdk.releases import open_releases
 from client_sdk.report import refusal
-from client_sdk.rounds import Gathered, gather, judge, open_releases
+from client_sdk.rounds import Gathered, gather, judge
 from client_sdk.saved import load, save
 from client_sdk.writing import READABLE, write
 

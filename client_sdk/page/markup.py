@@ -6,33 +6,22 @@ picture, or that reorder what stands around them, are spelled out.
 
 from __future__ import annotations
 
-import unicodedata
 from html import escape
 from typing import NewType
 
+from client_sdk.errors import printable
 from client_sdk.report import show
 
 Html = NewType("Html", str)
 
 MAX_SHOWN = 2000
-# Control, format (which reorder text), lone surrogates, private, unassigned, line and paragraph separators.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def text(value: object) -> Html:
     """Return a value as text that means nothing to a browser; a long one is cut, and says so."""
     shown = show(value)
     rest = "" if len(shown) <= MAX_SHOWN else f" … ({len(shown)} characters; the JSON at the end has all of them)"
-    return Html(escape(visible(shown[:MAX_SHOWN])) + rest)
-
-
-def visible(value: str) -> str:
-    """Spell out the characters that cannot be seen."""
-    if value.isascii() and value.isprintable():
-        return value
-    return "".join(
-        _spelled(character) if unicodedata.category(character) in _INVISIBLE else character for character in value
-    )
+    return Html(escape(shown[:MAX_SHOWN]) + rest)
 
 
 def tag(element: str, /, *children: Html, **attributes: str) -> Html:
@@ -59,9 +48,5 @@ NOTHING = Html("")
 
 
 def _attributes(attributes: dict[str, str]) -> str:
-    names = ((name.rstrip("_").replace("_", "-"), visible(found)) for name, found in attributes.items())
+    names = ((name.rstrip("_").replace("_", "-"), printable(found)) for name, found in attributes.items())
     return "".join(f' {name}="{escape(found)}"' for name, found in names)
-
-
-def _spelled(character: str) -> str:
-    return f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"

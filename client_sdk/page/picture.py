@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import wrap
 
+from client_sdk.errors import printable
 from client_sdk.page.layout import HEIGHT, NARROW, WIDE, Layout, Place, Route, route
 from client_sdk.page.links import Finding, State
-from client_sdk.page.markup import NOTHING, Html, join, tag, text, visible
+from client_sdk.page.markup import NOTHING, Html, join, tag, text
 from client_sdk.report import Report
 
 TITLE_WIDTH, NOTE_WIDTH = 18, 24
@@ -108,7 +109,7 @@ def _short(value: object) -> str:
     """Return a fact in so few letters that it fits into a box."""
     if isinstance(value, (tuple, list)):
         return _short(value[0]) if len(value) == 1 else ""
-    found = "" if value is None else visible(str(value))
+    found = "" if value is None else printable(str(value))
     return found if len(found) <= NOTE_WIDTH // 2 else found[: NOTE_WIDTH // 2 - 1] + "…"
 
 

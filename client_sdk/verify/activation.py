@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from client_sdk.encoding import canonical_json, to_base64
 from client_sdk.errors import VerificationError
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
 
 SECRET_SIZE = 32
 EK_BITS, EK_EXPONENT = 2048, 65537
@@ -63,6 +64,7 @@ class Activation:
     answer: bytes
 
 
+@keeps("Q8.1")
 def make_credential(
     key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ak_name: bytes, random: RandomBytes
 ) -> tuple[ActivationRequest, ActivationState]:
@@ -73,7 +75,10 @@ def make_credential(
     """
     checked, ek = _template(key, Ledger())
     secret, seed = random(SECRET_SIZE), random(SECRET_SIZE)
-    encrypted_seed = checked.encrypt(seed, padding.OAEP(padding.MGF1(SHA256()), SHA256(), b"IDENTITY\0"))
+    try:
+        encrypted_seed = checked.encrypt(seed, padding.OAEP(padding.MGF1(SHA256()), SHA256(), b"IDENTITY\0"))
+    except ValueError as error:  # an even modulus, for example
+        raise VerificationError("Q8.1", "nothing can be encrypted to the endorsement key") from error
     cipher = Cipher(AES(_kdfa(seed, b"STORAGE", ak_name, 128)), CFB(bytes(16))).encryptor()
     identity = cipher.update(_tpm2b(secret)) + cipher.finalize()
     integrity = hmac.digest(_kdfa(seed, b"INTEGRITY", b"", 256), identity + ak_name, "sha256")
@@ -81,6 +86,7 @@ def make_credential(
     return request, ActivationState(secret, ak_name, ek)
 
 
+@keeps("Q8.2", "Q8.3")
 def verify_activation(
     activation: Activation | None,
     key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
@@ -108,6 +114,7 @@ def verify_activation(
     )
 
 
+@keeps("Q8.1")
 def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger) -> tuple[rsa.RSAPublicKey, bytes]:
     """Return the key, and its name: the SHA-256 of its SubjectPublicKeyInfo."""
     if not isinstance(key, rsa.RSAPublicKey):

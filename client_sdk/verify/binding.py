@@ -15,8 +15,10 @@ import hmac
 from client_sdk.binding import NONCE_SIZE, Place, extra_data, merkle_root
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
 
 
+@keeps("C1", "C2.1", "C2.2")
 def verify_binding(signed: bytes, place: Place, *, nonce: bytes, spki: bytes, gpu: bytes, ledger: Ledger) -> None:
     """Check the quote's ``extraData`` against the caller's nonce and the evidence's TLS key and GPU digest.
 

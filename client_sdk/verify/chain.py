@@ -2,11 +2,11 @@
 
 The rules have the caller's prefix, for example K1 for a TPM's certificate:
 
-(.1) Each certificate is signed by the next one's *key*, and the last by a pinned one's. Names are not compared:
-several CAs share one, and a name proves nothing.
+(.1) Each certificate is signed by the next one's *key*, and the last by a pinned one's. Names are no condition: several
+CAs share one, and a name proves nothing. They only say which key to try first.
 (.2) Each certificate, the pinned one included, is inside its dates at ``now``.
 (.3) Each issuer is a CA by basicConstraints, with room in its pathlen.
-(.4) Each issuer's keyUsage has keyCertSign.
+(.4) Each issuer's keyUsage has keyCertSign. An issuer without that extension fails, unless the caller's rules take it.
 (.5) Each critical extension is one that is understood.
 (.6) Signatures are over SHA-256 or stronger.
 
@@ -37,11 +37,13 @@ class ChainRules:
     """How a chain's checks are named: ``prefix`` of their ids, whose certificate it is, and what else is understood.
 
     ``understood`` are further critical extensions, by OID, which the caller looks at or which say nothing of weight.
+    ``usage_may_be_absent`` takes an issuer that has no keyUsage at all, as RFC 5280, section 6.1.4 (n), does.
     """
 
     prefix: str
     subject: str
     understood: frozenset[str] = frozenset()
+    usage_may_be_absent: bool = False
     ids: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,10 +80,10 @@ def _path_to_root(
 ) -> tuple[CertificateFields, ...]:
     path, left = [leaf], list(others)
     while len(path) <= MAX_DEPTH:
-        if anchor := _issuer(path[-1], anchors):
-            path.append(anchor)
+        if (link := _issuer(path[-1], (*anchors, *left))) is None:
             break
-        if (link := _issuer(path[-1], tuple(left))) is None:
+        if anchor := next((anchor for anchor in anchors if anchor.public_key == link.public_key), None):
+            path.append(anchor)
             break
         left.remove(link)
         path.append(link)
@@ -98,27 +100,40 @@ def _path_to_root(
 
 def _issuer(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> CertificateFields | None:
     """Return the candidate whose key signed the subject."""
-    for candidate in candidates:
+    for candidate in _likely_first(subject, candidates):
         try:
-            _verify_signature(subject, candidate.public_key)
-        except (InvalidSignature, UnsupportedAlgorithm):
+            verify_issued(subject, candidate.public_key)
+        except InvalidSignature:
             continue
         return candidate
     return None
 
 
-def _verify_signature(subject: CertificateFields, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> None:
-    """Check a certificate's signature by a key, with the hash and padding that the certificate names."""
+def _likely_first(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> list[CertificateFields]:
+    """Put first what key identifier and name hint at: a wrong key costs a whole signature check."""
+    key_id, name = subject.issuer_key_id, subject.issuer
+    return sorted(candidates, key=lambda found: (bool(key_id) and found.key_id != key_id, found.subject != name))
+
+
+def verify_issued(subject: CertificateFields, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> None:
+    """Check a certificate's signature by a key, with the hash and padding that the certificate names.
+
+    Raises:
+        InvalidSignature: the key did not sign it, or it names no hash or padding, or one that is not known.
+    """
     certificate, used = subject.certificate, subject.signature_hash
     if used is None:
         raise InvalidSignature
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        key.verify(certificate.signature, certificate.tbs_certificate_bytes, _ECDSA.get(used.name) or ec.ECDSA(used))
-        return
-    scheme = certificate.signature_algorithm_parameters
-    if not isinstance(scheme, (padding.PKCS1v15, padding.PSS)):
-        raise InvalidSignature
-    key.verify(certificate.signature, certificate.tbs_certificate_bytes, scheme, used)
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(certificate.signature, subject.tbs, _ECDSA.get(used.name) or ec.ECDSA(used))
+            return
+        scheme = certificate.signature_algorithm_parameters
+        if not isinstance(scheme, (padding.PKCS1v15, padding.PSS)):
+            raise InvalidSignature
+        key.verify(certificate.signature, subject.tbs, scheme, used)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # parameters that make no sense
+        raise InvalidSignature from error
 
 
 def _dates(path: tuple[CertificateFields, ...], now: datetime, rules: ChainRules, ledger: Ledger) -> None:
@@ -144,12 +159,13 @@ def _issuers(path: tuple[CertificateFields, ...], rules: ChainRules, ledger: Led
             condition=issuer.is_ca and room,
         )
         usage = issuer.key_usage
+        allowed = usage.key_cert_sign if usage else rules.usage_may_be_absent
         ledger.holds(
             rules.ids[3],
             "the issuer's key may sign certificates",
             expected="keyCertSign",
-            got="keyCertSign" if usage and usage.key_cert_sign else "no keyCertSign",
-            condition=usage and usage.key_cert_sign,
+            got=("keyCertSign" if allowed else "no keyCertSign") if usage else "no keyUsage",
+            condition=allowed,
         )
 
 

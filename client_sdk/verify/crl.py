@@ -24,6 +24,15 @@ from client_sdk.parse.certificate import CertificateFields
 from client_sdk.report import Ledger
 
 MAX_SIZE = 8 * 1024 * 1024
+# What `cryptography` raises on bytes that it does not like, its warnings included where warnings are errors.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    UserWarning,
+)
 # Critical extensions of a list that change nothing for us, or would: a delta or a list for some certificates only.
 _UNDERSTOOD = frozenset({"2.5.29.20", "2.5.29.35"})
 
@@ -53,7 +62,7 @@ def verify_crl(
         VerificationError: with the prefix of the rules.
     """
     crl, number = _read(der, rules.subject)
-    signed = crl.is_signature_valid(issuer.certificate.public_key())  # type: ignore[arg-type]  # RSA or EC by parsing
+    signed = crl.is_signature_valid(issuer.public_key)
     ledger.holds(
         f"{rules.prefix}.1",
         f"the revocation list of {rules.subject} is signed by its issuer",
@@ -69,7 +78,7 @@ def verify_crl(
         got=now,
         condition=end is not None and start <= now <= end and now - start <= rules.max_age,
     )
-    serials = [link.certificate.serial_number for link in certificates]
+    serials = [link.serial for link in certificates]
     revoked = [serial for serial in serials if crl.get_revoked_certificate_by_serial_number(serial)]
     ledger.equal(f"{rules.prefix}.3", f"no certificate of {rules.subject} is revoked", expected=[], got=revoked)
     return number
@@ -83,7 +92,7 @@ def _read(der: bytes, subject: str) -> tuple[x509.CertificateRevocationList, int
         crl = x509.load_der_x509_crl(der)
         extensions = crl.extensions
         number = next((e.value.crl_number for e in extensions if isinstance(e.value, x509.CRLNumber)), 0)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         raise EvidenceError(where, "not a certificate revocation list that can be read") from error
     unknown = sorted(e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _UNDERSTOOD)
     if unknown:

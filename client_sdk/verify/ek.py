@@ -17,6 +17,7 @@ from client_sdk.errors import EvidenceError
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.report import Ledger
 from client_sdk.roots import Roots
+from client_sdk.rules import keeps
 from client_sdk.verify.chain import ChainRules, verify_chain
 
 EK_PURPOSE = "2.23.133.8.1"
@@ -26,6 +27,7 @@ _RULES = ChainRules("K1", "the TPM's certificate", frozenset({"2.5.29.17"}))
 _USES = ("digitalSignature", "keyEncipherment", "keyAgreement", "keyCertSign")
 
 
+@keeps(*_RULES.ids)
 def verify_ek_chain(
     certificates: tuple[bytes, ...], roots: Roots, *, now: datetime, ledger: Ledger
 ) -> tuple[CertificateFields, CertificateFields]:
@@ -43,6 +45,7 @@ def verify_ek_chain(
     return path[0], path[-1]
 
 
+@keeps("K2.1", "K2.2", "K2.3")
 def _purpose(leaf: CertificateFields, ledger: Ledger) -> None:
     ledger.equal("K2.1", "the TPM's certificate is not a CA's", expected=False, got=leaf.is_ca)
     usage = leaf.key_usage

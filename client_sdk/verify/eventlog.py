@@ -1,12 +1,14 @@
 """The firmware's event log, replayed against the quoted PCRs. What it says is believed afterwards, never before.
 
-(L4) ``EV_NO_ACTION`` extends nothing; ``StartupLocality``, once and before PCR 0's first event, sets PCR 0's start.
+(L4) ``EV_NO_ACTION`` extends nothing; ``StartupLocality`` sets PCR 0's start (``replay.py``).
 (L1.source) Every event is for a PCR that firmware may extend and that is quoted.
 (L1.n) Each of PCR 0 to 7 and 9 is exactly what the log gives. PCR 11 is not complete yet: the boot phases follow, and
 which ones is the release's to say.
 (L7) PCR 12, 13 and 14 have no event and are zero: no command line, credential, system extension or addon was added.
-(L9) Nothing ran before the image. (L2, L3, L5) Each PCR follows its grammar (``grammar.py``).
-(L10.1) The PCR that bears images bears at least one.
+(L9) Nothing ran before the image. (L2, L3, L5) Each PCR follows the grammar of the firmware's family (``grammar.py``).
+(L10.1) The log names an image: in which PCR the release's image must be is the release's to say.
+(L6.1) Where a platform gives no log at all, there is none: nothing is replayed, and the PCRs are compared with golden
+values (``client_sdk.clauses.golden``).
 
 It proves what was measured, not that it is good: the values are compared with a release in ``accept.py``.
 """
@@ -16,27 +18,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from client_sdk.parse.eventlog import EV_NO_ACTION, Event, parse_event_log
+from client_sdk.parse.eventlog import Event, parse_event_log
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
+from client_sdk.verify.firmware import APPLICATION, EDK2, SEPARATOR, Firmware
 from client_sdk.verify.grammar import (
-    APPLICATION,
-    GRAMMAR,
     boot_entries,
     read_variables,
     secure_boot,
     verify_grammar,
     verify_no_drivers,
 )
+from client_sdk.verify.replay import replay, without_no_action
 
 PHASES_FOLLOW = 11
 UNTOUCHED = (12, 13, 14)
-_REPLAYED = {pcr: (f"L1.{pcr}", f"PCR {pcr} is what the event log gives") for pcr in GRAMMAR if pcr != PHASES_FOLLOW}
+_PCRS = tuple(EDK2.pcrs)
+_REPLAYED = {pcr: (f"L1.{pcr}", f"PCR {pcr} is what the event log gives") for pcr in _PCRS if pcr != PHASES_FOLLOW}
 _UNTOUCHED = {
     pcr: (f"L7.{pcr}", f"PCR {pcr} is untouched: nobody added a command line, a credential, an extension or an addon")
     for pcr in UNTOUCHED
 }
-_LOCALITY = b"StartupLocality\0"
-_LOCALITIES = (b"\0", b"\3", b"\4")
 _ZERO = bytes(32)
 
 
@@ -50,51 +52,90 @@ class FirmwareFacts:
     boot_entries: tuple[str, ...]
 
 
-def verify_event_log(log: bytes, quoted: dict[int, bytes], *, ledger: Ledger) -> FirmwareFacts:
-    """Replay a log against quoted PCRs and check every event against its PCR's grammar.
+@keeps(*(rule for rule, _ in _REPLAYED.values()))
+def verify_event_log(log: bytes, quoted: dict[int, bytes], *, ledger: Ledger, family: Firmware = EDK2) -> FirmwareFacts:
+    """Replay a log against quoted PCRs and check every event against the grammar of its PCR.
 
     Raises:
         EvidenceError: the log or an event's data cannot be read.
         VerificationError: L1 to L5, L7, L9 or L10.
     """
     events = parse_event_log(log).events
-    start, extending = _without_no_action(events, ledger)
+    start, extending = without_no_action(events, _ZERO, ledger)
     by_pcr = _by_pcr(extending, ledger)
     _untouched(by_pcr, quoted, ledger)
-    values = {pcr: _replay(by_pcr[pcr], start if pcr == 0 else _ZERO) for pcr in GRAMMAR}
+    values = {pcr: replay(by_pcr[pcr], start if pcr == 0 else _ZERO, sha256) for pcr in _PCRS}
     for pcr, (rule, what) in _REPLAYED.items():
         ledger.equal(rule, what, expected=values[pcr], got=quoted[pcr])
+    return _judge_events(extending, by_pcr, values[PHASES_FOLLOW], family=family, ledger=ledger)
+
+
+def verify_events(log: bytes, *, ledger: Ledger, family: Firmware) -> FirmwareFacts:
+    """Check a log's events against the grammar of a family, without any PCR value: what it tells proves nothing.
+
+    Raises:
+        EvidenceError: the log or an event's data cannot be read.
+        VerificationError: L2 to L5, L7, L9 or L10.
+    """
+    _, extending = without_no_action(parse_event_log(log).events, _ZERO, ledger)
+    by_pcr = _by_pcr(extending, ledger)
+    _untouched(by_pcr, dict.fromkeys(UNTOUCHED, _ZERO), ledger)
+    sections = replay(by_pcr[PHASES_FOLLOW], _ZERO, sha256)
+    return _judge_events(extending, by_pcr, sections, family=family, ledger=ledger)
+
+
+def verify_firmware_events(log: bytes, *, ledger: Ledger, family: Firmware) -> FirmwareFacts:
+    """Check what the firmware itself logged, whatever it started: PCR 0 to 6, and PCR 7 up to its separator.
+
+    It is for logs of other people's images; what their loaders measured (PCR 8 and above) is not looked at.
+
+    Raises:
+        EvidenceError: the log or an event's data cannot be read.
+        VerificationError: L2 to L5, L9 or L10.
+    """
+    _, extending = without_no_action(parse_event_log(log).events, _ZERO, ledger)
+    firmware = tuple([event for event in extending if event.pcr <= 7])
+    ended = next((event.offset for event in firmware if event.pcr == 7 and event.kind == SEPARATOR), 0)
+    firmware = tuple([event for event in firmware if event.pcr < 7 or event.offset <= ended])
+    return _judge_events(firmware, _by_pcr(firmware, ledger), _ZERO, family=family, ledger=ledger)
+
+
+@keeps("L6.1")
+def verify_without_log(log: bytes, quoted: dict[int, bytes], *, ledger: Ledger) -> None:
+    """Check that a platform which gives no log gives none: one that is there would have to be replayed.
+
+    Nothing is known of the firmware's events then; PCR 0 to 9 are for :class:`client_sdk.clauses.golden.GoldenPcrs`.
+
+    Raises:
+        VerificationError: L6 or L7.
+    """
+    ledger.equal("L6.1", "there is no event log, so that nothing is replayed", expected=0, got=len(log))
+    _untouched({pcr: [] for pcr in UNTOUCHED}, quoted, ledger)
+
+
+@keeps("L10.1")
+def _judge_events(
+    extending: tuple[Event, ...],
+    by_pcr: dict[int, list[Event]],
+    sections: bytes,
+    *,
+    family: Firmware,
+    ledger: Ledger,
+) -> FirmwareFacts:
     variables = read_variables(extending)
     verify_no_drivers(extending, variables, ledger=ledger)
-    for pcr in GRAMMAR:
-        verify_grammar(pcr, by_pcr[pcr], variables, ledger=ledger)
+    for pcr in _PCRS:
+        verify_grammar(pcr, by_pcr[pcr], variables, family=family, ledger=ledger)
     images = tuple([(event.pcr, event.digest) for event in extending if event.kind == APPLICATION])
     ledger.holds(
         "L10.1", "the log names the images that were started", expected="at least 1", got=len(images), condition=images
     )
-    return FirmwareFacts(images, values[PHASES_FOLLOW], secure_boot(by_pcr[7], variables), boot_entries(variables))
+    return FirmwareFacts(images, sections, secure_boot(by_pcr[7], variables), boot_entries(variables))
 
 
-def _without_no_action(events: tuple[Event, ...], ledger: Ledger) -> tuple[bytes, tuple[Event, ...]]:
-    """Return PCR 0's start and the events that extend something."""
-    silent = [event for event in events if event.kind == EV_NO_ACTION]
-    extending = tuple([event for event in events if event.kind != EV_NO_ACTION]) if silent else events
-    said = [event for event in silent if event.data.startswith(_LOCALITY)]
-    values = [event.data[len(_LOCALITY) :] for event in said]
-    first = next((event.offset for event in extending if event.pcr == 0), 0) if said else 0
-    ledger.holds(
-        "L4",
-        "what extends nothing proves nothing, but for where PCR 0 started",
-        expected="at most one StartupLocality, of 0, 3 or 4, before PCR 0's first event",
-        got=values,
-        condition=not said
-        or (len(said) == 1 and said[0].pcr == 0 and said[0].offset < first and values[0] in _LOCALITIES),
-    )
-    return (values[0].rjust(32, b"\0") if said else _ZERO), extending
-
-
+@keeps("L1.source")
 def _by_pcr(events: tuple[Event, ...], ledger: Ledger) -> dict[int, list[Event]]:
-    by_pcr: dict[int, list[Event]] = {pcr: [] for pcr in (*GRAMMAR, *UNTOUCHED)}
+    by_pcr: dict[int, list[Event]] = {pcr: [] for pcr in (*_PCRS, *UNTOUCHED)}
     foreign = []
     for event in events:
         if event.pcr in by_pcr:
@@ -107,6 +148,7 @@ def _by_pcr(events: tuple[Event, ...], ledger: Ledger) -> dict[int, list[Event]]
     return by_pcr
 
 
+@keeps(*(rule for rule, _ in _UNTOUCHED.values()))
 def _untouched(by_pcr: dict[int, list[Event]], quoted: dict[int, bytes], ledger: Ledger) -> None:
     for pcr, (rule, what) in _UNTOUCHED.items():
         ledger.holds(
@@ -116,9 +158,3 @@ def _untouched(by_pcr: dict[int, list[Event]], quoted: dict[int, bytes], ledger:
             got=(len(by_pcr[pcr]), "events", quoted[pcr]),
             condition=not by_pcr[pcr] and quoted[pcr] == _ZERO,
         )
-
-
-def _replay(events: list[Event], value: bytes) -> bytes:
-    for event in events:
-        value = sha256(value + event.digest).digest()
-    return value

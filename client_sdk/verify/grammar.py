@@ -4,11 +4,10 @@ The type of an event is not in its digest, so a type is believed only where the 
 data only where its digest is recomputed from it.
 
 (L9.1) No driver image in any PCR, (L9.2) no ``Driver####`` or ``SysPrep####`` entry among the boot variables.
-(L2) Each PCR's events match its grammar: known types, in order, with exactly one separator where one belongs.
+(L2) Each PCR's events match the grammar of its firmware's family (``firmware.py``): known types, in order, with
+exactly one separator where one belongs, and known contents.
 (L3) Every digest that is one of data is recomputed from the data: separators, actions, variables, GPT, section names.
 (L5) PCR 7 opens with the Secure Boot variables in their fixed order; the state is read from there alone.
-
-The grammar fits EDK2 (OVMF) with Secure Boot off, whatever its version; it lists kinds of events, not values.
 """
 
 from __future__ import annotations
@@ -29,38 +28,26 @@ from client_sdk.parse.variable import (
     parse_variable,
 )
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
+from client_sdk.verify.firmware import (
+    BOOT_ACTIONS,
+    BOOT_VARIABLE,
+    BOOT_VARIABLE2,
+    CONFIG_VARIABLE,
+    DRIVERS,
+    EDK2,
+    EXIT_ACTIONS,
+    LETTERS,
+    Firmware,
+)
 
-APPLICATION, BOOT_VARIABLE = 0x80000003, 0x80000002
-DRIVERS = {0x80000004: "EV_EFI_BOOT_SERVICES_DRIVER", 0x80000005: "EV_EFI_RUNTIME_SERVICES_DRIVER"}
-# One letter for each kind of event, so that an order of events is a word and a grammar a regular expression.
-LETTERS = {
-    0x00000004: "S",  # EV_SEPARATOR
-    0x00000006: "T",  # EV_EVENT_TAG
-    0x00000008: "V",  # EV_S_CRTM_VERSION
-    0x0000000A: "D",  # EV_PLATFORM_CONFIG_FLAGS
-    0x0000000D: "L",  # EV_IPL
-    0x80000001: "C",  # EV_EFI_VARIABLE_DRIVER_CONFIG
-    BOOT_VARIABLE: "B",  # EV_EFI_VARIABLE_BOOT
-    0x8000000C: "B",  # EV_EFI_VARIABLE_BOOT2
-    APPLICATION: "I",  # EV_EFI_BOOT_SERVICES_APPLICATION
-    0x80000006: "G",  # EV_EFI_GPT_EVENT
-    0x80000007: "A",  # EV_EFI_ACTION
-    0x80000008: "F",  # EV_EFI_PLATFORM_FIRMWARE_BLOB
-    0x8000000A: "F",  # EV_EFI_PLATFORM_FIRMWARE_BLOB2
-    0x80000009: "H",  # EV_EFI_HANDOFF_TABLES
-    0x8000000B: "H",  # EV_EFI_HANDOFF_TABLES2
-}
 _SEPARATOR_DATA = bytes(4)
 _ACPI_DATA = b"ACPI DATA"
-_VARIABLES = frozenset({0x80000001, BOOT_VARIABLE, 0x8000000C})
+_VARIABLES = frozenset({CONFIG_VARIABLE, BOOT_VARIABLE, BOOT_VARIABLE2})
 _SECURE_BOOT_STATES = (b"", b"\0", b"\1")
 _BOOT_VARIABLE = re.compile(r"BootOrder|Boot[0-9A-F]{4}")
-_ACTIONS = {
-    4: (b"Calling EFI Application from Boot Option", b"Returning from EFI Application from Boot Option"),
-    5: (b"Exit Boot Services Invocation", b"Exit Boot Services Returned with Success"),
-}
 # Data that every log has → its SHA-256.
-_FIXED = {data: sha256(data).digest() for data in (_SEPARATOR_DATA, *_ACTIONS[4], *_ACTIONS[5])}
+_FIXED = {data: sha256(data).digest() for data in (_SEPARATOR_DATA, *BOOT_ACTIONS, *EXIT_ACTIONS)}
 _SECURE_BOOT_VARIABLES = (
     (GLOBAL_VARIABLE, "SecureBoot"),
     (GLOBAL_VARIABLE, "PK"),
@@ -84,24 +71,7 @@ _NAMES: tuple[str, ...] = (
 _NAMES += (".profile", ".dtbauto", ".hwids", ".efifw")
 # A section's name as the stub tells it → the digest of the name as it measures it (the same in every log).
 _SECTIONS = {(name + "\0").encode("utf-16-le"): sha256(name.encode() + b"\0").digest() for name in _NAMES}
-# PCR → what it may hold, in words and as a regular expression over the letters.
-GRAMMAR: dict[int, tuple[str, re.Pattern[str]]] = {
-    0: ("firmware version, firmware volumes, separator", re.compile("VF*S")),
-    1: ("ACPI data, hand-off tables, boot entries, separator", re.compile("[DHB]*S")),
-    2: ("separator", re.compile("S")),
-    3: ("separator", re.compile("S")),
-    4: ("boot attempts, separator, then images and boot attempts", re.compile("A*S[AI]*")),
-    5: ("separator, partition table, end of boot services", re.compile("SG*A*")),
-    6: ("separator", re.compile("S")),
-    7: ("the five Secure Boot variables, separator", re.compile("CCCCCS")),
-    9: ("the kernel's command line, then its initrd", re.compile("T{0,2}")),
-    11: ("name and content of each UKI section", re.compile("(?:LL)*")),
-}
-
-_GRAMMARS = {
-    pcr: (f"L2.{pcr}", f"PCR {pcr} holds only what belongs there, in order", words, pattern.fullmatch)
-    for pcr, (words, pattern) in GRAMMAR.items()
-}
+_RULES = {pcr: (f"L2.{pcr}", f"PCR {pcr} holds only what belongs there, in order") for pcr in EDK2.pcrs}
 Variables = Mapping[int, Variable]
 
 
@@ -114,6 +84,7 @@ def read_variables(events: Iterable[Event]) -> Variables:
     return {event.offset: parse_variable(event.data, event.offset) for event in events if event.kind in _VARIABLES}
 
 
+@keeps("L9.1", "L9.2")
 def verify_no_drivers(events: tuple[Event, ...], variables: Variables, *, ledger: Ledger) -> None:
     """Refuse anything that firmware loaded before the boot manager chose an image.
 
@@ -126,21 +97,23 @@ def verify_no_drivers(events: tuple[Event, ...], variables: Variables, *, ledger
     ledger.equal("L9.2", "no driver or system preparation entry is configured", expected=[], got=foreign)
 
 
-def verify_grammar(pcr: int, events: list[Event], variables: Variables, *, ledger: Ledger) -> None:
+@keeps(*(rule for rule, _ in _RULES.values()))
+def verify_grammar(pcr: int, events: list[Event], variables: Variables, *, family: Firmware, ledger: Ledger) -> None:
     """Check one PCR's events, in log order, against its grammar, and recompute the digests that are of data.
 
     Raises:
         EvidenceError: an event's data cannot be read.
         VerificationError: L2, L3 or L5.
     """
-    rule, what, words, matches = _GRAMMARS[pcr]
+    rule, what = _RULES[pcr]
+    words, pattern = family.pcrs[pcr]
     word = "".join([LETTERS.get(event.kind, "?") for event in events])
-    ledger.holds(rule, what, expected=words, got=partial(_kinds, events), condition=matches(word))
+    ledger.holds(rule, what, expected=words, got=partial(_kinds, events), condition=pattern.fullmatch(word))
     for letter, event in zip(word, events, strict=True):
         if letter in _OF_DATA and (_FIXED.get(event.data) or sha256(event.data).digest()) != event.digest:
             _other_data(event)
         if letter in _CONTENT:
-            _CONTENT[letter](event, variables)
+            _CONTENT[letter](event, variables, family)
     if pcr in _SEQUENCES:
         _SEQUENCES[pcr](events, variables)
 
@@ -172,21 +145,25 @@ def _refuse(rule: str, event: Event, what: str, *, expected: str) -> None:
     raise VerificationError(rule, f"{place}: {what}", expected=expected, got=repr(event.data[:64]))
 
 
+@keeps("L3")
 def _other_data(event: Event) -> None:
     _refuse("L3", event, "the digest is not of the data beside it", expected="the data that was measured")
 
 
-def _separator(event: Event, _variables: Variables) -> None:
+@keeps("L2.separator")
+def _separator(event: Event, _variables: Variables, _family: Firmware) -> None:
     if event.data != _SEPARATOR_DATA:
         _refuse("L2.separator", event, "the separator reports an error", expected=repr(_SEPARATOR_DATA))
 
 
-def _action(event: Event, _variables: Variables) -> None:
-    if event.data not in _ACTIONS[event.pcr]:
+@keeps("L2.action")
+def _action(event: Event, _variables: Variables, family: Firmware) -> None:
+    if event.data not in family.actions[event.pcr]:
         _refuse("L2.action", event, "an action that does not belong here", expected="a boot attempt, or its end")
 
 
-def _boot_variable(event: Event, variables: Variables) -> None:
+@keeps("L2.variable")
+def _boot_variable(event: Event, variables: Variables, _family: Firmware) -> None:
     variable = variables[event.offset]
     if variable.vendor != GLOBAL_VARIABLE or not _BOOT_VARIABLE.fullmatch(variable.name):
         _refuse("L2.variable", event, "a variable that does not belong here", expected="BootOrder or Boot####")
@@ -195,24 +172,49 @@ def _boot_variable(event: Event, variables: Variables) -> None:
         _other_data(event)
 
 
-def _platform_flags(event: Event, _variables: Variables) -> None:
+@keeps("L2.version")
+def _version(event: Event, _variables: Variables, family: Firmware) -> None:
+    if not family.version.fullmatch(event.data):
+        _refuse("L2.version", event, "not a version of this family's firmware", expected=family.name)
+
+
+@keeps("L2.host")
+def _host_information(event: Event, _variables: Variables, family: Firmware) -> None:
+    if not family.host.fullmatch(event.data):
+        _refuse("L2.host", event, "not what this family tells about its host", expected=family.name)
+
+
+@keeps("L2.authority")
+def _authority(event: Event, _variables: Variables, _family: Firmware) -> None:
+    variable = parse_variable(event.data, event.offset)
+    if (variable.vendor, variable.name) != (IMAGE_SECURITY, "db"):
+        _refuse("L2.authority", event, "an image was let through by another list than db", expected="db")
+
+
+@keeps("L2.flags")
+def _platform_flags(event: Event, _variables: Variables, _family: Firmware) -> None:
     # The digest is of an ACPI table that the log does not carry; the text beside it says which kind it is.
     if event.data != _ACPI_DATA:
         _refuse("L2.flags", event, "a platform setting that does not belong here", expected=repr(_ACPI_DATA))
 
 
-# Version, separators, Secure Boot variables, partition table, actions: the digest is of the data in the log.
-_OF_DATA = frozenset("VSCGA")
+# Version, host information, separators, Secure Boot variables, partition table, actions, keys: the digest is of the
+# data in the log.
+_OF_DATA = frozenset("VNSCGAK")
 # The others' digests are of bytes that the log does not carry (images, firmware volumes, tables), or they come in
 # pairs or with a tag (_SEQUENCES).
-_CONTENT: dict[str, Callable[[Event, Variables], None]] = {
+_CONTENT: dict[str, Callable[[Event, Variables, Firmware], None]] = {
     "S": _separator,
     "A": _action,
     "B": _boot_variable,
     "D": _platform_flags,
+    "K": _authority,
+    "N": _host_information,
+    "V": _version,
 }
 
 
+@keeps("L5")
 def _secure_boot_variables(events: list[Event], variables: Variables) -> None:
     for event, (vendor, name) in zip(events, _SECURE_BOOT_VARIABLES, strict=False):
         variable = variables[event.offset]
@@ -222,12 +224,14 @@ def _secure_boot_variables(events: list[Event], variables: Variables) -> None:
             _refuse("L5", event, "SecureBoot has no such state", expected="empty, 0 or 1")
 
 
+@keeps("L2.tag")
 def _kernel_inputs(events: list[Event], _variables: Variables) -> None:
     for event, tag in zip(events, _KERNEL_TAGS, strict=False):
         if parse_tag(event.data, event.offset) != (tag, _KERNEL_TAGS[tag]):
             _refuse("L2.tag", event, "another kernel input than is due", expected=repr(_KERNEL_TAGS[tag]))
 
 
+@keeps("L2.section")
 def _sections(events: list[Event], _variables: Variables) -> None:
     seen: set[bytes] = set()
     for name_event, content_event in zip(events[::2], events[1::2], strict=True):

@@ -14,8 +14,10 @@ from hashlib import sha256
 from client_sdk.binding import RUNTIME_TYPES, runtime_digest
 from client_sdk.evidence import RuntimeEvent
 from client_sdk.report import Ledger
+from client_sdk.rules import keeps
 
 
+@keeps("L1.15", "L11.1", "L11.2")
 def verify_runtime_log(events: tuple[RuntimeEvent, ...], quoted: bytes, *, spki: bytes, ledger: Ledger) -> None:
     """Check the run-time log against PCR 15 and the TLS key.
 

@@ -37,20 +37,21 @@ class CheckFailed(Exception):  # noqa: N818 - it is no error of ours: run() turn
 
 
 def run(facts: Facts) -> tuple[str, ...]:
-    """Carry out every check; return their names.
+    """Carry out every check; return the names of those that passed, in order.
 
     Raises:
         SelfCheckError: naming every check that failed, with the reason.
     """
-    failures = []
+    passed, failures = [], []
     for name, check in CHECKS:
         try:
             check(facts)
+            passed.append(name)
         except (CheckFailed, OSError, ValueError, LookupError) as error:  # a fact that cannot be read is a failure
             failures.append((name, str(error) or type(error).__name__))
     if failures:
         raise SelfCheckError(tuple(failures))
-    return NAMES
+    return tuple(passed)
 
 
 def _expect(holds: object, found: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from serving.errors import SelfCheckError
 from serving.selfcheck.devicemapper import read_table
 
-EVENT_LOG = "sys/kernel/security/tpm0/binary_bios_measurements"
+FIRMWARE_LOG = "sys/kernel/security/tpm0/binary_bios_measurements"
 MODEL = "/usr/share/vitrine/model"
 _MAX_FILE = 1024 * 1024
 _LIMIT_S = 60
@@ -59,7 +59,7 @@ def collect(root: Path) -> Facts:
 
 def read_event_log(root: Path) -> bytes:
     """Read the firmware's measurement log, which the kernel shows to root alone."""
-    return (root / EVENT_LOG).read_bytes()
+    return (root / FIRMWARE_LOG).read_bytes()
 
 
 def parse_mounts(text: str) -> tuple[Mount, ...]:

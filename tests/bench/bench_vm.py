@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from client_sdk import Client, FetchError, Publisher, SimulatedPlatform, attest
 from provisioner.clouds.processes import cpu_seconds
 from tests.e2e import machine
-from tests.e2e.machine import CHECKOUT, Machine
+from tests.e2e.machine import BOOT_SECONDS, CHECKOUT, Machine
 
 MODEL = "smollm2-135m-instruct"
 
@@ -57,21 +57,22 @@ def _deployed(root: Path) -> Path:
 
 def _boot(image: Path, work: Path) -> None:
     vm = machine.boot(image, work, "bench")
+    try:
+        _measure(vm, work)
+    finally:
+        vm.destroy()
+
+
+def _measure(vm: Machine, work: Path) -> None:
     clock = Clock(time.monotonic(), vm.vm.pid)
     initrd = _console(vm, "VITRINE initrd", clock)
     _console(vm, "VITRINE ready", clock)
     arguments = _arguments(vm)
-    while True:
-        try:
-            attest(vm.origin, **arguments)
-            break
-        except FetchError:
-            time.sleep(0.2)
+    _until(lambda: _accepted(vm))
     accepted = clock.show("start to accepted attestation")
     print(f"{'  ratio to the floor (initrd)':<42}{accepted / initrd:8.2f}")
     client = Client(vm.origin, **arguments, timeout=600)
-    while not _answers(client):
-        time.sleep(0.5)
+    _until(lambda: _answers(client))
     clock.show("start to first chat token")
     started = time.monotonic()
     machine.snapshot(vm, work / "state")
@@ -79,8 +80,7 @@ def _boot(image: Path, work: Path) -> None:
 
 
 def _console(vm: Machine, marker: str, clock: Clock) -> float:
-    while marker not in vm.console():
-        time.sleep(0.1)
+    _until(lambda: marker in vm.console())
     return clock.show(f"start to {marker!r}")
 
 
@@ -100,13 +100,27 @@ def _answers(client: Client) -> bool:
 def _restore(image: Path, work: Path) -> None:
     with _timed("restore to accepted attestation"):
         vm = machine.clone(work / "state", image, work, "bench-clone")
-        while True:
-            try:
-                attest(vm.origin, **_arguments(vm))
-                break
-            except FetchError:
-                time.sleep(0.1)
-    vm.destroy()
+        try:
+            _until(lambda: _accepted(vm))
+        finally:
+            vm.destroy()
+
+
+def _accepted(vm: Machine) -> bool:
+    try:
+        attest(vm.origin, **_arguments(vm))
+    except FetchError:
+        return False
+    return True
+
+
+def _until(reached: Callable[[], bool]) -> None:
+    """Wait for something that a boot may take minutes for, but not for ever."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing happened within {BOOT_SECONDS} s")
+        time.sleep(0.1)
 
 
 @contextmanager

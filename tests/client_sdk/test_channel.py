@@ -9,6 +9,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import anyio
 import httpx2
@@ -16,9 +18,9 @@ import pytest
 
 from client_sdk.channel import Session, attested_context
 from client_sdk.client import AsyncAttestedHttpClient, AttestedHttpClient
-from client_sdk.errors import FetchError, VerificationError
+from client_sdk.errors import FetchError, PolicyError, VerificationError
 from client_sdk.origin import Origin
-from client_sdk.pinning import StaleVerdictError, pinned_context
+from client_sdk.pinning import StaleVerdictError, boot_clock, pinned_context
 from client_sdk.rounds import attest
 from tests.fakes.simulated_server import serving, show_other_key
 from tests.fakes.simulated_vm import SimulatedVm, ec_key, tls_certificate
@@ -107,9 +109,51 @@ def test_a_stock_library_runs_on_the_bare_context(server, pins):
     context = attested_context(attest(server.origin, **pins.options))
     with _open(server, context) as answer:
         assert answer.status == 200
-    expired = attested_context(attest(server.origin, **pins.options), max_age=0)
+    expired = attested_context(attest(server.origin, **pins.options), max_age=1e-9)
     with pytest.raises(urllib.error.URLError, match=r"\[C7\]"):
         _open(server, expired)
+
+
+@pytest.mark.parametrize("max_age", [0, -1, float("inf"), float("nan")])
+def test_an_age_limit_that_limits_nothing(server, pins, clock, max_age):
+    with pytest.raises(PolicyError, match="C7"):
+        session(server, pins, clock, max_age=max_age)
+    with pytest.raises(PolicyError, match="C7"):
+        attested_context(attest(server.origin, **pins.options), max_age=max_age)
+
+
+def test_a_verdict_ages_while_the_machine_sleeps():
+    assert boot_clock() == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=5)
+
+
+def test_no_request_waits_in_a_pool_until_the_verdict_has_run_out(server, pins, clock):
+    held = AttestedHttpClient(session(server, pins, clock))
+    server.drip = 0.2
+    with held as client, ThreadPoolExecutor(120) as pool:
+        list(pool.map(lambda _: client.get(server.origin + HEALTH, timeout=httpx2.Timeout(30, pool=0.001)), range(120)))
+
+
+def test_an_old_refusal_behind_another_error_is_not_this_requests(server, pins, clock):
+    """A caller that tries again inside `except` must not make us send twice."""
+    with AttestedHttpClient(session(server, pins, clock)) as client:
+        transport = client._transport
+        sent = []
+
+        def broken(request):
+            sent.append(request)
+            raise httpx2.ReadError("the connection broke after the request was sent")
+
+        transport._generations[-1].transport.handle_request = broken
+        try:
+            _refuse_earlier()
+        except StaleVerdictError:
+            with pytest.raises(httpx2.ReadError):
+                client.get(server.origin + HEALTH)
+        assert len(sent) == 1
+
+
+def _refuse_earlier():
+    raise StaleVerdictError("C3", "of an earlier request")
 
 
 def _open(server, context):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import socket
 import stat
 import subprocess
 import sys
+import time
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
@@ -222,6 +225,26 @@ def test_ask_an_engine_that_fails_is_no_verdict_on_the_machine(run, server, pins
     assert len(server.prompts) == 1
 
 
+def test_ask_an_engine_that_fails_in_json(run, server, pins):
+    server.answer_with["/v1/chat/completions"] = (500, {}, b"{}")
+    said = run("ask", server.origin, "q", *pins.words, "--json")
+    assert (said.code, json.loads(said.out)["verdict"]) == (3, "no answer")
+
+
+def test_ask_a_service_without_a_model(run, server, pins):
+    server.answer_with["/v1/models"] = (200, {"Content-Type": "application/json"}, b'{"object":"list","data":[]}')
+    said = run("ask", server.origin, "q", *pins.words)
+    assert (said.code, "--model" in said.err) == (2, True)
+
+
+def test_the_time_limit_is_also_that_of_ask(run, pins):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        where = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        assert run("ask", where, "q", *pins.words, "--timeout", "0.3").code == 3
+        assert time.monotonic() - begun < 10  # the limit of a handshake alone would be 15
+
+
 def test_ask_an_impostor(run, server, pins):
     show_other_key(server, ec_key("impostor"), tls_certificate(ec_key("impostor")))
     said = run("ask", server.origin, "a secret", *pins.words)
@@ -277,6 +300,11 @@ def test_saved_evidence_is_judged_at_an_instant_of_the_callers(run, server, pins
     assert (said.code, "R6" in said.out) == (1, True)
 
 
+def failed(said):
+    """Return the ids of the rows that failed."""
+    return re.findall(r"^FAILED +(\S+)", said.out, re.MULTILINE)
+
+
 def edit(path, **fields):
     path.write_text(json.dumps(json.loads(path.read_bytes()) | fields))
 
@@ -291,7 +319,6 @@ def evidence_of(vm):
         ("a wrong nonce", {"nonce": "00" * 32}, "C2.2"),
         ("a nonce of another size", {"nonce": "00"}, "32 bytes"),
         ("another VM's evidence", {"evidence": evidence_of(SimulatedVm("other"))}, "C3.1"),
-        ("older evidence of the same VM", {"evidence": evidence_of(SimulatedVm())}, "C"),
         ("evidence that is none", {"evidence": "AAAA"}, "refused"),
         ("another connection's certificate", {"certificate": "AAAA"}, "C3.1"),
         ("no activation", {"activation": None}, "Q8.3"),
@@ -310,9 +337,16 @@ def test_an_edited_activation_is_refused(run, server, pins, saved):
     activation = json.loads(saved.read_bytes())["activation"]
     for field, rule in (("answer", "Q8.3"), ("ak_name", "Q8.2"), ("ek", "Q8.2")):
         edit(saved, activation=activation | {field: "00" * 32})
-        assert rule in run("verify", server.origin, *pins.words, "--evidence", saved).out
+        said = run("verify", server.origin, *pins.words, "--evidence", saved)
+        assert (said.code, failed(said)) == (1, [rule]), field
     edit(saved, activation=activation | {"secret": ""})
     assert run("verify", server.origin, *pins.words, "--evidence", saved).code == 1
+
+
+def test_older_evidence_of_the_same_vm_is_refused(run, server, pins, saved):
+    edit(saved, evidence=evidence_of(server.vm))
+    said = run("verify", server.origin, *pins.words, "--evidence", saved)
+    assert (said.code, failed(said)) == (1, ["C2.2"])
 
 
 def test_saving_where_nothing_can_be_written(run, server, pins, tmp_path):

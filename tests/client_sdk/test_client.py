@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
 
 import openai
 import pytest
+from websockets.exceptions import InvalidURI
 
 import client_sdk
 from client_sdk import AsyncClient, Client, FetchError, PolicyError, Publisher, SimulatedPlatform, VerificationError
@@ -213,3 +215,20 @@ def test_verifying_loads_no_http_library():
         "assert not {'openai', 'httpx2', 'rich', 'anyio'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_websocket_is_refused_before_anything_leaves(server, pins, monkeypatch):
+    """Neither a proxy nor a CA file of the environment gets a look at what the application wanted to say."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with Client(server.origin, **pins.options) as client:
+
+        def no_network(*_, **__):
+            raise AssertionError("something was about to be sent")
+
+        monkeypatch.setattr(socket, "create_connection", no_network)
+        monkeypatch.setattr(socket.socket, "connect", no_network)
+        monkeypatch.setattr(socket, "getaddrinfo", no_network)
+        with pytest.raises(InvalidURI), client.realtime.connect(model="m"):
+            pass
+        with pytest.raises(InvalidURI), client.responses.connect():
+            pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +42,22 @@ def test_json_round_trip():
 def test_json_with_two_readings_is_refused(attack, data, message):
     with pytest.raises(EvidenceError, match=message):
         strict_json(data)
+
+
+@pytest.mark.parametrize("tail", [b"", b"\\", b"\\\\"])
+def test_a_string_that_never_ends_is_refused_in_one_pass(tail):
+    begun = time.process_time()
+    with pytest.raises(EvidenceError, match="Unterminated string"):
+        strict_json(b'"' + b'\\"' * 1_500_000 + tail)
+    # A quadratic reader takes hours for it: this is no measurement of speed.
+    assert time.process_time() - begun < 60
+
+
+def test_what_a_peer_says_cannot_command_a_terminal():
+    with pytest.raises(EvidenceError) as caught:
+        strict_json(b'{"\x1b[2Jaccepted":1,"\x1b[2Jaccepted":2}'.replace(b"\x1b", b"\\u001b"))
+    assert "\x1b" not in str(caught.value)
+    assert r"\x1b[2Jaccepted" in str(caught.value)
 
 
 def test_json_over_the_limit_is_not_parsed():

@@ -11,9 +11,9 @@ from client_sdk.encoding import MAX_JSON
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, PolicyError, VerificationError
 from client_sdk.fetch import Peer
 from client_sdk.origin import Origin
-from client_sdk.rounds import attest, gather, observe, open_releases
+from client_sdk.rounds import attest, gather, observe
 from tests.fakes.simulated_server import ATTESTATION, silent_port
-from tests.fakes.simulated_vm import SimulatedVm, ec_key, publisher, publisher_key, release, signed, tls_certificate
+from tests.fakes.simulated_vm import SimulatedVm, ec_key, publisher_key, release, signed, tls_certificate
 
 NONCE = bytes(range(32))
 ACTIVATE = f"{ATTESTATION}/activate"
@@ -28,7 +28,7 @@ def test_control_is_accepted_on_one_connection(server, pins):
     assert accepted.report.verdict == "accepted"
     assert server.connections == 1
     assert [path for _, path, _ in server.requests] == [ATTESTATION, ACTIVATE]
-    assert [check.id for check in accepted.checks][:3] == ["R1", "R6", "C3.1"]
+    assert [check.id for check in accepted.checks][:4] == ["R1", "R6", "R3", "C3.1"]
 
 
 def test_a_fresh_nonce_each_time(server):
@@ -213,18 +213,6 @@ def test_a_release_that_nobody_pinned_signed_is_refused_before_anything_is_sent(
         attest(server.origin, **pins.options)
     assert server.requests == []
     assert [check.id for check in caught.value.checks] == ["R1"]
-
-
-def test_releases_outside_their_dates_are_left_out_as_long_as_one_is_inside():
-    early, late = release().not_before, release().not_after
-    new = signed(release(2))
-    opened = open_releases((new,), publisher(), now=early)
-    assert [found.number for found in opened.releases] == [2]
-    with pytest.raises(VerificationError, match=r"\[R6\]"):
-        open_releases((new,), publisher(), now=late)
-    older = release(1)
-    shifted = signed(type(older)(**{n: getattr(older, n) for n in older.__slots__} | {"not_after": early}))
-    assert [found.number for found in open_releases((shifted, new), publisher(), now=early).releases] == [2]
 
 
 @pytest.mark.parametrize("sources", [(), b"", "no/such/file.json"])

@@ -88,13 +88,13 @@ def test_a_signature_without_the_payload_type_is_refused():
 
 
 def test_no_signature_at_all_is_refused():
-    with pytest.raises(VerificationError, match="got 0 valid signatures"):
+    with pytest.raises(VerificationError, match="no valid signature of theirs"):
         verify_release(sign(RELEASE.to_statement(), ()), pinned(KEY), now=NOW)
 
 
 def test_one_key_signing_twice_does_not_meet_a_threshold_of_two():
     data = sign(RELEASE.to_statement(), (KEY, KEY))
-    with pytest.raises(VerificationError, match="got 1 valid"):
+    with pytest.raises(VerificationError, match=f"got {key_id(KEY.public_key())}"):
         verify_release(data, pinned(KEY, OTHER, threshold=2), now=NOW)
 
 

@@ -14,7 +14,7 @@ from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.evidence import PCRS, GpuEvidence, TeeEvidence
 from client_sdk.policy import Production, SimulatedPlatform
 from client_sdk.verifier import challenge, verify
-from client_sdk.verify.activation import Activation
+from client_sdk.verify.activation import Activation, make_credential
 from tests.fakes.judging import NONCE, OTHERS, accepted, rules, simulated, stream, verified
 from tests.fakes.simulated_vm import (
     NOW,
@@ -218,11 +218,13 @@ def test_an_attestation_key_with_other_attributes(attack, rule, attributes):
     refused(vm, rule)
 
 
-@pytest.mark.parametrize("scheme", [(0x0018, 0x0004), (0x0018, 0x000C), (0x0016, 0x000B)])
-def test_an_attestation_key_of_another_kind(scheme):
+@pytest.mark.parametrize(
+    ("scheme", "rule"), [((0x0018, 0x0004), "Q4.3"), ((0x0018, 0x000C), "Q7.3"), ((0x0016, 0x000B), "Q7.3")]
+)
+def test_an_attestation_key_of_another_kind(scheme, rule):
     vm = SimulatedVm()
     vm.ak_scheme = scheme
-    refused(vm, "Q7.3")
+    refused(vm, rule)
 
 
 def set_selections(*banks):
@@ -398,3 +400,9 @@ def test_a_tpm_ca_from_a_file(tmp_path):
 def test_extensions_of_the_control_are_swtpms():
     assert set(ek_extensions(CA)) == {"eku", "san", "constraints", "aki", "usage"}
     assert rsa_key("ek vm").key_size == 2048
+
+
+def test_an_endorsement_key_that_nothing_can_be_encrypted_to():
+    even = rsa.RSAPublicNumbers(65537, (1 << 2047) + 2).public_key()
+    with pytest.raises(VerificationError, match=r"\[Q8.1\]"):
+        make_credential(even, bytes(34), stream())

@@ -1,7 +1,11 @@
-"""Every command and every example in README.md and docs/ is run, as it stands but for where the VM is."""
+"""Every command and example in a block of README.md and docs/ is run, as it stands but for where the VM is.
+
+For each `make` target in the text, the test that runs it is named and looked up.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -9,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.machine import BIN, CHECKOUT, run
+from tests.e2e.machine import BIN, CHECKOUT, make, run
 
 PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -70,7 +74,12 @@ def test_there_are_pages_with_commands():
 def test_every_target_that_the_pages_name_exists_and_is_run_somewhere(target):
     assert target in TARGETS, f"`make {target}` is in the documentation; name the test that runs it"
     where = (CHECKOUT / TARGETS[target]).read_text()
-    assert re.search(rf"(make\(\"|make |\b){target}\b", where)
+    if TARGETS[target] == "Makefile":
+        assert re.search(rf"^{target}:", where, re.MULTILINE)
+    elif TARGETS[target] == ".ci/run":
+        assert f"exec make {target}\n" in where
+    else:
+        assert re.search(rf'make\("{target}"', where), f"{TARGETS[target]} does not run `make {target}`"
     assert run("make", "-n", target).status == 0
 
 
@@ -100,12 +109,30 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("words", [["verify"], ["ask", "QUESTION=What is the capital of Japan?"]])
-def test_make_verify_and_ask(vm, words, tmp_path):
+def test_make_verify_and_ask(vm):
     link = CHECKOUT / "build" / Path(vm.root).name
+    words = (f"NAME={link.name}", f"PORT={vm.origin.rsplit(':', 1)[1]}")
     link.symlink_to(vm.root)
     try:
-        outcome = run("make", *words, f"NAME={link.name}", f"PORT={vm.origin.rsplit(':', 1)[1]}")
+        verified, asked = make("verify", *words), make("ask", "QUESTION=What is the capital of Japan?", *words)
+    finally:
+        link.unlink()
+    assert verified.status == 0, verified.out + verified.err
+    assert asked.status == 0, asked.out + asked.err
+    assert "Tokyo" in asked.out
+
+
+@pytest.mark.parametrize("playbook", ["bake", "verify"])
+def test_playbooks_without_make(vm, playbook):
+    """The other two are what `make deploy` and `make destroy` run."""
+    found = [name for page in PAGES for name in re.findall(r"playbooks/\{([a-z,]+)\}", page.read_text())]
+    assert {name for names in found for name in names.split(",")} == {"bake", "deploy", "verify", "destroy"}
+    link = CHECKOUT / "build" / Path(vm.root).name
+    where = {"deploy_name": link.name, "deploy_port": int(vm.origin.rsplit(":", 1)[1])}
+    link.symlink_to(vm.root)
+    try:
+        words = (f"playbooks/{playbook}.yml", "-i", "inventories/local", "-e", json.dumps(where))
+        outcome = run(BIN / "ansible-playbook", *words)
     finally:
         link.unlink()
     assert outcome.status == 0, outcome.out + outcome.err

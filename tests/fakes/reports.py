@@ -8,8 +8,9 @@ from hashlib import sha256
 from client_sdk.accept import Accepted
 from client_sdk.errors import AttestationError
 from client_sdk.policy import Policy
+from client_sdk.releases import open_releases
 from client_sdk.report import ACCEPTED, Check, Report, refusal
-from client_sdk.rounds import Gathered, judge, open_releases
+from client_sdk.rounds import Gathered, judge
 from tests.fakes.judging import NONCE, OTHERS, simulated, stream
 from tests.fakes.simulated_vm import NOW, SimulatedVm, ec_key, publisher, publisher_key, release, signed
 

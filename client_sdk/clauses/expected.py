@@ -1,0 +1,76 @@
+"""What a policy says about one value: the values that it takes, that it must be zero, or that any will do and why.
+
+There is no fourth way, and no default: a value that a policy does not look at says so in every report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from client_sdk.errors import EvidenceError, Failure
+from client_sdk.report import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Takes these values.
+
+    Raises:
+        EvidenceError: there is none, which would refuse everything by mistake.
+    """
+
+    values: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise EvidenceError("policy", "a list of expected values is empty")
+
+    def judge(self, rule: str, what: str, got: bytes, ledger: Ledger) -> tuple[Failure, ...]:
+        """Return a failure when the value is not one of them."""
+        return ledger.judge(rule, what, expected=self.values, got=got, condition=got in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class MustBeZero:
+    """Takes bytes that are all zero: nobody set the value."""
+
+    def judge(self, rule: str, what: str, got: bytes, ledger: Ledger) -> tuple[Failure, ...]:
+        """Return a failure when a byte is set."""
+        return ledger.judge(rule, what, expected="zero", got=got, condition=not got.strip(b"\0"))
+
+
+@dataclass(frozen=True, slots=True)
+class AnyValue:
+    """Takes whatever is there. ``why`` stands in every report.
+
+    Raises:
+        EvidenceError: there is no reason.
+    """
+
+    why: str
+
+    def __post_init__(self) -> None:
+        if not self.why.strip():
+            raise EvidenceError("policy", "a value that may be anything needs a reason")
+
+    def judge(self, rule: str, what: str, got: bytes, ledger: Ledger) -> tuple[Failure, ...]:
+        """Record that the value was not compared."""
+        return ledger.judge(rule, what, expected=("anything:", self.why), got=got, condition=True)
+
+
+Expectation = OneOf | MustBeZero | AnyValue
+
+
+class Setting(Enum):
+    """What a policy says about one bit. EITHER is a statement like the others, and stands in the report."""
+
+    REQUIRED = "required"
+    FORBIDDEN = "forbidden"
+    EITHER = "either"
+
+    def judge(self, rule: str, what: str, got: object, ledger: Ledger) -> tuple[Failure, ...]:
+        """Return a failure when the bit is not as required or forbidden."""
+        found = bool(got)
+        wanted = {Setting.REQUIRED: found, Setting.FORBIDDEN: not found, Setting.EITHER: True}
+        return ledger.judge(rule, what, expected=self.value, got="set" if found else "not set", condition=wanted[self])

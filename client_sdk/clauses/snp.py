@@ -1,0 +1,234 @@
+"""What a policy may say about a verified SEV-SNP report. Every clause reports all of its failures; none has a default.
+
+(T3.7) Key: a VLEK only where it is named, (T3.8) of a named provider; (T3.9) a chip id masked only where that is said;
+(T3.10) the chip's key not masked.
+(T4.8) Guest: no debugging and (T4.9) no migration agent, ever; (T4.10) SMT, (T4.11) single socket, (T4.12) least ABI.
+(T4.13) VMPL exact.
+(T4.14) Platform: alias check and (T4.15) ciphertext hiding; (T4.16) least version of the committed firmware.
+(T4.17) TCB floors of the product on reported, (T4.18) committed and (T4.19) launch.
+(T5.1) Measurement, (T5.2) host data, (T5.3) digests of the id key and (T5.4) of the author key; (T5.5) the author key's
+flag says whether there is one.
+(T11.amd.4) Revocation list required or not, and (T11.amd.5) its number never below the highest seen.
+(T11.amd.6) Deny-list of chips, (T11.amd.7) of certificates' serial numbers and fingerprints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from client_sdk.clauses.expected import Expectation, Setting
+from client_sdk.errors import Failure
+from client_sdk.parse import snp
+from client_sdk.parse.snp import FirmwareVersion, Product, Tcb
+from client_sdk.report import Ledger
+from client_sdk.rules import keeps
+from client_sdk.verify.snp import VLEK, SnpFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SnpSigningKey:
+    """Which keys may sign. ``kinds`` are of VCEK and VLEK; ``csp_id`` is a VLEK's provider, as the certificate has it.
+
+    A masked chip id (VCEK only; a VLEK's report usually has none) leaves the signature as the only word on the chip.
+    MASK_CHIP_KEY is never taken: the host then keeps the chip's key out of reports and derived keys.
+    """
+
+    kinds: frozenset[str]
+    csp_id: Expectation
+    masked_chip_id: bool
+
+    @keeps("T3.7", "T3.8", "T3.9", "T3.10")
+    def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the key that signed."""
+        kind, vek = facts.signing_key, facts.vek
+        failures = ledger.judge(
+            "T3.7",
+            "a key of this kind may sign",
+            expected=tuple(sorted(self.kinds)),
+            got=kind,
+            condition=kind in self.kinds,
+        )
+        if kind == VLEK:
+            failures += self.csp_id.judge("T3.8", "the VLEK's cloud provider", vek.csp_id.encode(), ledger)
+        else:
+            setting = Setting.EITHER if self.masked_chip_id else Setting.FORBIDDEN
+            failures += setting.judge("T3.9", "a masked chip id", facts.chip_id_masked, ledger)
+        masked = facts.report.flags & snp.FLAG_MASK_CHIP_KEY
+        return failures + Setting.FORBIDDEN.judge("T3.10", "MASK_CHIP_KEY", masked, ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class SnpGuest:
+    """What the guest's launch policy may allow, and the privilege levels that the report may come from."""
+
+    smt: Setting
+    single_socket: Setting
+    minimum_abi: tuple[int, int]
+    vmpls: frozenset[int]
+
+    @keeps("T4.8", "T4.9", "T4.10", "T4.11", "T4.12", "T4.13")
+    def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the guest policy and the VMPL."""
+        report, policy = facts.report, facts.report.policy
+        return (
+            Setting.FORBIDDEN.judge("T4.8", "the guest may be debugged by its host", policy & snp.POLICY_DEBUG, ledger)
+            + Setting.FORBIDDEN.judge("T4.9", "a migration agent", policy & snp.POLICY_MIGRATE_MA, ledger)
+            + self.smt.judge("T4.10", "SMT is allowed", policy & snp.POLICY_SMT, ledger)
+            + self.single_socket.judge("T4.11", "one socket only", policy & snp.POLICY_SINGLE_SOCKET, ledger)
+            + ledger.judge(
+                "T4.12",
+                "the ABI version that the guest asks for",
+                expected=("at least", *self.minimum_abi),
+                got=report.policy_abi,
+                condition=report.policy_abi >= self.minimum_abi,
+            )
+            + ledger.judge(
+                "T4.13",
+                "the privilege level (VMPL) that asked for the report",
+                expected=tuple(sorted(self.vmpls)),
+                got=report.vmpl,
+                condition=report.vmpl in self.vmpls,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SnpPlatform:
+    """What the platform must say about itself. The floors are per product: a product without one is refused.
+
+    ``alias_check`` is the boot-time check against memory that answers at two addresses (CVE-2024-21944); firmware
+    before it leaves the bit zero. ``minimum_firmware`` is compared with the committed version, which cannot be undone.
+    """
+
+    alias_check: Setting
+    ciphertext_hiding: Setting
+    minimum_firmware: FirmwareVersion
+    tcb_floors: Mapping[Product, Tcb]
+
+    @keeps("T4.14", "T4.15", "T4.16", "T4.17", "T4.18", "T4.19")
+    def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge PLATFORM_INFO, the firmware's version and its patch levels."""
+        info, version = facts.report.platform_info, facts.report.committed_version
+        failures = (
+            self.alias_check.judge("T4.14", "memory alias check done", info & snp.PLATFORM_ALIAS_CHECK, ledger)
+            + self.ciphertext_hiding.judge(
+                "T4.15", "ciphertext hiding on", info & snp.PLATFORM_CIPHERTEXT_HIDING, ledger
+            )
+            + ledger.judge(
+                "T4.16",
+                "the committed firmware version",
+                expected=("at least", *self.minimum_firmware),
+                got=version,
+                condition=version >= self.minimum_firmware,
+            )
+        )
+        floor = self.tcb_floors.get(facts.vek.product)
+        return (
+            failures
+            + _floor("T4.17", "reported", floor, facts.reported_tcb, ledger)
+            + _floor("T4.18", "committed", floor, facts.committed_tcb, ledger)
+            + _floor("T4.19", "launch", floor, facts.launch_tcb, ledger)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SnpIdentity:
+    """What was launched, by whom. On Azure AnyValue is not enough: measurement or id key must be known there."""
+
+    measurement: Expectation
+    host_data: Expectation
+    id_key_digest: Expectation
+    author_key_digest: Expectation
+
+    @keeps("T5.1", "T5.2", "T5.3", "T5.4", "T5.5")
+    def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the launch measurement and what the host launched it with."""
+        report = facts.report
+        enabled = bool(report.flags & snp.FLAG_AUTHOR_KEY)
+        given = bool(report.author_key_digest.strip(b"\0"))
+        return (
+            self.measurement.judge("T5.1", "launch measurement", report.measurement, ledger)
+            + self.host_data.judge("T5.2", "host data", report.host_data, ledger)
+            + self.id_key_digest.judge("T5.3", "digest of the id key", report.id_key_digest, ledger)
+            + self.author_key_digest.judge("T5.4", "digest of the author key", report.author_key_digest, ledger)
+            + ledger.judge(
+                "T5.5",
+                "an author key's digest is there exactly when its flag is set",
+                expected=enabled,
+                got=given,
+                condition=enabled is given,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SnpRevocation:
+    """Whether a revocation list must be there, and the highest number that the caller ever saw (0 before the first).
+
+    AMD publishes one list for each product's VCEKs and one for its VLEKs; the caller keeps their numbers apart.
+    """
+
+    required: bool
+    highest_seen: int
+
+    def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the list that the report's chain was checked against."""
+        return self.judge_number(facts.vek.crl_number, ledger)
+
+    @keeps("T11.amd.4", "T11.amd.5")
+    def judge_number(self, number: int | None, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge a list by its number, None where there was none; what it says was checked with the chain."""
+        setting = Setting.REQUIRED if self.required else Setting.EITHER
+        failures = setting.judge("T11.amd.4", "a revocation list of the ARK", number is not None, ledger)
+        if number is None:
+            return failures
+        return failures + ledger.judge(
+            "T11.amd.5",
+            "the revocation list's number did not go back",
+            expected=("at least", self.highest_seen),
+            got=number,
+            condition=number >= self.highest_seen,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SnpDenyList:
+    """Chips and keys that the caller distrusts; empty sets are a statement.
+
+    ``chips`` are ids of 64 bytes, or Turin's of 8. A VCEK's serial number is usually 0, so a single key is better
+    named by ``certificates``, the SHA-256 of its certificate.
+    """
+
+    chips: frozenset[bytes]
+    serials: frozenset[int]
+    certificates: frozenset[bytes]
+
+    @keeps("T11.amd.6", "T11.amd.7")
+    def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge the chip and the key."""
+        vek, denied = facts.vek, {chip.ljust(64, b"\0") for chip in self.chips}
+        return ledger.judge(
+            "T11.amd.6",
+            "the chip is not on the deny-list",
+            expected=("not one of", len(denied)),
+            got=facts.chip or "the report does not name it",
+            condition=facts.chip not in denied,
+        ) + ledger.judge(
+            "T11.amd.7",
+            "the signing key's certificate is not on the deny-list",
+            expected=("not one of", len(self.serials) + len(self.certificates)),
+            got=("serial", vek.serial, "SHA-256", vek.fingerprint),
+            condition=vek.serial not in self.serials and vek.fingerprint not in self.certificates,
+        )
+
+
+def _floor(rule: str, which: str, floor: Tcb | None, got: Tcb, ledger: Ledger) -> tuple[Failure, ...]:
+    return ledger.judge(
+        rule,
+        f"the {which} TCB is not below the product's floor",
+        expected=partial(str, floor) if floor else "a floor for this product in the policy",
+        got=partial(str, got),
+        condition=floor is not None and got.covers(floor),
+    )
