@@ -5,6 +5,7 @@
     L1.pcrN: PCR 2 to 7, 9, 11, 12, 13 and 14 are as predicted (L7 for 9 and 12 to 14, L9 for 2, 3 and 6).
     L1.phases: PCR 11 is the image's sections and then exactly the phases that the release names.
     L1.pcr0: PCR 0 is in the release's list, or the policy takes an unpinned one (P2).
+    L1.acpi: each ACPI table is in the release's list, or the policy takes unpinned ones (P3).
     L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
     L11.3: the run-time events say what the release's template says.
 (3) The policy's own clauses hold.
@@ -76,8 +77,9 @@ class Accepted:
     def report(self) -> Report:
         """Every check that was made, and facts about the VM and its release."""
         facts = _facts(self.release, self.measurement, self.policy) + self.evidence.facts
+        facts += (("releases_left_out", self.left_out),)
         sources = digests(self.received) + self.evidence.sources
-        return Report(ACCEPTED, self.checks, NOT_RUN, (*facts, ("releases_left_out", self.left_out)), sources)
+        return Report(ACCEPTED, self.checks, NOT_RUN + _unpinned(self.measurement), facts, sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +110,27 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
             closest = judged
     if closest is None:
         raise _refused((), evidence)
-    facts = _facts(closest.release, closest.measurement, policy.name)
-    raise _refused(closest.failures, evidence, rows=closest.rows, facts=facts)
+    error = _refused(closest.failures, evidence)
+    error.checks += as_checks(closest.rows)
+    error.not_run += _unpinned(closest.measurement)
+    error.facts = _facts(closest.release, closest.measurement, policy.name) + error.facts
+    raise error
 
 
-def _refused(
-    failures: tuple[Failure, ...],
-    evidence: VerifiedEvidence,
-    *,
-    rows: tuple[Row, ...] = (),
-    facts: tuple[tuple[str, Any], ...] = (),
-) -> PolicyError:
+def _refused(failures: tuple[Failure, ...], evidence: VerifiedEvidence) -> PolicyError:
     error = PolicyError(failures)
-    error.checks, error.not_run = as_checks(evidence.rows + rows), NOT_RUN
-    error.facts, error.sources = facts + evidence.facts, evidence.sources
+    error.checks, error.not_run = evidence.checks, NOT_RUN
+    error.facts, error.sources = evidence.facts, evidence.sources
     return error
+
+
+def _unpinned(measurement: Measurement) -> tuple[tuple[str, str], ...]:
+    """Return what a release leaves open on a platform: it was measured and compared with nothing."""
+    left_open = (
+        ("L1.pcr0", "the release pins no firmware: another one may have run", measurement.pcr0_allowed),
+        ("L1.acpi", "the release pins no ACPI tables: the host's may hold any code", measurement.acpi_allowed),
+    )
+    return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
 
 
 def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tuple[str, Any], ...]:
@@ -150,6 +158,7 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
         *_judge_pcrs(evidence, measurement, ledger),
         *_judge_phases(evidence, measurement, ledger),
         *_judge_firmware(evidence, measurement, ledger),
+        *_judge_acpi(evidence, measurement, ledger),
         *_judge_image(evidence, measurement, ledger),
         *_judge_runtime_log(evidence, measurement, ledger),
         *policy.judge(evidence, measurement, ledger),
@@ -184,6 +193,15 @@ def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger
     got, allowed = evidence.pcrs[0], measurement.pcr0_allowed
     what = f"PCR 0 is one that the release allows: {COVERS[0]}"
     return ledger.judge("L1.pcr0", what, expected=allowed, got=got, condition=got in allowed)
+
+
+@keeps("L1.acpi")
+def _judge_acpi(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
+    if not measurement.acpi_allowed:  # unpinned: only a policy that takes it lets this pass
+        return ()
+    got, allowed = evidence.firmware.acpi, measurement.acpi_allowed
+    what = "the ACPI tables, whose code the kernel runs, are those that the release allows"
+    return ledger.judge("L1.acpi", what, expected=allowed, got=got, condition=got and set(got) <= set(allowed))
 
 
 @keeps("L10.2")

@@ -52,18 +52,26 @@ class Production:
         """No anchor: the makers' roots come with the platforms that this version does not verify yet."""
         return Roots(tpm=(), simulated=False)
 
-    @keeps("P1", "P2")
+    @keeps("P1", "P2", "P3")
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Refuse what is simulated, and what does not keep its memory from its host."""
         platform = evidence.platform
-        return ledger.judge(
-            "P1", "the platform is confidential", expected="a CPU TEE", got=platform, condition=False
-        ) + ledger.judge(
-            "P2",
-            "the firmware is a known one",
-            expected="an allow-list in the release",
-            got=f"{len(measurement.pcr0_allowed)} values",
-            condition=measurement.pcr0_allowed,
+        return (
+            ledger.judge("P1", "the platform is confidential", expected="a CPU TEE", got=platform, condition=False)
+            + ledger.judge(
+                "P2",
+                "the firmware is a known one",
+                expected="an allow-list in the release",
+                got=f"{len(measurement.pcr0_allowed)} values",
+                condition=measurement.pcr0_allowed,
+            )
+            + ledger.judge(
+                "P3",
+                "the ACPI tables are known ones",
+                expected="an allow-list in the release",
+                got=f"{len(measurement.acpi_allowed)} values",
+                condition=measurement.acpi_allowed,
+            )
         )
 
 

@@ -31,7 +31,7 @@ _PREDICATE_KEYS = frozenset(
     | {"service", "manifest_sha256", "measurements"}
 )
 _MEASUREMENT_KEYS = frozenset(
-    {"platform", "boot_mode", "image", "pcrs", "pcr0_allowed", "rtmrs"}
+    {"platform", "boot_mode", "image", "pcrs", "pcr0_allowed", "acpi_allowed", "rtmrs"}
     | {"launch_measurements", "phases", "pcr15_template"}
 )
 
@@ -48,8 +48,9 @@ class TemplateEvent:
 class Measurement:
     """What the image measures on one platform in one boot mode.
 
-    ``image_pcr`` and ``image_authenticode`` name the UKI's load event (rule L10). An empty ``pcr0_allowed`` means
-    ``unpinned``, which only the simulated policy accepts.
+    ``image_pcr`` and ``image_authenticode`` name the UKI's load event (rule L10). An empty ``pcr0_allowed`` or
+    ``acpi_allowed`` (digests of ACPI tables, observed, not predicted) means ``unpinned``, which only the simulated
+    policy accepts.
     """
 
     platform: str
@@ -62,6 +63,7 @@ class Measurement:
     pcr15_template: tuple[TemplateEvent, ...]
     rtmrs: tuple[tuple[int, bytes], ...] = ()
     launch_measurements: tuple[bytes, ...] = ()
+    acpi_allowed: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def _measurement_to_dict(item: Measurement) -> dict[str, Any]:
         "image": {"pcr": item.image_pcr, "authenticode": item.image_authenticode.hex()},
         "pcrs": {str(index): value.hex() for index, value in item.pcrs},
         "pcr0_allowed": [value.hex() for value in item.pcr0_allowed] or [UNPINNED],
+        "acpi_allowed": [value.hex() for value in item.acpi_allowed] or [UNPINNED],
         "rtmrs": {str(index): value.hex() for index, value in item.rtmrs},
         "launch_measurements": [value.hex() for value in item.launch_measurements],
         "phases": list(item.phases),
@@ -212,7 +215,8 @@ def _measurement_from(value: Any, where: str) -> Measurement:
         image_pcr=integer(image["pcr"], f"{where}.image.pcr", high=7),
         image_authenticode=from_hex(image["authenticode"], f"{where}.image.authenticode", size=32),
         pcrs=_pcrs_from(fields["pcrs"], f"{where}.pcrs"),
-        pcr0_allowed=_pcr0_from(fields["pcr0_allowed"], f"{where}.pcr0_allowed"),
+        pcr0_allowed=_list_from(fields["pcr0_allowed"], f"{where}.pcr0_allowed"),
+        acpi_allowed=_list_from(fields["acpi_allowed"], f"{where}.acpi_allowed"),
         rtmrs=_rtmrs_from(fields["rtmrs"], f"{where}.rtmrs"),
         launch_measurements=tuple(
             from_hex(item, f"{where}.launch_measurements[{i}]", size=48) for i, item in enumerate(launch)
@@ -227,7 +231,7 @@ def _pcrs_from(value: Any, where: str) -> tuple[tuple[int, bytes], ...]:
     return tuple((index, from_hex(fields[str(index)], f"{where}.{index}", size=32)) for index in EXACT_PCRS)
 
 
-def _pcr0_from(value: Any, where: str) -> tuple[bytes, ...]:
+def _list_from(value: Any, where: str) -> tuple[bytes, ...]:
     found = items(value, where, limit=256)
     if found == [UNPINNED]:
         return ()

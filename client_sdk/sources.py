@@ -82,6 +82,7 @@ _ABOUT = {
     "L11": ("runtime_log",),
     "P1": ("tee_report", "evidence"),
     "P2": ("releases",),
+    "P3": ("releases",),
     "Q1": ("quote",),
     "Q2": ("quote",),
     "Q3": ("quote",),

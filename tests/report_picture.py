@@ -13,8 +13,8 @@ from tests.fakes.reports import ORIGIN, judged
 from tests.fakes.simulated_vm import default_ca
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs/report.png"
-SIZE = (1100, 1560)
-SCALE = 0.85
+SIZE = (1100, 1670)
+SCALE = 0.8
 
 
 def main() -> None:

@@ -91,8 +91,9 @@ LINKS = (
         "pcrs",
         "equal",
         "The quoted PCRs are the predicted ones",
-        "The VM booted the image of the release with nothing before it, beside it or added to it.",
-        ("L1.pcr", "L1.phases", "L6", "L7.pcr", "L8", "L9.pcr", "L10.2", "L11.3", "P2"),
+        "The VM booted the image of the release, with no driver before it and nothing added to it. What the release "
+        "leaves open (firmware, ACPI tables) is listed as not run.",
+        ("L1.acpi", "L1.pcr", "L1.phases", "L6", "L7.pcr", "L8", "L9.pcr", "L10.2", "L11.3", "P2", "P3"),
         (("L1.pcr",), ("L7.pcr",), ("L11.3",)),
         mutual=True,
     ),
@@ -231,7 +232,7 @@ LINKS = (
     ),
 )
 _PLACES = {rule: link for link in LINKS for rule in link.rules}
-_RANGE = re.compile(r"([A-Z])(\d+)(?: to \1?(\d+))?")
+_RANGE = re.compile(r"([A-Z])(\d+)((?:\.\w+)*)(?: to \1?(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,7 @@ def _reason(link: Link, report: Report) -> str:
     """Return why a link does not apply: of something that it needs, nothing is run on this platform."""
     reasons = {rule: why for rules, why in report.not_run for rule in _named(rules)}
     for group in link.needs:
-        found = [reasons.get(broader(rule)[-1], "") for rule in group]
+        found = [next((reasons[part] for part in broader(rule) if part in reasons), "") for rule in group]
         if all(found):
             return found[0]
     return ""
@@ -294,7 +295,10 @@ def _not_reached(verdict: str) -> str:
 
 
 def _named(rules: str) -> Iterable[str]:
-    """Return the ids that a line of a report's ``not_run`` names: "T1 to T11", "K3 to K5, L8"."""
-    for letter, first, last in _RANGE.findall(rules):
+    """Return the ids that a line of a report's ``not_run`` names: "T1 to T11", "K3 to K5, L8", "L1.pcr0"."""
+    for letter, first, part, last in _RANGE.findall(rules):
+        if part:
+            yield f"{letter}{first}{part}"
+            continue
         for number in range(int(first[:3]), int((last or first)[:3]) + 1):
             yield f"{letter}{number}"

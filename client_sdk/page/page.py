@@ -138,7 +138,7 @@ def _notice(title: str, body: str) -> Html:
 def _meaning(report: Report, found: tuple[Finding, ...], facts: Mapping[str, Any]) -> Html:
     by_key = {item.link.key: item for item in found}
     shown = words.proves(report.verdict, facts, by_key)
-    hidden = words.proves_not(report.verdict, facts, by_key)
+    hidden = words.proves_not(report, facts, by_key)
     return tag("div", _sentences("This shows", shown), _sentences("This does not show", hidden), class_="meaning")
 
 

@@ -12,12 +12,14 @@ from client_sdk.accept import COVERS
 from client_sdk.page.checks import anchor, mark
 from client_sdk.page.links import State
 from client_sdk.page.markup import Html, join, tag, text, value
+from client_sdk.page.words import LEFT_OPEN
 from client_sdk.report import Check, Report
 from client_sdk.sources import WHAT
 
 _ABOUT_PCR = re.compile(r"PCR (\d{1,2})\b")
+_LEFT_OPEN = dict(enumerate(LEFT_OPEN))  # PCR 0 and PCR 1
 _UNSTATED = {
-    0: "not one value: it changes with the machine's firmware",
+    0: "one of the release's list",
     1: "not one value: a grammar says what may be in it",
     15: "not one value: a new TLS key is in it after each boot",
 }
@@ -26,7 +28,8 @@ _UNSTATED = {
 def pcrs(report: Report) -> Html:
     """Return the table of PCRs: what each covers, what was expected, what was quoted."""
     quoted, about = dict(report.facts).get("pcrs"), _by_pcr(report)
-    rows = [_pcr(pcr, quoted if isinstance(quoted, Mapping) else {}, about.get(pcr, ())) for pcr in sorted(COVERS)]
+    values, left_open = quoted if isinstance(quoted, Mapping) else {}, dict(report.not_run)
+    rows = [_pcr(pcr, values, about.get(pcr, ()), left_open.get(_LEFT_OPEN.get(pcr, ""), "")) for pcr in sorted(COVERS)]
     if not quoted and not any(about.values()):
         return tag("p", text("Verification ended before there were any."))
     return _table(("PCR", "covers", "expected", "quoted", "checks"), rows)
@@ -78,11 +81,12 @@ def _by_pcr(report: Report) -> dict[int, tuple[tuple[int, Check], ...]]:
     return found
 
 
-def _pcr(pcr: int, quoted: Mapping[Any, Any], about: tuple[tuple[int, Check], ...]) -> tuple[Html, ...]:
+def _pcr(pcr: int, quoted: Mapping[Any, Any], about: tuple[tuple[int, Check], ...], left_open: str) -> tuple[Html, ...]:
     stated = [check for _, check in about if check.id.endswith(f".pcr{pcr}")]
     got = quoted.get(pcr, quoted.get(str(pcr), stated[0].got if stated else ""))
-    state = State.OPEN if not about else State.HOLDS if all(check.passed for _, check in about) else State.FAILED
-    expected = text(_UNSTATED.get(pcr, "no release was compared"))
+    passed = all(check.passed for _, check in about)
+    state = State.FAILED if not passed else State.HOLDS if about and not left_open else State.OPEN
+    expected = text(left_open or _UNSTATED.get(pcr, "no release was compared"))
     if stated:
         expected = text("the same value") if stated[0].passed and pcr else value(stated[0].expected)
     links = _apart(anchor(number, check) for number, check in about)

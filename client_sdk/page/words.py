@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from client_sdk.errors import AttestationError, EvidenceError, FetchError
 from client_sdk.page.links import Finding, State
-from client_sdk.report import ACCEPTED, NO_VERDICT, REFUSED, VERIFIED
+from client_sdk.report import ACCEPTED, NO_VERDICT, REFUSED, VERIFIED, Report
 from client_sdk.rules import broader
 
 TITLES = {ACCEPTED: "Accepted", VERIFIED: "Verified only", REFUSED: "Refused", NO_VERDICT: "No verdict"}
@@ -27,6 +27,8 @@ SAVED = (
 )
 # Without all of these links a measurement is nothing but a claim.
 _BOOT = frozenset({"prediction", "measurements", "logs", "quote", "signature", "key", "tpm-root"})
+LEFT_OPEN = ("L1.pcr0", "L1.acpi")
+"""What a release may leave unpinned: a report has these among the rules that were not run."""
 _NEVER = (
     "that there is no newer release",
     "that the code of the release is free of faults",
@@ -86,7 +88,7 @@ def proves(verdict: str, facts: Mapping[str, object], found: Mapping[str, Findin
     word = ", as far as its software TPM is honest, which nobody outside can know" if facts.get("simulated") else ""
     said = []
     if holds >= _BOOT:
-        said.append(f"The machine booted exactly the image of this release, and nothing ran before it{word}.")
+        said.append(f"The machine booted exactly the image of this release, and no driver ran before it{word}.")
     if holds >= _BOOT | {"freshness", "connection"}:
         said.append("The TLS key of this connection was made in that boot, and the connection ends there.")
     if "publisher" in holds:
@@ -98,8 +100,9 @@ def proves(verdict: str, facts: Mapping[str, object], found: Mapping[str, Findin
     return tuple(said) or ("Only what the checks below say, each for itself.",)
 
 
-def proves_not(verdict: str, facts: Mapping[str, object], found: Mapping[str, Finding]) -> tuple[str, ...]:
+def proves_not(report: Report, facts: Mapping[str, object], found: Mapping[str, Finding]) -> tuple[str, ...]:
     """Return what a report does not show, whatever it says."""
+    verdict = report.verdict
     if verdict == NO_VERDICT:
         return ("anything at all: the service may be honest or not",)
     if verdict not in {ACCEPTED, VERIFIED}:
@@ -109,6 +112,7 @@ def proves_not(verdict: str, facts: Mapping[str, object], found: Mapping[str, Fi
         missing.append("anything about the host: who runs it, and whether it reads along")
     elif found["tee-root"].state is not State.HOLDS:
         missing.append("that the host cannot read the machine's memory: no CPU vouched for it")
+    missing += [f"anything against this: {why}" for rules, why in report.not_run if rules in LEFT_OPEN]
     if found["gpu-root"].state is not State.HOLDS:
         missing.append("anything about a GPU: none was attested")
     recorded = {check.id for item in found.values() for _, check in item.checks}

@@ -16,7 +16,7 @@ from serving.gateway.engine import Engine
 from serving.gateway.limits import Limits
 from serving.gateway.relay import Message, Receive, Relay, Send
 from serving.gateway.replies import busy, engine_failed, engine_loading, error_body, error_headers
-from serving.gateway.requests import EngineRequest, chat_request, completion_request
+from serving.gateway.requests import EngineRequest, chat_request, completion_request, model_not_found
 
 _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 
@@ -38,6 +38,7 @@ def create_app(parts: Parts) -> FastAPI:
     for path, method, handler in (
         ("/healthz", "GET", routes.health),
         ("/v1/models", "GET", routes.models),
+        ("/v1/models/{name}", "GET", routes.model),
         ("/v1/chat/completions", "POST", routes.chat),
         ("/v1/completions", "POST", routes.completion),
         ("/.well-known/attestation", "GET", routes.evidence),
@@ -56,6 +57,7 @@ class Routes:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._slots = asyncio.Semaphore(parts.limits.requests)
+        self._received = 0
 
     async def health(self) -> Response:
         """Say that the gateway lives, and whether the engine has answered."""
@@ -64,8 +66,13 @@ class Routes:
 
     async def models(self) -> Response:
         """Name the one model; the gateway knows it, the engine is not asked."""
-        model = {"id": self._parts.model, "object": "model", "created": 0, "owned_by": "vitrine"}
-        return _json({"object": "list", "data": [model]})
+        return _json({"object": "list", "data": [self._model()]})
+
+    async def model(self, name: str) -> Response:
+        """Describe the model of that name."""
+        if name != self._parts.model:
+            raise model_not_found(self._parts.model)
+        return _json(self._model())
 
     async def chat(self, request: Request) -> Response:
         """Answer ``POST /v1/chat/completions``."""
@@ -85,6 +92,9 @@ class Routes:
         """Answer ``POST /.well-known/attestation/activate``."""
         return Response(await self._parts.attester.activate(await self._body(request)), headers=_NO_STORE)
 
+    def _model(self) -> dict[str, object]:
+        return {"id": self._parts.model, "object": "model", "created": 0, "owned_by": "vitrine"}
+
     def _relay(self, request: EngineRequest) -> Response:
         if not self._parts.engine.ready:
             raise engine_loading()
@@ -100,11 +110,16 @@ class Routes:
         try:
             async with asyncio.timeout(self._parts.limits.body_seconds):
                 async for chunk in request.stream():
+                    self._received += len(chunk)
                     data += chunk
                     if len(data) > limit:
                         raise too_large
+                    if self._received > self._parts.limits.bodies_bytes:
+                        raise busy()
         except TimeoutError as error:
             raise RequestError("body_timeout", "The body did not arrive in time.", status=408) from error
+        finally:
+            self._received -= len(data)
         return bytes(data)
 
 

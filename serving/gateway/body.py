@@ -7,27 +7,50 @@ and the engine another.
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any, NoReturn
 
+from client_sdk.encoding import outside_strings
 from serving.errors import RequestError
 
 _NOT_JSON = "The body is not a JSON object."
+MAX_VALUES = 100_000  # more than a vocabulary has tokens (logit_bias), and than a context has (a prompt of token ids)
+_BRACKET = re.compile(rb"[\[\]{}]")
 
 
-def read_object(data: bytes, *, depth: int) -> dict[str, Any]:
-    """Parse a JSON object: UTF-8, no duplicate keys, no NaN, nested at most ``depth`` deep.
+def read_object(data: bytes, *, depth: int, values: int = MAX_VALUES) -> dict[str, Any]:
+    """Parse a JSON object: UTF-8, no duplicate keys, finite numbers, at most ``depth`` deep, at most ``values`` parts.
+
+    Depth and parts are counted on the text, before anything is built of it: a few megabytes of brackets would keep
+    the one thread busy for seconds.
 
     Raises:
         RequestError: otherwise; the message does not repeat the body.
     """
+    _bounded(outside_strings(data), depth, values)
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
     except (ValueError, RecursionError) as error:  # json's and UTF-8's errors are ValueErrors, and would quote the body
         raise RequestError("invalid_json", _NOT_JSON) from error
     if not isinstance(value, dict):
         raise RequestError("invalid_json", _NOT_JSON)
-    _refuse_deep(value, depth)
     return value
+
+
+def _bounded(structure: bytes, depth: int, values: int) -> None:
+    if sum(map(structure.count, (b",", b"[", b"{"))) > values:
+        raise RequestError("invalid_json", f"The body has more than {values} parts.")
+    level = 0
+    for bracket in _BRACKET.findall(structure):
+        level += 1 if bracket in b"[{" else -1
+        if level > depth:
+            raise RequestError("invalid_json", f"The body is nested deeper than {depth} levels.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -41,16 +64,9 @@ def _refuse_constant(_: str) -> NoReturn:
     raise RequestError("invalid_json", "NaN and Infinity are not JSON.")
 
 
-def _refuse_deep(value: Any, depth: int) -> None:
-    level = [value]
-    for _ in range(depth):
-        level = [item for parent in level for item in _children(parent)]
-        if not level:
-            return
-    raise RequestError("invalid_json", f"The body is nested deeper than {depth} levels.")
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+def _finite(text: str) -> float:
+    """Read a number; one that only some parsers call infinite has two readings."""
+    value = float(text)
+    if math.isinf(value):
+        raise RequestError("invalid_json", "A number in the body is too large.")
+    return value

@@ -38,6 +38,9 @@ COMPLETION = _BOTH | {"echo", "prompt"}
 IGNORED = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "user"})
 """Accepted and dropped: they tell OpenAI who asks, or how to bill and cache. Nobody here wants to know."""
 
+COUNTS = ("max_completion_tokens", "max_tokens", "n")
+"""Positive whole numbers."""
+
 SCHEMAS = ("response_format", "tools")
 """Compiled by the engine into a grammar: bounded in size, and no reference may lead out of the request."""
 

@@ -13,6 +13,8 @@ class Limits:
     header_seconds: float = 15.0
     body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 30.0
+    # Of all bodies that are being received at once: a thousand slow ones must not fill the memory.
+    bodies_bytes: int = 64 * 1024 * 1024
     json_depth: int = 64
     schema_bytes: int = 64 * 1024
     connections: int = 1024

@@ -14,6 +14,7 @@ from serving.gateway.body import read_object
 from serving.gateway.fields import (
     CHAT,
     COMPLETION,
+    COUNTS,
     IGNORED,
     MESSAGE,
     MESSAGE_IGNORED,
@@ -59,6 +60,13 @@ def completion_request(data: bytes, *, model: str, limits: Limits) -> EngineRequ
     return _forward("/v1/completions", fields)
 
 
+def model_not_found(known: str) -> RequestError:
+    """Make the refusal of a model that is not here."""
+    return RequestError(
+        "model_not_found", f"The model does not exist; this server has {known}.", status=404, param="model"
+    )
+
+
 def _top(data: bytes, known: frozenset[str], *, model: str, limits: Limits) -> dict[str, Any]:
     fields = read_object(data, depth=limits.json_depth)
     fields = {key: value for key, value in fields.items() if value is not None and key not in IGNORED}
@@ -68,13 +76,21 @@ def _top(data: bytes, known: frozenset[str], *, model: str, limits: Limits) -> d
     if not isinstance(fields.get("model"), str):
         raise RequestError("missing_required_parameter", "You must provide a model parameter.", param="model")
     if fields["model"] != model:
-        message = f"The model does not exist; this server has {model}."
-        raise RequestError("model_not_found", message, status=404, param="model")
+        raise model_not_found(model)
     if not isinstance(fields.setdefault("stream", False), bool):
         raise RequestError("invalid_type", "stream must be true or false.", param="stream")
+    for key in COUNTS:
+        if fields.get(key) is not None:
+            _count(fields[key], key)
     for key in SCHEMAS:
         _schema(fields.get(key), key, limits.schema_bytes)
     return fields
+
+
+def _count(value: Any, name: str) -> None:
+    """Require a positive number: to an engine, a negative one may mean "without end"."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RequestError("integer_below_min_value", f"{name} must be an integer of at least 1.", param=name)
 
 
 def _refuse_unknown(fields: dict[str, Any], known: frozenset[str], where: str) -> None:
@@ -137,4 +153,4 @@ def _schema(value: Any, name: str, limit: int) -> None:
 
 
 def _forward(path: str, fields: dict[str, Any]) -> EngineRequest:
-    return EngineRequest(path, json.dumps(fields).encode(), fields["stream"])
+    return EngineRequest(path, json.dumps(fields, allow_nan=False).encode(), fields["stream"])

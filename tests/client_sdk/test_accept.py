@@ -167,6 +167,34 @@ def test_firmware_is_on_the_list_where_there_is_one():
     assert accepted(vm).policy.startswith("simulated"), "an unpinned PCR 0 is for the simulated policy to take"
 
 
+def test_acpi_tables_are_on_the_list_where_there_is_one():
+    known = verified(SimulatedVm()).firmware.acpi
+    assert known
+    pinned = release(measured=replace(measurement(), acpi_allowed=(bytes(32), *known)))
+    assert accepted(SimulatedVm(), pinned).release.number == 1
+    hostile = SimulatedVm()
+    position = next(i for i, event in enumerate(hostile.log) if event.kind == 0x0000000A)
+    hostile.log.insert(position, replace(hostile.log[position], digest=b"\xa5" * 32))
+    assert clauses(refused(hostile, pinned)) == {"L1.acpi"}
+    assert accepted(hostile).policy.startswith("simulated"), "unpinned tables are for the simulated policy to take"
+
+
+def test_a_platform_that_names_no_acpi_table_where_some_are_pinned():
+    bare = SimulatedVm()
+    bare.log = [event for event in bare.log if event.kind != 0x0000000A]
+    pinned = release(measured=replace(measurement(), acpi_allowed=(bytes(32),)))
+    assert clauses(refused(bare, pinned)) == {"L1.acpi"}
+
+
+def test_the_report_says_what_the_release_leaves_open():
+    left = {row["rules"] for row in accepted(SimulatedVm()).report.as_dict()["not_run"]}
+    assert {"L1.pcr0", "L1.acpi"} <= left
+    known = verified(SimulatedVm())
+    both = replace(measurement(), pcr0_allowed=(known.pcrs[0],), acpi_allowed=known.firmware.acpi)
+    left = {row["rules"] for row in accepted(SimulatedVm(), release(measured=both)).report.as_dict()["not_run"]}
+    assert not {"L1.pcr0", "L1.acpi"} & left
+
+
 def test_during_a_rollout_both_releases_are_accepted():
     old, new = release(1), release(2, _measured(b"new"))
     assert accepted(SimulatedVm(), new, old).release.number == 1
@@ -217,7 +245,7 @@ def test_evidence_that_was_not_verified_as_simulated_does_not_pass_as_such():
 def test_production_accepts_no_platform_of_this_version():
     evidence = verified(SimulatedVm())
     error = not_accepted(evidence, policy=Production(), releases=(release(),))
-    assert clauses(error) == {"P1", "P2"}
+    assert clauses(error) == {"P1", "P2", "P3"}
     assert Production().roots.tpm == ()
 
 

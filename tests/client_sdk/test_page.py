@@ -302,6 +302,8 @@ def test_what_is_shown_and_what_is_not():
     assert "A genuine GPU" in full
     assert "none was attested" not in full
     assert "that there is no newer release" in full
+    for said in ("the release pins no firmware", "the release pins no ACPI tables"):
+        assert said in local
     assert "This shows" not in Page(rendered("refused-release")).all("header")[0]["text"]
 
 
@@ -356,6 +358,9 @@ def test_the_table_of_pcrs():
     assert "01" * 32 in by_pcr[4]
     assert "the image (UKI) that the firmware started" in by_pcr[4]
     assert "the same value" in by_pcr[7]
+    assert "the release pins no firmware" in by_pcr[0]
+    assert "the release pins no ACPI tables" in by_pcr[1]
+    assert {pcr for pcr, row in by_pcr.items() if row.startswith("…")} == {0, 1}
 
 
 def test_pcrs_of_a_report_without_facts_come_from_its_checks():

@@ -53,7 +53,11 @@ def test_a_signed_release_in_date_is_accepted():
 
 def test_pinned_pcr0_and_tee_values_round_trip():
     measurement = replace(
-        MEASUREMENT, pcr0_allowed=(b"\x01" * 32,), rtmrs=((1, b"\x02" * 48),), launch_measurements=(b"\x03" * 48,)
+        MEASUREMENT,
+        pcr0_allowed=(b"\x01" * 32,),
+        acpi_allowed=(b"\x04" * 32,),
+        rtmrs=((1, b"\x02" * 48),),
+        launch_measurements=(b"\x03" * 48,),
     )
     release = replace(RELEASE, measurements=(measurement,))
     assert verify_release(sign(release.to_statement(), (KEY,)), pinned(KEY), now=NOW) == release
@@ -139,6 +143,8 @@ _MEASUREMENT = ("predicate", "measurements", 0)
         (("predicate", "revokes"), ["1"], r"revokes\[0\]"),
         (("predicate", "skip_verification"), True, "unknown key 'skip_verification'"),
         ((*_MEASUREMENT, "pcr0_allowed"), [], "the list is empty"),
+        ((*_MEASUREMENT, "acpi_allowed"), [], "the list is empty"),
+        ((*_MEASUREMENT, "acpi_allowed"), ["unpinned", "00" * 32], r"acpi_allowed\[0\]"),
         ((*_MEASUREMENT, "pcr0_allowed"), ["unpinned", "00" * 32], r"pcr0_allowed\[0\]"),
         ((*_MEASUREMENT, "pcrs", "16"), "00" * 32, "unknown key '16'"),
         ((*_MEASUREMENT, "pcrs"), {}, "missing"),

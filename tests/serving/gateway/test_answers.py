@@ -37,6 +37,33 @@ async def test_an_engine_that_closes_an_idle_connection_costs_no_answer(tmp_path
         assert [(await running.chat(stream=stream)).status for stream in (False, True, False)] == [200, 200, 200]
 
 
+async def test_one_model_is_described_and_no_other(tmp_path):
+    async with gateway(tmp_path) as running:
+        assert (await running.ask("GET", f"/v1/models/{MODEL}")).json["id"] == MODEL
+        other = await running.ask("GET", "/v1/models/gpt-5")
+        assert (other.status, other.json["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_bodies_that_are_held_back_do_not_fill_the_memory(tmp_path):
+    async with gateway(tmp_path, limits=replace(LIMITS, bodies_bytes=100_000)) as running:
+        held = [await running.raw() for _ in range(2)]
+        head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n"
+        for _, writer in held:
+            writer.write(head + b" " * 60_000)
+        async with asyncio.timeout(10):
+            done, waiting = await asyncio.wait(
+                [asyncio.create_task(reader.readuntil(b"\r\n")) for reader, _ in held],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        assert {task.result() for task in done} == {b"HTTP/1.1 429 Too Many Requests\r\n"}
+        assert len(waiting) == 1
+        for task in waiting:
+            task.cancel()
+        for _, writer in held:
+            writer.close()
+        assert (await running.chat()).status == 200
+
+
 async def test_a_chat_is_streamed_event_by_event(tmp_path):
     async with gateway(tmp_path) as running:
         answer = await running.chat(stream=True)

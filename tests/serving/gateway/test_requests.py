@@ -209,3 +209,29 @@ def test_a_completion_without_a_prompt_is_refused(fields):
 def test_a_completion_with_a_field_of_another_route_is_refused(field):
     body = json.dumps({"model": MODEL, "prompt": "x", field: []}).encode()
     assert refused(completion_request, body, model=MODEL, limits=Limits()).code == "unknown_parameter"
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "n"])
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "8"])
+def test_a_count_that_an_engine_might_take_for_without_end(field, value):
+    error = refused(chat, **{field: value})
+    assert (error.code, error.param) == ("integer_below_min_value", field)
+
+
+@pytest.mark.parametrize(
+    ("attack", "body"),
+    [
+        ("megabytes of small lists", b'{"messages":[' + b"[]," * 1_000_000 + b"[]]}"),
+        ("megabytes of numbers", b'{"messages":[' + b"1," * 1_000_000 + b"1]}"),
+        ("deep nesting", b'{"messages":' + b"[" * 100_000),
+        ("a number that is infinite to some", b'{"temperature":1e999}'),
+        ("a string that never ends", b'{"' + b'\\"' * 1_000_000),
+    ],
+)
+def test_bodies_that_would_keep_the_gateway_busy_or_have_two_readings(attack, body):
+    assert refused(chat_request, body, model=MODEL, limits=Limits()).code == "invalid_json"
+
+
+def test_text_with_many_brackets_and_commas_is_text():
+    code = "f([a, b], {c: d});\n" * 60_000
+    assert json.loads(chat(messages=[{"role": "user", "content": code}]).body)["messages"][0]["content"] == code
