@@ -97,6 +97,11 @@ class Report:
     not_run: tuple[tuple[str, str], ...] = ()
     facts: tuple[tuple[str, Any], ...] = ()
 
+    def __str__(self) -> str:
+        failed = [check for check in self.checks if not check.passed]
+        told = "".join(f"; failed: [{c.id}] {c.what} (expected {show(c.expected)}, got {show(c.got)})" for c in failed)
+        return f"{self.verdict}, {len(self.checks) - len(failed)} of {len(self.checks)} checks hold{told}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values for JSON."""
         return {
