@@ -60,7 +60,7 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
         raise PolicyError((Failure("R4: a release to compare with", "at least one", "none"),))  # (1)
     ledger, files = Ledger(), tuple(_read(source) for source in many)
     try:
-        dated, outside = _in_date(files, publisher, now=now, ledger=ledger)  # (2) (3)
+        dated, outside = _in_date(tuple(zip(many, files, strict=True)), publisher, now=now, ledger=ledger)  # (2) (3)
         left, revoked = _not_revoked(dated, ledger)  # (4)
     except AttestationError as error:
         error.checks, error.sources = ledger.checks, digests((("releases", files),))
@@ -69,14 +69,14 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
 
 
 def _in_date(
-    many: Sequence[bytes], publisher: Publisher, *, now: datetime, ledger: Ledger
+    many: Sequence[tuple[ReleaseSource, bytes]], publisher: Publisher, *, now: datetime, ledger: Ledger
 ) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     inside: list[Release] = []
     outside: list[tuple[VerificationError, Ledger]] = []
-    for data in many:
+    for source, data in many:
         tried = Ledger()
         try:
-            inside.append(verify_release(data, publisher, now=now, ledger=tried))
+            inside.append(_verify(source, data, publisher, now=now, ledger=tried))
         except VerificationError as error:
             if error.rule != "R6":
                 ledger.rows += tried.rows
@@ -106,6 +106,15 @@ def _not_revoked(releases: tuple[Release, ...], ledger: Ledger) -> tuple[tuple[R
         condition=left,
     )
     return left, gone
+
+
+def _verify(source: ReleaseSource, data: bytes, publisher: Publisher, *, now: datetime, ledger: Ledger) -> Release:
+    try:
+        return verify_release(data, publisher, now=now, ledger=ledger)
+    except EvidenceError as error:
+        if isinstance(source, bytes):
+            raise
+        raise EvidenceError(f"release {source}", f"this is no release: {error}") from error
 
 
 def _read(source: ReleaseSource) -> bytes:

@@ -106,6 +106,11 @@ class Report:
         """Return the name of the source that a check is about; empty where it was not received as bytes."""
         return source_of(check.id, frozenset(name for name, _ in self.sources))
 
+    def __str__(self) -> str:
+        failed = [check for check in self.checks if not check.passed]
+        told = "".join(f"; failed: [{c.id}] {c.what} (expected {show(c.expected)}, got {show(c.got)})" for c in failed)
+        return f"{self.verdict}, {len(self.checks) - len(failed)} of {len(self.checks)} checks hold{told}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values for JSON."""
         return {

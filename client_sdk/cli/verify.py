@@ -19,6 +19,7 @@ from client_sdk.cli.options import (
     add_trust,
     at,
     now,
+    opened,
     origin,
     patiently,
     trust,
@@ -26,7 +27,6 @@ from client_sdk.cli.options import (
 from client_sdk.cli.printing import print_json, print_refusal, print_report, progress, refusal_as_dict
 from client_sdk.errors import AttestationError, EvidenceError, FetchError
 from client_sdk.page import Heading, render
-from client_sdk.releases import open_releases
 from client_sdk.report import refusal
 from client_sdk.rounds import Gathered, gather, judge
 from client_sdk.saved import load, save
@@ -119,7 +119,7 @@ def _write_page(arguments: argparse.Namespace, trusted: Trust, page: Callable[[H
 def _accepted(arguments: argparse.Namespace, trusted: Trust) -> Accepted:
     """Releases first: a release that nobody signed is not worth a connection."""
     instant: datetime | None = arguments.at
-    releases = open_releases(trusted.releases, trusted.publisher, now=instant or now())
+    releases = opened(trusted, at_instant=instant or now())
     gathered = _gathered(arguments)
     return judge(gathered, releases=releases, policy=trusted.policy, now=instant or now())
 
@@ -131,6 +131,8 @@ def _gathered(arguments: argparse.Namespace) -> Gathered:
             found = load(arguments.evidence)
         except OSError as error:
             raise UsageError(f"--evidence: cannot read {arguments.evidence}: {error.strerror}") from error
+        except EvidenceError as error:
+            raise EvidenceError(f"{arguments.evidence}", f"not as this command saved it: {error}") from error
         if found.origin != str(where):
             raise EvidenceError("$.origin", f"the file is about {found.origin}, not about {where}")
         return found

@@ -68,10 +68,6 @@ def another_image(server, pins):
     pins.release.write_bytes(other_release())
 
 
-def no_release(server, pins):
-    pins.release.write_bytes(b"{}")
-
-
 def garbage(server, pins):
     server.answer_with["/.well-known/attestation"] = (200, {}, b"\xff<script>")
 
@@ -90,7 +86,6 @@ def no_activation(server, pins):
         (other_ca, "K1.1", {"releases", "evidence", "quote", "activation"}),
         (impostor, "Q6.2", {"releases", "evidence", "quote", "activation"}),
         (another_image, "L7.pcr9", {"releases", "evidence", "quote", "activation"}),
-        (no_release, "", {"releases"}),
         (garbage, "", {"evidence", "connection_certificate", "nonce"}),
         (redirected, "C3", set()),
         (no_activation, "Q8.3", {"evidence", "quote", "nonce"}),
@@ -105,6 +100,12 @@ def test_a_refusal_has_a_page_that_says_why(run, server, pins, file, attack, rul
     assert rule in page.by_id("failed")["text"]
     assert "What to do" in page.by_id("failed")["text"]
     assert received <= refusal["sources"].keys()
+
+
+def test_a_file_that_is_no_release_is_a_usage_error_and_has_no_page(run, server, pins, file):
+    pins.release.write_bytes(b"{}")
+    said = run("verify", server.origin, *pins.words, "--html", file)
+    assert (said.code, file.exists()) == (2, False)
 
 
 def test_the_same_refusal_has_the_same_code_without_a_page(run, server, pins, file):
