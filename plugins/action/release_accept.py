@@ -10,7 +10,7 @@ from ansible.utils.display import Display
 
 from provisioner.acceptance import Target, accept
 from provisioner.errors import ProvisionError
-from provisioner.publish import promote
+from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE, promote
 
 ARGUMENTS = {
     "root": {"type": "path", "required": True},
@@ -32,9 +32,9 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result | {"skipped": True, "msg": f"would verify {wanted['origin']}"}
         root = Path(wanted["root"])
-        release = root / ("release.candidate.json" if wanted["publish"] else "release.json")
-        before = _bytes(root / "release.json")
-        target = Target(wanted["origin"], release, root / "publisher.pub", root / "tpm-ca.pem")
+        release = root / (CANDIDATES[RELEASE] if wanted["publish"] else RELEASE)
+        before = _bytes(root / RELEASE)
+        target = Target(wanted["origin"], release, root / PUBLISHER, root / "tpm-ca.pem")
         try:
             report = accept(target, seconds=wanted["seconds"], progress=lambda text: Display().display(f"  {text}"))
         except ProvisionError as error:
