@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,17 +23,13 @@ from provisioner.image.sources import Progress, Sources
 
 # The part of the client's package that the VM holds: formats only.
 CLIENT_FILES = ("__init__", "binding", "encoding", "errors", "evidence", "fields")
-# Everything in the checkout that reaches the image, or decides how something does.
+# Everything in the checkout that reaches the image or its manifest, or decides how something does.
 INGREDIENTS = (
-    *(
-        "roles",
-        "serving",
-        "playbooks/bake.yml",
-        "plugins/action/install_tree.py",
-        "plugins/modules",
-        "plugins/connection",
-    ),
-    *("provisioner/gate", "provisioner/overlay.py", "provisioner/bake.py"),
+    *("roles", "serving", "playbooks/bake.yml", "plugins/modules", "plugins/connection"),
+    *(f"plugins/action/{name}.py" for name in ("bake_prepare", "bake_seal", "install_tree")),
+    *("provisioner/bake.py", "provisioner/gate", "provisioner/image", "provisioner/overlay.py"),
+    # The manifest names the UKI by its Authenticode digest.
+    *("provisioner/measure/pe.py", "provisioner/measure/window.py", "client_sdk/manifest.py"),
     *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
 )
 MODES = ("release", "test")
@@ -70,6 +67,46 @@ class Bake:
         """Name the folder of the tree while it is configured."""
         return self.output / f".work-{self.key()[:16]}"
 
+    def to_vars(self) -> dict[str, Any]:
+        """Write down the bake, and the key that it has now, for the process that goes on with it."""
+        sources = self.sources
+        return {
+            "repository": str(self.repository),
+            "output": str(self.output),
+            "cache": str(sources.cache),
+            "mode": sources.mode,
+            "mirror": sources.mirror or "",
+            "security_mirror": sources.security_mirror or "",
+            "values": dict(self.values),
+            "commit": self.commit,
+            "key": self.key(),
+        }
+
+    @classmethod
+    def from_vars(cls, told: Mapping[str, Any]) -> Bake:
+        """Go on with what `to_vars` wrote.
+
+        Raises:
+            SpecError: the sources are not what an inventory may say.
+            BakeError: an ingredient has changed since.
+        """
+        sources = read_sources(Path(told["cache"]), told["mode"], told["mirror"], told["security_mirror"])
+        bake = cls(Path(told["repository"]), Path(told["output"]), sources, told["values"], told["commit"])
+        if bake.key() != told["key"]:
+            raise BakeError("the sources changed while the roles were applied; run the bake again")
+        return bake
+
+
+def require_own_code(repository: Path) -> None:
+    """Refuse to bake one checkout with another's code: the key names the files of the checkout.
+
+    Raises:
+        BakeError: Python imports the provisioner from elsewhere.
+    """
+    running = Path(__file__).resolve().parents[1]
+    if running != repository.resolve():
+        raise BakeError(f"the code that runs is that of {running}, not of {repository}: set PYTHONPATH={repository}")
+
 
 def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "") -> Sources:
     """Check what the inventory says about sources.
@@ -101,7 +138,7 @@ def read_commit(repository: Path, mode: str, named: str) -> str:
     """
     if named and not is_commit(named):
         raise SpecError((Fault("bake_source_commit", "40 or 64 hex digits, or nothing for git's answer", repr(named)),))
-    found = named or source_commit(repository, (*INGREDIENTS, "provisioner/image"))
+    found = named or source_commit(repository, INGREDIENTS)
     if mode == "release" and not found:
         raise BakeError("a release is made of a commit: commit what is changed, or set bake_source_commit to its id")
     return found

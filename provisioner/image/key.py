@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from provisioner.errors import BakeError
-from provisioner.image.packages import canonical, data_path
+from provisioner.image.packages import canonical
 
 _IGNORED = ("__pycache__",)
 
 
 def bake_key(paths: Mapping[str, Path], values: Mapping[str, str]) -> str:
-    """Hash the given files, folders and values together with the locks, our data files and our own code.
+    """Hash the given files, folders and values, under the names that they have in the checkout.
 
     Raises: BakeError when a path does not exist.
     """
-    own = data_path("").parent
-    files = {f"bake/{name}": digest for name, digest in file_digests(own).items()}
+    files: dict[str, str] = {}
     for name, path in paths.items():
         files |= {f"{name}/{inner}".rstrip("/"): digest for inner, digest in file_digests(path).items()}
     return hashlib.sha256(canonical({"files": files, "values": dict(values)})).hexdigest()

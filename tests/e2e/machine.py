@@ -21,6 +21,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CACHE = CHECKOUT / "build/cache"
 BIN = Path(sys.executable).parent
 BOOT_SECONDS = 600
+# This checkout's code and roles, whatever else the virtual environment knows.
+OURS = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "PYTHONPATH": str(CHECKOUT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def run(*argv, seconds=1800, env=None, cwd=CHECKOUT) -> Outcome:
     done = subprocess.run(
         [str(word) for word in argv],
         cwd=cwd,
-        env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "COLUMNS": "200", **(env or {})},
+        env={**os.environ, **OURS, "COLUMNS": "200", **(env or {})},
         capture_output=True,
         text=True,
         timeout=seconds,

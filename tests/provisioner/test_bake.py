@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ast
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +13,17 @@ import pytest
 import yaml
 
 from provisioner import bake as module
-from provisioner.bake import CLIENT_FILES, Bake, contents, finished, prepare, read_sources, role_variables, seal
+from provisioner.bake import (
+    CLIENT_FILES,
+    Bake,
+    contents,
+    finished,
+    prepare,
+    read_sources,
+    require_own_code,
+    role_variables,
+    seal,
+)
 from provisioner.errors import BakeError, SpecError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,6 +61,67 @@ def test_a_change_of_any_ingredient_changes_the_key(checkout, name):
         path = next(p for p in sorted(path.rglob("*")) if p.is_file() and not p.is_symlink())
     path.write_bytes(path.read_bytes() + b"\n")
     assert bake(checkout).key() != before
+
+
+# What an ingredient imports and yet does not decide about the image, each with the reason.
+DECIDES_NOTHING = {
+    "provisioner/errors.py": "what is said when there is no image",
+    "provisioner/commit.py": "the manifest names the commit; the key does not cover it, so neither how it is found",
+}
+
+
+def module_file(name):
+    """The file of a module of ours; a name inside a module is that module's."""
+    path = REPOSITORY / name.replace(".", "/")
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.relative_to(REPOSITORY).as_posix()
+    return module_file(name.rpartition(".")[0])
+
+
+def imports(path):
+    """Our modules that a file names. What its package's __init__ re-exports beside them is not followed."""
+    for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def ingredient_files(suffix):
+    for name in module.INGREDIENTS:
+        path = REPOSITORY / name
+        found = [path] if path.is_file() else path.rglob(f"*{suffix}")
+        yield from (file.relative_to(REPOSITORY).as_posix() for file in found if file.suffix == suffix)
+
+
+def covered(path):
+    return any(path == name or path.startswith(f"{name}/") for name in module.INGREDIENTS)
+
+
+def test_whatever_an_ingredient_imports_is_one_too():
+    ours = ("provisioner.", "client_sdk.", "serving.")
+    lazy = "client_sdk/__init__.py"  # names its public modules for type checkers, and loads none of them
+    found = {
+        module_file(name)
+        for path in ingredient_files(".py")
+        if path != lazy
+        for name in imports(path)
+        if name.startswith(ours)
+    }
+    assert {"provisioner/image/pack.py", "provisioner/measure/pe.py", "client_sdk/manifest.py"} <= found
+    assert {path for path in found if not covered(path)} == set(DECIDES_NOTHING)
+
+
+def test_whatever_action_or_module_of_ours_the_bake_runs_is_an_ingredient():
+    own = {path.stem for kind in ("action", "modules") for path in (REPOSITORY / "plugins" / kind).glob("*.py")}
+    words = {
+        word
+        for path in ingredient_files(".yml")
+        for word in re.findall(r"^\s+([a-z_]+):", (REPOSITORY / path).read_text(), re.MULTILINE)
+    }
+    assert words & own == {"bake_prepare", "bake_seal", "install_tree"}
+    assert [name for name in words & own if not covered(f"plugins/action/{name}.py")] == []
 
 
 def test_a_role_value_changes_the_key(checkout):
@@ -159,6 +233,26 @@ def test_the_inventorys_mirrors_are_the_ones_that_are_asked(tmp_path):
         None,
         None,
     )
+
+
+def test_the_process_that_seals_goes_on_with_the_bake_that_was_prepared(checkout):
+    sources = read_sources(checkout / "cache", "release", "https://one.invalid/debian", "")
+    prepared = Bake(checkout, checkout / "images", sources, {"base_hostname": '"x"'}, "c" * 40)
+    assert Bake.from_vars(json.loads(json.dumps(prepared.to_vars()))) == prepared
+
+
+def test_sources_that_change_between_preparing_and_sealing_are_refused(checkout):
+    told = bake(checkout).to_vars()
+    path = checkout / "roles/base/defaults/main.yml"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(BakeError, match="the sources changed while the roles were applied"):
+        Bake.from_vars(told)
+
+
+def test_a_checkout_is_not_baked_with_the_code_of_another(checkout):
+    require_own_code(REPOSITORY)
+    with pytest.raises(BakeError, match=f"not of {checkout}: set PYTHONPATH={checkout}"):
+        require_own_code(checkout)
 
 
 def test_the_commit_reaches_the_manifest(checkout, monkeypatch):
