@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.clouds import QemuCloud, Vm
-from provisioner.clouds.accelerator import choose
+from provisioner.clouds.accelerator import VERDICT_FILE, choose
 from provisioner.clouds.snapshot import restore, save
 from provisioner.image.firmware import firmware
 from provisioner.plan import Plan, plan
@@ -128,7 +128,7 @@ def planned(spec: VmSpec, root: Path, extra: tuple[str, ...] = ()) -> Plan:
 def published_copy(source: Path, root: Path) -> None:
     """Give another deployment the same release, publisher and TPM CA: only the VM is its own."""
     root.mkdir(parents=True, exist_ok=True)
-    for name in ("release.json", "publisher.pub", "tpm-ca.pem", "kvm.json"):
+    for name in ("release.json", "publisher.pub", "tpm-ca.pem", VERDICT_FILE):
         if (source / name).exists():
             shutil.copy2(source / name, root / name)
     if (source / "tpm-ca").is_dir() and not (root / "tpm-ca").exists():
