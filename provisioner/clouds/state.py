@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.atomic import replace_file
 from provisioner.errors import CloudError
 from provisioner.plan import Plan
 
@@ -68,9 +69,7 @@ class Store:
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, mode=0o700)
-            temporary = folder / ".state.json"
-            temporary.write_text(json.dumps({"version": _VERSION, **asdict(record)}), encoding="utf-8")
-            temporary.replace(folder / "state.json")
+            replace_file(folder / "state.json", json.dumps({"version": _VERSION, **asdict(record)}).encode(), 0o600)
         except OSError as error:
             raise CloudError(f"cannot write {folder}: {error.strerror}; check its owner and the disk") from error
         return folder
