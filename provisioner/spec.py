@@ -21,6 +21,25 @@ _Check = Callable[[object], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VmIdentity:
+    """Which VM of which cloud is meant: all that it takes to destroy one."""
+
+    name: str
+    cloud: CloudName = "qemu"
+
+    @classmethod
+    def from_vars(cls, variables: Mapping[str, object]) -> VmIdentity:
+        """Read name and cloud; what else the inventory says of the VM is not looked at.
+
+        Raises:
+            SpecError: one of the two is missing or malformed; every fault is listed.
+        """
+        told = {key: value for key, value in variables.items() if key in ("name", "cloud")}
+        _refuse(_faults(told, required=("name",)))
+        return cls(**cast("dict[str, Any]", told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
     """One VM as the operator wants it. That it can be had, or that its files exist, is not said."""
 
@@ -36,17 +55,24 @@ class VmSpec:
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, object]) -> VmSpec:
-        """Read a spec; every key and type is checked. Raises SpecError, which lists every fault at once."""
-        faults = tuple(_faults(variables))
-        if faults:
-            raise SpecError(faults)
+        """Read a spec; every key and type is checked.
+
+        Raises:
+            SpecError: it lists every fault at once.
+        """
+        _refuse(_faults(variables, required=_REQUIRED))
         values = {key: Path(str(value)) if key in _PATHS else value for key, value in variables.items()}
         # Every key and type has just been checked against _CHECKS.
         return cls(**cast("dict[str, Any]", values))
 
 
-def _faults(variables: Mapping[str, object]) -> Iterator[Fault]:
-    for key in _REQUIRED:
+def _refuse(faults: Iterator[Fault]) -> None:
+    if found := tuple(faults):
+        raise SpecError(found)
+
+
+def _faults(variables: Mapping[str, object], *, required: tuple[str, ...]) -> Iterator[Fault]:
+    for key in required:
         if key not in variables:
             yield Fault(key, "a value", "nothing")
     for key, value in variables.items():

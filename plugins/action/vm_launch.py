@@ -8,7 +8,6 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.clouds import QemuCloud
 from provisioner.errors import ProvisionError
 from provisioner.image.firmware import firmware
 from provisioner.launch import launch
@@ -36,7 +35,12 @@ class ActionModule(ActionBase):
             spec = VmSpec.from_vars(self._spec(wanted))
             if self._task.check_mode:
                 return result | {"changed": True, "skipped": True, "msg": f"would launch {spec.name}"}
-            vm, changed = self._launch(spec, Path(wanted["root"]), wanted["seconds"])
+            vm, changed = launch(
+                spec,
+                Path(wanted["root"]),
+                seconds=wanted["seconds"],
+                progress=lambda text: Display().display(f"  {text}"),
+            )
         except ProvisionError as error:
             raise AnsibleActionFail(f"launch: {error}") from error
         return result | {"changed": changed, "endpoint": vm.endpoint, "pid": vm.pid, "accelerator": vm.accelerator}
@@ -48,13 +52,3 @@ class ActionModule(ActionBase):
             "model_disk": str(image / "model.raw"),
             "firmware": str(firmware(Path(wanted["cache"])).code.parent),
         }
-
-    def _launch(self, spec: VmSpec, root: Path, seconds: float):
-        def progress(text):
-            Display().display(f"  {text}")
-
-        cloud = QemuCloud(root)
-        before = cloud.find(spec.name)
-        launch(spec, root, progress=progress)
-        vm = cloud.wait_ready(spec.name, seconds=seconds, progress=progress)
-        return vm, before is None or before.pid != vm.pid

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.clouds import console, processes
+from provisioner.clouds.accelerator import choose
 from provisioner.clouds.interface import Progress, Vm
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
@@ -17,6 +18,8 @@ from provisioner.clouds.state import Record, Store, record_of
 from provisioner.clouds.tpm_ca import ensure_ca, write_setup_configuration
 from provisioner.errors import CloudError
 from provisioner.plan import Plan, port_forward
+from provisioner.plan import plan as plan_of
+from provisioner.spec import VmSpec
 
 _START_SECONDS = 30.0
 _SETUP_SECONDS = 60.0
@@ -34,6 +37,16 @@ class QemuCloud:
     def store(self) -> Store:
         """Where the state of the VMs is."""
         return Store(self.root / "vms")
+
+    def launch(self, spec: VmSpec, *, progress: Progress) -> Vm:
+        """Choose the accelerator, plan, apply.
+
+        Raises:
+            PlanError: the spec forbids the accelerator.
+            CloudError: see `choose` and `apply`.
+        """
+        verdict = choose(spec, self.root, progress=progress)
+        return self.apply(plan_of(spec, accelerator=verdict.accelerator), progress=progress)
 
     def apply(self, plan: Plan, *, progress: Progress) -> Vm:
         """Make the VM be as planned; leave it alone when it already is.
@@ -55,13 +68,17 @@ class QemuCloud:
         record = self.store.read(name)
         return None if record is None else self._vm(name, record)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all VMs that there is a folder of, complete or not."""
+        return self.store.names()
+
     def list(self) -> tuple[Vm, ...]:
         """Return every VM that there is a record of."""
-        return tuple(vm for vm in map(self.find, self.store.names()) if vm is not None)
+        return tuple(vm for vm in map(self.find, self.names()) if vm is not None)
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Stop the VM's processes and remove its folder. A VM that is not there is destroyed already."""
-        if name in self.store.names():
+        if name in self.names():
             with self.store.lock():
                 self._destroy(name, progress)
 
