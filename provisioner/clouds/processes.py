@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.clouds.console import last_lines
 from provisioner.errors import CloudError
 
 _PROC = Path("/proc")
@@ -57,7 +58,8 @@ def require(program: str) -> str:
 def run(command: Command, *, seconds: float) -> str:
     """Run a command to its end and return what it printed.
 
-    Raises CloudError with its last words when it fails, or when the time limit ends it.
+    Raises:
+        CloudError: it fails, with its last words, or the time limit ends it.
     """
     require(command.argv[0])
     try:
@@ -72,30 +74,38 @@ def run(command: Command, *, seconds: float) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise CloudError(f"{command.argv[0]} did not end within {seconds:.0f} s; try again") from error
+    except OSError as error:
+        raise CloudError(f"{command.argv[0]} cannot be run in {command.directory}: {error}") from error
     output = done.stdout.decode(errors="replace")
     if done.returncode:
-        raise CloudError(f"{command.argv[0]} failed with status {done.returncode}: {_last_words(output)}")
+        raise CloudError(f"{command.argv[0]} failed with status {done.returncode}: {last_lines(output, 4)}")
     return output
 
 
 def start(command: Command, log: Path) -> None:
     """Start a command that outlives this process, with its output in `log`.
 
-    That it stays alive is not said: ask `find` afterwards. Raises CloudError when it is not installed.
+    That it stays alive is not said: ask `find` afterwards.
+
+    Raises:
+        CloudError: it is not installed, or cannot be started in this folder.
     """
     for program in (command.argv[0], "setsid"):
         require(program)
-    with log.open("wb") as output:
-        # setsid forks: the command is nobody's child here, so that it is neither awaited nor taken down.
-        subprocess.run(
-            command.launcher().argv,
-            cwd=command.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=_KILL_SECONDS,
-            check=True,
-        )
+    try:
+        with log.open("wb") as output:
+            # setsid forks: the command is nobody's child here, so that it is neither awaited nor taken down.
+            subprocess.run(
+                command.launcher().argv,
+                cwd=command.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_KILL_SECONDS,
+                check=True,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CloudError(f"{command.argv[0]} cannot be started in {command.directory}: {error}; see {log}") from error
 
 
 def find(command: Command) -> int | None:
@@ -191,8 +201,3 @@ def _signal_and_wait(handle: int, order: signal.Signals, seconds: float) -> bool
         if select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return True
     return False
-
-
-def _last_words(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " | ".join(lines[-4:]) or "it said nothing"
