@@ -102,5 +102,5 @@ bench: setup ## print the figures of docs/performance.md
 pcr-table: setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
 	@$(BIN)/python -m tests.pcr_table $(ORIGIN) $(LOCAL)
 
-clean: ## delete everything that was built (stops nothing: run destroy first)
-	$(SUDO) rm -rf build
+clean: ## delete what was built, but for the publisher's keys and releases (refuses while there is a VM)
+	@$(SUDO) scripts/clean.sh
