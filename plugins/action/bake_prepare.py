@@ -42,7 +42,9 @@ class ActionModule(ActionBase):
         except ProvisionError as error:
             raise AnsibleActionFail(f"bake: {error}") from error
         made = {"finished": done is not None, "changed": done is None}
-        return result | made | {"image": str(bake.image()), "tree": tree, "bake": bake.to_vars()}
+        return (
+            result | made | {"image": str(bake.image()), "cache": wanted["cache"], "tree": tree, "bake": bake.to_vars()}
+        )
 
     def _bake(self, wanted: dict, variables: dict) -> Bake:
         require_own_code(REPOSITORY)

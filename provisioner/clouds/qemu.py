@@ -103,7 +103,7 @@ class QemuCloud:
             if time.monotonic() > deadline:
                 raise CloudError(
                     f"{name}: not ready within {seconds:.0f} s; its console ends with: "
-                    f"{console.last_lines(text)}; look at {vm.console}, or allow more time"
+                    f"{console.last_lines(text)}; look at {vm.console}, or allow more time (deploy_seconds)"
                 )
             time.sleep(_WATCH_SECONDS)
 
