@@ -5,6 +5,7 @@ Between `prepare` and `seal` the roles configure the tree; both run in processes
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ import yaml
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import clean, refuse
+from provisioner.image.artefacts import Service
 from provisioner.image.key import bake_key, file_digests
+from provisioner.image.model import model_card
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
 from provisioner.image.sources import Progress, Sources
@@ -62,6 +65,23 @@ class Bake:
     def image(self) -> Path:
         """Name the folder of the finished image."""
         return self.output / self.key()
+
+    def service(self) -> Service:
+        """Say what the roles will make of the image, from the values that they take.
+
+        Raises:
+            SpecError: a value cannot be meant, or the engine would serve another model than the disk holds.
+        """
+        told = role_options(self.repository) | {name: json.loads(value) for name, value in self.values.items()}
+        port, engine, model = (str(told[name]) for name in ("gateway_port", "engine_name", "engine_model"))
+        faults = []
+        if not (port.isascii() and port.isdigit()):
+            faults.append(Fault("gateway_port", "a port number", repr(port)))
+        if model != model_card()["name"]:
+            faults.append(Fault("engine_model", f"{model_card()['name']}, which the model disk holds", repr(model)))
+        if faults:
+            raise SpecError(tuple(faults))
+        return Service(int(port), engine, model)
 
     def workdir(self) -> Path:
         """Name the folder of the tree while it is configured."""
@@ -155,6 +175,7 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
     `owner` is the process that sees the bake through: while it lives nobody else touches the tree.
     Raises: BakeError
     """
+    bake.service()  # before anything is made for it
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):
@@ -182,6 +203,7 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
         output=bake.image(),
         seed=bake.key(),
         cache=bake.sources.cache,
+        service=bake.service(),
         contents=contents(bake),
         source_commit=bake.commit,
     )
@@ -200,18 +222,20 @@ def contents(bake: Bake) -> dict[str, str]:
     }
 
 
-def role_variables(repository: Path) -> tuple[str, ...]:
-    """Names of every variable that a role takes.
+def role_options(repository: Path) -> dict[str, Any]:
+    """Return every variable that a role takes, with its default.
 
-    Raises: BakeError when a role's specification cannot be read.
+    Raises:
+        BakeError: a role's specification cannot be read.
     """
-    names: set[str] = set()
+    found: dict[str, Any] = {}
     for path in sorted(repository.glob("roles/*/meta/argument_specs.yml")):
         try:
-            names |= set(yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options") or {})
+            options = yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options") or {}
+            found |= {name: option["default"] for name, option in options.items()}
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             raise BakeError(f"{path}: not an argument specification: {error}") from error
-    return tuple(sorted(names))
+    return dict(sorted(found.items()))
 
 
 def _claim(workdir: Path) -> Path:

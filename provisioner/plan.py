@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from provisioner.errors import PlanError
+from provisioner.image.firmware import CODE, VARIABLES
 from provisioner.spec import Accelerator, VmSpec
 
-GATEWAY_PORT = 8443
-FIRMWARE_CODE = "OVMF_CODE_4M.fd"
-FIRMWARE_VARIABLES = "OVMF_VARS_4M.fd"
 # Software emulation copies one byte at a time where the CPU promises fast "rep movsb" (ERMS): without the
 # promise kernel and libc copy words, which saves a twentieth of a boot.
 _CPUS: Mapping[Accelerator, str] = {"tcg": "max,-erms", "kvm": "host"}
@@ -63,8 +61,8 @@ def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, 
         name=spec.name,
         port=spec.port,
         accelerator=accelerator,
-        copies=(Copy(spec.firmware / FIRMWARE_VARIABLES, "vars.fd"),),
-        reads=(spec.firmware / FIRMWARE_CODE, spec.boot_disk, spec.model_disk),
+        copies=(Copy(spec.firmware / VARIABLES, "vars.fd"),),
+        reads=(spec.firmware / CODE, spec.boot_disk, spec.model_disk),
         swtpm_setup=_swtpm_setup(),
         swtpm=_swtpm(),
         qemu=(*_machine(spec, accelerator), *_tpm(), *_disks(spec), *_network(spec), *_host(), *extra_qemu_args),
@@ -72,8 +70,8 @@ def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, 
 
 
 def port_forward(port: int) -> str:
-    """Return the option that lets this machine, and no other, reach the gateway through `port`."""
-    return f"hostfwd=tcp:127.0.0.1:{port}-:{GATEWAY_PORT}"
+    """Return how the option begins that lets this machine, and no other, reach a VM through ``port``."""
+    return f"hostfwd=tcp:127.0.0.1:{port}-:"
 
 
 def probe_command(spec: VmSpec) -> tuple[str, ...]:
@@ -82,7 +80,7 @@ def probe_command(spec: VmSpec) -> tuple[str, ...]:
 
 
 def _machine(spec: VmSpec, accelerator: Accelerator) -> tuple[str, ...]:
-    code = spec.firmware / FIRMWARE_CODE
+    code = spec.firmware / CODE
     return (
         "qemu-system-x86_64",
         *("-name", f"vitrine-{spec.name}"),
@@ -120,7 +118,7 @@ def _disks(spec: VmSpec) -> tuple[str, ...]:
 def _network(spec: VmSpec) -> tuple[str, ...]:
     return (
         # restrict: the host forwards nothing of the guest's. The guest's own rules are tested without it.
-        *("-netdev", f"user,id=net,restrict=on,{port_forward(spec.port)}"),
+        *("-netdev", f"user,id=net,restrict=on,{port_forward(spec.port)}{spec.gateway_port}"),
         # romfile is empty: a network boot ROM would run before the UKI and change PCR 2.
         *("-device", "virtio-net-pci,netdev=net,romfile="),
     )

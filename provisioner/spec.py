@@ -16,7 +16,7 @@ AcceleratorChoice = Literal["auto", "tcg", "kvm"]
 CloudName = Literal["qemu"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_REQUIRED = ("name", "boot_disk", "model_disk", "firmware")
+_REQUIRED = ("name", "boot_disk", "model_disk", "firmware", "gateway_port")
 _Check = Callable[[object], str | None]
 
 
@@ -41,12 +41,16 @@ class VmIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    """One VM as the operator wants it. That it can be had, or that its files exist, is not said."""
+    """One VM as the operator wants it, with what its image says of itself: disks, and the port that listens inside.
+
+    That it can be had, or that its files exist, is not said.
+    """
 
     name: str
     boot_disk: Path
     model_disk: Path
     firmware: Path
+    gateway_port: int
     cloud: CloudName = "qemu"
     port: int = 8443
     memory_mib: int = 1024
@@ -120,6 +124,7 @@ _CHECKS: Mapping[str, _Check] = {
     "boot_disk": _absolute_path,
     "model_disk": _absolute_path,
     "firmware": _absolute_path,
+    "gateway_port": _whole_number(1, 65535),
     "cloud": _one_of(CloudName),
     "port": _whole_number(1024, 65535),  # an ordinary user may not listen below
     "memory_mib": _whole_number(512, 1 << 20),

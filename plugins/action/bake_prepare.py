@@ -10,7 +10,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_variables
+from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_options
 from provisioner.errors import ProvisionError
 
 # Found by this file: a playbook that imports ours may lie anywhere.
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
         sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
         values = {
             name: json.dumps(self._templar.template(variables[name]), sort_keys=True)
-            for name in role_variables(REPOSITORY)
+            for name in role_options(REPOSITORY)
             if name in variables
         }
         commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])

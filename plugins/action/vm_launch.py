@@ -9,6 +9,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from provisioner.errors import ProvisionError
+from provisioner.image.artefacts import open_image
 from provisioner.image.firmware import firmware
 from provisioner.launch import launch
 from provisioner.spec import VmSpec
@@ -46,9 +47,10 @@ class ActionModule(ActionBase):
         return result | {"changed": changed, "endpoint": vm.endpoint, "pid": vm.pid, "accelerator": vm.accelerator}
 
     def _spec(self, wanted: dict) -> dict:
-        image = Path(wanted["image"])
+        image = open_image(Path(wanted["image"]))
         return wanted["vm"] | {
-            "boot_disk": str(image / "boot.raw"),
-            "model_disk": str(image / "model.raw"),
+            "boot_disk": str(image.boot_disk),
+            "model_disk": str(image.model_disk),
+            "gateway_port": image.service.port,
             "firmware": str(firmware(Path(wanted["cache"])).code.parent),
         }

@@ -15,7 +15,8 @@ from provisioner.clouds import console, processes
 from provisioner.clouds.interface import Progress
 from provisioner.clouds.processes import Command
 from provisioner.errors import CloudError
-from provisioner.plan import FIRMWARE_VARIABLES, probe_command
+from provisioner.image.firmware import VARIABLES
+from provisioner.plan import probe_command
 from provisioner.spec import Accelerator, VmSpec
 
 VERDICT_FILE = "accelerator.json"
@@ -70,7 +71,7 @@ def _verdict(spec: VmSpec, root: Path, device: Path, progress: Progress) -> Verd
 
 def _probe(spec: VmSpec, root: Path) -> str:
     """Boot the image under KVM until its kernel speaks; return what went wrong, or nothing."""
-    variables = spec.firmware / FIRMWARE_VARIABLES
+    variables = spec.firmware / VARIABLES
     if not variables.is_file():
         raise CloudError(f"there is no firmware {variables} to try KVM with: bake first")
     with tempfile.TemporaryDirectory(prefix="probe-", dir=root, ignore_cleanup_errors=True) as name:

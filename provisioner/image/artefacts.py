@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,16 @@ FILES = {
 }
 ARTEFACTS = "artefacts.json"
 MANIFEST = "manifest.json"
-VERSION = 1
-ENGINE = "llamacpp"
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the roles made of the image: the port that listens inside, the engine, the name that clients ask for."""
+
+    port: int
+    engine: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class BakedImage:
 
     path: Path
     artefacts: Mapping[str, Any]
+    service: Service
 
     @property
     def boot_disk(self) -> Path:
@@ -58,18 +67,13 @@ class BakedImage:
         """What is inside, by name and digest."""
         return self.path / MANIFEST
 
-    @property
-    def manifest_facts(self) -> dict[str, Any]:
-        """The manifest as a plain dictionary."""
-        facts: dict[str, Any] = json.loads(self.manifest.read_bytes())
-        return facts
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that the manifest says, as the packing found it."""
 
     lock: PackageLock
+    service: Service
     wheels: tuple[Wheel, ...]
     contents: Mapping[str, str]
     kernel: str
@@ -88,10 +92,24 @@ def find_image(path: Path) -> BakedImage | None:
     """
     try:
         artefacts = json.loads((path / ARTEFACTS).read_bytes())
-    except (OSError, ValueError):
+        known = artefacts["version"] == VERSION and all((path / name).is_file() for name in (*FILES.values(), MANIFEST))
+        return BakedImage(path, artefacts, Service(**artefacts["service"])) if known else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    present = all((path / name).is_file() for name in (*FILES.values(), MANIFEST))
-    return BakedImage(path, artefacts) if present and artefacts.get("version") == VERSION else None
+
+
+def open_image(path: Path) -> BakedImage:
+    """Return the complete image in a folder.
+
+    Says nothing about its bytes: `check_image` does.
+
+    Raises:
+        BakeError: there is none.
+    """
+    image = find_image(path)
+    if image is None:
+        raise BakeError(f"there is no complete image in {path}; bake it first (`make bake`)")
+    return image
 
 
 def check_image(image: BakedImage) -> None:
@@ -107,17 +125,17 @@ def check_image(image: BakedImage) -> None:
         )
 
 
-def write_artefacts(folder: Path, root: filesystem.Verity, model: filesystem.Verity) -> dict[str, Any]:
+def write_artefacts(folder: Path, service: Service, root: filesystem.Verity, model: filesystem.Verity) -> None:
     """Write artefacts.json over the files in a folder."""
     artefacts = {
         "version": VERSION,
         **FILES,
+        "service": asdict(service),
         "root": root.as_json(),
         "model": model.as_json(),
         "sha256": {name: sha256_of(folder / name) for name in sorted(FILES.values())},
     }
     (folder / ARTEFACTS).write_text(json.dumps(artefacts, indent=1, sort_keys=True) + "\n")
-    return artefacts
 
 
 def write_manifest(folder: Path, facts: Facts) -> None:
@@ -139,7 +157,7 @@ def write_manifest(folder: Path, facts: Facts) -> None:
         boot=boot,
         root=_verity(facts.root),
         model=_model(facts),
-        engine=ENGINE,
+        engine=facts.service.engine,
         wheels=tuple(Package(w.name, w.version, bytes.fromhex(w.sha256)) for w in facts.wheels if w.use == "image"),
         token_issuer_key=facts.token_issuer_key,
         source_commit=facts.source_commit,

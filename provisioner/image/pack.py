@@ -10,7 +10,17 @@ from pathlib import Path
 
 from provisioner.errors import BakeError
 from provisioner.image import disk, process, uki
-from provisioner.image.artefacts import ARTEFACTS, BakedImage, Facts, find_image, write_artefacts, write_manifest
+from provisioner.image.artefacts import (
+    ARTEFACTS,
+    FILES,
+    BakedImage,
+    Facts,
+    Service,
+    find_image,
+    open_image,
+    write_artefacts,
+    write_manifest,
+)
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.cmdline import make_cmdline
 from provisioner.image.esp import make_esp
@@ -29,7 +39,7 @@ from provisioner.image.workshop import Workshop
 __all__ = ["BakedImage", "PackSpec", "find_image", "pack"]
 
 MODEL_MOUNT = "/usr/share/vitrine/model"
-_KEPT = frozenset({"boot.raw", "model.raw", "uki.efi", "cmdline", "initrd", "linux"})
+_KEPT = frozenset(FILES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class PackSpec:
     output: Path
     seed: str
     cache: Path
+    service: Service
     contents: Mapping[str, str] = field(default_factory=dict)
     source_commit: str = ""
     token_issuer_key: str = ""
@@ -63,10 +74,7 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
             _pack_into(folder, rootfs, spec, progress=progress)
 
     make_once(spec.output, ARTEFACTS, make, what="packing the image")
-    image = find_image(spec.output)
-    if image is None:
-        raise BakeError(f"{spec.output} was packed, yet it is not complete")
-    return image
+    return open_image(spec.output)
 
 
 def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> None:
@@ -89,7 +97,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     share(model.path, folder / "model.raw")
     _tidy(folder)
     write_manifest(folder, _facts(rootfs, spec, release, (root, model, stub)))
-    write_artefacts(folder, root, model.verity)
+    write_artefacts(folder, spec.service, root, model.verity)
     for path in folder.iterdir():
         path.chmod(0o644)
     folder.chmod(0o755)
@@ -134,6 +142,7 @@ def _facts(rootfs: Rootfs, spec: PackSpec, release: str, made: tuple[Verity, Mod
     root, model, stub = made
     return Facts(
         lock=rootfs.lock,
+        service=spec.service,
         wheels=shipped_wheels(),
         contents=spec.contents,
         kernel=release,

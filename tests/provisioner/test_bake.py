@@ -21,10 +21,12 @@ from provisioner.bake import (
     prepare,
     read_sources,
     require_own_code,
-    role_variables,
+    role_options,
     seal,
 )
 from provisioner.errors import BakeError, SpecError
+from provisioner.image.artefacts import Service
+from provisioner.image.model import model_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -184,7 +186,7 @@ def test_what_an_interrupted_bake_left_is_thrown_away(checkout, prepared, other_
     stale = prepared(bake(checkout), other_process.pid)
     other_process.kill()
     other_process.wait()
-    fresh = prepared(bake(checkout, {"base_hostname": "x"}), os.getpid())
+    fresh = prepared(bake(checkout, {"base_hostname": '"x"'}), os.getpid())
     assert fresh.exists()
     assert not stale.exists()
 
@@ -197,7 +199,7 @@ def test_an_interrupted_bake_can_be_run_again(checkout, prepared, other_process)
 
 
 def test_a_bake_that_runs_beside_ours_keeps_its_tree(checkout, prepared, other_process):
-    theirs = prepared(bake(checkout, {"base_hostname": "x"}), other_process.pid)
+    theirs = prepared(bake(checkout, {"base_hostname": '"x"'}), other_process.pid)
     prepared(bake(checkout), os.getpid())
     assert theirs.exists()
 
@@ -263,18 +265,42 @@ def test_the_commit_reaches_the_manifest(checkout, monkeypatch):
     monkeypatch.setattr(module, "pack", lambda _, spec, **__: seen.append(spec))
     one = bake(checkout)
     seal(Bake(one.repository, one.output, one.sources, one.values, "c" * 40), progress=lambda _: None)
-    assert [spec.source_commit for spec in seen] == ["c" * 40]
+    assert [(spec.source_commit, spec.service) for spec in seen] == [("c" * 40, one.service())]
 
 
 def test_the_variables_of_all_roles_are_known():
-    assert {"base_hostname", "egress_firewall_port"} <= set(role_variables(REPOSITORY))
+    assert {"base_hostname", "egress_firewall_port"} <= set(role_options(REPOSITORY))
+
+
+def test_what_the_image_serves_is_what_the_roles_are_told(checkout):
+    card = model_card()["name"]
+    assert bake(checkout).service() == Service(8443, "llamacpp", card)
+    # Extra variables of the command line are text.
+    assert bake(checkout, {"gateway_port": '"9443"', "engine_name": '"other"'}).service() == Service(
+        9443, "other", card
+    )
+    assert bake(checkout, {"gateway_port": "9443"}).service().port == 9443
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("gateway_port", '"https"', "gateway_port: expected a port number"),
+        ("gateway_port", "null", "gateway_port: expected a port number"),
+        ("engine_model", '"gpt-5"', "engine_model: expected .*, which the model disk holds, got 'gpt-5'"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_made(checkout, prepared, name, value, said):
+    with pytest.raises(SpecError, match=said):
+        prepared(bake(checkout, {name: value}), os.getpid())
+    assert not (checkout / "images").exists()
 
 
 def test_a_specification_that_cannot_be_read(tmp_path):
     (tmp_path / "roles/x/meta").mkdir(parents=True)
     (tmp_path / "roles/x/meta/argument_specs.yml").write_text("- not a mapping\n")
     with pytest.raises(BakeError, match="not an argument specification"):
-        role_variables(tmp_path)
+        role_options(tmp_path)
 
 
 def test_the_attester_role_installs_exactly_the_client_files_that_the_key_covers():
