@@ -17,7 +17,7 @@ import yaml
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import clean, refuse
-from provisioner.image.artefacts import Service
+from provisioner.image.artefacts import Service, check_image
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
@@ -165,8 +165,15 @@ def read_commit(repository: Path, mode: str, named: str) -> str:
 
 
 def finished(bake: Bake) -> BakedImage | None:
-    """Return the image of this bake when it was made before."""
-    return find_image(bake.image())
+    """Return the image of this bake when it was made before, and is what was made then.
+
+    Raises:
+        BakeError: one of its files has changed since.
+    """
+    image = find_image(bake.image())
+    if image is not None:
+        check_image(image)
+    return image
 
 
 def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:

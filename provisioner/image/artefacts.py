@@ -113,7 +113,7 @@ def open_image(path: Path) -> BakedImage:
 
 
 def check_image(image: BakedImage) -> None:
-    """Check every file of an image against its artefacts.json.
+    """Check every file of an image against its artefacts.json, which is not signed: it tells damage, not malice.
 
     Raises: BakeError naming the files that were changed since they were made.
     """
@@ -126,14 +126,14 @@ def check_image(image: BakedImage) -> None:
 
 
 def write_artefacts(folder: Path, service: Service, root: filesystem.Verity, model: filesystem.Verity) -> None:
-    """Write artefacts.json over the files in a folder."""
+    """Write artefacts.json over the files in a folder, the manifest among them."""
     artefacts = {
         "version": VERSION,
         **FILES,
         "service": asdict(service),
         "root": root.as_json(),
         "model": model.as_json(),
-        "sha256": {name: sha256_of(folder / name) for name in sorted(FILES.values())},
+        "sha256": {name: sha256_of(folder / name) for name in sorted((*FILES.values(), MANIFEST))},
     }
     (folder / ARTEFACTS).write_text(json.dumps(artefacts, indent=1, sort_keys=True) + "\n")
 

@@ -22,7 +22,10 @@ def tools_tree(sources: Sources, *, progress: Progress) -> Base:
 
 
 def unpacked_engine(cache: Path, *, progress: Progress) -> Path:
-    """Return a folder with the engine's wheel unpacked, for programs in the tools tree that import it."""
+    """Return a folder with the engine's wheel unpacked, for programs in the tools tree that import it.
+
+    Ships for whoever runs the serving tests in that tree, as ours do; a bake does not use it.
+    """
     (wheel,) = (wheel for wheel in shipped_wheels() if wheel.use == "image")
     path = obtain_wheel(wheel, cache, progress=progress)
     target = path.parent / "unpacked"

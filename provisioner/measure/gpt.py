@@ -68,7 +68,11 @@ def read_table(name: str, disk: BinaryIO) -> Table:
 
 
 def find_partition(table: Table, name: str) -> Partition:
-    """Return the one partition of that name. Raises MeasureError when there is none, or more than one."""
+    """Return the one partition of that name; for whoever looks into a disk, the prediction takes them by order.
+
+    Raises:
+        MeasureError: there is none, or more than one.
+    """
     found = [partition for partition in table.partitions if partition.name == name]
     if len(found) != 1:
         raise MeasureError(f"{len(found)} partitions named {name}, exactly one is needed")

@@ -13,11 +13,11 @@ from pathlib import Path
 from provisioner.atomic import replace_link
 from provisioner.clouds import QemuCloud, Vm
 from provisioner.clouds.accelerator import VERDICT_FILE, choose
-from provisioner.clouds.snapshot import restore, save
 from provisioner.image.artefacts import open_image
 from provisioner.image.firmware import firmware
 from provisioner.plan import Plan, plan
 from provisioner.spec import VmSpec
+from tests.snapshot import restore, save
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CACHE = CHECKOUT / "build/cache"

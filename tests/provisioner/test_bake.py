@@ -25,7 +25,9 @@ from provisioner.bake import (
     seal,
 )
 from provisioner.errors import BakeError, SpecError
+from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
+from provisioner.image.filesystem import Verity
 from provisioner.image.model import model_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -156,6 +158,19 @@ def test_every_source_file_is_named_for_the_manifest(checkout):
 
 def test_nothing_is_finished_before_the_first_bake(checkout):
     assert finished(bake(checkout)) is None
+
+
+def test_a_finished_image_is_used_again_as_long_as_it_is_what_was_made(checkout):
+    folder = bake(checkout).image()
+    folder.mkdir(parents=True)
+    for name in (*artefacts.FILES.values(), artefacts.MANIFEST):
+        (folder / name).write_text(name)
+    verity = Verity("aa" * 32, "bb" * 32, 8, "01234567-89ab-8def-8123-456789abcdef")
+    artefacts.write_artefacts(folder, bake(checkout).service(), verity, verity)
+    assert finished(bake(checkout)).path == folder
+    (folder / "boot.raw").write_text("boot.raW")
+    with pytest.raises(BakeError, match=r"changed since it was baked: boot\.raw; delete the folder, bake again"):
+        finished(bake(checkout))
 
 
 def test_an_image_folder_that_is_not_complete_is_not_finished(checkout):

@@ -50,7 +50,7 @@ def test_an_interrupted_or_newer_description_is_not_taken(image, text):
         artefacts.open_image(image)
 
 
-@pytest.mark.parametrize("name", artefacts.FILES.values())
+@pytest.mark.parametrize("name", [*artefacts.FILES.values(), artefacts.MANIFEST])
 def test_one_changed_byte_is_named(image, name):
     found = artefacts.find_image(image)
     (image / name).write_bytes(b"X" + (image / name).read_bytes()[1:])
