@@ -54,7 +54,7 @@ class Qmp:
         return self._roundtrip(command, arguments, [])
 
     def send_file(self, name: str, descriptor: int) -> None:
-        """Hand an open file to QEMU, which then knows it by that name."""
+        """Hand an open file to QEMU, which then knows it by that name; for whoever saves a VM's state, as tests do."""
         self._roundtrip("getfd", {"fdname": name}, [descriptor])
 
     def _greet(self) -> None:

@@ -57,16 +57,6 @@ class BakedImage:
         """The disk with the model."""
         return self.path / FILES["model_disk"]
 
-    @property
-    def uki(self) -> Path:
-        """The unified kernel image, as it also lies on the boot disk."""
-        return self.path / FILES["uki"]
-
-    @property
-    def manifest(self) -> Path:
-        """What is inside, by name and digest."""
-        return self.path / MANIFEST
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:

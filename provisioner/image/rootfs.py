@@ -36,11 +36,6 @@ class Rootfs:
         return self.workdir / "tree"
 
     @property
-    def base_key(self) -> str:
-        """What the tree was copied from."""
-        return self.base.key
-
-    @property
     def epoch(self) -> int:
         """The instant that stands for all time stamps of this bake."""
         return self.lock.epoch
