@@ -16,10 +16,11 @@ import yaml
 
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
-from provisioner.gate import clean, refuse
+from provisioner.gate import refuse
 from provisioner.image.artefacts import Service, check_image
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
+from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
 from provisioner.image.sources import Progress, Sources

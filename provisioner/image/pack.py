@@ -59,9 +59,9 @@ class PackSpec:
 
 
 def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
-    """Pack a configured tree into the image folder `spec.output`; a complete image there is returned as it is.
+    """Pack a configured, clean tree into the image folder ``spec.output``; a complete image there is returned as it is.
 
-    The tree is normalised in place, which is why it cannot be configured any further.
+    The tree is changed in place, which is why it cannot be configured any further.
     Raises: BakeError when a tool fails, something is missing or the disk is full; nothing half-made is left.
     """
     if found := find_image(spec.output):
