@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from client_sdk import FetchError, Policy, Publisher, SimulatedPlatform, attest, verify_release
 from client_sdk.errors import AttestationError, EvidenceError, VerificationError
-from provisioner.clouds.interface import Progress
 from provisioner.errors import CloudError, Fault, MeasureError, SpecError
+from provisioner.progress import Progress
 
 PAUSE = 2.0
 _OUTSIDE_ITS_DATES = "R6"

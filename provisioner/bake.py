@@ -23,7 +23,8 @@ from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
+from provisioner.progress import Progress
 
 # The part of the client's package that the VM holds: formats only.
 CLIENT_FILES = ("__init__", "binding", "encoding", "errors", "evidence", "fields")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from provisioner.clouds import Progress, Vm, cloud_of
+from provisioner.clouds import Vm, cloud_of
+from provisioner.progress import Progress
 from provisioner.spec import VmIdentity, VmSpec
 
 

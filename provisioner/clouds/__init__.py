@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from provisioner.clouds.choice import cloud_of
-from provisioner.clouds.interface import Cloud, Progress, Vm
+from provisioner.clouds.interface import Cloud, Vm
 from provisioner.clouds.qemu import QemuCloud
 
-__all__ = ["Cloud", "Progress", "QemuCloud", "Vm", "cloud_of"]
+__all__ = ["Cloud", "QemuCloud", "Vm", "cloud_of"]

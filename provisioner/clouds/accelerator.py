@@ -12,11 +12,11 @@ from pathlib import Path
 
 from provisioner.atomic import replace_file
 from provisioner.clouds import console, processes
-from provisioner.clouds.interface import Progress
 from provisioner.clouds.processes import Command
 from provisioner.errors import CloudError
 from provisioner.image.firmware import VARIABLES
 from provisioner.plan import probe_command
+from provisioner.progress import Progress
 from provisioner.spec import Accelerator, VmSpec
 
 VERDICT_FILE = "accelerator.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from provisioner.clouds import console, processes
 from provisioner.clouds.accelerator import choose
-from provisioner.clouds.interface import Progress, Vm
+from provisioner.clouds.interface import Vm
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.clouds.state import Record, Store, record_of
@@ -19,6 +19,7 @@ from provisioner.clouds.tpm_ca import ensure_ca, write_setup_configuration
 from provisioner.errors import CloudError
 from provisioner.plan import Plan, port_forward
 from provisioner.plan import plan as plan_of
+from provisioner.progress import Progress
 from provisioner.spec import VmSpec
 
 _START_SECONDS = 30.0

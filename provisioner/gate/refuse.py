@@ -6,7 +6,8 @@ from pathlib import Path
 
 from provisioner.errors import BakeError
 from provisioner.gate.checks import CHECKS
-from provisioner.gate.rules import Rule, shipped_rules
+from provisioner.gate.rule import Rule
+from provisioner.gate.rules import shipped_rules
 from provisioner.gate.tree import Tree, walk
 
 # Enough to see what happened; a whole package would fill the screen.

@@ -14,7 +14,7 @@ from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.mirror import Mirror
 from provisioner.image.packages import Package, Tree, Wanted
-from provisioner.image.sources import Progress
+from provisioner.progress import Progress
 
 _HELPER = "/usr/lib/apt/apt-helper"
 _INSTALLED = re.compile(r"^Inst (?P<name>[^ :]+)(?::\S+)? \((?P<version>\S+) ", re.MULTILINE)

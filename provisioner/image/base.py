@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.bytecode import compile_tree
@@ -17,10 +18,11 @@ from provisioner.image.debs import Packages
 from provisioner.image.files import check_file, share
 from provisioner.image.firmware import publish_firmware
 from provisioner.image.normalise import clean_base
-from provisioner.image.packages import Package, PackageLock, canonical
+from provisioner.image.packages import Package, PackageLock
 from provisioner.image.shelf import make_once
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel, wheels_digest
+from provisioner.progress import Progress
 
 # Raised whenever the code below makes another tree out of the same packages.
 _RECIPE = 3
@@ -66,7 +68,7 @@ def base_key(lock: PackageLock, name: str, wheels: tuple[Wheel, ...]) -> str:
         "wheels": wheels_digest(wheels),
         "dpkg": _DPKG_OPTIONS,
     }
-    return hashlib.sha256(canonical(parts)).hexdigest()
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
 def image_base(packages: Packages, sources: Sources, *, progress: Progress) -> Base:

@@ -13,7 +13,8 @@ from provisioner.image.files import check_file
 from provisioner.image.mirror import Mirror, find_mirror
 from provisioner.image.packages import Package, PackageLock, parse_lock, serialise_lock, shipped_wanted
 from provisioner.image.shelf import alone
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
+from provisioner.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

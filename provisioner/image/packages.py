@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 
 LOCK_VERSION = 1
@@ -65,7 +66,7 @@ class PackageLock:
         tree = self.tree(name)
         contents = [(package.name, package.version, package.sha256) for package in tree.packages]
         parts = {"epoch": self.epoch, name: contents, "unpacked": list(tree.unpacked)}
-        return hashlib.sha256(canonical(parts)).hexdigest()
+        return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,6 @@ class Wanted:
 
     install: dict[str, str]
     unpack: dict[str, str]
-
-
-def canonical(value: object) -> bytes:
-    """Serialise JSON one way only: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def parse_lock(data: bytes) -> PackageLock:

@@ -22,7 +22,7 @@ from provisioner.errors import BakeError, ProvisionError
 from provisioner.image import process
 from provisioner.image.artefacts import ARTEFACTS, FILES, MANIFEST
 from provisioner.image.files import sha256_of
-from provisioner.image.sources import Progress
+from provisioner.progress import Progress, say
 
 _DOWNLOADS = ("debs", "wheels")
 
@@ -148,10 +148,10 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         digests = reproduce(
-            arguments.repository.resolve(), arguments.scratch.resolve(), arguments.cache.resolve(), progress=_say
+            arguments.repository.resolve(), arguments.scratch.resolve(), arguments.cache.resolve(), progress=say
         )
     except ProvisionError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 1
     finally:
         if not arguments.keep:
@@ -160,10 +160,6 @@ def main() -> int:
         sys.stdout.write(f"{digest}  {name}\n")
     sys.stdout.write("both bakes are equal, byte for byte\n")
     return 0
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

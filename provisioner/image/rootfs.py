@@ -14,7 +14,8 @@ from provisioner.image import process
 from provisioner.image.base import Base, image_base, tools_base
 from provisioner.image.debs import obtain
 from provisioner.image.packages import PackageLock, parse_lock, serialise_lock, shipped_lock
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
+from provisioner.progress import Progress
 
 _STATE = "rootfs.json"
 _LOCK = "packages.lock.json"

@@ -1,13 +1,11 @@
-"""What the inventory says about where a bake's inputs come from, and the progress type that long steps share."""
+"""What the inventory says about where a bake's inputs come from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Progress = Callable[[str], None]
 Mode = Literal["release", "test"]
 
 

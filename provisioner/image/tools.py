@@ -12,8 +12,9 @@ from provisioner.image.base import Base, tools_base
 from provisioner.image.chroot import Bind, enter
 from provisioner.image.debs import obtain
 from provisioner.image.packages import shipped_lock
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
 from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
+from provisioner.progress import Progress, say
 
 
 def tools_tree(sources: Sources, *, progress: Progress) -> Base:
@@ -58,19 +59,15 @@ def main() -> int:
     parser.add_argument("program", nargs="+")
     arguments = parser.parse_args()
     try:
-        tree = tools_tree(Sources(arguments.cache), progress=_say).tree
+        tree = tools_tree(Sources(arguments.cache), progress=say).tree
         binds = [parse_bind(text) for text in arguments.bind]
         command = enter(tree.resolve(), arguments.program, binds=binds)
     except ProvisionError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 1
     environment = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/root", "LANG": "C.UTF-8"}
     environment |= dict(pair.split("=", 1) for pair in arguments.env)
     return subprocess.run(command, env=environment, check=False).returncode
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

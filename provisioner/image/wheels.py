@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.files import check_file
-from provisioner.image.packages import canonical, data_file, read_json
-from provisioner.image.sources import Progress
+from provisioner.image.packages import data_file, read_json
+from provisioner.progress import Progress
 
 WHEELS_FILE = "wheels.lock.json"
 _FILENAME = re.compile(r"[A-Za-z0-9_.+]+-[A-Za-z0-9_.+]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl")
@@ -72,7 +73,7 @@ def wheel_facts(wheels: tuple[Wheel, ...]) -> list[Mapping[str, Any]]:
 
 def wheels_digest(wheels: tuple[Wheel, ...]) -> str:
     """Hash what a set of wheels is."""
-    return hashlib.sha256(canonical(wheel_facts(wheels))).hexdigest()
+    return hashlib.sha256(canonical_json(wheel_facts(wheels))).hexdigest()
 
 
 def obtain_wheel(wheel: Wheel, cache: Path, *, progress: Progress) -> Path:
