@@ -2,7 +2,7 @@
 
 (1) What a client is given is read: publisher's key, TPM CA, release. (2) The release is signed and inside its dates.
 (3) The VM is asked until it answers. (4) What was predicted is compared with what it quotes.
-What is wrong before (3) is about files of ours; a difference in (4) means :class:`MeasureError` and no release.
+What is wrong before (3) is about files of ours; a difference in (4) means :class:``MeasureError`` and no release.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One bake, as the playbook sees it: what decides about the image, the tree to configure, the image in the end.
 
-Between `prepare` and `seal` the roles configure the tree; both run in processes of their own.
+Between ``prepare`` and ``seal`` the roles configure the tree; both run in processes of their own.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ MODES = ("release", "test")
 
 @dataclass(frozen=True, slots=True)
 class Bake:
-    """What the inventory asks for. `values` are the roles' variables; whatever they say is part of the image.
+    """What the inventory asks for. ``values`` are the roles' variables; whatever they say is part of the image.
 
-    `commit` is named in the manifest alone: two commits with the same ingredients make the same image.
+    ``commit`` is named in the manifest alone: two commits with the same ingredients make the same image.
     """
 
     repository: Path
@@ -56,7 +56,8 @@ class Bake:
     def key(self) -> str:
         """One hash over all that decides about the image; equal keys are equal images.
 
-        Raises: BakeError when an ingredient is missing.
+        Raises:
+            BakeError: an ingredient is missing.
         """
         return bake_key(self.ingredients(), {**self.values, "bake_mode": self.sources.mode})
 
@@ -106,7 +107,7 @@ class Bake:
 
     @classmethod
     def from_vars(cls, told: Mapping[str, Any]) -> Bake:
-        """Go on with what `to_vars` wrote.
+        """Go on with what ``to_vars`` wrote.
 
         Raises:
             SpecError: the sources are not what an inventory may say.
@@ -133,7 +134,8 @@ def require_own_code(repository: Path) -> None:
 def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "") -> Sources:
     """Check what the inventory says about sources.
 
-    Raises: SpecError listing every fault.
+    Raises:
+        SpecError: it lists every fault.
     """
     faults = []
     if mode not in MODES:
@@ -181,8 +183,11 @@ def finished(bake: Bake) -> BakedImage | None:
 def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
     """Make a fresh tree for the roles; what interrupted bakes left half done is thrown away.
 
-    `owner` is the process that sees the bake through: while it lives nobody else touches the tree.
-    Raises: BakeError
+    ``owner`` is the process that sees the bake through: while it lives nobody else touches the tree.
+
+    Raises:
+        SpecError: a value of a role cannot be meant.
+        BakeError: a package cannot be had, or another process is baking this image.
     """
     bake.service()  # before anything is made for it
     bake.output.mkdir(parents=True, exist_ok=True)
@@ -201,7 +206,8 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
 def seal(bake: Bake, *, progress: Progress) -> BakedImage:
     """Clean the configured tree, refuse it if it breaks a rule, pack it.
 
-    Raises: BakeError
+    Raises:
+        BakeError: nothing was prepared, the tree breaks a rule, or it cannot be packed.
     """
     rootfs = load_rootfs(bake.workdir())
     progress("cleaning the tree")

@@ -27,7 +27,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that `apply` will do for one VM. That it works on this host is not said.
+    """Everything that ``apply`` will do for one VM. That it works on this host is not said.
 
     The commands run in the VM's own folder and name what lies there relatively, so that a plan does not
     depend on where that is.
@@ -52,8 +52,10 @@ class Plan:
 def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, ...] = ()) -> Plan:
     """Plan a VM on this machine's QEMU.
 
-    `extra_qemu_args` is for tests that play a hostile host: no inventory variable reaches it.
-    Raises PlanError when the spec forbids the accelerator.
+    ``extra_qemu_args`` is for tests that play a hostile host: no inventory variable reaches it.
+
+    Raises:
+        PlanError: the spec forbids the accelerator.
     """
     if spec.accelerator not in ("auto", accelerator):
         raise PlanError(f"{spec.name}: the spec wants accelerator {spec.accelerator}, not {accelerator}")

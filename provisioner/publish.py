@@ -1,6 +1,6 @@
 """Manifest and release of a baked image: written as candidates, published together once a client has accepted the VM.
 
-A release states what was *predicted* from the artefacts. Nothing here looks at a running VM. Until `promote` nothing
+A release states what was *predicted* from the artefacts. Nothing here looks at a running VM. Until ``promote`` nothing
 that clients were given changes: each candidate lies beside the file that it will replace.
 """
 

@@ -1,4 +1,4 @@
-"""Action `bake_prepare`: compute the key of the bake; make a fresh tree unless its image exists already."""
+"""Action ``bake_prepare``: compute the key of the bake; make a fresh tree unless its image exists already."""
 
 from __future__ import annotations
 

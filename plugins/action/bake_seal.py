@@ -1,4 +1,4 @@
-"""Action `bake_seal`: clean the configured tree, ask the refuse gate, pack the image."""
+"""Action ``bake_seal``: clean the configured tree, ask the refuse gate, pack the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Action `install_tree`: read a role's folder here, write it in the tree with the module of the same name."""
+"""Action ``install_tree``: read a role's folder here, write it in the tree with the module of the same name."""
 
 from __future__ import annotations
 

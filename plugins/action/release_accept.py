@@ -1,4 +1,4 @@
-"""Action `release_accept`: judge the running VM by the candidate (or published) release, then publish it."""
+"""Action ``release_accept``: judge the running VM by the candidate (or published) release, then publish it."""
 
 from __future__ import annotations
 

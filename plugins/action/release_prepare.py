@@ -1,4 +1,4 @@
-"""Action `release_prepare`: predict what an image measures, write manifest and signed release as candidates."""
+"""Action ``release_prepare``: predict what an image measures, write manifest and signed release as candidates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARGUMENTS = {
 
 
 class ActionModule(ActionBase):
-    """Runs in the controller; touches files under `root` alone."""
+    """Runs in the controller; touches files under ``root`` alone."""
 
     _requires_connection = False
     _supports_check_mode = True

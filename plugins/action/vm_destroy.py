@@ -1,4 +1,4 @@
-"""Action `vm_destroy`: stop a VM and remove its state; one that is not there is fine."""
+"""Action ``vm_destroy``: stop a VM and remove its state; one that is not there is fine."""
 
 from __future__ import annotations
 

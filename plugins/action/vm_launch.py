@@ -1,4 +1,4 @@
-"""Action `vm_launch`: start the VM of a baked image, or leave the one that runs with the same plan alone."""
+"""Action ``vm_launch``: start the VM of a baked image, or leave the one that runs with the same plan alone."""
 
 from __future__ import annotations
 

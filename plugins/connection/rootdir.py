@@ -76,7 +76,7 @@ exec setpriv --bounding-set "$1" chroot . "$2" "$3" "$4" "$5" "$6"
 
 
 def entering(root: Path, shell: str, *, argument: str = "") -> list[str]:
-    """Give the argv that runs `shell` in the tree with `argument` as its "$1"."""
+    """Give the argv that runs ``shell`` in the tree with ``argument`` as its "$1"."""
     dropped = ",".join(f"-{name}" for name in DROPPED_CAPABILITIES)
     return [
         # The tree's processes die with the Ansible worker, even when that one is killed.

@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which accelerator to use on this host, and why. `key` names the host that it was found on."""
+    """Which accelerator to use on this host, and why. ``key`` names the host that it was found on."""
 
     accelerator: Accelerator
     reason: str

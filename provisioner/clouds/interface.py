@@ -31,13 +31,15 @@ class Vm:
 class Cloud(Protocol):
     """What deploy and destroy need of a cloud: one object for each deployment folder.
 
-    Every method raises CloudError with the next step to take.
+    Raises:
+        CloudError: by every method, with the next step to take.
     """
 
     def launch(self, spec: VmSpec, *, progress: Progress) -> Vm:
         """Plan the VM and make it be as planned; leave it alone when it already is.
 
-        Raises PlanError where this cloud cannot do what the spec says.
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
         """
 
     def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:

@@ -42,12 +42,16 @@ class Command:
     argv: tuple[str, ...]
 
     def launcher(self) -> Command:
-        """Return what `start` runs: its child bears this command line until it becomes the command itself."""
+        """Return what ``start`` runs: its child bears this command line until it becomes the command itself."""
         return Command(self.directory, ("setsid", "--fork", *self.argv))
 
 
 def require(program: str) -> str:
-    """Return the path of a program. Raises CloudError with the Debian package that holds it."""
+    """Return the path of a program.
+
+    Raises:
+        CloudError: it is not installed; it names the Debian package.
+    """
     path = shutil.which(program)
     if path is None:
         package = _PACKAGES.get(program, program)
@@ -83,9 +87,9 @@ def run(command: Command, *, seconds: float) -> str:
 
 
 def start(command: Command, log: Path) -> None:
-    """Start a command that outlives this process, with its output in `log`.
+    """Start a command that outlives this process, with its output in ``log``.
 
-    That it stays alive is not said: ask `find` afterwards.
+    That it stays alive is not said: ask ``find`` afterwards.
 
     Raises:
         CloudError: it is not installed, or cannot be started in this folder.
@@ -115,7 +119,7 @@ def find(command: Command) -> int | None:
 
 
 def find_by_argument(part: str) -> str | None:
-    """Return pid and folder, for a person to read, of a process with `part` in its command line, or None.
+    """Return pid and folder, for a person to read, of a process with ``part`` in its command line, or None.
 
     It may be anybody's: such a process is named in a message, never signalled.
     """
@@ -131,7 +135,8 @@ def find_by_argument(part: str) -> str | None:
 def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
     """End every process of this command: politely, then by force.
 
-    Raises CloudError when one survives even that.
+    Raises:
+        CloudError: one survives even that.
     """
     for form in (command.launcher(), command):
         for pid in _pids(form):
@@ -139,7 +144,11 @@ def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time, user and system, that a process has used. Raises CloudError when it is gone."""
+    """Return the CPU time, user and system, that a process has used.
+
+    Raises:
+        CloudError: it is gone.
+    """
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError as error:

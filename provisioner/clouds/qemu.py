@@ -30,7 +30,7 @@ _WATCH_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class QemuCloud:
-    """The cloud that is this machine. Everything it keeps lies under `root`."""
+    """The cloud that is this machine. Everything it keeps lies under ``root``."""
 
     root: Path
 
@@ -44,7 +44,7 @@ class QemuCloud:
 
         Raises:
             PlanError: the spec forbids the accelerator.
-            CloudError: see `choose` and `apply`.
+            CloudError: see ``choose`` and ``apply``.
         """
         verdict = choose(spec, self.root, progress=progress)
         return self.apply(plan_of(spec, accelerator=verdict.accelerator), progress=progress)
@@ -52,8 +52,10 @@ class QemuCloud:
     def apply(self, plan: Plan, *, progress: Progress) -> Vm:
         """Make the VM be as planned; leave it alone when it already is.
 
-        Returns when QEMU runs, which says nothing about the guest: see `wait_ready`.
-        Raises CloudError when something is missing, the port is taken, or a process dies at once.
+        Returns when QEMU runs, which says nothing about the guest: see ``wait_ready``.
+
+        Raises:
+            CloudError: something is missing, the port is taken, or a process dies at once.
         """
         with self.store.lock():
             record = record_of(plan)
@@ -90,7 +92,8 @@ class QemuCloud:
     def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
         """Wait until the console says that the gateway listens. Attest the VM then: a console proves nothing.
 
-        Raises CloudError when the VM refuses, dies, or is not ready in time.
+        Raises:
+            CloudError: the VM refuses, dies, or is not ready in time.
         """
         reached = 0
         deadline = time.monotonic() + seconds
@@ -123,7 +126,8 @@ class QemuCloud:
     def start(self, plan: Plan, *, progress: Progress) -> None:
         """Start the processes of a VM whose folder is complete, and wait until QEMU answers.
 
-        Raises CloudError when one of them dies, with what it said; its folder then stays, to be looked at.
+        Raises:
+            CloudError: one of them dies, with what it said; its folder then stays, to be looked at.
         """
         try:
             self._start(plan, progress)
@@ -186,7 +190,11 @@ class QemuCloud:
         return vm
 
     def preflight(self, plan: Plan) -> None:
-        """Refuse to start what cannot work: a missing program, a taken port. Raises CloudError."""
+        """Refuse to start what cannot work.
+
+        Raises:
+            CloudError: a program is missing, or the port is taken.
+        """
         for argv in (plan.qemu, plan.swtpm, plan.swtpm_setup):
             processes.require(argv[0])
         _require_free(plan.port, self.list())

@@ -26,9 +26,10 @@ class Address:
 
 
 class Qmp:
-    """A connection to one QEMU. Raises CloudError for every fault of the other side.
+    """A connection to one QEMU. An answer says what QEMU thinks; the guest inside may be in any state.
 
-    An answer says what QEMU thinks; the guest inside may be in any state.
+    Raises:
+        CloudError: every fault of the other side.
     """
 
     def __init__(self, address: Address) -> None:

@@ -52,7 +52,8 @@ class Store:
     def read(self, name: str) -> Record | None:
         """Return a VM's record, or None when there is none.
 
-        Raises CloudError when it cannot be understood: something may run that only a person can name.
+        Raises:
+            CloudError: it cannot be understood; something may run that only a person can name.
         """
         path = self.folder(name) / "state.json"
         try:
@@ -64,7 +65,11 @@ class Store:
         return _parse(path, text)
 
     def create(self, name: str, record: Record) -> Path:
-        """Make an empty folder for a VM, with its record in it. Raises CloudError when it cannot be written."""
+        """Make an empty folder for a VM, with its record in it.
+
+        Raises:
+            CloudError: it cannot be written.
+        """
         folder = self.folder(name)
         try:
             shutil.rmtree(folder, ignore_errors=True)
@@ -75,7 +80,11 @@ class Store:
         return folder
 
     def remove(self, name: str) -> None:
-        """Remove a VM's folder. What runs must have been stopped before: its record goes first to be lost."""
+        """Remove a VM's folder. What runs must have been stopped before: the record of it is lost here.
+
+        Raises:
+            CloudError: it cannot be removed.
+        """
         try:
             shutil.rmtree(self.folder(name))
         except FileNotFoundError:
@@ -85,7 +94,11 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Let one process at a time change VMs. Raises CloudError when another one does not finish."""
+        """Let one process at a time change VMs.
+
+        Raises:
+            CloudError: another one does not finish.
+        """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -101,7 +114,8 @@ class Store:
 def record_of(plan: Plan) -> Record:
     """Return the record of a plan, with the identity of the files that it reads.
 
-    Raises CloudError when one of them is missing.
+    Raises:
+        CloudError: one of them is missing or unreadable.
     """
     inputs = [_identity(path) for path in (*plan.reads, *(copy.source for copy in plan.copies))]
     return Record(

@@ -19,7 +19,8 @@ def refuse(root: Path) -> None:
 
     It looks for known doors by name, mode and contents; it does not prove that a program behaves.
 
-    Raises: BakeError listing every violation of every rule at once.
+    Raises:
+        BakeError: a rule is broken; it lists every violation of every rule at once.
     """
     tree = walk(root)
     violations = [line for rule in shipped_rules() for line in _violations(rule, tree)]

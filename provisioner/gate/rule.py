@@ -9,7 +9,7 @@ from fnmatch import translate
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that an image may not hold (or, for the check `required`, must hold)."""
+    """One thing that an image may not hold (or, for the check ``required``, must hold)."""
 
     id: str
     check: str
@@ -18,5 +18,5 @@ class Rule:
     expression: str = ""
 
     def matcher(self) -> re.Pattern[str]:
-        """All patterns as one expression over a path relative to the root; `*` crosses slashes."""
+        """All patterns as one expression over a path relative to the root; ``*`` crosses slashes."""
         return re.compile("|".join(translate(pattern) for pattern in self.patterns))

@@ -17,7 +17,8 @@ VERSION = 1
 def shipped_rules() -> tuple[Rule, ...]:
     """Read the rules that come with this package.
 
-    Raises: BakeError when the data file is not what this code understands.
+    Raises:
+        BakeError: the data file is not what this code understands.
     """
     text = resources.files("provisioner.gate").joinpath("data", "rules.json").read_text()
     return parse_rules(text)
@@ -26,7 +27,8 @@ def shipped_rules() -> tuple[Rule, ...]:
 def parse_rules(text: str) -> tuple[Rule, ...]:
     """Read rules strictly: a misspelt key or check would be a rule that never fires.
 
-    Raises: BakeError naming the rule.
+    Raises:
+        BakeError: a rule is malformed; it names the rule.
     """
     try:
         document = json.loads(text)

@@ -78,7 +78,7 @@ class Facts:
 def find_image(path: Path) -> BakedImage | None:
     """Return the complete image in a folder, else None.
 
-    Says nothing about its bytes: `check_image` does.
+    Says nothing about its bytes: ``check_image`` does.
     """
     try:
         artefacts = json.loads((path / ARTEFACTS).read_bytes())
@@ -91,7 +91,7 @@ def find_image(path: Path) -> BakedImage | None:
 def open_image(path: Path) -> BakedImage:
     """Return the complete image in a folder.
 
-    Says nothing about its bytes: `check_image` does.
+    Says nothing about its bytes: ``check_image`` does.
 
     Raises:
         BakeError: there is none.
@@ -105,7 +105,8 @@ def open_image(path: Path) -> BakedImage:
 def check_image(image: BakedImage) -> None:
     """Check every file of an image against its artefacts.json, which is not signed: it tells damage, not malice.
 
-    Raises: BakeError naming the files that were changed since they were made.
+    Raises:
+        BakeError: files were changed since they were made; it names them.
     """
     expected = image.artefacts["sha256"]
     changed = [name for name in expected if sha256_of(image.path / name) != expected[name]]

@@ -44,7 +44,7 @@ _DPKG_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A finished base tree; `folder` also holds vmlinuz for the image's."""
+    """A finished base tree; ``folder`` also holds vmlinuz for the image's."""
 
     folder: Path
     key: str

@@ -34,7 +34,9 @@ def obtain(lock: PackageLock, sources: Sources, *, progress: Progress) -> Packag
     """Bring every file of the lock into the cache.
 
     In test mode a lock that the mirror can no longer serve is resolved anew, and the differences are named.
-    Raises: BakeError when a file cannot be had (release mode), or no mirror can be reached.
+
+    Raises:
+        BakeError: a file cannot be had (release mode), or no mirror can be reached.
     """
     folder = sources.cache / "debs"
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ _IGNORED = ("__pycache__",)
 def bake_key(paths: Mapping[str, Path], values: Mapping[str, str]) -> str:
     """Hash the given files, folders and values, under the names that they have in the checkout.
 
-    Raises: BakeError when a path does not exist.
+    Raises:
+        BakeError: a path does not exist.
     """
     files: dict[str, str] = {}
     for name, path in paths.items():
@@ -27,7 +28,9 @@ def file_digests(path: Path) -> dict[str, str]:
     """Hash every file below a folder, by relative path; of a file, itself under the empty name.
 
     A file's permissions count only in so far as git keeps them: executable or not.
-    Raises: BakeError when the path does not exist.
+
+    Raises:
+        BakeError: the path does not exist.
     """
     if path.is_file():
         return {"": _digest(path)}

@@ -1,4 +1,4 @@
-"""`python -m provisioner.image.lock`: resolves both trees against a mirror and writes the lock file."""
+"""``python -m provisioner.image.lock``: resolves both trees against a mirror and writes the lock file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ SUITE = "trixie"
 def refresh(mirror: str | None, security: str | None, *, epoch: int, progress: Progress) -> PackageLock:
     """Resolve the wanted packages of both trees anew.
 
-    Raises: BakeError when no mirror is known or reachable, or a wanted package does not exist.
+    Raises:
+        BakeError: no mirror is known or reachable, or a wanted package does not exist.
     """
     found = find_mirror(mirror, security)
     with tempfile.TemporaryDirectory(prefix="vitrine-apt-") as home:

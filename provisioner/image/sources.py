@@ -11,9 +11,9 @@ Mode = Literal["release", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where inputs come from: `mode="release"` takes the lock or nothing, `"test"` may follow a mirror that moved on.
+    """Where inputs come from: in mode "release" the lock or nothing, "test" may follow a mirror that moved on.
 
-    `mirror=None` means the host's own apt configuration.
+    ``mirror=None`` means the host's own apt configuration.
     """
 
     cache: Path

@@ -1,4 +1,4 @@
-"""`python -m provisioner.image.tools -- PROGRAM …`: run a program in the tools tree, on the image's own versions."""
+"""``python -m provisioner.image.tools -- PROGRAM …``: run a program in the tools tree, on the image's own versions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def unpacked_engine(cache: Path, *, progress: Progress) -> Path:
 def parse_bind(text: str) -> Bind:
     """Read SOURCE:TARGET or SOURCE:TARGET:rw; the target lies below /work.
 
-    Raises: BakeError when it does not, or the source is not a folder.
+    Raises:
+        BakeError: it lies elsewhere, or the source is not a folder.
     """
     source, _, rest = text.partition(":")
     target, _, mode = rest.partition(":")

@@ -39,7 +39,7 @@ _TARGET = (
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One wheel, named by its content; `use` says where it goes: the root tree or the model disk."""
+    """One wheel, named by its content; ``use`` says where it goes: the root tree or the model disk."""
 
     name: str
     version: str
@@ -53,7 +53,8 @@ class Wheel:
 def parse_wheels(data: bytes) -> tuple[Wheel, ...]:
     """Read the wheels lock.
 
-    Raises: BakeError naming the entry that is wrong.
+    Raises:
+        BakeError: it is malformed; it names the entry.
     """
     rows = read_json(data, "wheels lock")
     if not isinstance(rows, dict) or set(rows) != {"version", "wheels"} or rows["version"] != 1:
@@ -106,7 +107,8 @@ def _download(wheel: Wheel, folder: Path, *, progress: Progress) -> None:
 def unpack_wheel(path: Path, target: Path, members: str = "") -> list[Path]:
     """Unpack a wheel's members below a prefix into a folder, with fixed permissions; returns the files.
 
-    Raises: BakeError for a member that would land outside the folder.
+    Raises:
+        BakeError: a member would land outside the folder.
     """
     target.mkdir(mode=0o755, exist_ok=True)
     files = []

@@ -51,8 +51,9 @@ class Table:
 def read_table(name: str, disk: BinaryIO) -> Table:
     """Read the primary table of a disk with 512-byte sectors.
 
-    Raises MeasureError when it is not there, is cut short, or when a checksum does not hold: firmware would
-    then fall back to the backup table, and the prediction would be of another disk.
+    Raises:
+        MeasureError: it is not there, is cut short, or a checksum does not hold; firmware would then fall back to the
+            backup table, and the prediction would be of another disk.
     """
     header = Window(f"{name}: GPT header", _read(disk, SECTOR, SECTOR))
     _check_header(header)
