@@ -60,9 +60,7 @@ def accept(target: Target, *, seconds: float, progress: Progress) -> dict[str, A
             return _attest(target.origin, pins)  # (3), (4)
         except FetchError as error:
             if time.monotonic() + PAUSE > deadline:
-                raise CloudError(
-                    f"{target.origin} did not answer within {seconds:.0f} s: {error}; allow more time (deploy_seconds)"
-                ) from error
+                raise CloudError(f"{target.origin} did not answer within {seconds:.0f} s: {error}") from error
             progress(f"waiting for {target.origin}: {error}")
             time.sleep(PAUSE)
         except AttestationError as error:

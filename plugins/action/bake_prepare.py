@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
             missing = done is None and not self._task.check_mode
             tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
         except ProvisionError as error:
-            raise AnsibleActionFail(f"bake: {error}") from error
+            raise AnsibleActionFail(f"bake: {error}") from None
         made = {"finished": done is not None, "changed": done is None}
         return (
             result | made | {"image": str(bake.image()), "cache": wanted["cache"], "tree": tree, "bake": bake.to_vars()}

@@ -27,5 +27,5 @@ class ActionModule(ActionBase):
         try:
             image = seal(Bake.from_vars(wanted["bake"]), progress=lambda text: Display().display(f"  {text}"))
         except ProvisionError as error:
-            raise AnsibleActionFail(f"bake: {error}") from error
+            raise AnsibleActionFail(f"bake: {error}") from None
         return result | {"changed": True, "image": str(image.path)}

@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         try:
             report = accept(target, seconds=wanted["seconds"], progress=lambda text: Display().display(f"  {text}"))
         except ProvisionError as error:
-            raise AnsibleActionFail(f"acceptance: {error}") from error
+            raise AnsibleActionFail(f"acceptance: {error}") from None
         published = promote(root) if wanted["publish"] else release
         return result | {
             "changed": _bytes(published) != before,

@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
             image, root = Path(wanted["image"]), Path(wanted["root"])
             candidate = prepare(image, root, service=wanted["service"], now=datetime.now(UTC))
         except ProvisionError as error:
-            raise AnsibleActionFail(f"release: {error}") from error
+            raise AnsibleActionFail(f"release: {error}") from None
         return result | {
             "changed": candidate.changed,
             "candidate": str(candidate.release),

@@ -34,5 +34,5 @@ class ActionModule(ActionBase):
                 progress=lambda text: Display().display(f"  {text}"),
             )
         except ProvisionError as error:
-            raise AnsibleActionFail(f"destroy: {error}") from error
+            raise AnsibleActionFail(f"destroy: {error}") from None
         return result | {"changed": there}

