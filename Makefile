@@ -22,7 +22,7 @@ QUESTION ?= What is the capital of Japan?
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup system-packages deploy destroy verify ask bake lock wheels-lock lint type unit roles serving e2e test test-slow reproduce bench pcr-table clean
+.PHONY: help setup system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow reproduce bench pcr-table clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -66,9 +66,8 @@ bake: setup ## bake the image only
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock
 
-wheels-lock: setup ## refresh requirements/dev.lock from pyproject.toml
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
+wheels-lock: ## refresh requirements/dev.lock from pyproject.toml
+	@scripts/wheels-lock.sh $(PYTHON)
 
 lint: setup
 	@echo "== lint"
@@ -102,5 +101,5 @@ bench: setup ## print the figures of docs/performance.md
 pcr-table: setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
 	@$(BIN)/python -m tests.pcr_table $(ORIGIN) $(LOCAL)
 
-clean: ## delete everything that was built (stops nothing: run destroy first)
-	$(SUDO) rm -rf build
+clean: ## delete what was built, but for the publisher's keys and releases (refuses while there is a VM)
+	@$(SUDO) scripts/clean.sh

@@ -41,7 +41,8 @@ def publish_firmware(tools_tree: Path, key: str, cache: Path) -> None:
 def firmware(cache: Path) -> Firmware:
     """Return the firmware that the latest bake with this cache published.
 
-    Raises: BakeError when there was none.
+    Raises:
+        BakeError: there was none.
     """
     try:
         folder = cache / "firmware" / (cache / "firmware" / _CURRENT).read_text().strip()
