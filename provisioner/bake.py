@@ -18,6 +18,7 @@ from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse
 from provisioner.image.artefacts import Service, check_image
+from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
@@ -169,14 +170,15 @@ def read_commit(repository: Path, mode: str, named: str) -> str:
 
 
 def finished(bake: Bake) -> BakedImage | None:
-    """Return the image of this bake when it was made before, and is what was made then.
+    """Return the image of this bake when it was made before, is what was made then, and its firmware is still there.
 
     Raises:
         BakeError: one of its files has changed since.
     """
     image = find_image(bake.image())
-    if image is not None:
-        check_image(image)
+    if image is None or not has_firmware(bake.sources.cache):
+        return None
+    check_image(image)
     return image
 
 

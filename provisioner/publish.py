@@ -14,11 +14,11 @@ from client_sdk.binding import LOCKDOWN, NO_GPU, RUNTIME_TYPES, SEALED
 from client_sdk.dsse import sign
 from client_sdk.errors import AttestationError
 from client_sdk.evidence import LOCAL_QEMU
-from client_sdk.manifest import digest
+from client_sdk.manifest import Manifest, digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import Measurement, Release, TemplateEvent, open_release
 from provisioner.atomic import replace_file, replace_link
-from provisioner.errors import Fault, SpecError
+from provisioner.errors import Fault, MeasureError, SpecError
 from provisioner.image.shelf import alone
 from provisioner.keys import load_or_create, public_pem
 from provisioner.measure import Prediction, predict
@@ -63,7 +63,7 @@ def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Candidat
     key = load_or_create(root / KEY)
     pinned = public_pem(key)
     manifest = (image / MANIFEST).read_bytes()
-    wanted = _Wanted(service, digest(manifest), measurement_of(predict(image)), now.replace(microsecond=0))
+    wanted = _Wanted(service, digest(manifest), _measured(image, manifest), now.replace(microsecond=0))
     last = _published(root, pinned)
     # Not before: beside a release of another key it would be the wrong one.
     replace_file(root / PUBLISHER, pinned)
@@ -75,6 +75,17 @@ def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Candidat
     replace_file(root / CANDIDATES[MANIFEST], manifest)
     replace_file(root / CANDIDATES[RELEASE], found[1])
     return Candidate(root / CANDIDATES[RELEASE], found[0].number, changed=found[0] != last)
+
+
+def _measured(image: Path, manifest: bytes) -> Measurement:
+    """Predict what the image measures; that must be the image which the manifest is about."""
+    prediction, named = predict(image), Manifest.from_json(manifest).boot.uki_authenticode
+    if prediction.authenticode != named:
+        raise MeasureError(
+            f"{image}: changed since it was baked; delete the folder, bake again (the UKI's Authenticode digest is "
+            f"{prediction.authenticode.hex()}, the manifest says {named.hex()})"
+        )
+    return measurement_of(prediction)
 
 
 def promote(root: Path) -> Path:

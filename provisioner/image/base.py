@@ -108,6 +108,7 @@ def _make(folder: Path, packages: Packages, name: str, *, progress: Progress) ->
         _mmdebstrap(tree, Path(repository), packages, installed)
     _refuse_difference(tree, installed, name)
     for package in (p for p in locked.packages if p.name in locked.unpacked):
+        check_file(packages.path(package), package)
         _unpack_kernel(folder, packages.path(package))
 
 

@@ -28,6 +28,7 @@ from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
 from provisioner.image.filesystem import Verity
+from provisioner.image.firmware import CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -168,6 +169,12 @@ def test_a_finished_image_is_used_again_as_long_as_it_is_what_was_made(checkout)
         (folder / name).write_text(name)
     verity = Verity("aa" * 32, "bb" * 32, 8, "01234567-89ab-8def-8123-456789abcdef")
     artefacts.write_artefacts(folder, bake(checkout).service(), verity, verity)
+    assert finished(bake(checkout)) is None, "its firmware is not in the cache: a bake has to publish it"
+    tools = checkout / "tools"
+    (tools / "usr/share/OVMF").mkdir(parents=True)
+    for name in (CODE, VARIABLES):
+        (tools / "usr/share/OVMF" / name).write_bytes(b"firmware")
+    publish_firmware(tools, "0" * 64, checkout / "cache")
     assert finished(bake(checkout)).path == folder
     (folder / "boot.raw").write_text("boot.raW")
     with pytest.raises(BakeError, match=r"changed since it was baked: boot\.raw; delete the folder, bake again"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from client_sdk.errors import VerificationError
+from client_sdk.manifest import Boot, Manifest, Model, Verity
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release, verify_release
 from provisioner import publish as module
@@ -21,11 +22,37 @@ from tests.provisioner.measure.fake_artefacts import uki_image, write_artefacts
 NOW = datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC)
 
 
+def write_manifest(image, kernel="6.12"):
+    """Write a manifest of this image that is made up but for the digest of the UKI."""
+    none = Verity(bytes(32), bytes(32), 1, "11111111-2222-3333-4444-555555555555")
+    manifest = Manifest(
+        packages=(),
+        files=(),
+        tools=(),
+        kernel=kernel,
+        boot=Boot(bytes(32), predict(image).authenticode, bytes(32), bytes(32), bytes(32), "quiet"),
+        root=none,
+        model=Model("m", "r", "1", (("model.gguf", bytes(32)),), none),
+        engine="e",
+        wheels=(),
+        token_issuer_key="",
+        source_commit="",
+    )
+    (image / "manifest.json").write_bytes(manifest.to_json())
+
+
 @pytest.fixture
 def image(tmp_path):
     folder = write_artefacts(tmp_path / "image")
-    (folder / "manifest.json").write_bytes(b'{"made":"up"}')
+    write_manifest(folder)
     return folder
+
+
+def test_an_image_that_is_not_the_manifests_is_not_published(image, root):
+    write_artefacts(image, uki_image(cmdline=b"another"))
+    with pytest.raises(MeasureError, match="changed since it was baked"):
+        prepare(image, root, service="test", now=NOW)
+    assert not (root / "release.candidate.json").exists()
 
 
 @pytest.fixture
@@ -61,7 +88,7 @@ def files(root):
 def another(image, number=1):
     """The image with other contents, in another folder."""
     other = write_artefacts(image.with_name(f"other-{number}"), seed=number)
-    (other / "manifest.json").write_bytes(b'{"made":"up %d"}' % number)
+    write_manifest(other, kernel=f"another {number}")
     return other
 
 
@@ -152,7 +179,7 @@ def test_nothing_changed_means_the_same_bytes(image, root):
 
 def test_another_manifest_gets_the_next_number(image, root):
     publish(image, root)
-    (image / "manifest.json").write_bytes(b"{}")
+    write_manifest(image, kernel="another")
     assert publish(image, root).number == 2
     assert read(root).supersedes == 1
 
@@ -160,6 +187,7 @@ def test_another_manifest_gets_the_next_number(image, root):
 def test_another_image_gets_the_next_number(image, root):
     publish(image, root)
     write_artefacts(image, uki_image(cmdline=b"init=/bin/sh"))
+    write_manifest(image)
     assert publish(image, root).number == 2
 
 
