@@ -12,6 +12,7 @@ from ansible.utils.display import Display
 
 from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_options
 from provisioner.errors import ProvisionError
+from provisioner.variables import refuse_unknown
 
 # Found by this file: a playbook that imports ours may lie anywhere.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,10 +49,12 @@ class ActionModule(ActionBase):
 
     def _bake(self, wanted: dict, variables: dict) -> Bake:
         require_own_code(REPOSITORY)
+        options = role_options(REPOSITORY)
+        refuse_unknown(variables, (path.name for path in (REPOSITORY / "roles").iterdir()), options)
         sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
         values = {
             name: json.dumps(self._templar.template(variables[name]), sort_keys=True)
-            for name in role_options(REPOSITORY)
+            for name in options
             if name in variables
         }
         commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])

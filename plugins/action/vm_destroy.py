@@ -35,4 +35,6 @@ class ActionModule(ActionBase):
             )
         except ProvisionError as error:
             raise AnsibleActionFail(f"destroy: {error}") from None
+        if not there:
+            Display().display(f"  there is no VM {wanted['vm'].get('name')} in {wanted['root']}")
         return result | {"changed": there}
