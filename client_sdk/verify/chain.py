@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -30,6 +31,8 @@ MAX_DEPTH = 4
 UNDERSTOOD = frozenset({"2.5.29.19", "2.5.29.15", "2.5.29.37"})
 _ECDSA = {used.name: ec.ECDSA(used) for used in (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())}
 _HASHES = tuple(_ECDSA)
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+Signed = x509.Certificate | x509.CertificateRevocationList
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +118,31 @@ def _likely_first(subject: CertificateFields, candidates: tuple[CertificateField
     return sorted(candidates, key=lambda found: (bool(key_id) and found.key_id != key_id, found.subject != name))
 
 
-def verify_issued(subject: CertificateFields, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> None:
+def verify_issued(subject: CertificateFields, key: PublicKey) -> None:
     """Check a certificate's signature by a key, with the hash and padding that the certificate names.
 
     Raises:
         InvalidSignature: the key did not sign it, or it names no hash or padding, or one that is not known.
     """
-    certificate, used = subject.certificate, subject.signature_hash
+    verify_signed(subject.certificate, subject.tbs, subject.signature_hash, key)
+
+
+def verify_signed(signed: Signed, tbs: bytes, used: hashes.HashAlgorithm | None, key: PublicKey) -> None:
+    """Check the signature of a certificate or a revocation list over the bytes as they came.
+
+    Raises:
+        InvalidSignature: as for :func:`verify_issued`.
+    """
     if used is None:
         raise InvalidSignature
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(certificate.signature, subject.tbs, _ECDSA.get(used.name) or ec.ECDSA(used))
+            key.verify(signed.signature, tbs, _ECDSA.get(used.name) or ec.ECDSA(used))
             return
-        scheme = certificate.signature_algorithm_parameters
+        scheme = signed.signature_algorithm_parameters
         if not isinstance(scheme, (padding.PKCS1v15, padding.PSS)):
             raise InvalidSignature
-        key.verify(certificate.signature, subject.tbs, scheme, used)
+        key.verify(signed.signature, tbs, scheme, used)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # parameters that make no sense
         raise InvalidSignature from error
 

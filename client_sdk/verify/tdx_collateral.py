@@ -20,8 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cryptography.x509.oid import NameOID
-
 from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.intel_collateral import (
     QE_IDENTITY,
@@ -33,6 +31,7 @@ from client_sdk.parse.intel_collateral import (
     parse_statement,
     parse_tcb_info,
 )
+from client_sdk.parse.names import common_name
 from client_sdk.parse.pck import SGX_EXTENSIONS
 from client_sdk.parse.tdx import QeReport
 from client_sdk.report import Ledger
@@ -168,14 +167,14 @@ def _signer(
     path = verify_chain(leaf, others, anchors, rules=_SIGNER_RULES, now=now, ledger=ledger)
     usage = leaf.key_usage
     signs = usage is not None and usage.digital_signature and not usage.key_cert_sign
-    names = tuple([str(name.value) for name in leaf.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)])
+    name = common_name(leaf.subject, where)
     platform = any(extension.oid == SGX_EXTENSIONS for extension in leaf.certificate.extensions)
     ledger.holds(
         "T7.7",
         "the certificate is the one for TCB statements",
         expected=(_SIGNER_NAME, "no CA, for signatures, of no platform, signed by the root"),
-        got=(*names, "a CA" if leaf.is_ca else "no CA", "a platform's" if platform else "no platform's", len(path)),
-        condition=not leaf.is_ca and signs and not platform and names == (_SIGNER_NAME,) and len(path) == _SIGNER_PATH,
+        got=(name, "a CA" if leaf.is_ca else "no CA", "a platform's" if platform else "no platform's", len(path)),
+        condition=not leaf.is_ca and signs and not platform and name == _SIGNER_NAME and len(path) == _SIGNER_PATH,
     )
     return leaf
 
