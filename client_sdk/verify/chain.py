@@ -11,20 +11,24 @@ CAs share one, and a name proves nothing. They only say which key to try first.
 (.6) Signatures are over SHA-256 or stronger.
 
 A chain proves who vouches for the leaf's key. What the leaf may be used for, and whether it was revoked, is not said.
+
+A caller who judges several peers, or one again, at one instant may pass :class:`VerifiedPaths`: what was verified
+before is then recorded again without being computed again. Without it everything is verified each time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from client_sdk.parse.certificate import CertificateFields
-from client_sdk.report import Ledger
+from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.report import Ledger, Row
 
 MAX_DEPTH = 4
 # basicConstraints, keyUsage and extKeyUsage are checked here or by the caller.
@@ -33,6 +37,9 @@ _ECDSA = {used.name: ec.ECDSA(used) for used in (hashes.SHA256(), hashes.SHA384(
 _HASHES = tuple(_ECDSA)
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 Signed = x509.Certificate | x509.CertificateRevocationList
+MAX_KEPT = 16 * 1024
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,68 @@ class ChainRules:
         object.__setattr__(self, "ids", tuple(f"{self.prefix}.{number}" for number in range(1, 7)))
 
 
+_Key = tuple[ChainRules | str, datetime, bytes, tuple[bytes, ...], tuple[bytes, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A path, and the checks that held."""
+
+    path: tuple[CertificateFields, ...]
+    rows: tuple[Row, ...]
+
+
+class VerifiedPaths:
+    """Certificates that were read and paths that were verified before: the caller's, at most ``limit`` of each.
+
+    A path is found again for the same bytes (by SHA-256) of leaf, helpers and pinned certificates, under the same rules
+    and at the same instant, and for nothing else; a path that was refused is never kept. It says nothing about
+    revocation, which is judged each time, or about signatures by the leaf's key.
+    """
+
+    __slots__ = ("_limit", "_paths", "_read")
+
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
+        self._read: dict[bytes, CertificateFields] = {}
+        self._paths: dict[_Key, _Verified] = {}
+
+    def read(self, der: bytes, where: str) -> CertificateFields:
+        """Read a certificate as :func:`parse_certificate` does, once."""
+        found = self._read.get(der)
+        if found is None:
+            found = parse_certificate(der, where)
+            if len(der) <= MAX_KEPT:
+                _keep(self._read, der, found, self._limit)
+        return found
+
+    def recall(self, key: _Key, ledger: Ledger) -> tuple[CertificateFields, ...] | None:
+        """Record the checks of a path that was verified before and return it, or return None."""
+        if (found := self._paths.get(key)) is None:
+            return None
+        ledger.rows += found.rows
+        return found.path
+
+    def remember(self, key: _Key, path: tuple[CertificateFields, ...], rows: list[Row]) -> None:
+        """Keep a path whose checks, which these are, all held."""
+        _keep(self._paths, key, _Verified(path, tuple(rows)), self._limit)
+
+
+def _keep(kept: dict[_K, _V], key: _K, value: _V, limit: int) -> None:
+    while len(kept) >= limit:
+        del kept[next(iter(kept))]
+    kept[key] = value
+
+
+def read_certificate(der: bytes, where: str, paths: VerifiedPaths | None) -> CertificateFields:
+    """Read a certificate, or take it from those that were read before.
+
+    Raises:
+        EvidenceError: as :func:`parse_certificate`.
+    """
+    return parse_certificate(der, where) if paths is None else paths.read(der, where)
+
+
 def verify_chain(
     leaf: CertificateFields,
     others: tuple[CertificateFields, ...],
@@ -61,12 +130,51 @@ def verify_chain(
     rules: ChainRules,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> tuple[CertificateFields, ...]:
     """Return the path from the leaf to the pinned certificate, both included; ``others`` may help, in any order.
 
     Raises:
         VerificationError: with the prefix of the rules.
     """
+    if paths is None:
+        return _verified(leaf, others, anchors, rules=rules, now=now, ledger=ledger)
+    key = (rules, now, leaf.fingerprint, _fingerprints(others), _fingerprints(anchors))
+    if (known := paths.recall(key, ledger)) is not None:
+        return known
+    start = len(ledger.rows)
+    path = _verified(leaf, others, anchors, rules=rules, now=now, ledger=ledger)
+    paths.remember(key, path, ledger.rows[start:])
+    return path
+
+
+def verify_self_signed(root: CertificateFields, *, now: datetime, paths: VerifiedPaths | None = None) -> None:
+    """Check that a certificate is signed by its own key.
+
+    Raises:
+        InvalidSignature: it is not.
+    """
+    key, unheard = ("self-signed", now, root.fingerprint, (), ()), Ledger()
+    if paths is not None and paths.recall(key, unheard) is not None:
+        return
+    verify_issued(root, root.public_key)
+    if paths is not None:
+        paths.remember(key, (root,), [])
+
+
+def _fingerprints(group: tuple[CertificateFields, ...]) -> tuple[bytes, ...]:
+    return tuple([one.fingerprint for one in group])
+
+
+def _verified(
+    leaf: CertificateFields,
+    others: tuple[CertificateFields, ...],
+    anchors: tuple[CertificateFields, ...],
+    *,
+    rules: ChainRules,
+    now: datetime,
+    ledger: Ledger,
+) -> tuple[CertificateFields, ...]:
     path = _path_to_root(leaf, others, anchors, rules, ledger)
     _dates(path, now, rules, ledger)
     _issuers(path, rules, ledger)

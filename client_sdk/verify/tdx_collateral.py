@@ -36,7 +36,7 @@ from client_sdk.parse.pck import SGX_EXTENSIONS
 from client_sdk.parse.tdx import QeReport
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, verify_chain
 from client_sdk.verify.crl import CrlRules, verify_crl
 from client_sdk.verify.tdx import QuoteFacts, read_chain, signature_verdict
 from client_sdk.verify.tdx_tcb import (
@@ -112,6 +112,7 @@ def verify_collateral(
     ages: MaxAges,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> TdxFacts:
     """Check collateral against a verified quote and look up how Intel rates the platform.
 
@@ -119,7 +120,7 @@ def verify_collateral(
         EvidenceError: a part cannot be read.
         VerificationError: T6.9 to T6.12, T7.3 to T7.18 or T11.
     """
-    signers = _signers(collateral, anchors, now, ledger)
+    signers = _signers(collateral, anchors, now=now, ledger=ledger, paths=paths)
     numbers = _revocation(facts, collateral, signers, ages=ages, now=now, ledger=ledger)
     tcb_statement, tcb = _tcb_info(collateral.tcb_info, signers[0], ages.tcb_info, now, ledger)
     qe_statement, qe = _qe_identity(collateral.qe_identity, signers[1], ages.qe_identity, now, ledger)
@@ -148,23 +149,34 @@ def verify_collateral(
 
 
 def _signers(
-    collateral: Collateral, anchors: tuple[CertificateFields, ...], now: datetime, ledger: Ledger
+    collateral: Collateral,
+    anchors: tuple[CertificateFields, ...],
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None,
 ) -> tuple[CertificateFields, CertificateFields]:
     """Return who signed the TCB info and who the QE identity: as a rule one and the same, then checked once."""
     chain = collateral.tcb_info_issuer_chain
-    first = _signer(chain, anchors, "tcb_info_issuer_chain", now=now, ledger=ledger)
+    first = _signer(chain, anchors, "tcb_info_issuer_chain", now=now, ledger=ledger, paths=paths)
     if collateral.qe_identity_issuer_chain == chain:
         return first, first
     other = collateral.qe_identity_issuer_chain
-    return first, _signer(other, anchors, "qe_identity_issuer_chain", now=now, ledger=ledger)
+    return first, _signer(other, anchors, "qe_identity_issuer_chain", now=now, ledger=ledger, paths=paths)
 
 
 @keeps("T7.6.1", "T7.6.2", "T7.6.3", "T7.6.4", "T7.6.5", "T7.6.6", "T7.7")
 def _signer(
-    pem: bytes, anchors: tuple[CertificateFields, ...], where: str, *, now: datetime, ledger: Ledger
+    pem: bytes,
+    anchors: tuple[CertificateFields, ...],
+    where: str,
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None,
 ) -> CertificateFields:
-    leaf, others = read_chain(pem, anchors, where)
-    path = verify_chain(leaf, others, anchors, rules=_SIGNER_RULES, now=now, ledger=ledger)
+    leaf, others = read_chain(pem, anchors, where, paths=paths)
+    path = verify_chain(leaf, others, anchors, rules=_SIGNER_RULES, now=now, ledger=ledger, paths=paths)
     usage = leaf.key_usage
     signs = usage is not None and usage.digital_signature and not usage.key_cert_sign
     name = common_name(leaf.subject, where)
