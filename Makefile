@@ -13,6 +13,8 @@ NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
 ORIGIN := https://127.0.0.1:$(PORT)
+# How long `make fuzz` takes.
+SECONDS := 600
 # More for ansible-playbook, for example VARS="-e bake_mode=release".
 VARS ?=
 DEPLOYMENT := -i $(INVENTORY) -e deploy_name=$(NAME) -e deploy_port=$(PORT) $(VARS)
@@ -22,7 +24,7 @@ QUESTION ?= What is the capital of Japan?
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup system-packages deploy destroy verify ask bake lock wheels-lock lint type unit roles serving e2e test test-slow reproduce bench pcr-table clean
+.PHONY: help setup system-packages deploy destroy verify ask bake lock wheels-lock lint type unit roles serving e2e test test-slow reproduce bench fuzz pcr-table clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -98,6 +100,10 @@ reproduce: setup ## bake twice, differently, and compare the disks
 
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
+
+fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 pcr-table: setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
 	@$(BIN)/python -m tests.pcr_table $(ORIGIN) $(LOCAL)
