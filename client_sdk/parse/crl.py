@@ -30,7 +30,10 @@ _UNDERSTOOD = frozenset({"2.5.29.20", "2.5.29.35"})
 
 @dataclass(frozen=True, slots=True)
 class CrlFields:
-    """One list, read once. ``tbs`` are the bytes that its issuer signed, as they came; ``number`` is 0 without one."""
+    """One list, read once. ``tbs`` are the bytes that its issuer signed, as they came; ``number`` is 0 without one.
+
+    ``signature_hash`` is None where the algorithm is not known, or has none.
+    """
 
     crl: x509.CertificateRevocationList
     tbs: bytes
@@ -45,17 +48,21 @@ def parse_crl(der: bytes, where: str) -> CrlFields:
 
     Raises:
         EvidenceError: it is not one, is too large, has a critical extension that is not understood, or names
-            a signature algorithm that is not known, or two (RFC 5280, section 5.1.1.2).
+            two signature algorithms (RFC 5280, section 5.1.1.2).
     """
     if len(der) > MAX_SIZE:
         raise EvidenceError(where, f"over the limit of {MAX_SIZE} bytes")
     try:
         crl = x509.load_der_x509_crl(der)
-        extensions, signature_hash = crl.extensions, crl.signature_hash_algorithm
+        extensions = crl.extensions
         number = next((e.value.crl_number for e in extensions if isinstance(e.value, x509.CRLNumber)), 0)
     except _UNREADABLE as error:
         raise EvidenceError(where, "not a certificate revocation list that can be read") from error
     unknown = sorted(e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _UNDERSTOOD)
     if unknown:
         raise EvidenceError(where, f"critical extension {unknown[0]} is not understood")
+    try:
+        signature_hash = crl.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        signature_hash = None
     return CrlFields(crl, signed_list(der, where), signature_hash, number)
