@@ -103,7 +103,7 @@ def verify_vek(
     number = None
     if revocation is not None:
         rules = CrlRules("T11.amd", "AMD's intermediate", revocation.max_age)
-        number = verify_crl(revocation.der, path[-1], path[1:], rules=rules, now=now, ledger=ledger)
+        number = verify_crl(revocation.der, path[-1], path[1:], rules=rules, now=now, ledger=ledger, paths=paths)
     tcb = bytes([fields.levels[number] for number in LEVELS[product]])
     return VerifiedVek(
         product=product,

@@ -18,6 +18,7 @@ before is then recorded again without being computed again. Without it everythin
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -60,31 +61,33 @@ class ChainRules:
         object.__setattr__(self, "ids", tuple(f"{self.prefix}.{number}" for number in range(1, 7)))
 
 
-_Key = tuple[ChainRules | str, datetime, bytes, tuple[bytes, ...], tuple[bytes, ...]]
+Key = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Verified:
-    """A path, and the checks that held."""
+class Verified:
+    """A path, or the number of a revocation list, and the checks that held."""
 
-    path: tuple[CertificateFields, ...]
     rows: tuple[Row, ...]
+    path: tuple[CertificateFields, ...] = ()
+    number: int = 0
 
 
 class VerifiedPaths:
-    """Certificates that were read and paths that were verified before: the caller's, at most ``limit`` of each.
+    """Certificates that were read, paths and lists that were verified before: the caller's, ``limit`` at most of each.
 
     A path is found again for the same bytes (by SHA-256) of leaf, helpers and pinned certificates, under the same rules
-    and at the same instant, and for nothing else; a path that was refused is never kept. It says nothing about
-    revocation, which is judged each time, or about signatures by the leaf's key.
+    and at the same instant, and for nothing else; a revocation list for the same bytes, issuer and serial numbers under
+    the same rules and at the same instant. What was refused is never kept. It says nothing about signatures by the
+    leaf's key.
     """
 
-    __slots__ = ("_limit", "_paths", "_read")
+    __slots__ = ("_limit", "_read", "_verified")
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
         self._read: dict[bytes, CertificateFields] = {}
-        self._paths: dict[_Key, _Verified] = {}
+        self._verified: dict[Key, Verified] = {}
 
     def read(self, der: bytes, where: str) -> CertificateFields:
         """Read a certificate as :func:`parse_certificate` does, once."""
@@ -95,16 +98,15 @@ class VerifiedPaths:
                 _keep(self._read, der, found, self._limit)
         return found
 
-    def recall(self, key: _Key, ledger: Ledger) -> tuple[CertificateFields, ...] | None:
-        """Record the checks of a path that was verified before and return it, or return None."""
-        if (found := self._paths.get(key)) is None:
-            return None
-        ledger.rows += found.rows
-        return found.path
+    def recall(self, key: Key, ledger: Ledger) -> Verified | None:
+        """Record the checks of what was verified before and return it, or return None."""
+        if (found := self._verified.get(key)) is not None:
+            ledger.rows += found.rows
+        return found
 
-    def remember(self, key: _Key, path: tuple[CertificateFields, ...], rows: list[Row]) -> None:
-        """Keep a path whose checks, which these are, all held."""
-        _keep(self._paths, key, _Verified(path, tuple(rows)), self._limit)
+    def remember(self, key: Key, found: Verified) -> None:
+        """Keep something whose checks all held."""
+        _keep(self._verified, key, found, self._limit)
 
 
 def _keep(kept: dict[_K, _V], key: _K, value: _V, limit: int) -> None:
@@ -141,10 +143,10 @@ def verify_chain(
         return _verified(leaf, others, anchors, rules=rules, now=now, ledger=ledger)
     key = (rules, now, leaf.fingerprint, _fingerprints(others), _fingerprints(anchors))
     if (known := paths.recall(key, ledger)) is not None:
-        return known
+        return known.path
     start = len(ledger.rows)
     path = _verified(leaf, others, anchors, rules=rules, now=now, ledger=ledger)
-    paths.remember(key, path, ledger.rows[start:])
+    paths.remember(key, Verified(tuple(ledger.rows[start:]), path))
     return path
 
 
@@ -154,12 +156,12 @@ def verify_self_signed(root: CertificateFields, *, now: datetime, paths: Verifie
     Raises:
         InvalidSignature: it is not.
     """
-    key, unheard = ("self-signed", now, root.fingerprint, (), ()), Ledger()
+    key, unheard = ("self-signed", now, root.fingerprint), Ledger()
     if paths is not None and paths.recall(key, unheard) is not None:
         return
     verify_issued(root, root.public_key)
     if paths is not None:
-        paths.remember(key, (root,), [])
+        paths.remember(key, Verified(()))
 
 
 def _fingerprints(group: tuple[CertificateFields, ...]) -> tuple[bytes, ...]:

@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 
 from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.crl import parse_crl
 from client_sdk.report import Ledger
-from client_sdk.verify.chain import verify_signed
+from client_sdk.verify.chain import Verified, VerifiedPaths, verify_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ def verify_crl(
     rules: CrlRules,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> int:
     """Check a list and that it names none of the certificates; return its number (0 where it has none).
 
@@ -48,6 +50,21 @@ def verify_crl(
         EvidenceError: it is not a list that can be read.
         VerificationError: with the prefix of the rules.
     """
+    serials = tuple([link.serial for link in certificates])
+    if paths is None:
+        return _verified(der, issuer, serials, rules=rules, now=now, ledger=ledger)
+    key = (rules, now, sha256(der).digest(), issuer.fingerprint, serials)
+    if (known := paths.recall(key, ledger)) is not None:
+        return known.number
+    start = len(ledger.rows)
+    number = _verified(der, issuer, serials, rules=rules, now=now, ledger=ledger)
+    paths.remember(key, Verified(tuple(ledger.rows[start:]), number=number))
+    return number
+
+
+def _verified(
+    der: bytes, issuer: CertificateFields, serials: tuple[int, ...], *, rules: CrlRules, now: datetime, ledger: Ledger
+) -> int:
     fields = parse_crl(der, f"revocation list of {rules.subject}")
     crl = fields.crl
     try:
@@ -71,7 +88,6 @@ def verify_crl(
         got=now,
         condition=end is not None and start <= now <= end and now - start <= rules.max_age,
     )
-    serials = [link.serial for link in certificates]
     revoked = [serial for serial in serials if crl.get_revoked_certificate_by_serial_number(serial)]
     ledger.equal(f"{rules.prefix}.3", f"no certificate of {rules.subject} is revoked", expected=[], got=revoked)
     return fields.number

@@ -121,7 +121,7 @@ def verify_collateral(
         VerificationError: T6.9 to T6.12, T7.3 to T7.18 or T11.
     """
     signers = _signers(collateral, anchors, now=now, ledger=ledger, paths=paths)
-    numbers = _revocation(facts, collateral, signers, ages=ages, now=now, ledger=ledger)
+    numbers = _revocation(facts, collateral, signers, ages=ages, now=now, ledger=ledger, paths=paths)
     tcb_statement, tcb = _tcb_info(collateral.tcb_info, signers[0], ages.tcb_info, now, ledger)
     qe_statement, qe = _qe_identity(collateral.qe_identity, signers[1], ages.qe_identity, now, ledger)
     _platform(facts, tcb, ledger)
@@ -200,6 +200,7 @@ def _revocation(
     ages: MaxAges,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None,
 ) -> tuple[int, int]:
     """Return the numbers of the two lists."""
     pck, issuer, root = facts.path
@@ -209,10 +210,10 @@ def _revocation(
         what = "the CA's key may sign revocation lists"
         ledger.holds("T7.5", what, expected="cRLSign", got="cRLSign" if can else "no cRLSign", condition=can)
     rules = CrlRules("T7.3", "the PCK's CA", ages.pck_crl)
-    pck_number = verify_crl(collateral.pck_crl, issuer, (pck,), rules=rules, now=now, ledger=ledger)
+    pck_number = verify_crl(collateral.pck_crl, issuer, (pck,), rules=rules, now=now, ledger=ledger, paths=paths)
     rules = CrlRules("T7.4", "Intel's root", ages.root_crl)
     below = (issuer, *(signers if signers[0] is not signers[1] else signers[:1]))
-    return pck_number, verify_crl(collateral.root_crl, root, below, rules=rules, now=now, ledger=ledger)
+    return pck_number, verify_crl(collateral.root_crl, root, below, rules=rules, now=now, ledger=ledger, paths=paths)
 
 
 @keeps("T7.8", "T7.9", "T7.13", "T11.2")

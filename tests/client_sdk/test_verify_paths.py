@@ -13,10 +13,11 @@ from client_sdk.clauses.tdx import PRODUCTION_AGES
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.parse.certificate import parse_certificate
 from client_sdk.report import Ledger
-from client_sdk.verify import chain
+from client_sdk.verify import chain, crl
 from client_sdk.verify.ak import verify_google_ak
 from client_sdk.verify.amd_chain import RevocationList, verify_vek
 from client_sdk.verify.chain import ChainRules, VerifiedPaths, verify_chain, verify_self_signed
+from client_sdk.verify.crl import CrlRules, verify_crl
 from client_sdk.verify.nvidia import Revocation, verify_device
 from client_sdk.verify.rim import verify_rim
 from client_sdk.verify.tdx import verify_quote
@@ -39,15 +40,16 @@ OTHER_ROOT = parse_certificate(azure_root().der, "root")
 
 @pytest.fixture
 def signatures(monkeypatch):
-    """Count the signatures of certificates that are checked."""
+    """Count the signatures of certificates and revocation lists that are checked."""
     checked = []
-    check = chain.verify_issued
+    check = chain.verify_signed
 
-    def counting(subject, key):
-        checked.append(subject.fingerprint)
-        return check(subject, key)
+    def counting(signed, tbs, used, key):
+        checked.append(tbs)
+        return check(signed, tbs, used, key)
 
-    monkeypatch.setattr(chain, "verify_issued", counting)
+    monkeypatch.setattr(chain, "verify_signed", counting)
+    monkeypatch.setattr(crl, "verify_signed", counting)
     return checked
 
 
@@ -145,7 +147,7 @@ def test_it_is_bounded_and_forgets_the_oldest(signatures):
     instants = [NOW + SECOND * i for i in range(5)]
     for now in instants:
         judge(paths, now=now)
-    assert len(paths._paths) == len(paths._read) == 2
+    assert len(paths._verified) == len(paths._read) == 2
     done = len(signatures)
     judge(paths, now=instants[-1])
     assert len(signatures) == done
@@ -229,7 +231,65 @@ def test_a_verifier_is_the_same_warm_and_cold(signatures, verifier):
     assert len(signatures) == 3 * done
 
 
-def test_revocation_is_judged_each_time():
+# --- revocation lists
+
+PCK_CRL, LINKS = TD.intel.pck_crl.der, [parse_certificate(TD.pck.der, "PCK")]
+CA = parse_certificate(TD.intel.platform_ca.der, "CA")
+LIST_RULES = CrlRules("T7.3", "the CA", timedelta(days=30))
+
+
+def listed(paths, der=PCK_CRL, *, issuer=CA, links=LINKS, rules=LIST_RULES, now=tdx.NOW):
+    ledger = Ledger()
+    return verify_crl(der, issuer, links, rules=rules, now=now, ledger=ledger, paths=paths), ledger.rows
+
+
+def test_the_same_list_is_found_again(signatures):
+    paths = VerifiedPaths()
+    assert listed(paths) == listed(paths) == listed(None)
+    assert len(signatures) == 2
+
+
+OTHER_LISTS = {
+    "a second later": {"now": tdx.NOW + SECOND},
+    "other rules": {"rules": replace(LIST_RULES, prefix="T7.4")},
+    "another limit of age": {"rules": replace(LIST_RULES, max_age=timedelta(days=31))},
+    "another certificate besides": {"links": [*LINKS, ROOT]},
+    "another of the issuer's lists": {"der": replace(TD.intel.pck_crl, number=2).der},
+    "another certificate of the issuer's key": {
+        "issuer": parse_certificate(replace(TD.intel.platform_ca, serial=99).der, "CA")
+    },
+}
+
+
+@pytest.mark.parametrize("change", OTHER_LISTS)
+def test_any_other_list_is_verified_again(signatures, change):
+    paths = VerifiedPaths()
+    listed(paths)
+    listed(paths, **OTHER_LISTS[change])
+    assert len(signatures) == 2
+
+
+REFUSED_LISTS = {
+    "T7.3.1, another issuer": {"issuer": ROOT},
+    "T7.3.1, a bit of the signature": {"der": changed(PCK_CRL, len(PCK_CRL) - 20)},
+    "T7.3.2, after its end": {"now": tdx.NOW + timedelta(days=29)},
+    "T7.3.2, older than is allowed": {"rules": replace(LIST_RULES, max_age=timedelta(days=1))},
+    "T7.3.3, a certificate in it": {"links": [*LINKS, parse_certificate(replace(TD.pck, serial=0xBAD).der, "PCK")]},
+    "T7.3.3, another list that names it": {"der": replace(TD.intel.pck_crl, serials=(20,)).der},
+}
+
+
+@pytest.mark.parametrize("attack", REFUSED_LISTS)
+def test_a_list_that_was_accepted_opens_no_door_for_another(attack):
+    paths = VerifiedPaths()
+    listed(paths)
+    for _ in range(2):
+        with pytest.raises(VerificationError) as caught:
+            listed(paths, **REFUSED_LISTS[attack])
+        assert caught.value.rule == attack.partition(",")[0]
+
+
+def test_a_chip_whose_issuer_is_revoked_is_refused_warm():
     paths = VerifiedPaths()
     amd(paths, Ledger())
     with pytest.raises(VerificationError, match=r"T11\.amd\.3"):
