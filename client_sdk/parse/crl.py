@@ -47,8 +47,8 @@ def parse_crl(der: bytes, where: str) -> CrlFields:
     The signed bytes are cut out of what came: to make them again costs more than to check their signature.
 
     Raises:
-        EvidenceError: it is not one, is too large, has a critical extension that is not understood, or names
-            two signature algorithms (RFC 5280, section 5.1.1.2).
+        EvidenceError: it is not one, is too large, has a critical extension that is not understood, names two
+            signature algorithms (RFC 5280, section 5.1.1.2), or its signature is not whole bytes.
     """
     if len(der) > MAX_SIZE:
         raise EvidenceError(where, f"over the limit of {MAX_SIZE} bytes")
@@ -61,6 +61,8 @@ def parse_crl(der: bytes, where: str) -> CrlFields:
     unknown = sorted(e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _UNDERSTOOD)
     if unknown:
         raise EvidenceError(where, f"critical extension {unknown[0]} is not understood")
+    if not der.endswith(b"\0" + crl.signature):
+        raise EvidenceError(where, "the signature of the revocation list is not whole bytes")
     try:
         signature_hash = crl.signature_hash_algorithm
     except UnsupportedAlgorithm:

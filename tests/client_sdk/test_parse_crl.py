@@ -72,6 +72,15 @@ def test_every_changed_byte_is_noticed():
             verified(CRL[:place] + bytes([CRL[place] ^ 1]) + CRL[place + 1 :])
 
 
+def test_a_signature_that_is_not_whole_bytes():
+    good = next(der for der in (TD.intel.pck_crl.der for _ in range(200)) if not der[-1] & 1)
+    assert verified(good) == 1
+    place = len(good) - len(parse_crl(good, "list").crl.signature) - 1
+    assert good[place] == 0
+    with pytest.raises(EvidenceError, match="not whole bytes"):
+        parse_crl(good[:place] + b"\1" + good[place + 1 :], "list")  # the last bit, which is 0, is not counted
+
+
 def test_a_list_that_is_too_large():
     with pytest.raises(EvidenceError, match="over the limit"):
         parse_crl(bytes(MAX_SIZE + 1), "list")
