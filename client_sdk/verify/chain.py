@@ -79,13 +79,13 @@ class VerifiedPaths:
     A path is found again for the same bytes (by SHA-256) of leaf, helpers and pinned certificates, under the same rules
     and at the same instant, and for nothing else; a revocation list for the same bytes, issuer and serial numbers under
     the same rules and at the same instant. What was refused is never kept. It says nothing about signatures by the
-    leaf's key.
+    leaf's key. It has no lock: one for each thread.
     """
 
     __slots__ = ("_limit", "_read", "_verified")
 
     def __init__(self, limit: int = 64) -> None:
-        self._limit = limit
+        self._limit = max(1, limit)
         self._read: dict[bytes, CertificateFields] = {}
         self._verified: dict[Key, Verified] = {}
 
