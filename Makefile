@@ -13,6 +13,8 @@ NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
 ORIGIN := https://127.0.0.1:$(PORT)
+# How long `make fuzz` takes.
+SECONDS := 600
 # More for ansible-playbook, for example VARS="-e bake_mode=release".
 VARS ?=
 DEPLOYMENT := -i $(INVENTORY) -e deploy_name=$(NAME) -e deploy_port=$(PORT) $(VARS)
@@ -24,7 +26,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow reproduce bench pcr-table clean
+.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -113,7 +115,15 @@ reproduce: setup ## bake twice, differently, and compare the disks
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
 
+<<<<<<< HEAD
 pcr-table: published setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
+=======
+fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+pcr-table: setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
+>>>>>>> wip-fuzz
 	@$(BIN)/python -m tests.pcr_table $(ORIGIN) $(LOCAL)
 
 clean: ## delete what was built, but for the publisher's keys and releases (refuses while there is a VM)
