@@ -115,15 +115,11 @@ reproduce: setup ## bake twice, differently, and compare the disks
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
 
-<<<<<<< HEAD
-pcr-table: published setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
-=======
 fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 'atheris>=3,<4'
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
-pcr-table: setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
->>>>>>> wip-fuzz
+pcr-table: published setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
 	@$(BIN)/python -m tests.pcr_table $(ORIGIN) $(LOCAL)
 
 clean: ## delete what was built, but for the publisher's keys and releases (refuses while there is a VM)
