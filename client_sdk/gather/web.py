@@ -29,7 +29,7 @@ MAX_WAIT = 60.0
 BUSY = (429, 500, 502, 503, 504)
 NOT_FOUND = (400, 404, 410)
 _CHUNK = 65_536
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 class NotFoundError(FetchError):
@@ -47,9 +47,7 @@ class Answer:
 class Web:
     """Asks vendors, each no faster than it likes; waits where one says so, for a bounded time."""
 
-    def __init__(
-        self, *, seconds: float = SECONDS, say: Say = str, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, *, seconds: float = SECONDS, say: Say, sleep: Callable[[float], None] = time.sleep) -> None:
         self._seconds, self._say, self._sleep = seconds, say, sleep
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
