@@ -25,7 +25,7 @@ VERSION = 1
 INDEX = "index.json"
 MAX_FILES = 1024
 MAX_INDEX = 1024 * 1024
-_PATH = re.compile(r"[a-z]+(?:/[A-Za-z0-9._=-]{1,200}){1,2}")
+_PATH = re.compile(r"[a-z]+(?:/[A-Za-z0-9][A-Za-z0-9._=-]{0,199}){1,2}")
 _ROW = frozenset({"path", "sha256", "source"})
 
 
@@ -97,7 +97,9 @@ def read_file(folder: Path, row: Row) -> bytes:
 def strangers(folder: Path, index: Index) -> tuple[str, ...]:
     """Return what is in a folder and not in its index."""
     named = {INDEX, *(row.path for row in index.rows)}
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    found = (
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+    )
     return tuple(sorted(set(found) - named))
 
 

@@ -76,7 +76,7 @@ def _item(folder: Path, row: Row) -> Item:
     try:
         return Item(row, read(row.path, read_file(folder, row)), "")
     except EvidenceError as error:
-        return Item(row, None, str(error))
+        return Item(row, None, str(error).removeprefix(f"{row.path}: "))
     except OSError as error:
         return Item(row, None, f"cannot be read: {error.strerror}")
 

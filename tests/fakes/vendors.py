@@ -6,6 +6,7 @@ TLS ends here with certificates of a test CA for the vendors' names. Every attri
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import ssl
@@ -249,8 +250,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
         tls = _tunnel_context().wrap_socket(self.connection, server_side=True)
         self.connection, self.rfile, self.wfile = tls, tls.makefile("rb"), tls.makefile("wb", 0)
-        self.close_connection = False
-        self.handle_one_request()
+        with tls, self.rfile, self.wfile:
+            self.handle_one_request()
+        self.rfile = self.wfile = io.BytesIO()  # what the base class flushes and closes at the end
+        self.close_connection = True
 
     def _handle(self, body):
         vendors = self.server.vendors
