@@ -16,7 +16,7 @@ from client_sdk.encoding import strict_json
 from client_sdk.errors import AttestationError, EvidenceError, PolicyError
 from client_sdk.fetch import Peer
 from client_sdk.gather.collect import Collected, Offline, Sources, collect
-from client_sdk.gather.folder import index_of, write
+from client_sdk.gather.folder import check_replaceable, index_of, write
 from client_sdk.gather.inventory import inventory
 from client_sdk.gather.kept import Cache
 from client_sdk.gather.plan import once, plan
@@ -68,10 +68,9 @@ def register(commands: Commands) -> None:
 
 def fetch(arguments: argparse.Namespace) -> int:
     """Gather and write; return the exit code."""
-    output = Path(os.path.abspath(arguments.output))  # noqa: PTH100 - resolve() would follow a link to its target
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output: {arguments.output} is no folder")
+    output = arguments.output.resolve()
     try:
+        check_replaceable(output)
         wanted = [one for source in arguments.sources for one in _wanted(source, arguments)]
         collected = collect(once(wanted), _sources(arguments, output))
     except AttestationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,6 +16,8 @@ from client_sdk.cli.printing import WIDTH, progress
 from client_sdk.fields import format_instant
 from client_sdk.gather.collect import Collected
 from client_sdk.gather.inventory import Inventory
+
+_HEX = re.compile(r"[0-9a-f]{25,}")
 
 
 def print_collected(collected: Collected, output: Path, *, changed: bool) -> None:
@@ -57,5 +60,10 @@ def _print(*titles: str, rows: Sequence[tuple[str, ...]]) -> None:
     for title in titles:
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(_HEX.sub(_shortened, cell)) for cell in row))
     Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(table)
+
+
+def _shortened(found: re.Match[str]) -> str:
+    """Shorten a hash or a chip id: JSON has all of it."""
+    return f"{found[0][:12]}…"

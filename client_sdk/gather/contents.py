@@ -48,10 +48,14 @@ def read(path: str, data: bytes) -> Contents:
     Raises:
         EvidenceError: it is something else, or the path is none of a collateral folder.
     """
-    for pattern, reader in _READERS:
-        if pattern.fullmatch(path):
-            return reader(path, data)
+    if reader := _reader(path):
+        return reader(path, data)
     raise EvidenceError(path, "no file of a collateral folder has this name")
+
+
+def belongs(path: str) -> bool:
+    """Tell whether a file of a collateral folder can have this path."""
+    return _reader(path) is not None
 
 
 def load_crl(path: str, data: bytes) -> x509.CertificateRevocationList:
@@ -135,13 +139,17 @@ def _ocsp(path: str, data: bytes) -> Contents:
     response = load_ocsp(path, data)
     if (until := response.next_update_utc) is None:  # load_ocsp refused it
         raise EvidenceError(path, "no nextUpdate")
-    what = f"certificate {response.serial_number:X} is {response.certificate_status.name}"
+    what = f"certificate {response.serial_number:X} is {response.certificate_status.name.lower()}"
     return Contents(what, response.this_update_utc, until)
 
 
 def _dated(certificate: CertificateFields, what: str, where: str) -> Contents:
     name = common_name(certificate.subject, where)
     return Contents(f"{what} {name}", certificate.not_before, certificate.not_after)
+
+
+def _reader(path: str) -> Reader | None:
+    return next((reader for pattern, reader in _READERS if pattern.fullmatch(path)), None)
 
 
 Reader = Callable[[str, bytes], Contents]

@@ -6,6 +6,7 @@ accidents; they prove nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from client_sdk.encoding import canonical_json, from_hex, strict_json
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, format_instant, instant, items, text, version
+from client_sdk.gather.contents import belongs
 from client_sdk.gather.kept import Kept
 from client_sdk.verify.crl import MAX_SIZE
 
@@ -103,14 +105,31 @@ def strangers(folder: Path, index: Index) -> tuple[str, ...]:
     return tuple(sorted(set(found) - named))
 
 
+def check_replaceable(folder: Path) -> None:
+    """Make sure that nothing else than collateral would be lost with this folder.
+
+    Raises:
+        OSError: it is no folder, cannot be read, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_dir() or name == INDEX or belongs(name)):
+            raise FileExistsError(
+                errno.EEXIST, f"it holds {name}, which is no collateral and would be lost", str(folder)
+            )
+
+
 def write(folder: Path, index: bytes, files: dict[str, bytes]) -> bool:
     """Make the folder exactly this; return whether anything changed.
 
     An old folder is moved aside for the moment between two renames; what an interrupted run left is put back first.
 
     Raises:
-        OSError: it cannot be written; what was there before is still there.
+        OSError: it cannot be written, or holds something else; what was there before is still there.
     """
+    check_replaceable(folder)
     old = folder.with_name(f".{folder.name}.old")
     if old.exists():
         recover(folder)

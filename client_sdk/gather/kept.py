@@ -68,7 +68,8 @@ class Cache:
             raise
 
     def _path(self, wanted: Wanted, url: str) -> Path:
-        return self._folder / f"{sha256(url.encode() + bytes(1) + wanted.request).hexdigest()}.json"
+        key = b"\0".join((url.encode(), wanted.path.encode(), wanted.request))
+        return self._folder / f"{sha256(key).hexdigest()}.json"
 
 
 def _to_json(kept: Kept) -> bytes:

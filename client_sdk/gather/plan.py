@@ -71,9 +71,9 @@ def once(wanted: list[Wanted]) -> tuple[Wanted, ...]:
 
 def _tee(tee: TeeEvidence) -> tuple[Wanted, ...]:
     """Look for the hardware's statement by its form: Azure's paravisor wraps an SNP report, and hands out quotes."""
-    if "snp" in tee.kind:
+    if tee.kind in ("snp", "azure-snp"):
         return amd.plan(_snp_report(tee), tee.certificates)
-    if "tdx" in tee.kind:
+    if tee.kind in ("tdx", "azure-tdx"):
         return intel.plan(tee.report if not tee.report.startswith(_HCL) else tee.runtime_data)
     raise EvidenceError("tee.kind", f"{tee.kind!r} is not known; update the client")
 

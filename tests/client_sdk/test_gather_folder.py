@@ -215,9 +215,25 @@ def test_a_failure_leaves_the_old_folder_alone(vendors, chip, tmp_path):
 def test_the_folder_holds_what_is_wanted_now_and_nothing_else(vendors, chip, tmp_path):
     vendors.add_gpu(gpu := SimulatedGpu())
     gather(evidence(tee=snp(chip), gpus=(gpu,)), tmp_path / "out")
-    (tmp_path / "out" / "notes.txt").write_text("mine")
     gather(evidence(gpus=(gpu,)), tmp_path / "out")
     assert {path.split("/")[0] for path in files(tmp_path / "out")} == {"index.json", "nvidia"}
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "amd/notes.txt", "amd/milan/ark.der", ".hidden"])
+def test_a_folder_with_something_else_in_it_is_never_replaced(vendors, chip, tmp_path, name):
+    gather(chip.data, tmp_path / "out")
+    (tmp_path / "out" / name).write_text("mine")
+    before = files(tmp_path / "out")
+    with pytest.raises(FileExistsError, match=f"holds {name}, which is no collateral"):
+        gather(chip.data, tmp_path / "out", now=NOW + 2 * DAY)
+    assert files(tmp_path / "out") == before
+
+
+def test_nor_one_with_a_link_in_it(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index.json").symlink_to(tmp_path)
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "out", _index({}), {})
 
 
 def test_a_changed_file_is_replaced(vendors, chip, tmp_path):
@@ -244,7 +260,9 @@ def steps(folder):
 def test_an_interrupted_write_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, existing, error):
     """Break each call of each step once: what is there is one of the two, whole, and nothing lies beside it."""
     out = tmp_path / "out"
-    old, new = (({"x/a": b"old"}, _index({"x/a": b"old"})), ({"x/b": b"new"}, _index({"x/b": b"new"})))
+    old, new = tuple(
+        ({path: path.encode()}, _index({path: path.encode()})) for path in ("amd/milan/ask.der", "amd/milan/crl.der")
+    )
     for owner, name in steps(out):
         for number in range(6):
             if existing:
@@ -280,14 +298,14 @@ def _index(content):
 
 
 def test_a_process_that_died_between_two_renames_is_made_good(tmp_path):
-    out = tmp_path / "out"
-    write(out, _index({"x/a": b"1"}), {"x/a": b"1"})
+    out, path = tmp_path / "out", "amd/milan/ask.der"
+    write(out, _index({path: b"1"}), {path: b"1"})
     out.rename(tmp_path / ".out.old")
     folders.recover(out)
-    assert files(out)["x/a"] == b"1"
+    assert files(out)[path] == b"1"
     (tmp_path / ".out.old").mkdir()
-    write(out, _index({"x/a": b"2"}), {"x/a": b"2"})
-    assert files(out)["x/a"] == b"2"
+    write(out, _index({path: b"2"}), {path: b"2"})
+    assert files(out)[path] == b"2"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
