@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,15 @@ from client_sdk.encoding import strict_json
 from client_sdk.errors import AttestationError, EvidenceError, PolicyError
 from client_sdk.fetch import Peer
 from client_sdk.gather.collect import Collected, Offline, Sources, collect
-from client_sdk.gather.folder import check_replaceable, index_of, write
+from client_sdk.gather.folder import check_replaceable, index_of, read_index, write
 from client_sdk.gather.inventory import inventory
 from client_sdk.gather.kept import Cache
-from client_sdk.gather.plan import once, plan
-from client_sdk.gather.wanted import Wanted
+from client_sdk.gather.plan import PinnedRoots, once, plan, shipped_roots
+from client_sdk.gather.wanted import MAX_CERTIFICATE, Wanted
 from client_sdk.gather.web import Web
 from client_sdk.origin import Origin
+from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.saved import MAX_FILE, from_json
 
 INCOMPLETE = 3
@@ -56,6 +60,15 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--cache", metavar="DIR", type=Path, help="where answers are kept (~/.cache/vitrine/collateral)"
     )
+    parser.add_argument(
+        "--ca",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        help="CAs of attestation keys whose certificates do not say where their issuer's is (some of Azure's)",
+    )
     parser.add_argument("--offline", action="store_true", help="ask no vendor; take what is kept")
     add_network(parser)
     parser.add_argument("--json", action="store_true", help="print what was gathered as JSON")
@@ -71,8 +84,9 @@ def fetch(arguments: argparse.Namespace) -> int:
     output = arguments.output.resolve()
     try:
         check_replaceable(output)
-        wanted = [one for source in arguments.sources for one in _wanted(source, arguments)]
-        collected = collect(once(wanted), _sources(arguments, output))
+        roots = replace(shipped_roots(), given=_given(arguments.ca))
+        wanted = [one for source in arguments.sources for one in _wanted(source, arguments, roots)]
+        collected = collect(once(wanted), _sources(arguments, output, roots))
     except AttestationError as error:
         collected = Collected((), (str(error),), getattr(error, "retry_after", None) or 0)
     except OSError as error:
@@ -98,12 +112,27 @@ def show(arguments: argparse.Namespace) -> int:
     return INCOMPLETE if found.problems(moment) else 0
 
 
-def _wanted(source: str, arguments: argparse.Namespace) -> tuple[Wanted, ...]:
+def _given(paths: list[Path]) -> tuple[CertificateFields, ...]:
+    """Read the CAs that the operator has."""
+    found = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_CERTIFICATE + 1)
+            found += [parse_certificate(der, str(path)) for der in parse_pem_or_der(data, str(path))]
+        except OSError as error:
+            raise UsageError(f"--ca: cannot read {path}: {error.strerror}") from error
+        except EvidenceError as error:
+            raise UsageError(f"--ca: {error}") from error
+    return tuple(found)
+
+
+def _wanted(source: str, arguments: argparse.Namespace, roots: PinnedRoots) -> tuple[Wanted, ...]:
     if "://" in source:
-        return plan(_asked(source, arguments))
+        return plan(_asked(source, arguments), roots)
     try:
         with Path(source).open("rb") as file:
-            return plan(_evidence_in(file.read(MAX_FILE + 1)))
+            return plan(_evidence_in(file.read(MAX_FILE + 1)), roots)
     except OSError as error:
         raise UsageError(f"cannot read {source}: {error.strerror}") from error
     except EvidenceError as error:
@@ -129,9 +158,9 @@ def _asked(source: str, arguments: argparse.Namespace) -> bytes:
     return patiently(ask, wait=arguments.wait, say=progress)
 
 
-def _sources(arguments: argparse.Namespace, output: Path) -> Sources:
+def _sources(arguments: argparse.Namespace, output: Path, roots: PinnedRoots) -> Sources:
     web = Offline() if arguments.offline else Web(seconds=arguments.timeout, say=progress)
-    return Sources(web, Cache(arguments.cache or _default_cache()), output, None, now, progress)
+    return Sources(web, Cache(arguments.cache or _default_cache()), output, roots, now, progress)
 
 
 def _default_cache() -> Path:
@@ -141,7 +170,7 @@ def _default_cache() -> Path:
 
 
 def _written(collected: Collected, output: Path, arguments: argparse.Namespace) -> int:
-    index, files = index_of(tuple(one.kept for one in collected.found), now().replace(microsecond=0))
+    index, files = index_of(tuple(one.kept for one in collected.found), _date_of_nothing(output))
     try:
         changed = write(output, index, files)
     except OSError as error:
@@ -152,6 +181,14 @@ def _written(collected: Collected, output: Path, arguments: argparse.Namespace) 
     else:
         print_collected(collected, output, changed=changed)
     return 0
+
+
+def _date_of_nothing(output: Path) -> datetime:
+    """Return the date of a folder for which no vendor was asked: the one that it has, so that it stays the same."""
+    try:
+        return read_index(output).gathered_at
+    except (OSError, EvidenceError):
+        return now()
 
 
 def _rows(files: dict[str, bytes], source: str, supplier: str) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ class Supplier(StrEnum):
     VENDOR = "vendor"
     CACHE = "cache"
     FOLDER = "folder"
+    OPERATOR = "operator"
     OLD = "cache, because its vendor did not answer"
 
 
@@ -114,6 +115,10 @@ def collect(wanted: tuple[Wanted, ...], sources: Sources) -> Collected:
 
 def _get(wanted: Wanted, sources: Sources, last_run: tuple[Kept, ...]) -> Found:
     now = sources.now()
+    if wanted.given:
+        kept = Kept(folders.GIVEN, now, unpack(wanted, {}, wanted.given))
+        check(wanted, kept.files)
+        return Found(wanted, kept, Supplier.OPERATOR)
     old: Kept | None = None
     for supplier, kept in _candidates(wanted, sources.cache, last_run):
         if (until := _good_until(wanted, kept)) is None or until <= now or kept.fetched_at > now:

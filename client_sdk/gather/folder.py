@@ -25,6 +25,7 @@ from client_sdk.verify.crl import MAX_SIZE
 
 VERSION = 1
 INDEX = "index.json"
+GIVEN = "given by the operator"
 MAX_FILES = 1024
 MAX_INDEX = 1024 * 1024
 _PATH = re.compile(r"[a-z]+(?:/[A-Za-z0-9][A-Za-z0-9._=-]{0,199}){1,2}")
@@ -49,12 +50,12 @@ class Index:
 
 
 def index_of(kept: tuple[Kept, ...], now: datetime) -> tuple[bytes, dict[str, bytes]]:
-    """Return the index and the files of a folder; ``gathered_at`` is the date of the oldest answer."""
+    """Return the index and the files of a folder; ``gathered_at`` is the date of the oldest answer, if there is one."""
     found = {path: (data, one.url) for one in kept for path, data in one.files.items()}
     rows = [
         {"path": path, "sha256": sha256(data).hexdigest(), "source": url} for path, (data, url) in sorted(found.items())
     ]
-    oldest = min((one.fetched_at for one in kept), default=now)
+    oldest = min((one.fetched_at for one in kept if one.url != GIVEN), default=now)
     index = {"version": VERSION, "gathered_at": format_instant(oldest), "files": rows}
     return canonical_json(index), {path: data for path, (data, _) in found.items()}
 

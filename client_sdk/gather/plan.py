@@ -21,10 +21,14 @@ _HCL = b"HCLA"
 
 @dataclass(frozen=True, slots=True)
 class PinnedRoots:
-    """Where chains may end that do not bring their root: of clouds' TPMs, and of NVIDIA's devices and RIM files."""
+    """Where chains may end that do not bring their root: of clouds' TPMs, and of NVIDIA's devices and RIM files.
+
+    ``given`` are CAs below a root that the operator has, for certificates that do not say where their issuer's is.
+    """
 
     tpm: tuple[CertificateFields, ...]
     nvidia: tuple[CertificateFields, ...]
+    given: tuple[CertificateFields, ...] = ()
 
 
 def shipped_roots() -> PinnedRoots:
@@ -41,7 +45,7 @@ def plan(evidence: bytes, roots: PinnedRoots | None = None) -> tuple[Wanted, ...
     """
     read, pinned = Evidence.from_json(evidence), roots or shipped_roots()
     found = list(_tee(read.tee)) if read.tee else []
-    found += tpm.plan(read.ak_certificates, pinned.tpm)
+    found += tpm.plan(read.ak_certificates, pinned.tpm, pinned.given)
     for index, gpu in enumerate(read.gpu):
         found += nvidia.plan(gpu.evidence, gpu.certificates, pinned.nvidia, f"gpu[{index}]")
     return once(found)
@@ -58,7 +62,7 @@ def follow(wanted: Wanted, content: bytes, roots: PinnedRoots | None = None) -> 
         return amd.follow(content)
     if wanted.kind is Kind.RIM:
         return nvidia.follow(content, pinned.nvidia)
-    return tpm.follow(content, pinned.tpm) if wanted.kind is Kind.ISSUER else ()
+    return tpm.follow(content, pinned.tpm, pinned.given) if wanted.kind is Kind.ISSUER else ()
 
 
 def once(wanted: list[Wanted]) -> tuple[Wanted, ...]:

@@ -42,7 +42,7 @@ class Terms:
 _BINARY = frozenset({"application/octet-stream", "binary/octet-stream"})
 _CERTIFICATE = _BINARY | {"application/pkix-cert", "application/x-x509-ca-cert", "application/x-x509-user-cert"}
 _PEM = frozenset({"application/x-pem-file", "application/pem-certificate-chain", "text/plain"})
-_CRL = _BINARY | {"application/pkix-crl", "application/x-pkcs7-crl"}
+_CRL = _CERTIFICATE | {"application/pkix-crl", "application/x-pkcs7-crl"}  # some servers go by ".der"
 _JSON = frozenset({"application/json"})
 _DAY = timedelta(days=1)
 TERMS = {
@@ -63,6 +63,7 @@ class Wanted:
 
     ``path`` is where it goes in the folder; that of a CA (``tpm/``) is known when it is there. ``about`` are the
     certificates that an OCSP response (the certificate, its issuer) or a CA (the certificate that it issued) is for.
+    ``given`` is the answer where the operator brought it, so that nobody is asked.
     """
 
     kind: Kind
@@ -70,3 +71,4 @@ class Wanted:
     urls: tuple[str, ...]
     request: bytes = b""
     about: tuple[bytes, ...] = ()
+    given: bytes = b""

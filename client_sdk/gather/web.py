@@ -29,6 +29,7 @@ MAX_WAIT = 60.0
 BUSY = (429, 500, 502, 503, 504)
 NOT_FOUND = (400, 404, 410)
 _CHUNK = 65_536
+_UNSTATED = "application/octet-stream"  # RFC 9110, section 8.3
 Say = Callable[[str], object]
 
 
@@ -125,9 +126,9 @@ def _refuse(response: http.client.HTTPResponse, url: str) -> None:
 
 def _bounded(response: http.client.HTTPResponse, terms: Terms, url: str) -> tuple[dict[str, str], bytes]:
     headers = {name.lower(): value for name, value in response.getheaders()}
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = headers.get("content-type", _UNSTATED).partition(";")[0].strip().lower()
     if kind not in terms.types or headers.get("content-encoding", "identity") != "identity":
-        raise FetchError(f"{url} answered with {kind or 'no content type'}; is a proxy or portal in between?")
+        raise FetchError(f"{url} answered with {kind!r}, which is another kind of thing; is a portal in between?")
     found = bytearray()
     while chunk := response.read1(_CHUNK):
         found += chunk

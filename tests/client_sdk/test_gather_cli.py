@@ -16,7 +16,7 @@ from client_sdk.gather.web import Web
 from client_sdk.rounds import Gathered
 from client_sdk.saved import to_json
 from tests.fakes.gathering import DAY, NONCE, NOW, authority, evidence, files, google_ak, snp
-from tests.fakes.simulated_cloud_tpm import google_root
+from tests.fakes.simulated_cloud_tpm import AzureTpm, azure_root, google_root
 from tests.fakes.simulated_nvidia import SimulatedGpu
 from tests.fakes.simulated_server import serving
 from tests.fakes.simulated_snp import SimulatedSnp
@@ -78,6 +78,34 @@ def test_a_key_of_a_tpm(run, vendors, tmp_path):
     assert run("fetch", tmp_path / "evidence.json", "--output", tmp_path / "out", now=TODAY).code == 0
     assert len(files(tmp_path / "out")) == 3
     assert run("show", tmp_path / "out", now=TODAY).code == 0
+
+
+def test_a_key_whose_certificate_does_not_say_who_issued_it(run, vendors, tmp_path):
+    """As older ones of Azure's: the operator has the CA from the cloud's documentation."""
+    tpm = AzureTpm()
+    evidence_file, ca, out = tmp_path / "evidence.json", tmp_path / "ca.pem", tmp_path / "out"
+    evidence_file.write_bytes(evidence(ak=(tpm.certificate(),)))
+    ca.write_bytes(authority("another", azure_root()).pem + tpm.ca.pem + azure_root().pem)
+    said = run("fetch", evidence_file, "--output", out, now=TODAY)
+    assert said.code == 2
+    assert "is missing, and nothing says where it is; give it by --ca" in said.err
+    assert run("fetch", evidence_file, "--output", out, "--ca", ca, now=TODAY).code == 0
+    got = files(out)
+    assert set(got) == {"index.json", *(f"tpm/{sha256(one.der).hexdigest()}.der" for one in (tpm.ca, azure_root()))}
+    assert {row["source"] for row in json.loads(got["index.json"])["files"]} == {"given by the operator"}
+    said = run("fetch", evidence_file, "--output", out, "--ca", ca, now=TODAY + DAY)
+    assert (said.code, files(out), vendors.requests) == (0, got, [])
+    assert "nothing was due" in said.out
+    assert run("show", out, now=TODAY).code == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"no certificate", None])
+def test_a_ca_that_is_none(run, machine, tmp_path, data):
+    if data is not None:
+        (tmp_path / "ca.pem").write_bytes(data)
+    said = run("fetch", machine.path, "--output", machine.out, "--ca", tmp_path / "ca.pem")
+    assert said.code == 2
+    assert "--ca: " in said.err
 
 
 def test_a_second_time(run, vendors, machine, tmp_path):
@@ -152,6 +180,7 @@ def test_a_software_tpm_needs_nothing(run, vendors, tmp_path):
     assert (said.code, vendors.requests) == (0, [])
     assert "needs no collateral" in said.err
     assert list(files(tmp_path / "out")) == ["index.json"]
+    assert "nothing was due" in run("fetch", path, "--output", tmp_path / "out", now=NOW + DAY).out
     assert run("show", tmp_path / "out").code == 0
 
 
@@ -317,5 +346,5 @@ def test_the_page_names_every_host_and_every_option(run):
         assert name in page
     for name in ("rim.attestation.nvidia.com", "ocsp.ndis.nvidia.com", "www.microsoft.com", "pki.goog"):
         assert name in page
-    for option in ("--output", "--cache", "--offline", "--json"):
+    for option in ("--output", "--cache", "--ca", "--offline", "--json"):
         assert option in page

@@ -15,6 +15,7 @@ from client_sdk.gather.contents import read
 from client_sdk.gather.hosts import permitted
 from client_sdk.gather.plan import follow, once, plan
 from client_sdk.gather.wanted import TERMS, Kind, Wanted
+from client_sdk.parse.certificate import parse_certificate
 from client_sdk.parse.snp import Product
 from tests.fakes.gathering import NONCE, ROOTS, authority, azure_snp, evidence, google_ak, snp, tdx
 from tests.fakes.simulated_cloud_tpm import AzureTpm, GoogleTpm, google_root
@@ -261,12 +262,24 @@ def test_a_key_of_a_tpm_wants_the_ca_that_is_missing():
 
 
 def test_a_key_that_does_not_say_who_issued_it():
-    refused("nor does it say who did", ak=(GoogleTpm().certificate(),))
+    silent = (GoogleTpm().certificate(),)
+    refused("'EK/AK CA Intermediate' is missing, and nothing says where it is; give it by --ca", ak=silent)
+
+
+def test_a_ca_that_the_operator_has_is_not_asked_for():
+    tpm = GoogleTpm()
+    certificate = tpm.certificate()
+    others = (authority("unrelated", google_root()), tpm.ca)
+    roots = replace(ROOTS, given=tuple(parse_certificate(ca.der, "ca") for ca in others))
+    (one,) = plan(evidence(ak=(certificate,)), roots)
+    assert one == Wanted(Kind.ISSUER, "tpm/", (), about=(certificate,), given=tpm.ca.der)
+    assert follow(one, one.given, roots) == ()
+    assert plan(evidence(ak=(certificate, tpm.ca.der)), roots) == ()
 
 
 def test_a_ca_that_does_not_say_who_issued_it():
     other = authority("somebody's", authority("unknown", google_root()))
-    with pytest.raises(EvidenceError, match="nor does it say who did"):
+    with pytest.raises(EvidenceError, match="nothing says where it is"):
         follow(Wanted(Kind.ISSUER, "tpm/", ()), other.der, ROOTS)
 
 
@@ -278,7 +291,7 @@ def test_a_key_whose_certificate_is_none(image):
 def test_the_roots_that_ship_are_the_default():
     tpm = google_ak("http://pki.goog/cloud_integrity/a.crt")
     assert len(plan(evidence(ak=(tpm.certificate(), tpm.ca.der, google_root().der)))) == 0
-    with pytest.raises(EvidenceError, match="nor does it say who did"):
+    with pytest.raises(EvidenceError, match="nothing says where it is"):
         plan(evidence(ak=(tpm.certificate(), tpm.ca.der)))
 
 
