@@ -37,6 +37,14 @@ class NotFoundError(FetchError):
     """The vendor has nothing at this address."""
 
 
+class AwayError(FetchError):
+    """The vendor cannot be asked now, whatever for; ``again`` says whether a further try may help."""
+
+    def __init__(self, message: str, *, again: bool, retry_after: int | None = None) -> None:
+        self.again = again
+        super().__init__(message, retry_after=retry_after)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer: headers by name in lower case, and the body."""
@@ -57,6 +65,7 @@ class Web:
         for handler in (urllib.request.ProxyHandler(), _Plain(), _Tls(context=context)):
             self._opener.add_handler(handler)
         self._last: dict[str, float] = {}
+        self._away: dict[str, AwayError] = {}
 
     def ask(self, wanted: Wanted, url: str) -> Answer:
         """Ask for one thing at one of its addresses.
@@ -65,16 +74,17 @@ class Web:
             NotFoundError: there is nothing.
             FetchError: no answer, or not one of the kind; it says what to do.
         """
-        host = permitted(url)
+        host, name = permitted(url), url.split("/")[2]
+        if away := self._away.get(name):  # it wants to be left alone, or would cost its time limit again
+            raise FetchError(f"{url} was not asked, after its host failed", retry_after=away.retry_after)
         for number in range(1, TRIES + 1):
-            self._pace(host.host, host.pause)
+            self._pace(name, host.pause)
             try:
                 return self._once(wanted, url)
-            except NotFoundError:
-                raise
-            except FetchError as error:
+            except AwayError as error:
                 pause = _pause(error, number)
                 if pause is None or number == TRIES:
+                    self._away[name] = error
                     raise
                 self._say(f"waiting {pause:.0f} s: {error}")
             self._sleep(pause)
@@ -101,13 +111,8 @@ class Web:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise _untrusted(url, reason) from error
-            raise _BrokenError(
-                f"no answer from {url}: {reason or type(reason).__name__}; is there a network?"
-            ) from error
-
-
-class _BrokenError(FetchError):
-    """The connection did not come about or broke off; it may be better the next time."""
+            message = f"no answer from {url}: {reason or type(reason).__name__}; is there a network?"
+            raise AwayError(message, again=True) from error
 
 
 def _refuse(response: http.client.HTTPResponse, url: str) -> None:
@@ -118,7 +123,7 @@ def _refuse(response: http.client.HTTPResponse, url: str) -> None:
         raise NotFoundError(f"{url} answered HTTP {status}: the vendor does not know it")
     if status in BUSY:
         wait = _retry_after(response.getheader("Retry-After", ""))
-        raise FetchError(f"{url} answered HTTP {status}; try again later", retry_after=wait or 0)
+        raise AwayError(f"{url} answered HTTP {status}; try again later", again=True, retry_after=wait)
     if status // 100 == 3:
         raise FetchError(f"{url} redirects (HTTP {status}), which is never followed; is a proxy or portal in between?")
     raise FetchError(f"{url} answered HTTP {status}; is the vendor's service as docs/collateral.md says?")
@@ -139,13 +144,10 @@ def _bounded(response: http.client.HTTPResponse, terms: Terms, url: str) -> tupl
     return headers, bytes(found)
 
 
-def _pause(error: FetchError, number: int) -> float | None:
+def _pause(error: AwayError, number: int) -> float | None:
     """Return how long to wait before the next try; None where there should be none."""
-    if isinstance(error, _BrokenError):
-        return float(2 ** (number - 1))
-    if error.retry_after is None or error.retry_after > MAX_WAIT:
-        return None
-    return float(error.retry_after or 2**number)
+    wait = float(error.retry_after or 2**number)
+    return wait if error.again and wait <= MAX_WAIT else None
 
 
 def _retry_after(text: str) -> int | None:
@@ -160,9 +162,10 @@ def _retry_after(text: str) -> int | None:
     return max(1, int(left.total_seconds()))
 
 
-def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> FetchError:
+def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> AwayError:
     message = f"the certificate of {url} is not trusted by this system: {error.verify_message}"
-    return FetchError(f"{message}; does a proxy end TLS here? Then its CA belongs among the system's roots")
+    message += "; does a proxy end TLS here? Then its CA belongs among the system's roots"
+    return AwayError(message, again=False)
 
 
 def _left(deadline: float | None) -> float | None:

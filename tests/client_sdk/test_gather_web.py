@@ -125,6 +125,35 @@ def test_a_vendor_that_wants_an_hour_is_not_waited_for(vendors, chip, tmp_path):
     assert max(run.waited) <= 1.0
 
 
+def test_a_vendor_that_wants_an_hour_is_not_asked_for_anything_else(vendors, chip, tmp_path):
+    first = f"/vcek/v1/Milan/{chip.hwid.hex()}?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219"
+    vendors.replies[KDS, first] = [Reply(status=429, headers={"Retry-After": "3600"})]
+    run = gather(chip.data, tmp_path / "out")
+    failed(run, count=3)
+    assert vendors.asked(KDS) == [first]
+    assert ["was not asked, after its host failed" in line for line in run.collected.failures] == [False, True, True]
+    assert run.collected.retry_after == 3600
+
+
+def test_a_vendor_that_is_away_costs_its_time_limit_once(vendors, chip, tmp_path):
+    gpu = SimulatedGpu()
+    vendors.add_gpu(gpu)
+    data = evidence(tee=snp(chip), gpus=(gpu,))
+    vendors.replies[OCSP, "/"] = [Reply(b"0" * 100, "application/ocsp-response", cut=1)]
+    run = gather(data, tmp_path / "out")
+    failed(run, count=6)
+    assert len(vendors.asked(OCSP)) == 4  # the tries of the first one
+    assert len(run.collected.found) == 5
+
+
+def test_a_mirror_is_asked_though_the_other_is_away(vendors, tmp_path):
+    names = [f"{place}.pki.core.windows.net" for place in ("primary-cdn", "secondary-cdn")]
+    tpm = google_ak(*(f"http://{name}/ca.crt" for name in names))
+    vendors.replies[names[0], "/ca.crt"] = [Reply(status=503)]
+    vendors.publish(f"http://{names[1]}/ca.crt", tpm.ca.der)
+    assert gather(evidence(ak=(tpm.certificate(),)), tmp_path / "out", now=TODAY).changed
+
+
 def test_amd_is_asked_once_a_second_and_intel_at_once(vendors, chip, tmp_path):
     vendors.platforms.append(FMSPC.hex())
     assert len(gather(chip.data, tmp_path / "amd").waited) == 2  # three requests
