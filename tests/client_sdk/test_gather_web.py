@@ -211,6 +211,24 @@ def test_an_answer_that_is_none(vendors, chip, tmp_path, reply):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", ["text/html", "application/json", "text/html; charset=utf-8", "x"])
+def test_the_right_answer_as_another_type(vendors, chip, tmp_path, kind):
+    vendors.replies[KDS, CRL] = [Reply(chip.ark.crl(), kind)]
+    assert "which is another kind of thing" in failed(gather(chip.data, tmp_path / "out"))
+
+
+def test_the_right_answer_in_an_encoding_that_nobody_asked_for(vendors, chip, tmp_path):
+    headers = {"Content-Encoding": "br"}
+    vendors.replies[KDS, CRL] = [Reply(chip.ark.crl(), "application/pkix-crl", headers=headers)]
+    failed(gather(chip.data, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("kind", ["", "application/pkix-crl; x=y", "Application/PKIX-CRL"])
+def test_types_are_read_as_the_standard_has_it(vendors, chip, tmp_path, kind):
+    vendors.replies[KDS, CRL] = [Reply(chip.ark.crl(), kind)]
+    assert gather(chip.data, tmp_path / "out").changed
+
+
 def test_a_connection_that_breaks_off_is_tried_again(vendors, chip, tmp_path):
     body = chip.ark.crl()
     broken, good = (Reply(body, "application/pkix-crl", cut=cut) for cut in (100, 0))
