@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 from client_sdk.clauses.golden import PCRS as GOLDEN
 from client_sdk.clauses.golden import judge_golden
@@ -31,6 +32,7 @@ from client_sdk.policy import Policy
 from client_sdk.release import Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
 from client_sdk.rules import keeps
+from client_sdk.sources import Parts, digests
 from client_sdk.verifier import VerifiedEvidence
 from client_sdk.verify.eventlog import FirmwareFacts
 
@@ -67,7 +69,10 @@ _JUDGED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Verified evidence that fits a release and a policy: the only thing that a channel is opened for."""
+    """Verified evidence that fits a release and a policy: the only thing that a channel is opened for.
+
+    ``received`` is what it was held against, for the digests in a report.
+    """
 
     evidence: VerifiedEvidence
     release: Release
@@ -75,6 +80,7 @@ class Accepted:
     policy: str
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
+    received: Parts = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -84,34 +90,12 @@ class Accepted:
     @property
     def report(self) -> Report:
         """Every check that was made, and facts about the VM and its release."""
-        facts = (
-            ("policy", self.policy),
-            ("service", self.release.service),
-            ("release", self.release.number),
-            ("releases_left_out", self.left_out),
-            ("manifest_sha256", self.release.manifest_sha256),
-            ("image_authenticode", self.measurement.image_authenticode),
-            ("phases", self.measurement.phases),
+        facts = _facts(self.release, self.measurement, self.policy) + self.evidence.facts
+        facts += (("releases_left_out", self.left_out),)
+        sources = digests(self.received) + self.evidence.sources
+        return Report(
+            ACCEPTED, self.checks, self.evidence.not_run + _unpinned(self.evidence, self.measurement), facts, sources
         )
-        return Report(ACCEPTED, self.checks, self.evidence.not_run + self._unpinned(), facts + self.evidence.facts)
-
-    def _unpinned(self) -> tuple[tuple[str, str], ...]:
-        """Return what this release leaves open on this platform: it was measured and compared with nothing."""
-        measured, has_log = self.measurement, self.evidence.firmware is not None
-        left_open = (
-            ("L1.pcr0", "the release pins no firmware: another one may have run", measured.pcr0_allowed),
-            (
-                "L1.acpi",
-                "the release pins no ACPI tables: the host's may hold any code",
-                measured.acpi_allowed or not has_log,
-            ),
-            (
-                "T5.1, T8.11",
-                "the release names no launch measurement: the CPU may have started other firmware",
-                measured.launch_measurements or self.evidence.tee is None,
-            ),
-        )
-        return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +116,7 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     """
     candidates = [(r, m) for r in releases for m in r.measurements if m.platform == evidence.platform]
     if not candidates:
-        raise PolicyError(_nothing_to_compare(evidence, releases))
+        raise _refused(_nothing_to_compare(evidence, releases), evidence)
     closest: _Judgement | None = None
     for release, measurement in candidates:
         judged = _judge(evidence, release, measurement, policy)
@@ -140,9 +124,43 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
             return Accepted(evidence, release, measurement, policy.name, evidence.rows + judged.rows)
         if closest is None or len(judged.failures) < len(closest.failures):
             closest = judged
-    error = PolicyError(closest.failures if closest else ())
-    error.checks = as_checks(evidence.rows + (closest.rows if closest else ()))
+    if closest is None:
+        raise _refused((), evidence)
+    error = _refused(closest.failures, evidence)
+    error.checks += as_checks(closest.rows)
+    error.not_run += _unpinned(evidence, closest.measurement)
+    error.facts = _facts(closest.release, closest.measurement, policy.name) + error.facts
     raise error
+
+
+def _refused(failures: tuple[Failure, ...], evidence: VerifiedEvidence) -> PolicyError:
+    error = PolicyError(failures)
+    error.checks, error.not_run = evidence.checks, evidence.not_run
+    error.facts, error.sources = evidence.facts, evidence.sources
+    return error
+
+
+def _unpinned(evidence: VerifiedEvidence, measurement: Measurement) -> tuple[tuple[str, str], ...]:
+    """Return what a release leaves open on a platform: it was measured and compared with nothing."""
+    tables = measurement.acpi_allowed or evidence.firmware is None
+    launched = measurement.launch_measurements or evidence.tee is None
+    left_open = (
+        ("L1.pcr0", "the release pins no firmware: another one may have run", measurement.pcr0_allowed),
+        ("L1.acpi", "the release pins no ACPI tables: the host's may hold any code", tables),
+        ("T5.1, T8.11", "the release names no launch measurement: the CPU may have started other firmware", launched),
+    )
+    return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
+
+
+def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tuple[str, Any], ...]:
+    return (
+        ("policy", policy),
+        ("service", release.service),
+        ("release", release.number),
+        ("manifest_sha256", release.manifest_sha256),
+        ("image_authenticode", measurement.image_authenticode),
+        ("phases", measurement.phases),
+    )
 
 
 @keeps("R4")

@@ -37,6 +37,7 @@ from client_sdk.platforms.remarks import hardware_facts
 from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
 from client_sdk.roots import Roots
 from client_sdk.rules import keeps
+from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verify.activation import (
     Activation,
     ActivationRequest,
@@ -46,6 +47,7 @@ from client_sdk.verify.activation import (
 )
 from client_sdk.verify.ak import AzureAk, GoogleAk
 from client_sdk.verify.binding import verify_binding
+from client_sdk.verify.chain import VerifiedPaths
 from client_sdk.verify.eventlog import FirmwareFacts
 from client_sdk.verify.quote import verify_quote
 from client_sdk.verify.rim import Appraisal
@@ -61,7 +63,8 @@ class VerifiedEvidence:
 
     ``tpm_ca`` is the SHA-256 of the pinned certificate that vouches for the TPM. ``ek_certificate`` is empty where a
     cloud certified the attestation key: then ``cloud`` is what it certified. ``firmware`` is None where a platform has
-    no event log. ``gpu`` is the digest of the GPU evidence, empty without GPUs.
+    no event log. ``gpu`` is the digest of the GPU evidence, empty without GPUs. ``evidence`` are the parts that were
+    verified, and ``received`` is what else came: a report names their digests.
     """
 
     platform: str
@@ -80,12 +83,14 @@ class VerifiedEvidence:
     tpm_firmware: int
     verified_at: datetime
     rows: tuple[Row, ...]
+    evidence: Evidence
     roots: Roots
     not_run: NotRun
     cloud: GoogleAk | AzureAk | None = None
     tee: TeeFacts | None = None
     gpu: bytes = b""
     gpus: tuple[Appraisal, ...] = ()
+    received: Parts = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -123,9 +128,14 @@ class VerifiedEvidence:
         )
 
     @property
+    def sources(self) -> Sources:
+        """The parts that were received, by name, with their digests; hashed now."""
+        return digests(self.received + parts(self.evidence))
+
+    @property
     def report(self) -> Report:
         """The checks, without a verdict on acceptability."""
-        return Report(VERIFIED, self.checks, self.not_run, self.facts)
+        return Report(VERIFIED, self.checks, self.not_run, self.facts, self.sources)
 
 
 @keeps("Q8.1")
@@ -153,22 +163,24 @@ def verify(
     now: datetime,
     activation: Activation | None = None,
     collateral: Collateral | None = None,
+    paths: VerifiedPaths | None = None,
 ) -> VerifiedEvidence:
     """Check that evidence is genuine, fresh and bound together, step by step as listed at the top of this file.
 
     It does not prove that the values are those of a release, nor that the peer on a connection is this machine.
     ``collateral`` is what clouds' CPUs and GPUs need to be judged by; where it lacks something, either a rule fails
-    here or the policy demands it.
+    here or the policy demands it. ``paths`` is what a caller keeps who verifies many at one instant.
 
     Raises:
         EvidenceError: bytes that are not what their format says.
         VerificationError: the first rule that does not hold; ``checks`` are those made until then.
     """
-    case = Case(evidence, roots, collateral, activation, now, Ledger())
+    case = Case(evidence, roots, collateral, activation, now, Ledger(), paths)
     try:
         return _verify(_platform(evidence), case, nonce)
     except AttestationError as error:
-        error.checks = case.ledger.checks
+        error.checks, error.sources = case.ledger.checks, digests(parts(evidence))
+        error.not_run = _not_run(evidence)
         raise
 
 
@@ -203,13 +215,20 @@ def _verify(platform: Platform, case: Case, nonce: bytes) -> VerifiedEvidence:
         tpm_firmware=quote.attest.firmware_version,
         verified_at=case.now,
         rows=tuple(ledger.rows),
+        evidence=evidence,
         roots=case.roots,
-        not_run=(*platform.not_run(evidence), *_NEVER_RUN),
+        not_run=_not_run(evidence),
         cloud=tpm.cloud,
         tee=tee,
         gpu=gpu,
         gpus=gpus,
     )
+
+
+def _not_run(evidence: Evidence) -> NotRun:
+    """Return what does not apply to a platform; nothing is known of an unknown one."""
+    platform = PLATFORMS.get(evidence.platform)
+    return (*platform.not_run(evidence), *_NEVER_RUN) if platform else ()
 
 
 @keeps("K5")

@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 
 from client_sdk.binding import NONCE_SIZE
-from client_sdk.cli.options import UsageError, at, trust
+from client_sdk.cli.options import UsageError, at, opened, trust
 from client_sdk.cli.printing import print_json, print_refusal, print_report, refusal_as_dict
 from client_sdk.encoding import MAX_JSON, from_hex
 from client_sdk.errors import AttestationError, EvidenceError
-from client_sdk.releases import open_releases
 from client_sdk.rounds import judge_stored
 
 REFUSED = 1
@@ -55,7 +54,7 @@ def run_stored(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"--evidence: cannot read {name}: {error.strerror}") from error
     try:
-        releases = open_releases(trusted.releases, trusted.publisher, now=arguments.now)
+        releases = opened(trusted, at_instant=arguments.now)
         accepted = judge_stored(
             evidence,
             nonce,

@@ -51,7 +51,15 @@ def _verified_vek(case: Case, report: SnpReport, certificates: tuple[bytes, ...]
         line = collateral.amd.get(product, _NOTHING) if isinstance(product, Product) else _NOTHING
     revocation = None if line.crl is None else RevocationList(line.crl, case.roots.ages.amd_crl)
     others = (*certificates[1:], *line.intermediates)
-    return verify_vek(found[0], others, case.roots.amd, revocation=revocation, now=case.now, ledger=ledger)
+    return verify_vek(
+        found[0],
+        others,
+        case.roots.amd,
+        revocation=revocation,
+        now=case.now,
+        ledger=ledger,
+        paths=case.paths,
+    )
 
 
 def _published(report: SnpReport, collateral: Collateral | None) -> tuple[bytes, ...]:
@@ -71,12 +79,18 @@ def verify_tdx(case: Case, quote: bytes, *, report_data: bytes) -> TdxFacts:
         EvidenceError: quote or collateral cannot be read.
         VerificationError: T1, T6 to T8, T11.
     """
-    genuine = tdx.verify_quote(quote, case.roots.intel, now=case.now, ledger=case.ledger)
+    genuine = tdx.verify_quote(quote, case.roots.intel, now=case.now, ledger=case.ledger, paths=case.paths)
     tdx.verify_report_data(genuine.body, report_data, ledger=case.ledger)
     collateral = _intel(case, genuine)
     # The root that vouches for the platform vouches for the statements about it, and no other.
     return verify_collateral(
-        genuine, collateral, genuine.path[-1:], ages=case.roots.ages, now=case.now, ledger=case.ledger
+        genuine,
+        collateral,
+        genuine.path[-1:],
+        ages=case.roots.ages,
+        now=case.now,
+        ledger=case.ledger,
+        paths=case.paths,
     )
 
 

@@ -34,9 +34,9 @@ def verify_devices(case: Case, bound: Bound) -> tuple[Appraisal, ...]:
         EvidenceError: evidence, a certificate, a RIM file or an answer cannot be read.
         VerificationError: G1 to G3 or G5.
     """
-    verify_measured(case.evidence.runtime_log[_EVENT].data, bound.gpu, ledger=case.ledger)
-    if not case.evidence.gpu:
+    if not case.evidence.gpu:  # what the VM measured in its place is the release's to state (L11.3)
         return ()
+    verify_measured(case.evidence.runtime_log[_EVENT].data, bound.gpu, ledger=case.ledger)
     nonce = gpu_nonce(bound.tpm.ak_name, bound.spki)
     devices = tuple([_device(case, gpu, nonce, i) for i, gpu in enumerate(case.evidence.gpu)])
     verify_distinct(devices, ledger=case.ledger)
@@ -60,6 +60,7 @@ def _device(case: Case, gpu: GpuEvidence, nonce: bytes, index: int) -> VerifiedD
         revocation=Revocation(answers, case.roots.ages.ocsp),
         now=case.now,
         ledger=case.ledger,
+        paths=case.paths,
         where=f"gpu[{index}]",
     )
 
@@ -91,6 +92,7 @@ def _rim(case: Case, collateral: Collateral, name: str) -> VerifiedRim:
         revocation=Revocation(_answers(collateral, signers), case.roots.ages.ocsp),
         now=case.now,
         ledger=case.ledger,
+        paths=case.paths,
         where=name,
     )
 

@@ -53,7 +53,7 @@ class GoogleCompute:
         """Check Google's certificate (K1 to K3, K5) and the key (Q7)."""
         own, ledger = case.evidence.ak_certificates, case.ledger
         helpers = case.collateral.tpm if own and case.collateral else ()
-        cloud = verify_google_ak((*own, *helpers), case.roots.google, now=case.now, ledger=ledger)
+        cloud = verify_google_ak((*own, *helpers), case.roots.google, now=case.now, ledger=ledger, paths=case.paths)
         public = parse_public(case.evidence.ak_public)
         key = verify_ak(public, ledger=ledger)
         verify_certified(cloud.leaf, key.key, ledger=ledger)

@@ -16,6 +16,7 @@ from client_sdk.roots import Roots
 from client_sdk.verify.activation import Activation
 from client_sdk.verify.ak import AzureAk, GoogleAk
 from client_sdk.verify.azure import HclFacts
+from client_sdk.verify.chain import VerifiedPaths
 from client_sdk.verify.eventlog import FirmwareFacts
 from client_sdk.verify.quote import AttestationKey, QuotedPcrs
 from client_sdk.verify.rim import Appraisal
@@ -28,7 +29,10 @@ NotRun = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is judged, and by what. Nothing in ``evidence``, ``collateral`` or ``activation`` is believed."""
+    """What is judged, and by what. Nothing in ``evidence``, ``collateral`` or ``activation`` is believed.
+
+    ``paths`` are what the caller keeps between verifications at one instant, where it keeps any.
+    """
 
     evidence: Evidence
     roots: Roots
@@ -36,6 +40,7 @@ class Case:
     activation: Activation | None
     now: datetime
     ledger: Ledger
+    paths: VerifiedPaths | None
 
 
 @dataclass(frozen=True, slots=True)

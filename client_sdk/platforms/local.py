@@ -53,7 +53,9 @@ class LocalQemu:
     def tpm(self, case: Case) -> TpmFacts:
         """Check the endorsement key's certificate, the attestation key, and that both are in one TPM."""
         evidence, ledger = case.evidence, case.ledger
-        ek, anchor = verify_ek_chain(evidence.ek_certificates, case.roots, now=case.now, ledger=ledger)
+        ek, anchor = verify_ek_chain(
+            evidence.ek_certificates, case.roots, now=case.now, ledger=ledger, paths=case.paths
+        )
         public = parse_public(evidence.ak_public)
         key = verify_ak(public, ledger=ledger)
         verify_activation(case.activation, ek.public_key, public.name, ledger=ledger)

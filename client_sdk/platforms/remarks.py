@@ -16,7 +16,7 @@ _CPUS = {
     "snp": (("T6 to T9", "the CPU is AMD's"),),
     "tdx": (("T2 to T5", "the CPU is Intel's"), ("T10", "the CPU measured what booted, or its paravisor did")),
 }
-_NO_GPU = (("G1 to G4, G5 but G5.1", "there is no GPU in this VM: what it measured says so"),)
+_NO_GPU = (("G1 to G5", "no GPU came along, and the quote names none; whether one is due, the release states"),)
 _GPU = (("G4: confidential-computing mode on, devtools off", "no signed field says so; the measured image looks"),)
 
 

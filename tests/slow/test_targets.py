@@ -49,3 +49,8 @@ def test_make_bench_prints_every_figure():
         "start to first chat token",
     ):
         assert figure in outcome.out
+
+
+def test_make_fuzz_runs_every_harness():
+    outcome = make("fuzz", "SECONDS=60", seconds=1200)
+    assert outcome.status == 0, outcome.out[-3000:] + outcome.err[-3000:]
