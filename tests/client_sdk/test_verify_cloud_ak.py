@@ -18,8 +18,10 @@ from client_sdk.verify.ak import verify_azure_ak, verify_certified, verify_googl
 from tests.fakes.simulated_cloud_tpm import (
     AK_PURPOSE,
     EK_PURPOSE,
+    NOW,
     AzureTpm,
     GoogleTpm,
+    TestCa,
     azure_root,
     der,
     der_integer,
@@ -28,7 +30,7 @@ from tests.fakes.simulated_cloud_tpm import (
     intermediate,
     security_properties,
 )
-from tests.fakes.simulated_vm import NOW, TestCa, ec_key, rsa_key, usage
+from tests.fakes.simulated_vm import ec_key, rsa_key, usage
 
 UNKNOWN = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), True)
 

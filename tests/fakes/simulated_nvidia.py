@@ -23,6 +23,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from tests.fakes.keys import ec_key, ecdsa, settled_ocsp
 from tests.fakes.simulated_vm import usage
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -37,13 +38,12 @@ C14N = "http://www.w3.org/2006/12/xml-c14n11"
 TCG = "https://trustedcomputinggroup.org/resource/tcg-reference-integrity-manifest-rim-information-model/"
 
 
-@cache
 def p384(name: str) -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP384R1())
+    return ec_key(name, ec.SECP384R1)
 
 
 def raw_signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA384())))
+    r, s = decode_dss_signature(key.sign(message, ecdsa(hashes.SHA384())))
     return r.to_bytes(48, "big") + s.to_bytes(48, "big")
 
 
@@ -101,7 +101,7 @@ def issue(
     )
     for value, critical in extensions.values():
         builder = builder.add_extension(value, critical)
-    return Certified(key, builder.sign(signing, algorithm or hashes.SHA384()))
+    return Certified(key, builder.sign(signing, algorithm or hashes.SHA384(), ecdsa_deterministic=True))
 
 
 @cache
@@ -278,7 +278,7 @@ class SimulatedOcsp:
             builder = builder.certificates([signer.certificate])
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, signer.certificate)
         made = builder.sign(signer.key, self.algorithm)
-        return made.public_bytes(Encoding.DER)
+        return settled_ocsp(made.public_bytes(Encoding.DER), signer.key, self.algorithm)
 
 
 class SimulatedRim:
