@@ -385,12 +385,15 @@ def test_a_certificate_with_sgx_extensions_signs_no_tcb_statements():
     assert caught.value.rule == "T7.7"
 
 
+SIGNER_ATTACKS = [
+    ("a certificate that is no CA's signs a signer", "T7.6.3", False, ("key_cert_sign",)),
+    ("a CA that may not sign certificates signs a signer", "T7.6.4", True, ("crl_sign",)),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "ca", "flags"),
-    [
-        ("a certificate that is no CA's signs a signer", "T7.6.3", False, ("key_cert_sign",)),
-        ("a CA that may not sign certificates signs a signer", "T7.6.4", True, ("crl_sign",)),
-    ],
+    SIGNER_ATTACKS,
 )
 def test_who_may_sign_the_signer(attack, rule, ca, flags):
     td = SimulatedTdx()
