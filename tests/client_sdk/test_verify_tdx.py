@@ -43,14 +43,14 @@ from tests.fakes.simulated_tdx import (
     raw_signature,
     sgx_pair,
 )
-from tests.fakes.simulated_vm import ec_key, rsa_key
+from tests.fakes.keys import ec_key, rsa_key
 
 REPORT_DATA = bytes(range(64))
 VERSIONS = pytest.mark.parametrize(("version", "body"), [(4, 2), (5, 2), (5, 3)])
 DAY = timedelta(days=1)
 OTHER = Certified("Intel SGX Root CA", ec_key("another root"), None, True, 1, ("key_cert_sign", "crl_sign"))
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
-P384 = ec.generate_private_key(ec.SECP384R1())
+P384 = ec_key("not on P-256", ec.SECP384R1)
 
 
 def judged(td: SimulatedTdx, ledger: Ledger | None = None, *, anchors=None, now=NOW, ages=PRODUCTION_AGES) -> TdxFacts:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 FILE = Path(__file__).with_name("rsa_keys.json")
 REPEATABLE = {"signatures": False}
 EXPONENT, HALF = 65537, 128
+MADE = b"\x18\x0f20260601110000Z"
 OFFSETS: dict[str, list[int]] = json.loads(FILE.read_text())
 
 
@@ -136,7 +137,11 @@ def settled_ocsp(der: bytes, key: ec.EllipticCurvePrivateKey, used: hashes.HashA
     status, outer = elements(response[1])
     ((_, parts),) = elements(outer[1])
     kind, octets = elements(parts)
-    basic = settled(octets[1], key, used)
+    ((_, signed),) = elements(octets[1])
+    data, *rest = elements(signed)
+    # The library writes the present time as the time when the answer was made.
+    fixed = element(0x30, *(MADE if part[0] == 0x18 else part for part, _ in elements(data[1])))
+    basic = settled(element(0x30, fixed, *(part for part, _ in rest)), key, used)
     return element(0x30, status[0], element(0xA0, element(0x30, kind[0], element(4, basic))))
 
 

@@ -121,6 +121,7 @@ class CloudTpm:
         self.magic, self.kind = 0xFF544347, 0x8018
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.dates: tuple[datetime, datetime] = (NOW - timedelta(days=1), NOW + timedelta(days=365))
+        self.hash: hashes.HashAlgorithm = hashes.SHA256()
         self.extensions: dict[str, Extension] = {"usage": (usage("digital_signature"), True)}
 
     def certificate(self) -> bytes:
@@ -135,7 +136,7 @@ class CloudTpm:
         )
         for value, critical in self.extensions.values():
             builder = builder.add_extension(value, critical)
-        return builder.sign(self.ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        return builder.sign(self.ca.key, self.hash).public_bytes(serialization.Encoding.DER)
 
     @property
     def certificates(self) -> tuple[bytes, ...]:

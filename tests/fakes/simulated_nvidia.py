@@ -256,6 +256,7 @@ class SimulatedOcsp:
         }
         self.responder_issuer = issuer
         self.responder_dates = (NOW - timedelta(days=1), NOW + timedelta(days=30))
+        self.responder_hash: hashes.HashAlgorithm = hashes.SHA384()
         self.signer: Certified | None = None  # somebody else, who does not show a certificate
         self.algorithm: hashes.HashAlgorithm = hashes.SHA384()
         self.named_by: hashes.HashAlgorithm = hashes.SHA1()  # noqa: S303  an index, as responders use it
@@ -274,7 +275,8 @@ class SimulatedOcsp:
         )
         signer = self.signer or self.issuer
         if self.delegate:
-            signer = issue("responder", self.responder_issuer, self.responder_extensions, dates=self.responder_dates)
+            dates, used = self.responder_dates, self.responder_hash
+            signer = issue("responder", self.responder_issuer, self.responder_extensions, dates=dates, algorithm=used)
             builder = builder.certificates([signer.certificate])
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, signer.certificate)
         made = builder.sign(signer.key, self.algorithm)
