@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -168,6 +170,7 @@ KEY_ATTACKS = [
     ("a key that signs over SHA-1", "Q4.3", {"scheme": (RSASSA, 0x4)}),
     ("a key without a scheme of ours", "Q7.3", {"scheme": (0x0017, 0xB)}),
     ("a modulus of no known size", "Q7.3", {"size": 1024}),
+    ("a signing key with a symmetric part", "Q7.3", {"symmetric": struct.pack(">HHH", 6, 128, 0x43)}),
 ]
 
 

@@ -29,6 +29,7 @@ from client_sdk.rules import keepers
 from client_sdk.verify.tdx import verify_quote, verify_report_data
 from client_sdk.verify.tdx_collateral import TdxFacts, verify_collateral
 from client_sdk.verify.tdx_tcb import NO_MATCH, STATUSES, worst
+from tests.fakes.keys import ec_key, rsa_key
 from tests.fakes.simulated_tdx import (
     ATTRIBUTES,
     FMSPC,
@@ -43,7 +44,6 @@ from tests.fakes.simulated_tdx import (
     raw_signature,
     sgx_pair,
 )
-from tests.fakes.keys import ec_key, rsa_key
 
 REPORT_DATA = bytes(range(64))
 VERSIONS = pytest.mark.parametrize(("version", "body"), [(4, 2), (5, 2), (5, 3)])

@@ -114,9 +114,11 @@ class CloudTpm:
         self.ak: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = rsa_key(f"ak {name}")
         self.sign_with: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None
         self.scheme, self.attributes = (RSASSA, 0x000B), 0x00050072
+        self.symmetric = b"\0\x10"  # TPM_ALG_NULL
         self.told_scheme: tuple[int, int] | None = None
         self.size: int | None = None  # None: the key's own
         self.bank, self.selected = 0x000B, ALL_PCRS
+        self.digested: tuple[int, ...] | None = None  # None: what is selected
         self.pcrs = {pcr: bytes([pcr + 1]) * SIZES[self.bank] for pcr in ALL_PCRS}
         self.magic, self.kind = 0xFF544347, 0x8018
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -144,7 +146,7 @@ class CloudTpm:
 
     def public(self) -> bytes:
         """Return the key's public area."""
-        numbers, scheme = self.ak.public_key().public_numbers(), struct.pack(">HHH", 0x0010, *self.scheme)
+        numbers, scheme = self.ak.public_key().public_numbers(), self.symmetric + struct.pack(">HH", *self.scheme)
         if isinstance(numbers, rsa.RSAPublicNumbers):
             head, size = 0x0001, self.ak.key_size
             body = struct.pack(">HI", self.size or size, 0) + _tpm2b(numbers.n.to_bytes(size // 8, "big"))
@@ -166,7 +168,7 @@ class CloudTpm:
         body += struct.pack(">QIIBQ", 1000, 3, 0, 1, 0x2020031200120003)
         body += struct.pack(">I", 1) + selection(self.bank, self.selected)
         digest = hashes.Hash(HASHES[self.scheme[1]])  # the signature's hash, whatever the bank's is
-        digest.update(b"".join(self.pcrs[pcr] for pcr in self.selected))
+        digest.update(b"".join(self.pcrs[pcr] for pcr in self.digested or self.selected))
         return body + _tpm2b(digest.finalize())
 
     def raw_signature(self, message: bytes) -> bytes:

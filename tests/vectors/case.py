@@ -12,7 +12,7 @@ Request = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A request. Without ``rules`` it is a control; with them it is refused, and ``control`` is what it was made from."""
+    """A request. Without ``rules`` it is a control; with them it is refused; ``control`` is what it was made from."""
 
     stage: str
     what: str

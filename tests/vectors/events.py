@@ -106,7 +106,9 @@ def _any_boot(family: Family) -> None:
     good = grammar(loader, "gce", boot="any")
     family.control("Google's firmware, another image", good)
     family.attack("another image as ours", "L1.source", good | {"boot": "uki"})
-    family.attack("another image, an event in PCR 2", "L2.2", grammar([*loader, Logged(2, IPL, b"x")], "gce", boot="any"))
+    family.attack(
+        "another image, an event in PCR 2", "L2.2", grammar([*loader, Logged(2, IPL, b"x")], "gce", boot="any")
+    )
     late = [event for event in loader if (event.pcr, event.kind) != (7, SEPARATOR)]
     family.attack("another image, no separator in PCR 7", "L2.7", grammar(late, "gce", boot="any"))
 

@@ -66,6 +66,15 @@ def _quotes() -> Family:
 def _signers(family: Family, good: Request) -> None:
     impostor = platform(intel__root__key=ec_key("another root"))
     family.attack("a root of Intel's name that is not Intel's", "T7.1.1", request(impostor, roots=good["roots"]))
+    mixed = {name: request(impostor)[name] for name in ("quote", "root_ca_crl")}
+    family.attack("a platform under another root, with Intel's statements", "T7.1.1", good | mixed)
+    vouched = {"intel.tcb_info.tdxModuleIdentities.0.mrsigner": "01" * 48, "mr_signer_seam": b"\1" * 48}
+    debug = {"intel.tcb_info.tdxModuleIdentities.0.attributes": "01" * 8, "seam_attributes": b"\1" * 8}
+    for rule, what, changes in (("T8.3", "signer", vouched), ("T8.4", "attributes", debug)):
+        td = platform()
+        for path, value in changes.items():
+            td.change(path, value)
+        family.attack(f"a module whose {what} Intel states and that is none of Intel's", rule, request(td))
     own = platform()
     own.change("pck.issuer", own.intel.root).change("chain", ())
     family.attack("a PCK certificate that the root signed itself", "T7.2", request(own))

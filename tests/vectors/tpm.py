@@ -64,8 +64,10 @@ def _quotes() -> Family:
     alone = merged(good, ak_pub=None, ak_pub_pem=b64(pem(GoogleTpm().ak)))
     family.control("a key without its public area", alone)
     for curve, name in ((ec.SECP384R1, "P-384"), (ec.SECP521R1, "P-521")):
-        strange = b64(pem(ec_key("strange", curve)))
-        family.attack(f"a key without its public area, on {name}", "Q7.4", merged(alone, ak_pub_pem=strange))
+        strange = GoogleTpm()
+        strange.ak, strange.scheme = ec_key("strange", curve), (ECDSA, 0xB)
+        whole = merged(quoted(strange), ak_pub=None, ak_pub_pem=b64(pem(strange.ak)))
+        family.attack(f"a key without its public area, on {name}", "Q7.4", whole)
     _with_log(family)
     return family
 
@@ -89,6 +91,9 @@ def _quote_attacks(family: Family, good: Request) -> None:
         for name, value in change.items():
             setattr(tpm, name, value)
         family.attack(attack, rule, merged(good, ak_pub=b64(tpm.public())))
+    narrow = GoogleTpm()
+    narrow.selected, narrow.digested = ALL_PCRS[:16], ALL_PCRS
+    family.attack("fewer PCRs under the digest of all", "Q2", quoted(narrow))
     stranger = GoogleTpm()
     stranger.sign_with = rsa_key("stranger")
     family.attack("a signature by another key", "Q6.2", quoted(stranger))
@@ -218,6 +223,9 @@ def _hcl() -> Family:
             other = AzureTpm("other", report_type=4)
             other.claims["user-data"] = "00" * 64
             family.attack("a TD quote of another TD", "T1.report", bound(tpm, td_quote=b64(other.td_quote())))
+            borrowed = AzureTpm(report_type=4)
+            borrowed.header = {32 + 128: b"\1" * 64}
+            family.attack("a report of another TD beside the quote", "T1.report", bound(borrowed))
         for attack, rule, made in _about_another_key(kind):
             family.attack(f"{attack}, on {name}", rule, bound(made))
     _hcl_whole(family)
@@ -250,6 +258,7 @@ def _hcl_whole(family: Family) -> None:
     stranger, another = GoogleTpm("another"), AzureTpm("another")
     family.attack("a key that the report does not name", "T1.ak", good | {"ak_pub": b64(stranger.public())})
     family.attack("a certificate for another key", "K5.2", good | {"ak_cert": b64(another.certificate())})
+    family.attack("a key alone that the report does not name", "T1.ak", bound(tpm, ak_pub=b64(stranger.public())))
     swapped = AzureTpm()
     swapped.claims["keys"] = [jwk("HCLAkPub", rsa_key("ek azure").public_key())]
     family.attack("the endorsement key in its place", "T1.ak", good | bound(swapped))
