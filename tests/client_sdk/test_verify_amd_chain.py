@@ -197,6 +197,7 @@ CRL_ATTACKS = [
     ("a list of another root", "T11.amd.1", lambda _: ark(GENOA).crl()),
     ("a list that the intermediate signed", "T11.amd.1", lambda sim: sim.ask.crl()),
     ("a list of the past", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW - 300 * DAY, NOW - DAY))),
+    ("a list without end", "T11.amd.2", lambda sim: sim.ark.endless_crl()),
     ("a list of the future", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW + DAY, NOW + 9 * DAY))),
     ("a list too old for the caller", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW - 401 * DAY, NOW + DAY))),
     ("a revoked intermediate", "T11.amd.3", lambda sim: sim.ark.crl(revoked=(7, sim.ask.serial))),

@@ -105,6 +105,7 @@ def test_a_report_from_before_there_were_bytes_of_the_guest():
     tpm = AzureTpm()
     del tpm.claims["user-data"]
     refused("T1.user", bound, tpm)
+    refused("T1.user", bound, tpm, user_data=b"")
 
 
 # --- clauses
@@ -155,3 +156,11 @@ def test_a_flag_that_is_not_stated_is_not_false():
     del tpm.claims["vm-configuration"]["console-enabled"]
     (failure,) = azure_clause(**SAID).judge(bound(tpm), Ledger())
     assert failure.got == UNSTATED
+
+
+def test_what_is_not_compared_stands_in_the_report_with_its_reason():
+    ledger = Ledger()
+    azure_clause().judge(bound(AzureTpm()), ledger)
+    rows = [check.as_dict() for check in ledger.checks]
+    assert {row["expected"] for row in rows} == {f"anything:, {ANY.why}"}
+    assert len(rows) == 6

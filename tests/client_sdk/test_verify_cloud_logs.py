@@ -175,6 +175,16 @@ def test_a_startup_locality_that_cannot_be(attack, events):
     refused("L4", replays, serialise(events), VALUES)
 
 
+def test_a_locality_where_pcr_0_has_no_event():
+    events = [locality(b"\3"), *(event for event in EVENTS if event.pcr)]
+    assert 0 not in replays(serialise(events), replayed(events)).values
+
+
+@pytest.mark.parametrize("pcr", sorted(VALUES))
+def test_a_pcr_that_is_claimed_untouched(pcr):
+    refused("L1.replay", replays, serialise(EVENTS), VALUES | {pcr: bytes(32)})
+
+
 def test_an_injected_startup_locality():
     refused("L1.replay", replays, serialise([locality(b"\3"), *EVENTS]), VALUES)
 

@@ -148,6 +148,12 @@ def test_claimed_values_that_are_not_the_quoted_ones(value):
     refused("Q3", verify_quote, attest, tpm.signature(attest), pcrs, ak=ak, ledger=Ledger(), profile=CLOUD)
 
 
+def test_a_quote_of_no_pcr_at_all():
+    tpm = GoogleTpm()
+    tpm.selected = ()
+    refused("Q2", quoted, tpm, QuoteProfile(0xB, ALL_PCRS, ANY_KINDS, resettable=False))
+
+
 def test_a_claimed_value_that_borrows_from_its_neighbour():
     """The digest is over all values together: only their fixed sizes keep them apart."""
     tpm = GoogleTpm()

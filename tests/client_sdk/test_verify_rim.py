@@ -389,6 +389,14 @@ def test_a_switch_that_is_not_due():
     switch = appraised(SimulatedGpu.switch(), switch_rim(), answers=True)
     assert failures(good(), switch) == ["G4.2"]
     assert failures(good(), switch, switches=Count(1, 4)) == []
+    assert failures(good(), switches=Count(1, 4)) == ["G4.2"]
+
+
+def test_a_switch_has_no_mode_of_its_own():
+    made = SimulatedGpu.switch()
+    made.opaque |= {21: b"\xaa", 22: b""}
+    switch = appraised(made, switch_rim(), answers=True)
+    assert failures(good(), switch, switches=Count(1, 4)) == []
 
 
 def test_a_device_that_was_not_named():

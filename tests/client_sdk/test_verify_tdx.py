@@ -107,6 +107,7 @@ ATTACKS = [
     ("a CA's certificate as a PCK certificate", "T7.2", {"pck.ca": True}),
     ("a PCK certificate for key agreement", "T7.2", {"pck.flags": ("key_agreement",)}),
     ("a PCK certificate that says no use", "T7.2", {"pck.flags": ()}),
+    ("a PCK certificate that may sign others", "T7.2", {"pck.flags": ("digital_signature", "key_cert_sign")}),
     ("a PCK revocation list of another key", "T7.3.1", {"intel.pck_crl.signer": OTHER}),
     ("a PCK revocation list that ran out", "T7.3.2", {"intel.pck_crl.until": NOW - DAY}),
     (
@@ -130,6 +131,8 @@ ATTACKS = [
     ("a CA that signs TCB statements", "T7.7", {"intel.signer.ca": True}),
     ("a signer of another name", "T7.7", {"intel.signer.common": "Intel SGX PCK Certificate"}),
     ("a signer for key agreement", "T7.7", {"intel.signer.flags": ("key_agreement",)}),
+    ("a signer that says no use", "T7.7", {"intel.signer.flags": ()}),
+    ("a signer that may sign certificates", "T7.7", {"intel.signer.flags": ("digital_signature", "key_cert_sign")}),
     ("TCB info that somebody else signed", "T7.8", {"intel.tcb_key": ec_key("thief")}),
     ("TCB info that ran out", "T7.9", {"intel.tcb_info.nextUpdate": instant(NOW - DAY)}),
     ("TCB info of tomorrow", "T7.9", {"intel.tcb_info.issueDate": instant(NOW + DAY)}),
@@ -334,7 +337,9 @@ def test_another_value_in_a_register(register, rule):
     assert failure.clause.startswith(f"{rule}: ")
     assert failure.got == "00" * 47 + "01"
     name = register.replace("rtmrs.", "rtmr")
-    assert registers(**{name: AnyValue()}).judge(facts, Ledger()) == ()
+    ledger = Ledger()
+    assert registers(**{name: AnyValue()}).judge(facts, ledger) == ()
+    assert [check.expected for check in ledger.checks if check.id == rule] == ["anything"]
     assert registers(**{name: Expected(frozenset())}).judge(facts, Ledger()) != ()
 
 

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.snp import Product
-from tests.fakes.keys import REPEATABLE, ec_key, ecdsa, pss_signature, rsa_key, settled
+from tests.fakes.keys import REPEATABLE, ec_key, ecdsa, element, elements, pss_signature, rsa_key, settled
 from tests.fakes.simulated_vm import usage
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -110,6 +110,15 @@ class AmdCa:
     @property
     def fields(self) -> CertificateFields:
         return parse_certificate(self.der, self.name)
+
+    def endless_crl(self) -> bytes:
+        """Return a list that names no day of the next one: the library makes none."""
+        ((_, parts),) = elements(self.crl())
+        (tbs, inside), algorithm, *_ = elements(parts)
+        kept = [part for number, (part, _) in enumerate(elements(inside)) if number != 4]  # nextUpdate
+        changed = element(0x30, *kept)
+        sign = pss_signature(self.key, changed, hashes.SHA384())
+        return element(0x30, changed, algorithm[0], element(3, b"\0", sign))
 
     def crl(self, *, revoked: tuple[int, ...] = (), number: int = 5, dates=(NOW - 30 * DAY, NOW + 300 * DAY)) -> bytes:
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.subject)

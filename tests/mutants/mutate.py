@@ -1,4 +1,6 @@
-"""Mutants of the verifier: each recorded check or refusal taken away, turned round, or loosened by one condition.
+"""Mutants of the verifier: each recorded check or refusal taken away, turned round, loosened, or moved at its edge.
+
+Loosened: one part of a condition is left out. At its edge: "at most" becomes "less than", and the other way about.
 
 A mutant is one function with other code. It is put in place by giving the function that code, so whoever imported the
 function runs it, and nothing is loaded again.
@@ -29,7 +31,8 @@ SOURCES = sorted(
 RULE = re.compile(r"[A-Z]\d{1,2}(?:\.[\w-]+)*")
 RECORDS = {"equal", "holds", "judge"}
 REFUSES = {"_refuse", "_other_data"}
-REMOVED, TURNED, LOOSENED = "removed", "turned round", "loosened"
+REMOVED, TURNED, LOOSENED, EDGE = "removed", "turned round", "loosened", "at its edge"
+_EDGES: dict[type[ast.cmpop], ast.cmpop] = {ast.Lt: ast.LtE(), ast.LtE: ast.Lt(), ast.Gt: ast.GtE(), ast.GtE: ast.Gt()}
 _PASS, _NOTHING = ast.Pass(), ast.Tuple([], ast.Load())
 
 
@@ -143,6 +146,11 @@ def _loosened(node: ast.AST, found: list[_Edit]) -> Iterator[_Edit]:
         first = ast.Compare(node.left, node.ops[:-1], node.comparators[:-1])
         last = ast.Compare(node.comparators[0], node.ops[1:], node.comparators[1:])
         yield from (_Edit(node, one, near.rule, LOOSENED) for one in (first, last))
+    if isinstance(node, ast.Compare):
+        for place, operator in enumerate(node.ops):
+            if other := _EDGES.get(type(operator)):
+                moved = [*node.ops[:place], other, *node.ops[place + 1 :]]
+                yield _Edit(node, ast.Compare(node.left, moved, node.comparators), near.rule, EDGE)
 
 
 def _told(function: ast.FunctionDef) -> set[int]:

@@ -63,6 +63,10 @@ def _replay(family: Family) -> None:
         family.attack(
             f"a value of PCR {pcr} that no event explains", "L1.replay", replay(events, values | {pcr: b"\1" * 32})
         )
+    for pcr in values:
+        family.attack(
+            f"PCR {pcr} claimed as untouched, against the log", "L1.replay", replay(events, values | {pcr: bytes(32)})
+        )
     for attack, pcr, kind, data in google.DATA_ATTACKS:
         told = gce_log()
         original = next(event for event in told if (event.pcr, event.kind) == (pcr, kind))
@@ -114,6 +118,9 @@ def _any_boot(family: Family) -> None:
 
 
 def _edk2(family: Family) -> None:
+    enrolled = boot_log()
+    enrolled[4] = Logged(7, ours.CONFIG, ours.variable("PK", b"a certificate"))
+    family.control("EDK2's firmware with a key enrolled", grammar(enrolled))
     family.control("EDK2's firmware", grammar(boot_log()))
     family.attack("Google's log as EDK2's", "L2.0", grammar(gce_log()))
     for attack, pcr, extra in ours.EXTRA_EVENTS:

@@ -148,6 +148,13 @@ def _responders(path: tuple[Certified, ...]) -> list[tuple[str, str, dict]]:
 
 
 def _ocsp(family: Family) -> None:
+    edges = [
+        ("of this second", {"this_update": NOW}),
+        ("that end this second", {"next_update": NOW}),
+        ("as old as the caller takes", {"this_update": NOW - 7 * DAY}),
+    ]
+    for what, changes in edges:
+        family.control(f"OCSP answers {what}", asked(**_with_answer(SimulatedGpu(), changes)))
     family.control("a GPU with OCSP answers", asked(**device(answers=True)))
     for attack, rule, changes in devices.OCSP_ATTACKS:
         if rule.partition("responder")[1]:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from tests.client_sdk.test_conformance_tdx import fields
 from tests.client_sdk.test_verify_tdx import ATTACKS, OTHER, REFUSED_BY_POLICY, REGISTERS, SIGNER_ATTACKS
 from tests.client_sdk.test_verify_tdx_log import ATTACKS as LOG_ATTACKS
 from tests.fakes.keys import ec_key
-from tests.fakes.simulated_tdx import PPID, Certified, Logged, SimulatedTdx, extended, serialise, td_log
+from tests.fakes.simulated_tdx import (
+    NOW,
+    PPID,
+    Certified,
+    Logged,
+    SimulatedTdx,
+    extended,
+    instant,
+    serialise,
+    td_log,
+)
 from tests.vectors.case import Case, Family, Request, b64, merged
 
 AGES = {"max_age_days": 31}
@@ -42,6 +54,11 @@ def _quotes() -> Family:
     family = Family("tdx")
     family.control("version 4", request(SimulatedTdx()))
     family.control("version 5 of a TDX 1.0 body", request(SimulatedTdx(version=5, body_type=2)))
+    for what, changes in _edges():
+        td = platform()
+        for path, value in changes.items():
+            td.change(path, value)
+        family.control(what, request(td))
     good = request(platform())
     family.control("version 5", good)
     for attack, rule, changes in ATTACKS:
@@ -61,6 +78,25 @@ def _quotes() -> Family:
     _signers(family, good)
     _registers(family)
     return family
+
+
+def _edges() -> list[tuple[str, dict]]:
+    """Return what is in date by not a second more, all parts at once."""
+    documents, oldest = ("intel.tcb_info", "intel.qe_identity"), NOW - timedelta(days=AGES["max_age_days"])
+    return [
+        (
+            "everything begins this second",
+            {f"{name}.issueDate": instant(NOW) for name in documents} | {"intel.pck_crl.since": NOW, "pck.since": NOW},
+        ),
+        (
+            "everything ends this second",
+            {f"{name}.nextUpdate": instant(NOW) for name in documents} | {"intel.pck_crl.until": NOW, "pck.until": NOW},
+        ),
+        (
+            "everything is as old as the caller takes",
+            {f"{name}.issueDate": instant(oldest) for name in documents} | {"intel.pck_crl.since": oldest},
+        ),
+    ]
 
 
 def _signers(family: Family, good: Request) -> None:

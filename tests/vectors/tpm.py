@@ -142,6 +142,8 @@ def _chains(family: Family, make: type[GoogleTpm | AzureTpm]) -> None:
     family.attack("simulated, under the real roots", "K1.1", merged(good, roots=None))
     family.attack("expired", "K1.2", merged(good, now=format_instant(NOW + 366 * DAY)))
     family.attack("not valid yet", "K1.2", merged(good, now=format_instant(NOW - 2 * DAY)))
+    own = {"roots": [good["ak_cert"]], "ak_intermediates": []}
+    family.attack("the leaf itself as a root", "K1.1", merged(good, **own))
     for attack, rule, change in keys.PURPOSE_ATTACKS:
         tpm = make()
         change(tpm)
