@@ -22,7 +22,7 @@ QUESTION ?= What is the capital of Japan?
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup system-packages deploy destroy verify ask bake lock wheels-lock lint type unit roles serving e2e test test-slow reproduce bench pcr-table clean
+.PHONY: help setup system-packages deploy destroy verify ask bake lock wheels-lock lint type unit roles serving e2e test test-slow mutants reproduce bench pcr-table clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -92,6 +92,9 @@ test: lint type unit e2e ## everything that CI runs
 
 test-slow: setup ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
+
+mutants: setup ## change the verifier in every way that matters, and see that a vector or a test notices (minutes)
+	@$(BIN)/python -m tests.mutants
 
 reproduce: setup ## bake twice, differently, and compare the disks
 	@$(SUDO) $(BIN)/python -m provisioner.image.reproduce

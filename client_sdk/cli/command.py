@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from client_sdk.cli import ask, observe, verify
+from client_sdk.cli import ask, observe, rules, verify
 from client_sdk.cli.options import Commands, UsageError
 from client_sdk.errors import AttestationError, FetchError
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (verify, ask, observe):
+    for module in (verify, ask, observe, rules):
         module.register(commands)
     _register_others(commands)
     arguments = parser.parse_args(argv)
