@@ -7,7 +7,7 @@ import re
 import pytest
 
 from provisioner.image.packages import LOCK_FILE, data_path, parse_lock
-from tests.e2e.machine import make
+from tests.e2e.machine import CHECKOUT, make
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +49,11 @@ def test_make_bench_prints_every_figure():
         "start to first chat token",
     ):
         assert figure in outcome.out
+
+
+def test_make_mutants_leaves_no_survivor_unexplained():
+    outcome = make("mutants", seconds=3000)
+    assert outcome.status == 0, outcome.out[-4000:] + outcome.err
+    told = re.search(r"^(\d+) mutants: .*\nnoticed by vectors: .*; survivors: 0$", outcome.out, re.MULTILINE)
+    assert told
+    assert f"{told[1]} mutants" in (CHECKOUT / "docs" / "vectors.md").read_text()
