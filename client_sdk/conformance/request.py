@@ -35,7 +35,7 @@ class Request:
         return cls(fields)
 
     def only(self, *known: str) -> None:
-        """Refuse a field that this stage does not know; ``now`` may stand in each request, also where nothing has dates."""
+        """Refuse a field that this stage does not know; ``now`` may stand in each request, whether it is used or not."""
         unknown = sorted(self.fields.keys() - {*known, "now"})
         if unknown:
             raise EvidenceError("$", f"unknown field {unknown[0][:64]!r}; this stage takes {', '.join(sorted(known))}")
