@@ -26,7 +26,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow reproduce bench pcr-table fuzz clean
+.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -108,6 +108,9 @@ test: lint type unit e2e ## everything that CI runs
 
 test-slow: setup ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
+
+mutants: setup ## change the verifier in every way that matters, and see that a vector or a test notices (minutes)
+	@$(BIN)/python -m tests.mutants
 
 reproduce: setup ## bake twice, differently, and compare the disks
 	@$(SUDO) $(BIN)/python -m provisioner.image.reproduce

@@ -29,7 +29,7 @@ from client_sdk.clauses.golden import judge_golden
 from client_sdk.clauses.launch import judge_launch
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.policy import Policy
-from client_sdk.release import Measurement, Release
+from client_sdk.release import EXACT_PCRS, Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
@@ -54,8 +54,8 @@ COVERS = {
 }
 _RULES = {2: "L9", 3: "L9", 6: "L9", 9: "L7", 12: "L7", 13: "L7", 14: "L7"}
 _CLAUSES = {
-    pcr: (f"{_RULES.get(pcr, 'L1')}.pcr{pcr}", f"PCR {pcr} is as the release predicts: {covers}")
-    for pcr, covers in COVERS.items()
+    pcr: (f"{_RULES.get(pcr, 'L1')}.pcr{pcr}", f"PCR {pcr} is as the release predicts: {COVERS[pcr]}")
+    for pcr in EXACT_PCRS
 }
 
 # Parts of a cloud's evidence → clauses of which one is judged by whoever judges the part at all.

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 
-from client_sdk.cli import ask, collateral, observe, verify
+from client_sdk.cli import ask, collateral, observe, rules, verify
 from client_sdk.cli.options import Commands, UsageError
 from client_sdk.errors import AttestationError, FetchError
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"vitrine {version('vitrine')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (verify, ask, observe, collateral):
+    for module in (verify, ask, observe, collateral, rules):
         module.register(commands)
     _register_others(commands)
     arguments = parser.parse_args(argv)

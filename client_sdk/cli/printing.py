@@ -45,28 +45,28 @@ def progress(text: str) -> None:
 
 def print_report(report: Report, *, origin: str, note: str = "") -> None:
     """Print the checks, the facts and the verdict."""
-    console = _console()
-    console.print(_table(report.checks))
+    screen = console()
+    screen.print(_table(report.checks))
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in report.facts:
         if name in _SHOWN:
             facts.add_row(name.replace("_", " "), Text(show(value)))
-    console.print(facts)
+    screen.print(facts)
     if not report.checks:
         return
     text = f"{report.verdict}: {origin}, {len(report.checks)} checks passed{note}"
-    console.print(Text(text, style="bold green"))
+    screen.print(Text(text, style="bold green"))
 
 
 def print_refusal(error: AttestationError, *, origin: str) -> None:
     """Print the checks made so far, and why it ended."""
-    console = _console()
+    screen = console()
     if error.checks:
-        console.print(_table(error.checks))
+        screen.print(_table(error.checks))
     word = NO_VERDICT if isinstance(error, FetchError) else REFUSED
-    console.print(Text(f"{word}: {origin}", style="bold red"))
+    screen.print(Text(f"{word}: {origin}", style="bold red"))
     for line in _lines(error):
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        screen.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -110,6 +110,6 @@ def _table(checks: tuple[Check, ...]) -> Table:
     return table
 
 
-def _console() -> Console:
+def console() -> Console:
     """Without a terminal the table gets a fixed width, so that logs look alike everywhere."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)

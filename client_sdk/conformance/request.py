@@ -35,8 +35,8 @@ class Request:
         return cls(fields)
 
     def only(self, *known: str) -> None:
-        """Refuse a field that this stage does not know."""
-        unknown = sorted(self.fields.keys() - set(known))
+        """Refuse a field that this stage does not know; ``now`` may stand in each request, used or not."""
+        unknown = sorted(self.fields.keys() - {*known, "now"})
         if unknown:
             raise EvidenceError("$", f"unknown field {unknown[0][:64]!r}; this stage takes {', '.join(sorted(known))}")
 

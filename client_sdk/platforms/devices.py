@@ -6,6 +6,7 @@ demands both (rules G1.7, G3.10, G3.11).
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 
 from client_sdk.binding import RUNTIME_TYPES, gpu_nonce
@@ -24,7 +25,8 @@ from client_sdk.verify.nvidia import (
 from client_sdk.verify.rim import Appraisal, VerifiedRim, verify_measurements, verify_parsed_rim
 
 _EVENT = RUNTIME_TYPES.index("gpu")
-_DRIVER, _FIRMWARE = "NV_GPU_DRIVER_", ("NV_GPU_VBIOS_", "NV_SWITCH_")
+_DRIVER = re.compile(r"NV_GPU_(?:CC_)?DRIVER_([^_]+)_(.+)")
+_FIRMWARE = ("NV_GPU_VBIOS_", "NV_SWITCH_")
 
 
 def verify_devices(case: Case, bound: Bound) -> tuple[Appraisal, ...]:
@@ -100,15 +102,17 @@ def _rim(case: Case, collateral: Collateral, name: str) -> VerifiedRim:
 def rim_names(opaque: Opaque, certificates: bytes, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return which of the known RIM files are for this device, by NVIDIA's way of naming them.
 
-    ``NV_GPU_DRIVER_<chip>_<version>``, ``NV_GPU_VBIOS_<project>_<SKU>_<chip SKU>_<version without dots>``. A driver's
-    file is of the chip that the device's certificates name where there are several. A wrong choice is found out: the
+    ``NV_GPU_DRIVER_<chip>_<version>`` (``CC_DRIVER`` since Blackwell) and
+    ``NV_GPU_VBIOS_<project>_<SKU>_<chip SKU>_<version without dots>``. Where several drivers' files are of one version,
+    it is that of the chip which the device's certificates or its own fields name. A wrong choice is found out: the
     measurements differ (G3.7), or a file is missing (G3.10).
     """
     driver, firmware = opaque.driver_version, opaque.vbios_version.replace(".", "").upper()
-    drivers = [name for name in known if driver and name.startswith(_DRIVER) and name.endswith(f"_{driver}")]
+    drivers = [found for name in known if (found := _DRIVER.fullmatch(name)) and driver and found[2] == driver]
     if len(drivers) > 1:
-        drivers = [name for name in drivers if name.removeprefix(_DRIVER).partition("_")[0].encode() in certificates]
+        told = certificates + b"".join([value for _, value in opaque.fields])
+        drivers = [found for found in drivers if found[1].encode() in told]
     parts = f"{opaque.project}_{opaque.project_sku}_{opaque.chip_sku}".upper()
     suffix = f"{parts}_{firmware}" if opaque.project else f"_{firmware}"
     firmwares = [name for name in known if firmware and name.startswith(_FIRMWARE) and name.upper().endswith(suffix)]
-    return (*drivers[:1], *firmwares[:1])
+    return (*[found[0] for found in drivers[:1]], *firmwares[:1])

@@ -12,8 +12,22 @@ from client_sdk.policy import SimulatedPlatform
 from client_sdk.publisher import Publisher
 from tests.fakes import vendors as fake_vendors
 from tests.fakes.loopback import lead, only_loopback
+from tests.fakes.refusals import REFUSED, listen
 from tests.fakes.simulated_server import serving
 from tests.fakes.simulated_vm import SimulatedVm, default_ca, publisher_key, release, signed
+from tests.vectors.behaviour import due
+
+listen()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Hold a test that is named for a rule (``tests/vectors/behaviour.json``) to it: something was refused by it."""
+    REFUSED.clear()
+    result = yield
+    missing = due().get(item.nodeid, set()) - REFUSED
+    assert not missing, f"this test is named for {sorted(missing)} in behaviour.json and saw no such refusal"
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,10 @@ def test_a_release_for_other_platforms_only():
     error = refused(SimulatedVm(), release(measured=replace(measurement(), platform="gcp")))
     assert clauses(error) == {"R4"}
     assert "gcp" in str(error)
+    (failure,) = not_accepted(
+        verified(SimulatedVm()), policy=simulated(), releases=(replace(release(), measurements=()),)
+    ).failures
+    assert failure.got == "none"
 
 
 def test_simulated_evidence_does_not_pass_under_another_runs_ca():

@@ -8,8 +8,10 @@ import pytest
 
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.evidence import GpuEvidence, RuntimeEvent
+from client_sdk.roots import Roots
 from client_sdk.verifier import verify
 from client_sdk.verify.activation import Activation, ActivationState
+from client_sdk.verify.chain import VerifiedPaths
 from tests.fakes.boot_log import IMAGE, change
 from tests.fakes.judging import NONCE, OTHERS, rules
 from tests.fakes.judging_cloud import accepted, mixed, refused, verified
@@ -321,3 +323,16 @@ def test_devices_without_a_certificate():
     vm.told_gpus = (GpuEvidence(vm.gpu_evidence()[0].evidence, ()),)
     with pytest.raises(EvidenceError, match="certificates"):
         verified(vm)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_paths_that_a_caller_keeps_change_no_verdict(kind):
+    vm, paths = SimulatedCloudVm(kind, gpus=1), VerifiedPaths()
+    mine, collateral = vm.evidence(NONCE, OTHERS), vm.collateral()
+    options = {"roots": roots(), "now": NOW, "collateral": collateral, "paths": paths}
+    cold, warm = (verify(mine, nonce=NONCE, **options) for _ in range(2))
+    assert [row[:2] for row in cold.rows] == [row[:2] for row in warm.rows]
+    with pytest.raises(VerificationError, match=r"\[C2.2\]"):
+        verify(mine, nonce=bytes(32), **options)
+    with pytest.raises(VerificationError, match=r"\[K1.1\]"):
+        verify(mine, nonce=NONCE, **options | {"roots": Roots(simulated=False)})

@@ -16,8 +16,8 @@ from client_sdk.conformance.__main__ import ACCEPTED, MALFORMED, REFUSED, STAGES
 from client_sdk.fields import format_instant
 from client_sdk.verify.gce import gce_pcr0
 from tests.fakes.boot_log import boot_log, serialise
-from tests.fakes.simulated_cloud_tpm import AzureTpm, GoogleTpm, gce_log, replayed
-from tests.fakes.simulated_vm import NOW, ec_key, rsa_key
+from tests.fakes.simulated_cloud_tpm import NOW, AzureTpm, GoogleTpm, gce_log, replayed
+from tests.fakes.simulated_vm import ec_key, rsa_key
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "conformance"
 FUNCTIONS = {

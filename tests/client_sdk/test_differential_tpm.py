@@ -17,8 +17,18 @@ from client_sdk.parse.public import parse_public
 from client_sdk.parse.signature import parse_signature
 from client_sdk.report import Ledger
 from client_sdk.verify.ak import verify_azure_ak, verify_google_ak
-from tests.fakes.simulated_cloud_tpm import ECDSA, RSAPSS, AzureTpm, GoogleTpm, azure_root, google_root, intermediate
-from tests.fakes.simulated_vm import NOW, TestCa, ec_key, rsa_key, usage
+from tests.fakes.simulated_cloud_tpm import (
+    ECDSA,
+    NOW,
+    RSAPSS,
+    AzureTpm,
+    GoogleTpm,
+    TestCa,
+    azure_root,
+    google_root,
+    intermediate,
+)
+from tests.fakes.simulated_vm import ec_key, rsa_key, usage
 
 UNKNOWN = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), True)
 

@@ -8,9 +8,11 @@ from hashlib import sha256
 import pytest
 
 from client_sdk.ages import Ages
+from client_sdk.collateral import load_collateral
 from client_sdk.evidence import Evidence
 from client_sdk.parse.rim import parse_rim
 from client_sdk.parse.snp import Product
+from client_sdk.platforms.devices import rim_names
 from client_sdk.report import Ledger
 from client_sdk.verify.ak import verify_azure_ak, verify_google_ak
 from client_sdk.verify.amd_chain import RevocationList, verify_vek
@@ -59,6 +61,9 @@ def test_a_report_signed_by_a_chip(vendors, tmp_path, product):
     vek = verify_vek(vcek, others, chip.arks, revocation=revocation, now=NOW, ledger=Ledger())
     verify_report(chip.report(), vek, report_data=chip.report_data, ledger=Ledger())
     assert vek.crl_number == 5
+    loaded = load_collateral(tmp_path / "out")
+    assert loaded.vceks[chip.chip_id, chip.reported_tcb] == vcek
+    assert (loaded.amd[product].intermediates, loaded.amd[product].crl) == (others, revocation.der)
 
 
 @pytest.mark.parametrize("product", Product)
@@ -103,6 +108,10 @@ def test_a_tdx_quote(vendors, tmp_path, version):
     ages = Ages(tcb_info=30 * DAY, qe_identity=30 * DAY, pck_crl=30 * DAY, root_crl=30 * DAY)
     verified = verify_collateral(facts, collateral, anchors, ages=ages, now=TDX_NOW, ledger=Ledger())
     assert verified.tcb.status == "UpToDate"
+    loaded = load_collateral(tmp_path / "out")
+    assert loaded.tcb_infos[FMSPC].document == collateral.tcb_info
+    assert loaded.qe_identity.chain == collateral.qe_identity_issuer_chain
+    assert (loaded.pck_crls["platform"], loaded.root_crl) == (collateral.pck_crl, collateral.root_crl)
 
 
 def test_a_gpu(vendors, tmp_path):
@@ -135,6 +144,10 @@ def test_a_gpu(vendors, tmp_path):
     assert set(appraisal.components) == {"driver", "vbios"}
     assert device.without_ocsp == ()
     assert {one.without_ocsp for one in rims} == {()}
+    loaded = load_collateral(tmp_path / "out")
+    names = rim_names(device.transcript.opaque, b"".join(told.certificates), tuple(loaded.rims))
+    assert len(names) == len(rims) == 2
+    assert all(loaded.ocsp[sha256(der).digest()] for der in told.certificates[1:4])
 
 
 def test_a_key_of_googles_tpm(vendors, tmp_path):

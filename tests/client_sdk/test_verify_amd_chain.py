@@ -193,17 +193,21 @@ def test_a_ca_without_usage_is_taken_here_and_nowhere_else():
         verify_chain(leaf, (ask,), sim.arks, rules=ChainRules("X", "it"), now=NOW, ledger=Ledger())
 
 
+CRL_ATTACKS = [
+    ("a list of another root", "T11.amd.1", lambda _: ark(GENOA).crl()),
+    ("a list that the intermediate signed", "T11.amd.1", lambda sim: sim.ask.crl()),
+    ("a list of the past", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW - 300 * DAY, NOW - DAY))),
+    ("a list without end", "T11.amd.2", lambda sim: sim.ark.endless_crl()),
+    ("a list of the future", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW + DAY, NOW + 9 * DAY))),
+    ("a list too old for the caller", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW - 401 * DAY, NOW + DAY))),
+    ("a revoked intermediate", "T11.amd.3", lambda sim: sim.ark.crl(revoked=(7, sim.ask.serial))),
+    ("a revoked root", "T11.amd.3", lambda sim: sim.ark.crl(revoked=(sim.ark.serial,))),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "crl"),
-    [
-        ("a list of another root", "T11.amd.1", lambda _: ark(GENOA).crl()),
-        ("a list that the intermediate signed", "T11.amd.1", lambda sim: sim.ask.crl()),
-        ("a list of the past", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW - 300 * DAY, NOW - DAY))),
-        ("a list of the future", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW + DAY, NOW + 9 * DAY))),
-        ("a list too old for the caller", "T11.amd.2", lambda sim: sim.ark.crl(dates=(NOW - 401 * DAY, NOW + DAY))),
-        ("a revoked intermediate", "T11.amd.3", lambda sim: sim.ark.crl(revoked=(7, sim.ask.serial))),
-        ("a revoked root", "T11.amd.3", lambda sim: sim.ark.crl(revoked=(sim.ark.serial,))),
-    ],
+    CRL_ATTACKS,
 )
 def test_a_revocation_list(attack, rule, crl):
     sim = SimulatedSnp()

@@ -18,8 +18,10 @@ from client_sdk.verify.ak import verify_azure_ak, verify_certified, verify_googl
 from tests.fakes.simulated_cloud_tpm import (
     AK_PURPOSE,
     EK_PURPOSE,
+    NOW,
     AzureTpm,
     GoogleTpm,
+    TestCa,
     azure_root,
     der,
     der_integer,
@@ -28,7 +30,7 @@ from tests.fakes.simulated_cloud_tpm import (
     intermediate,
     security_properties,
 )
-from tests.fakes.simulated_vm import NOW, TestCa, ec_key, rsa_key, usage
+from tests.fakes.simulated_vm import ec_key, rsa_key, usage
 
 UNKNOWN = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), True)
 
@@ -117,16 +119,19 @@ def no_room(tpm):
     tpm.others = (upper.der, tpm.ca.der)
 
 
+CHAIN_ATTACKS = [
+    ("K1.1", without_ca),
+    ("K1.1", other_ca_of_the_same_name),
+    ("K1.3", leaf_as_ca),
+    ("K1.4", ca_without_signing),
+    ("K1.3", no_room),
+]
+
+
 @pytest.mark.parametrize("make", [GoogleTpm, AzureTpm])
 @pytest.mark.parametrize(
     ("rule", "attack"),
-    [
-        ("K1.1", without_ca),
-        ("K1.1", other_ca_of_the_same_name),
-        ("K1.3", leaf_as_ca),
-        ("K1.4", ca_without_signing),
-        ("K1.3", no_room),
-    ],
+    CHAIN_ATTACKS,
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_a_chain_that_does_not_hold(make, rule, attack):
@@ -159,22 +164,25 @@ def set_extension(name, value):
     return change
 
 
+PURPOSE_ATTACKS = [
+    ("a critical extension that nobody reads", "K1.5", set_extension("unknown", UNKNOWN)),
+    ("a CA's", "K2.4", set_extension("constraints", (x509.BasicConstraints(ca=True, path_length=0), True))),
+    ("an RSA endorsement key's", "K2.5", set_extension("usage", (usage("key_encipherment"), True))),
+    ("an elliptic endorsement key's", "K2.5", set_extension("usage", (usage("key_agreement"), True))),
+    ("for both", "K2.5", set_extension("usage", (usage("digital_signature", "key_encipherment"), True))),
+    (
+        "that signs certificates",
+        "K2.5",
+        set_extension("usage", (usage("digital_signature", "key_cert_sign"), True)),
+    ),
+    ("of no use", "K2.5", lambda tpm: tpm.extensions.pop("usage")),
+]
+
+
 @pytest.mark.parametrize("make", [GoogleTpm, AzureTpm])
 @pytest.mark.parametrize(
     ("attack", "rule", "change"),
-    [
-        ("a critical extension that nobody reads", "K1.5", set_extension("unknown", UNKNOWN)),
-        ("a CA's", "K2.4", set_extension("constraints", (x509.BasicConstraints(ca=True, path_length=0), True))),
-        ("an RSA endorsement key's", "K2.5", set_extension("usage", (usage("key_encipherment"), True))),
-        ("an elliptic endorsement key's", "K2.5", set_extension("usage", (usage("key_agreement"), True))),
-        ("for both", "K2.5", set_extension("usage", (usage("digital_signature", "key_encipherment"), True))),
-        (
-            "that signs certificates",
-            "K2.5",
-            set_extension("usage", (usage("digital_signature", "key_cert_sign"), True)),
-        ),
-        ("of no use", "K2.5", lambda tpm: tpm.extensions.pop("usage")),
-    ],
+    PURPOSE_ATTACKS,
 )
 def test_a_certificate_for_something_else(make, attack, rule, change):
     tpm = make()
@@ -198,14 +206,17 @@ def test_an_azure_leaf_for_an_endorsement_key():
     assert azure(tpm).leaf
 
 
+INSTANCE_ATTACKS = [
+    ("no instance", "K3.1", None),
+    ("a test machine", "K3.2", {"properties": der(0xA0, der(0x30, *security_properties(b"\0")))}),
+    ("nothing about production", "K3.2", {"properties": b""}),
+    ("no word about production", "K3.2", {"properties": der(0xA0, der(0x30, der(0xA0, der_integer(0))))}),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "value"),
-    [
-        ("no instance", "K3.1", None),
-        ("a test machine", "K3.2", {"properties": der(0xA0, der(0x30, *security_properties(b"\0")))}),
-        ("nothing about production", "K3.2", {"properties": b""}),
-        ("no word about production", "K3.2", {"properties": der(0xA0, der(0x30, der(0xA0, der_integer(0))))}),
-    ],
+    INSTANCE_ATTACKS,
 )
 def test_an_instance_that_is_not_in_production(attack, rule, value):
     tpm = GoogleTpm()
@@ -254,15 +265,18 @@ RIGHT = {
 }
 
 
+OTHER_INSTANCES = [
+    ("K3.3", "project_number", 1),
+    ("K3.4", "project_id", "vitrine-tesT"),
+    ("K3.5", "zone", "us-central1-b"),
+    ("K3.6", "instance_id", 218557372616137118),
+    ("K3.7", "instance_name", "vitrine-2"),
+]
+
+
 @pytest.mark.parametrize(
     ("rule", "name", "wrong"),
-    [
-        ("K3.3", "project_number", 1),
-        ("K3.4", "project_id", "vitrine-tesT"),
-        ("K3.5", "zone", "us-central1-b"),
-        ("K3.6", "instance_id", 218557372616137118),
-        ("K3.7", "instance_name", "vitrine-2"),
-    ],
+    OTHER_INSTANCES,
 )
 def test_another_instance(rule, name, wrong):
     instance, ledger = google(GoogleTpm()).instance, Ledger()

@@ -126,15 +126,18 @@ def test_a_pcr_elsewhere_that_the_log_tells_of_is_compared():
     refused("L1.replay", replays, serialise(events), values, elsewhere=frozenset({10}))
 
 
+DATA_ATTACKS = [
+    ("Secure Boot told as on", 7, CONFIG, variable("SecureBoot", b"\1")),
+    ("a variable that runs over", 7, CONFIG, variable("SecureBoot", b"")[:16] + b"\xff" * 16),
+    ("a separator that reports an error", 4, SEPARATOR, b"\1\0\0\0"),
+    ("another partition table", 2, GPT, b"EFI PART" + bytes(8)),
+    ("another action", 4, ACTION, b"Calling nobody"),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "pcr", "kind", "data"),
-    [
-        ("Secure Boot told as on", 7, CONFIG, variable("SecureBoot", b"\1")),
-        ("a variable that runs over", 7, CONFIG, variable("SecureBoot", b"")[:16] + b"\xff" * 16),
-        ("a separator that reports an error", 4, SEPARATOR, b"\1\0\0\0"),
-        ("another partition table", 2, GPT, b"EFI PART" + bytes(8)),
-        ("another action", 4, ACTION, b"Calling nobody"),
-    ],
+    DATA_ATTACKS,
 )
 def test_data_beside_a_digest_of_other_data(attack, pcr, kind, data):
     events = gce_log()
@@ -156,17 +159,30 @@ def test_where_pcr_0_starts():
         refused("L1.replay", replays, serialise(events), values | {0: replay(events, 0)})
 
 
+LOCALITY_ATTACKS = [
+    ("late", [*EVENTS[:1], locality(b"\0"), *EVENTS[1:]]),
+    ("twice", [locality(b"\0"), locality(b"\0"), *EVENTS]),
+    ("a locality that does not exist", [locality(b"\5"), *EVENTS]),
+    ("for another PCR", [locality(b"\0", 1), *EVENTS]),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "events"),
-    [
-        ("late", [*EVENTS[:1], locality(b"\0"), *EVENTS[1:]]),
-        ("twice", [locality(b"\0"), locality(b"\0"), *EVENTS]),
-        ("a locality that does not exist", [locality(b"\5"), *EVENTS]),
-        ("for another PCR", [locality(b"\0", 1), *EVENTS]),
-    ],
+    LOCALITY_ATTACKS,
 )
 def test_a_startup_locality_that_cannot_be(attack, events):
     refused("L4", replays, serialise(events), VALUES)
+
+
+def test_a_locality_where_pcr_0_has_no_event():
+    events = [locality(b"\3"), *(event for event in EVENTS if event.pcr)]
+    assert 0 not in replays(serialise(events), replayed(events)).values
+
+
+@pytest.mark.parametrize("pcr", sorted(VALUES))
+def test_a_pcr_that_is_claimed_untouched(pcr):
+    refused("L1.replay", replays, serialise(EVENTS), VALUES | {pcr: bytes(32)})
 
 
 def test_an_injected_startup_locality():
@@ -244,26 +260,29 @@ def put(place, event):
     return lambda events: events.insert(place, event)
 
 
+EVENT_ATTACKS = [
+    ("an option ROM's table in PCR 2", "L2.2", add(Logged(2, 0x80000009, b"table"))),
+    ("a second image in PCR 2", "L2.2", add(Logged(2, IMAGE, b"path", b"\1" * 32))),
+    ("a second partition table in PCR 2", "L2.2", add(Logged(2, GPT, b"EFI PART"))),
+    ("an image in PCR 2 without its partition table", "L2.2", drop(2, GPT)),
+    ("no host information", "L2.0", drop(0, 0x11)),
+    ("no version", "L2.0", drop(0, 0x8)),
+    ("host information twice", "L2.0", put(2, Logged(0, 0x11, b"GCE NonHostInfo\0" + bytes(16)))),
+    ("a firmware volume", "L2.0", put(1, Logged(0, 0x80000008, b"volume"))),
+    ("an event in PCR 3", "L2.3", add(Logged(3, IPL, b"x"))),
+    ("an event in PCR 6", "L2.6", add(Logged(6, 0xC, b"x"))),
+    ("an unknown event in PCR 7", "L2.7", add(Logged(7, IPL, b"x"))),
+    ("no separator in PCR 7", "L2.7", drop(7, SEPARATOR)),
+    ("a driver", "L9.1", add(Logged(2, DRIVER, b"driver"))),
+    ("another list than db", "L2.authority", add(key_event("SbatLevel", GLOBAL))),
+    ("db of another vendor", "L2.authority", add(key_event("db", GLOBAL))),
+    ("an event of GRUB's", "L1.source", add(Logged(8, IPL, b"grub_cmd: x"))),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "alter"),
-    [
-        ("an option ROM's table in PCR 2", "L2.2", add(Logged(2, 0x80000009, b"table"))),
-        ("a second image in PCR 2", "L2.2", add(Logged(2, IMAGE, b"path", b"\1" * 32))),
-        ("a second partition table in PCR 2", "L2.2", add(Logged(2, GPT, b"EFI PART"))),
-        ("an image in PCR 2 without its partition table", "L2.2", drop(2, GPT)),
-        ("no host information", "L2.0", drop(0, 0x11)),
-        ("no version", "L2.0", drop(0, 0x8)),
-        ("host information twice", "L2.0", put(2, Logged(0, 0x11, b"GCE NonHostInfo\0" + bytes(16)))),
-        ("a firmware volume", "L2.0", put(1, Logged(0, 0x80000008, b"volume"))),
-        ("an event in PCR 3", "L2.3", add(Logged(3, IPL, b"x"))),
-        ("an event in PCR 6", "L2.6", add(Logged(6, 0xC, b"x"))),
-        ("an unknown event in PCR 7", "L2.7", add(Logged(7, IPL, b"x"))),
-        ("no separator in PCR 7", "L2.7", drop(7, SEPARATOR)),
-        ("a driver", "L9.1", add(Logged(2, DRIVER, b"driver"))),
-        ("another list than db", "L2.authority", add(key_event("SbatLevel", GLOBAL))),
-        ("db of another vendor", "L2.authority", add(key_event("db", GLOBAL))),
-        ("an event of GRUB's", "L1.source", add(Logged(8, IPL, b"grub_cmd: x"))),
-    ],
+    EVENT_ATTACKS,
 )
 def test_an_event_that_does_not_belong(attack, rule, alter):
     events = gce_log()
@@ -277,16 +296,19 @@ def test_the_second_partition_table_is_the_fault():
     refused("L2.5", judged, events)
 
 
+CONTENT_ATTACKS = [
+    ("another maker's version", "L2.version", 0x8, "OVMF 2025".encode("utf-16-le") + b"\0\0"),
+    ("a version without a number", "L2.version", 0x8, "GCE Virtual Firmware v".encode("utf-16-le") + b"\0\0"),
+    ("a version that goes on", "L2.version", 0x8, "GCE Virtual Firmware v2 (debug)".encode("utf-16-le") + b"\0\0"),
+    ("a technology of the future", "L2.host", 0x11, b"GCE NonHostInfo\0\5" + bytes(15)),
+    ("reserved bytes that are set", "L2.host", 0x11, b"GCE NonHostInfo\0\3" + bytes(14) + b"\1"),
+    ("other words", "L2.host", 0x11, b"GCE NonHostINFO\0\3" + bytes(15)),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "kind", "data"),
-    [
-        ("another maker's version", "L2.version", 0x8, "OVMF 2025".encode("utf-16-le") + b"\0\0"),
-        ("a version without a number", "L2.version", 0x8, "GCE Virtual Firmware v".encode("utf-16-le") + b"\0\0"),
-        ("a version that goes on", "L2.version", 0x8, "GCE Virtual Firmware v2 (debug)".encode("utf-16-le") + b"\0\0"),
-        ("a technology of the future", "L2.host", 0x11, b"GCE NonHostInfo\0\5" + bytes(15)),
-        ("reserved bytes that are set", "L2.host", 0x11, b"GCE NonHostInfo\0\3" + bytes(14) + b"\1"),
-        ("other words", "L2.host", 0x11, b"GCE NonHostINFO\0\3" + bytes(15)),
-    ],
+    CONTENT_ATTACKS,
 )
 def test_content_that_does_not_belong(attack, rule, kind, data):
     events = gce_log()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -87,14 +89,17 @@ def test_a_signature_by_another_key(kind):
     refused("Q6.2", quoted, tpm)
 
 
+SCHEME_ATTACKS = [
+    ("PSS told as PKCS#1", (RSASSA, 0xB), (RSAPSS, 0xB)),
+    ("PKCS#1 told as PSS", (RSAPSS, 0xB), (RSASSA, 0xB)),
+    ("another hash", (RSASSA, 0xC), (RSASSA, 0xB)),
+    ("SHA-1", (RSASSA, 0x4), (RSASSA, 0xB)),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "told", "kind"),
-    [
-        ("PSS told as PKCS#1", (RSASSA, 0xB), (RSAPSS, 0xB)),
-        ("PKCS#1 told as PSS", (RSAPSS, 0xB), (RSASSA, 0xB)),
-        ("another hash", (RSASSA, 0xC), (RSASSA, 0xB)),
-        ("SHA-1", (RSASSA, 0x4), (RSASSA, 0xB)),
-    ],
+    SCHEME_ATTACKS,
 )
 def test_a_signature_that_names_another_scheme_than_the_keys(attack, told, kind):
     tpm = tpm_of(*kind)
@@ -110,18 +115,21 @@ def sha1_bank(tpm):
     tpm.bank, tpm.pcrs = 0x0004, {pcr: bytes([pcr + 1]) * 20 for pcr in ALL_PCRS}
 
 
+QUOTE_ATTACKS = [
+    ("the SHA-1 bank, unasked", "Q4.1", sha1_bank, CLOUD),
+    ("the SHA-1 bank, asked for", "Q4.1", sha1_bank, QuoteProfile(0x4, ALL_PCRS, ANY_KINDS, resettable=True)),
+    ("fewer PCRs", "Q2", lambda tpm: setattr(tpm, "selected", ALL_PCRS[:8]), CLOUD),
+    ("a resettable PCR", "Q5", untouched, QuoteProfile(0xB, ALL_PCRS, ANY_KINDS, resettable=False)),
+    ("our own profile", "Q5", untouched, VITRINE),
+    ("no quote", "Q1.2", lambda tpm: setattr(tpm, "kind", 0x801A), CLOUD),
+    ("no TPM's", "Q1.1", lambda tpm: setattr(tpm, "magic", 0x54434700), CLOUD),
+    ("no firmware", "Q4.2", lambda tpm: tpm.pcrs.update(dict.fromkeys(range(8), bytes(32))), CLOUD),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "change", "profile"),
-    [
-        ("the SHA-1 bank, unasked", "Q4.1", sha1_bank, CLOUD),
-        ("the SHA-1 bank, asked for", "Q4.1", sha1_bank, QuoteProfile(0x4, ALL_PCRS, ANY_KINDS, resettable=True)),
-        ("fewer PCRs", "Q2", lambda tpm: setattr(tpm, "selected", ALL_PCRS[:8]), CLOUD),
-        ("a resettable PCR", "Q5", untouched, QuoteProfile(0xB, ALL_PCRS, ANY_KINDS, resettable=False)),
-        ("our own profile", "Q5", untouched, VITRINE),
-        ("no quote", "Q1.2", lambda tpm: setattr(tpm, "kind", 0x801A), CLOUD),
-        ("no TPM's", "Q1.1", lambda tpm: setattr(tpm, "magic", 0x54434700), CLOUD),
-        ("no firmware", "Q4.2", lambda tpm: tpm.pcrs.update(dict.fromkeys(range(8), bytes(32))), CLOUD),
-    ],
+    QUOTE_ATTACKS,
 )
 def test_a_quote_of_something_else(attack, rule, change, profile):
     tpm = GoogleTpm()
@@ -140,6 +148,12 @@ def test_claimed_values_that_are_not_the_quoted_ones(value):
     refused("Q3", verify_quote, attest, tpm.signature(attest), pcrs, ak=ak, ledger=Ledger(), profile=CLOUD)
 
 
+def test_a_quote_of_no_pcr_at_all():
+    tpm = GoogleTpm()
+    tpm.selected = ()
+    refused("Q2", quoted, tpm, QuoteProfile(0xB, ALL_PCRS, ANY_KINDS, resettable=False))
+
+
 def test_a_claimed_value_that_borrows_from_its_neighbour():
     """The digest is over all values together: only their fixed sizes keep them apart."""
     tpm = GoogleTpm()
@@ -155,16 +169,20 @@ def test_another_nonce(nonce):
     refused("C2.3", verify_nonce, NONCE, nonce, ledger=Ledger())
 
 
+KEY_ATTACKS = [
+    ("an unrestricted key", "Q7.1", {"attributes": 0x00040072}),
+    ("a decryption key", "Q7.1", {"attributes": 0x00030072}),
+    ("a key that can be moved", "Q7.2", {"attributes": 0x00050070}),
+    ("a key that signs over SHA-1", "Q4.3", {"scheme": (RSASSA, 0x4)}),
+    ("a key without a scheme of ours", "Q7.3", {"scheme": (0x0017, 0xB)}),
+    ("a modulus of no known size", "Q7.3", {"size": 1024}),
+    ("a signing key with a symmetric part", "Q7.3", {"symmetric": struct.pack(">HHH", 6, 128, 0x43)}),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "change"),
-    [
-        ("an unrestricted key", "Q7.1", {"attributes": 0x00040072}),
-        ("a decryption key", "Q7.1", {"attributes": 0x00030072}),
-        ("a key that can be moved", "Q7.2", {"attributes": 0x00050070}),
-        ("a key that signs over SHA-1", "Q4.3", {"scheme": (RSASSA, 0x4)}),
-        ("a key without a scheme of ours", "Q7.3", {"scheme": (0x0017, 0xB)}),
-        ("a modulus of no known size", "Q7.3", {"size": 1024}),
-    ],
+    KEY_ATTACKS,
 )
 def test_an_attestation_key_that_is_none(attack, rule, change):
     tpm = GoogleTpm()

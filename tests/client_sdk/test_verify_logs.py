@@ -126,20 +126,23 @@ def removed(log, pcr, kind):
     log[:] = [event for event in log if (event.pcr, event.kind) != (pcr, kind)]
 
 
+EXTRA_EVENTS = [
+    ("an option ROM's table after the end", 2, Logged(2, 0x80000009, b"table")),
+    ("an event after the separator", 0, Logged(0, 0x80000008, b"volume")),
+    ("a boot entry after the separator", 1, boot_variable("Boot0003", load_option("late"))),
+    ("a second separator", 3, separator(3)),
+    ("a partition table after the end of boot services", 5, Logged(5, GPT, b"EFI PART")),
+    ("an event of the maker", 6, Logged(6, 0x0000000C, b"compact")),
+    ("a key that let an image through", 7, Logged(7, 0x800000E0, b"authority")),
+    ("a type that nobody knows", 4, Logged(4, 0x12345678, b"?")),
+    ("a third kernel input", 9, tag(0x8F3B22EE, b"more\0", b"more")),
+    ("a section without content", 11, section(".hwids", b"")[0]),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "pcr", "extra"),
-    [
-        ("an option ROM's table after the end", 2, Logged(2, 0x80000009, b"table")),
-        ("an event after the separator", 0, Logged(0, 0x80000008, b"volume")),
-        ("a boot entry after the separator", 1, boot_variable("Boot0003", load_option("late"))),
-        ("a second separator", 3, separator(3)),
-        ("a partition table after the end of boot services", 5, Logged(5, GPT, b"EFI PART")),
-        ("an event of the maker", 6, Logged(6, 0x0000000C, b"compact")),
-        ("a key that let an image through", 7, Logged(7, 0x800000E0, b"authority")),
-        ("a type that nobody knows", 4, Logged(4, 0x12345678, b"?")),
-        ("a third kernel input", 9, tag(0x8F3B22EE, b"more\0", b"more")),
-        ("a section without content", 11, section(".hwids", b"")[0]),
-    ],
+    EXTRA_EVENTS,
 )
 def test_an_event_that_does_not_belong(attack, pcr, extra):
     vm = SimulatedVm()
@@ -160,16 +163,19 @@ def test_an_image_before_the_separator():
     refused(vm, "L2.4")
 
 
+CONTENT_ATTACKS = [
+    ("an action nobody knows", "L2.action", Logged(4, ACTION, b"Calling something else"), (4, IMAGE)),
+    ("PCR 5's action in PCR 4", "L2.action", Logged(4, ACTION, b"Exit Boot Services Invocation"), (4, IMAGE)),
+    ("a variable of another kind", "L2.variable", boot_variable("Timeout", b"\5\0"), (1, BOOT)),
+    ("lower-case hex", "L2.variable", boot_variable("Boot000a", load_option("x")), (1, BOOT)),
+    ("another platform setting", "L2.flags", Logged(1, FLAGS, b"SETTINGS"), (1, FLAGS)),
+    ("another vendor", "L2.variable", Logged(1, BOOT, variable("Boot0001", b"", SECURITY)), (1, BOOT)),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "extra", "behind"),
-    [
-        ("an action nobody knows", "L2.action", Logged(4, ACTION, b"Calling something else"), (4, IMAGE)),
-        ("PCR 5's action in PCR 4", "L2.action", Logged(4, ACTION, b"Exit Boot Services Invocation"), (4, IMAGE)),
-        ("a variable of another kind", "L2.variable", boot_variable("Timeout", b"\5\0"), (1, BOOT)),
-        ("lower-case hex", "L2.variable", boot_variable("Boot000a", load_option("x")), (1, BOOT)),
-        ("another platform setting", "L2.flags", Logged(1, FLAGS, b"SETTINGS"), (1, FLAGS)),
-        ("another vendor", "L2.variable", Logged(1, BOOT, variable("Boot0001", b"", SECURITY)), (1, BOOT)),
-    ],
+    CONTENT_ATTACKS,
 )
 def test_content_that_does_not_belong(attack, rule, extra, behind):
     vm = SimulatedVm()
@@ -209,15 +215,18 @@ def test_sections_that_do_not_belong(attack, pair):
 # --- L3: data is believed when its digest is recomputed
 
 
+DATA_ATTACKS = [
+    ("another firmware version", 0, CRTM, "2026.02".encode("utf-16-le")),
+    ("Secure Boot told as on", 7, CONFIG, variable("SecureBoot", b"\1")),
+    ("another partition table", 5, GPT, b"EFI PART" + bytes(8)),
+    ("another action", 4, ACTION, b"Returning from EFI Application from Boot Option"),
+    ("another boot order", 1, BOOT, variable("BootOrder", b"\2\0")),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "pcr", "kind", "data"),
-    [
-        ("another firmware version", 0, CRTM, "2026.02".encode("utf-16-le")),
-        ("Secure Boot told as on", 7, CONFIG, variable("SecureBoot", b"\1")),
-        ("another partition table", 5, GPT, b"EFI PART" + bytes(8)),
-        ("another action", 4, ACTION, b"Returning from EFI Application from Boot Option"),
-        ("another boot order", 1, BOOT, variable("BootOrder", b"\2\0")),
-    ],
+    DATA_ATTACKS,
 )
 def test_data_beside_a_digest_of_other_data(attack, pcr, kind, data):
     vm = SimulatedVm()
@@ -262,15 +271,18 @@ def test_an_injected_startup_locality():
     refused(vm, "L1.0")
 
 
+LOCALITY_ATTACKS = [
+    ("after PCR 0's first event", 1, (locality(b"\0"),)),
+    ("twice", 0, (locality(b"\0"), locality(b"\0"))),
+    ("of a locality that does not exist", 0, (locality(b"\7"),)),
+    ("of no locality", 0, (locality(b""),)),
+    ("for another PCR", 0, (locality(b"\0", 1),)),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "place", "events"),
-    [
-        ("after PCR 0's first event", 1, (locality(b"\0"),)),
-        ("twice", 0, (locality(b"\0"), locality(b"\0"))),
-        ("of a locality that does not exist", 0, (locality(b"\7"),)),
-        ("of no locality", 0, (locality(b""),)),
-        ("for another PCR", 0, (locality(b"\0", 1),)),
-    ],
+    LOCALITY_ATTACKS,
 )
 def test_a_startup_locality_that_cannot_be(attack, place, events):
     vm = SimulatedVm()
@@ -295,13 +307,16 @@ def test_secure_boot_is_read_from_the_measured_variable():
     assert verified(SimulatedVm()).firmware.secure_boot == "off"
 
 
+SECURE_BOOT_ATTACKS = [
+    ("a state that does not exist", variable("SecureBoot", b"\2")),
+    ("another variable in its place", variable("SetupMode", b"")),
+    ("another vendor's", variable("SecureBoot", b"", SECURITY)),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "first"),
-    [
-        ("a state that does not exist", variable("SecureBoot", b"\2")),
-        ("another variable in its place", variable("SetupMode", b"")),
-        ("another vendor's", variable("SecureBoot", b"", SECURITY)),
-    ],
+    SECURE_BOOT_ATTACKS,
 )
 def test_a_secure_boot_state_that_cannot_be(attack, first):
     vm = SimulatedVm()

@@ -128,13 +128,16 @@ def test_an_expired_boot_rom():
     refused(gpu, "G1.1.2")
 
 
+ROM_ATTACKS = [
+    ("a boot ROM that is no CA", "G1.1.3", "constraints", x509.BasicConstraints(ca=False, path_length=None)),
+    ("a boot ROM that may not issue", "G1.1.4", "usage", usage("digital_signature")),
+    ("a boot ROM with an extension that nobody reads", "G1.1.5", "unknown", UNKNOWN),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "part", "extension"),
-    [
-        ("a boot ROM that is no CA", "G1.1.3", "constraints", x509.BasicConstraints(ca=False, path_length=None)),
-        ("a boot ROM that may not issue", "G1.1.4", "usage", usage("digital_signature")),
-        ("a boot ROM with an extension that nobody reads", "G1.1.5", "unknown", UNKNOWN),
-    ],
+    ROM_ATTACKS,
 )
 def test_a_boot_rom_that_may_not_vouch(attack, rule, part, extension):
     gpu = SimulatedGpu()
@@ -154,13 +157,16 @@ def test_the_boot_rom_in_the_device_s_place():
     refused(gpu, "G1.2.1", certificates=gpu.certificates()[1:])
 
 
+LEAF_ATTACKS = [
+    ("a CA", "G1.2.1", "constraints", x509.BasicConstraints(ca=True, path_length=None)),
+    ("a key for key agreement", "G1.2.2", "usage", usage("key_agreement")),
+    ("a key for certificates as well", "G1.2.2", "usage", usage("digital_signature", "key_cert_sign")),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "part", "extension"),
-    [
-        ("a CA", "G1.2.1", "constraints", x509.BasicConstraints(ca=True, path_length=None)),
-        ("a key for key agreement", "G1.2.2", "usage", usage("key_agreement")),
-        ("a key for certificates as well", "G1.2.2", "usage", usage("digital_signature", "key_cert_sign")),
-    ],
+    LEAF_ATTACKS,
 )
 def test_a_certificate_for_something_else(attack, rule, part, extension):
     gpu = SimulatedGpu()
@@ -197,13 +203,16 @@ def test_the_certificates_of_another_device():
     refused(SimulatedGpu(), "G1.4", certificates=SimulatedGpu("other").certificates())
 
 
+REQUEST_ATTACKS = [
+    ("the request is not signed", b""),
+    ("an old report behind a new request", bytes((0x11, 0xE0, 1, 0xFF)) + OTHER + b"\0"),
+    ("another certificate slot", bytes((0x11, 0xE0, 1, 0xFF)) + NONCE + b"\1"),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "request_bytes"),
-    [
-        ("the request is not signed", b""),
-        ("an old report behind a new request", bytes((0x11, 0xE0, 1, 0xFF)) + OTHER + b"\0"),
-        ("another certificate slot", bytes((0x11, 0xE0, 1, 0xFF)) + NONCE + b"\1"),
-    ],
+    REQUEST_ATTACKS,
 )
 def test_a_signature_over_another_request(attack, request_bytes):
     gpu = SimulatedGpu()
@@ -260,25 +269,28 @@ def edited(rule: str, **changes) -> None:
         refused(gpu, rule, answers=(*good, made.response()))
 
 
+OCSP_ATTACKS = [
+    ("revoked", "G1.6.3", {"status": ocsp.OCSPCertStatus.REVOKED}),
+    ("unknown to its issuer", "G1.6.3", {"status": ocsp.OCSPCertStatus.UNKNOWN}),
+    ("an outdated answer", "G1.6.4", {"next_update": NOW - timedelta(minutes=1)}),
+    ("an answer without end", "G1.6.4", {"next_update": None}),
+    ("an answer from tomorrow", "G1.6.4", {"this_update": NOW + timedelta(days=1)}),
+    ("an answer in date that is too old", "G1.6.4", {"this_update": NOW - timedelta(days=8)}),
+    ("an answer by somebody", "G1.6.1", {"signer": issue("factory", None, ca_extensions(), key=p384("impostor"))}),
+    ("an answer over a weak hash", "G1.6.1", {"algorithm": hashes.SHA224()}),
+    ("a responder of another CA", "G1.6.responder.1", {"delegate": True, "responder_issuer": None}),
+    ("a responder without the purpose", "G1.6.2", {"delegate": True, "responder_extensions": signer_extensions()}),
+    (
+        "a responder that expired",
+        "G1.6.responder.2",
+        {"delegate": True, "responder_dates": (NOW - timedelta(days=9), NOW - timedelta(days=1))},
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "changes"),
-    [
-        ("revoked", "G1.6.3", {"status": ocsp.OCSPCertStatus.REVOKED}),
-        ("unknown to its issuer", "G1.6.3", {"status": ocsp.OCSPCertStatus.UNKNOWN}),
-        ("an outdated answer", "G1.6.4", {"next_update": NOW - timedelta(minutes=1)}),
-        ("an answer without end", "G1.6.4", {"next_update": None}),
-        ("an answer from tomorrow", "G1.6.4", {"this_update": NOW + timedelta(days=1)}),
-        ("an answer in date that is too old", "G1.6.4", {"this_update": NOW - timedelta(days=8)}),
-        ("an answer by somebody", "G1.6.1", {"signer": issue("factory", None, ca_extensions(), key=p384("impostor"))}),
-        ("an answer over a weak hash", "G1.6.1", {"algorithm": hashes.SHA224()}),
-        ("a responder of another CA", "G1.6.responder.1", {"delegate": True, "responder_issuer": None}),
-        ("a responder without the purpose", "G1.6.2", {"delegate": True, "responder_extensions": signer_extensions()}),
-        (
-            "a responder that expired",
-            "G1.6.responder.2",
-            {"delegate": True, "responder_dates": (NOW - timedelta(days=9), NOW - timedelta(days=1))},
-        ),
-    ],
+    OCSP_ATTACKS,
 )
 def test_revocation(attack, rule, changes):
     if changes.get("responder_issuer", 0) is None:

@@ -68,26 +68,29 @@ def test_control_with_a_declaration_and_a_comment():
     assert read(rim).rim.version == "590.12"
 
 
+STATEMENT_ATTACKS = [
+    ("exclusive canonical form", {"canonicalization": "http://www.w3.org/2001/10/xml-exc-c14n#"}),
+    ("canonical form with comments", {"canonicalization": f"{C14N}#WithComments"}),
+    ("a signature over SHA-256", {"method": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"}),
+    ("an HMAC", {"method": "http://www.w3.org/2001/04/xmldsig-more#hmac-sha384"}),
+    ("a digest of SHA-256", {"digest_method": "http://www.w3.org/2001/04/xmlenc#sha256"}),
+    ("no transform", {"transforms": ()}),
+    ("no canonical form", {"transforms": (f"{DSIG}enveloped-signature",)}),
+    ("the signature signs itself", {"transforms": (C14N,)}),
+    ("the other order", {"transforms": (C14N, f"{DSIG}enveloped-signature")}),
+    ("a selection", {"transforms": (f"{DSIG}enveloped-signature", "http://www.w3.org/TR/1999/REC-xpath-19991116")}),
+    ("a programme", {"transforms": (f"{DSIG}enveloped-signature", "http://www.w3.org/TR/1999/REC-xslt-19991116")}),
+    ("a part of the document", {"uri": "#payload"}),
+    ("another document", {"uri": "https://example.org/"}),
+    ("no reference's place", {"uri": None}),
+    ("no reference", {"references": 0}),
+    ("two references", {"references": 2}),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "change"),
-    [
-        ("exclusive canonical form", {"canonicalization": "http://www.w3.org/2001/10/xml-exc-c14n#"}),
-        ("canonical form with comments", {"canonicalization": f"{C14N}#WithComments"}),
-        ("a signature over SHA-256", {"method": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"}),
-        ("an HMAC", {"method": "http://www.w3.org/2001/04/xmldsig-more#hmac-sha384"}),
-        ("a digest of SHA-256", {"digest_method": "http://www.w3.org/2001/04/xmlenc#sha256"}),
-        ("no transform", {"transforms": ()}),
-        ("no canonical form", {"transforms": (f"{DSIG}enveloped-signature",)}),
-        ("the signature signs itself", {"transforms": (C14N,)}),
-        ("the other order", {"transforms": (C14N, f"{DSIG}enveloped-signature")}),
-        ("a selection", {"transforms": (f"{DSIG}enveloped-signature", "http://www.w3.org/TR/1999/REC-xpath-19991116")}),
-        ("a programme", {"transforms": (f"{DSIG}enveloped-signature", "http://www.w3.org/TR/1999/REC-xslt-19991116")}),
-        ("a part of the document", {"uri": "#payload"}),
-        ("another document", {"uri": "https://example.org/"}),
-        ("no reference's place", {"uri": None}),
-        ("no reference", {"references": 0}),
-        ("two references", {"references": 2}),
-    ],
+    STATEMENT_ATTACKS,
 )
 def test_a_statement_of_another_form(attack, change):
     rim = SimulatedRim()
@@ -122,17 +125,20 @@ def test_a_signature_of_another_length(edit):
     refused(rim, "G3.2")
 
 
+DOCUMENT_ATTACKS = [
+    ("another golden value", sha384(b"measurement 30").hexdigest(), sha384(b"attacker").hexdigest()),
+    ("a record that is switched off", 'active="True"', 'active="False"'),
+    ("another version", 'colloquialVersion="590.12"', 'colloquialVersion="590.13"'),
+    ("another product name", 'product="GH100"', 'product="GB100"'),
+    ("text where there was none", "<ns0:Entity", "x<ns0:Entity"),
+    ("another role", 'role="tagCreator"', 'role="softwareCreator"'),
+    ("one more namespace", "xmlns:SHA384=", 'xmlns:ns9="urn:x" xmlns:SHA384='),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "old", "new"),
-    [
-        ("another golden value", sha384(b"measurement 30").hexdigest(), sha384(b"attacker").hexdigest()),
-        ("a record that is switched off", 'active="True"', 'active="False"'),
-        ("another version", 'colloquialVersion="590.12"', 'colloquialVersion="590.13"'),
-        ("another product name", 'product="GH100"', 'product="GB100"'),
-        ("text where there was none", "<ns0:Entity", "x<ns0:Entity"),
-        ("another role", 'role="tagCreator"', 'role="softwareCreator"'),
-        ("one more namespace", "xmlns:SHA384=", 'xmlns:ns9="urn:x" xmlns:SHA384='),
-    ],
+    DOCUMENT_ATTACKS,
 )
 def test_a_document_that_was_changed(attack, old, new):
     rim = SimulatedRim()
@@ -162,13 +168,16 @@ def test_a_signer_outside_its_dates(now):
     refused(SimulatedRim(), "G3.4.2", now=now)
 
 
+AUTHORITY_ATTACKS = [
+    ("an authority that is no CA", "G3.4.3", "constraints", x509.BasicConstraints(ca=False, path_length=None)),
+    ("an authority that may not issue", "G3.4.4", "usage", usage("digital_signature")),
+    ("an authority with an extension that nobody reads", "G3.4.5", "unknown", UNKNOWN),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "part", "extension"),
-    [
-        ("an authority that is no CA", "G3.4.3", "constraints", x509.BasicConstraints(ca=False, path_length=None)),
-        ("an authority that may not issue", "G3.4.4", "usage", usage("digital_signature")),
-        ("an authority with an extension that nobody reads", "G3.4.5", "unknown", UNKNOWN),
-    ],
+    AUTHORITY_ATTACKS,
 )
 def test_an_authority_that_may_not_vouch(attack, rule, part, extension):
     rim = SimulatedRim()
@@ -182,13 +191,16 @@ def test_an_authority_over_a_weak_hash():
     refused(rim, "G3.4.6")
 
 
+SIGNER_ATTACKS = [
+    ("a CA", "G3.5.1", "constraints", x509.BasicConstraints(ca=True, path_length=None)),
+    ("a key for encryption", "G3.5.2", "usage", usage("key_encipherment")),
+    ("a key for certificates as well", "G3.5.2", "usage", usage("digital_signature", "key_cert_sign")),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "part", "extension"),
-    [
-        ("a CA", "G3.5.1", "constraints", x509.BasicConstraints(ca=True, path_length=None)),
-        ("a key for encryption", "G3.5.2", "usage", usage("key_encipherment")),
-        ("a key for certificates as well", "G3.5.2", "usage", usage("digital_signature", "key_cert_sign")),
-    ],
+    SIGNER_ATTACKS,
 )
 def test_a_signer_that_is_none(attack, rule, part, extension):
     rim = SimulatedRim()
@@ -208,19 +220,22 @@ def test_a_signer_on_another_curve():
     refused(rim, "G3.5.3")
 
 
+OCSP_ATTACKS = [
+    ("revoked", "G3.9.3", {"status": ocsp.OCSPCertStatus.REVOKED}),
+    ("outdated", "G3.9.4", {"next_update": NOW - timedelta(minutes=1)}),
+    ("by somebody", "G3.9.1", {"signer": issue("rim authority", None, ca_extensions(), key=p384("impostor"))}),
+    ("a responder without the purpose", "G3.9.2", {"delegate": True, "responder_extensions": signer_extensions()}),
+    (
+        "a responder that expired",
+        "G3.9.responder.2",
+        {"delegate": True, "responder_dates": (NOW - timedelta(days=9), NOW - timedelta(days=1))},
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "changes"),
-    [
-        ("revoked", "G3.9.3", {"status": ocsp.OCSPCertStatus.REVOKED}),
-        ("outdated", "G3.9.4", {"next_update": NOW - timedelta(minutes=1)}),
-        ("by somebody", "G3.9.1", {"signer": issue("rim authority", None, ca_extensions(), key=p384("impostor"))}),
-        ("a responder without the purpose", "G3.9.2", {"delegate": True, "responder_extensions": signer_extensions()}),
-        (
-            "a responder that expired",
-            "G3.9.responder.2",
-            {"delegate": True, "responder_dates": (NOW - timedelta(days=9), NOW - timedelta(days=1))},
-        ),
-    ],
+    OCSP_ATTACKS,
 )
 def test_revocation_of_a_signer(attack, rule, changes):
     rim = SimulatedRim()
@@ -258,13 +273,16 @@ def test_control_of_a_switch():
     assert appraised(SimulatedGpu.switch(), switch_rim()).components == ("vbios",)
 
 
+VERSION_ATTACKS = [
+    ("another driver", 3, b"590.13\0"),
+    ("no driver", 3, b"\0"),
+    ("another firmware", 6, bytes.fromhex("00a5009602000000")),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "field", "value"),
-    [
-        ("another driver", 3, b"590.13\0"),
-        ("no driver", 3, b"\0"),
-        ("another firmware", 6, bytes.fromhex("00a5009602000000")),
-    ],
+    VERSION_ATTACKS,
 )
 def test_a_file_for_another_version(attack, field, value):
     gpu = SimulatedGpu()
@@ -370,6 +388,14 @@ def test_another_number_of_gpus(count):
 def test_a_switch_that_is_not_due():
     switch = appraised(SimulatedGpu.switch(), switch_rim(), answers=True)
     assert failures(good(), switch) == ["G4.2"]
+    assert failures(good(), switch, switches=Count(1, 4)) == []
+    assert failures(good(), switches=Count(1, 4)) == ["G4.2"]
+
+
+def test_a_switch_has_no_mode_of_its_own():
+    made = SimulatedGpu.switch()
+    made.opaque |= {21: b"\xaa", 22: b""}
+    switch = appraised(made, switch_rim(), answers=True)
     assert failures(good(), switch, switches=Count(1, 4)) == []
 
 

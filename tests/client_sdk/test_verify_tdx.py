@@ -29,6 +29,7 @@ from client_sdk.rules import keepers
 from client_sdk.verify.tdx import verify_quote, verify_report_data
 from client_sdk.verify.tdx_collateral import TdxFacts, verify_collateral
 from client_sdk.verify.tdx_tcb import NO_MATCH, STATUSES, worst
+from tests.fakes.keys import ec_key, rsa_key
 from tests.fakes.simulated_tdx import (
     ATTRIBUTES,
     FMSPC,
@@ -43,14 +44,13 @@ from tests.fakes.simulated_tdx import (
     raw_signature,
     sgx_pair,
 )
-from tests.fakes.simulated_vm import ec_key, rsa_key
 
 REPORT_DATA = bytes(range(64))
 VERSIONS = pytest.mark.parametrize(("version", "body"), [(4, 2), (5, 2), (5, 3)])
 DAY = timedelta(days=1)
 OTHER = Certified("Intel SGX Root CA", ec_key("another root"), None, True, 1, ("key_cert_sign", "crl_sign"))
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
-P384 = ec.generate_private_key(ec.SECP384R1())
+P384 = ec_key("not on P-256", ec.SECP384R1)
 
 AGES = Ages()
 
@@ -109,6 +109,7 @@ ATTACKS = [
     ("a CA's certificate as a PCK certificate", "T7.2", {"pck.ca": True}),
     ("a PCK certificate for key agreement", "T7.2", {"pck.flags": ("key_agreement",)}),
     ("a PCK certificate that says no use", "T7.2", {"pck.flags": ()}),
+    ("a PCK certificate that may sign others", "T7.2", {"pck.flags": ("digital_signature", "key_cert_sign")}),
     ("a PCK revocation list of another key", "T7.3.1", {"intel.pck_crl.signer": OTHER}),
     ("a PCK revocation list that ran out", "T7.3.2", {"intel.pck_crl.until": NOW - DAY}),
     (
@@ -132,6 +133,8 @@ ATTACKS = [
     ("a CA that signs TCB statements", "T7.7", {"intel.signer.ca": True}),
     ("a signer of another name", "T7.7", {"intel.signer.common": "Intel SGX PCK Certificate"}),
     ("a signer for key agreement", "T7.7", {"intel.signer.flags": ("key_agreement",)}),
+    ("a signer that says no use", "T7.7", {"intel.signer.flags": ()}),
+    ("a signer that may sign certificates", "T7.7", {"intel.signer.flags": ("digital_signature", "key_cert_sign")}),
     ("TCB info that somebody else signed", "T7.8", {"intel.tcb_key": ec_key("thief")}),
     ("TCB info that ran out", "T7.9", {"intel.tcb_info.nextUpdate": instant(NOW - DAY)}),
     ("TCB info of tomorrow", "T7.9", {"intel.tcb_info.issueDate": instant(NOW + DAY)}),
@@ -336,7 +339,9 @@ def test_another_value_in_a_register(register, rule):
     assert failure.clause.startswith(f"{rule}: ")
     assert failure.got == "00" * 47 + "01"
     name = register.replace("rtmrs.", "rtmr")
-    assert registers(**{name: AnyValue("a test")}).judge(facts, Ledger()) == ()
+    ledger = Ledger()
+    assert registers(**{name: AnyValue("a test")}).judge(facts, ledger) == ()
+    assert [check.expected for check in ledger.checks if check.id == rule] == [("anything:", "a test")]
     assert registers(**{name: OneOf((b"\0",))}).judge(facts, Ledger()) != ()
 
 
@@ -387,12 +392,15 @@ def test_a_certificate_with_sgx_extensions_signs_no_tcb_statements():
     assert caught.value.rule == "T7.7"
 
 
+SIGNER_ATTACKS = [
+    ("a certificate that is no CA's signs a signer", "T7.6.3", False, ("key_cert_sign",)),
+    ("a CA that may not sign certificates signs a signer", "T7.6.4", True, ("crl_sign",)),
+]
+
+
 @pytest.mark.parametrize(
     ("attack", "rule", "ca", "flags"),
-    [
-        ("a certificate that is no CA's signs a signer", "T7.6.3", False, ("key_cert_sign",)),
-        ("a CA that may not sign certificates signs a signer", "T7.6.4", True, ("crl_sign",)),
-    ],
+    SIGNER_ATTACKS,
 )
 def test_who_may_sign_the_signer(attack, rule, ca, flags):
     td = SimulatedTdx()

@@ -153,6 +153,16 @@ def test_an_endorsement_key_of_another_template(exponent_bits):
     refused(vm, "Q8.1")
 
 
+# A modulus of 2050 bits is as long in DER; the last exponent ends like 65537 with its tag and size.
+@pytest.mark.parametrize(("bits", "exponent"), [(2050, 65537), (2048, 65539), (2048, 0x010203010001)])
+def test_an_endorsement_key_that_looks_like_the_template(bits, exponent):
+    good = rsa.RSAPublicNumbers(65537, 1 << 2047 | 1).public_key()
+    assert make_credential(good, b"name", stream())
+    key = rsa.RSAPublicNumbers(exponent, 1 << (bits - 1) | 1).public_key()
+    with pytest.raises(VerificationError, match=r"\[Q8\.1\]"):
+        make_credential(key, b"name", stream())
+
+
 def test_an_elliptic_endorsement_key_is_not_of_the_template():
     vm = SimulatedVm()
     vm.ek = ec_key("ek")

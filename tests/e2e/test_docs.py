@@ -31,6 +31,7 @@ TARGETS = {
     "bench": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
+    "mutants": "tests/slow/test_targets.py",
     "test-slow": "Makefile",  # the run that these belong to
 }
 

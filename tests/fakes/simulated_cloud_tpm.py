@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from hashlib import sha256
 
 from cryptography import x509
@@ -20,7 +20,11 @@ from client_sdk.parse.public import parse_public
 from client_sdk.verify.quote import AttestationKey
 from tests.fakes import boot_log
 from tests.fakes.boot_log import Logged
-from tests.fakes.simulated_vm import NOW, TestCa, rsa_key, selection, usage
+from tests.fakes.keys import REPEATABLE, ecdsa, pss_signature, rsa_key
+from tests.fakes.simulated_vm import TestCa as CaOfAnyTime
+from tests.fakes.simulated_vm import selection, usage
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 ALL_PCRS = tuple(range(24))
 RSASSA, RSAPSS, ECDSA = 0x0014, 0x0016, 0x0018
@@ -33,6 +37,7 @@ HASHES: dict[int, hashes.HashAlgorithm] = {
 }
 SIZES = {0x0004: 20, 0x000B: 32, 0x000C: 48, 0x000D: 64, 0x0012: 32}
 AK_PURPOSE, EK_PURPOSE = "2.23.133.8.3", "2.23.133.8.1"
+TestCa = partial(CaOfAnyTime, since=NOW)
 Extension = tuple[x509.ExtensionType, bool]
 
 
@@ -75,19 +80,19 @@ def security_properties(production: bytes = b"\xff") -> tuple[bytes, ...]:
 
 
 @cache
-def google_root() -> TestCa:
+def google_root() -> CaOfAnyTime:
     return TestCa("EK/AK CA Root", key=rsa_key("google root"), extensions=_ca_extensions(rsa_key("google root"), None))
 
 
 @cache
-def azure_root() -> TestCa:
+def azure_root() -> CaOfAnyTime:
     key = rsa_key("azure root")
     return TestCa("Azure Virtual TPM Root", key=key, extensions=_ca_extensions(key, None))
 
 
 def intermediate(
-    name: str, parent: TestCa, *, path_length: int | None = None, purposes: tuple[str, ...] = ()
-) -> TestCa:
+    name: str, parent: CaOfAnyTime, *, path_length: int | None = None, purposes: tuple[str, ...] = ()
+) -> CaOfAnyTime:
     key = rsa_key(name)
     return TestCa(name, key=key, parent=parent, extensions=_ca_extensions(key, path_length, *purposes))
 
@@ -104,18 +109,21 @@ def _ca_extensions(key, path_length: int | None, *purposes: str) -> list[Extensi
 class CloudTpm:
     """A TPM whose attestation key a cloud certified."""
 
-    def __init__(self, root: TestCa, ca: TestCa, name: str):
+    def __init__(self, root: CaOfAnyTime, ca: CaOfAnyTime, name: str):
         self.root, self.ca, self.others = root, ca, (ca.der,)
         self.ak: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = rsa_key(f"ak {name}")
         self.sign_with: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None
         self.scheme, self.attributes = (RSASSA, 0x000B), 0x00050072
+        self.symmetric = b"\0\x10"  # TPM_ALG_NULL
         self.told_scheme: tuple[int, int] | None = None
         self.size: int | None = None  # None: the key's own
         self.bank, self.selected = 0x000B, ALL_PCRS
+        self.digested: tuple[int, ...] | None = None  # None: what is selected
         self.pcrs = {pcr: bytes([pcr + 1]) * SIZES[self.bank] for pcr in ALL_PCRS}
         self.magic, self.kind = 0xFF544347, 0x8018
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.dates: tuple[datetime, datetime] = (NOW - timedelta(days=1), NOW + timedelta(days=365))
+        self.hash: hashes.HashAlgorithm = hashes.SHA256()
         self.extensions: dict[str, Extension] = {"usage": (usage("digital_signature"), True)}
 
     def certificate(self) -> bytes:
@@ -130,7 +138,7 @@ class CloudTpm:
         )
         for value, critical in self.extensions.values():
             builder = builder.add_extension(value, critical)
-        return builder.sign(self.ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        return builder.sign(self.ca.key, self.hash).public_bytes(serialization.Encoding.DER)
 
     @property
     def certificates(self) -> tuple[bytes, ...]:
@@ -138,7 +146,7 @@ class CloudTpm:
 
     def public(self) -> bytes:
         """Return the key's public area."""
-        numbers, scheme = self.ak.public_key().public_numbers(), struct.pack(">HHH", 0x0010, *self.scheme)
+        numbers, scheme = self.ak.public_key().public_numbers(), self.symmetric + struct.pack(">HH", *self.scheme)
         if isinstance(numbers, rsa.RSAPublicNumbers):
             head, size = 0x0001, self.ak.key_size
             body = struct.pack(">HI", self.size or size, 0) + _tpm2b(numbers.n.to_bytes(size // 8, "big"))
@@ -160,13 +168,15 @@ class CloudTpm:
         body += struct.pack(">QIIBQ", 1000, 3, 0, 1, 0x2020031200120003)
         body += struct.pack(">I", 1) + selection(self.bank, self.selected)
         digest = hashes.Hash(HASHES[self.scheme[1]])  # the signature's hash, whatever the bank's is
-        digest.update(b"".join(self.pcrs[pcr] for pcr in self.selected))
+        digest.update(b"".join(self.pcrs[pcr] for pcr in self.digested or self.selected))
         return body + _tpm2b(digest.finalize())
 
     def raw_signature(self, message: bytes) -> bytes:
         key, used = self.sign_with or self.ak, HASHES[self.scheme[1]]
         if isinstance(key, ec.EllipticCurvePrivateKey):
-            return key.sign(message, ec.ECDSA(used))
+            return key.sign(message, ecdsa(used))
+        if self.scheme[0] == RSAPSS and REPEATABLE["signatures"]:
+            return pss_signature(key, message, used)
         if self.scheme[0] == RSAPSS:
             return key.sign(message, padding.PSS(padding.MGF1(used), padding.PSS.MAX_LENGTH), used)
         return key.sign(message, padding.PKCS1v15(), used)

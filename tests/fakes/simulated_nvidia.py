@@ -23,6 +23,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from tests.fakes.keys import ec_key, ecdsa, settled_ocsp
 from tests.fakes.simulated_vm import usage
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -37,13 +38,12 @@ C14N = "http://www.w3.org/2006/12/xml-c14n11"
 TCG = "https://trustedcomputinggroup.org/resource/tcg-reference-integrity-manifest-rim-information-model/"
 
 
-@cache
 def p384(name: str) -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP384R1())
+    return ec_key(name, ec.SECP384R1)
 
 
 def raw_signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA384())))
+    r, s = decode_dss_signature(key.sign(message, ecdsa(hashes.SHA384())))
     return r.to_bytes(48, "big") + s.to_bytes(48, "big")
 
 
@@ -101,7 +101,7 @@ def issue(
     )
     for value, critical in extensions.values():
         builder = builder.add_extension(value, critical)
-    return Certified(key, builder.sign(signing, algorithm or hashes.SHA384()))
+    return Certified(key, builder.sign(signing, algorithm or hashes.SHA384(), ecdsa_deterministic=True))
 
 
 @cache
@@ -256,6 +256,7 @@ class SimulatedOcsp:
         }
         self.responder_issuer = issuer
         self.responder_dates = (NOW - timedelta(days=1), NOW + timedelta(days=30))
+        self.responder_hash: hashes.HashAlgorithm = hashes.SHA384()
         self.signer: Certified | None = None  # somebody else, who does not show a certificate
         self.algorithm: hashes.HashAlgorithm = hashes.SHA384()
         self.named_by: hashes.HashAlgorithm = hashes.SHA1()  # noqa: S303  an index, as responders use it
@@ -274,11 +275,12 @@ class SimulatedOcsp:
         )
         signer = self.signer or self.issuer
         if self.delegate:
-            signer = issue("responder", self.responder_issuer, self.responder_extensions, dates=self.responder_dates)
+            dates, used = self.responder_dates, self.responder_hash
+            signer = issue("responder", self.responder_issuer, self.responder_extensions, dates=dates, algorithm=used)
             builder = builder.certificates([signer.certificate])
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, signer.certificate)
         made = builder.sign(signer.key, self.algorithm)
-        return made.public_bytes(Encoding.DER)
+        return settled_ocsp(made.public_bytes(Encoding.DER), signer.key, self.algorithm)
 
 
 class SimulatedRim:

@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.snp import Product
-from tests.fakes.simulated_vm import rsa_key, usage
+from tests.fakes.keys import REPEATABLE, ec_key, ecdsa, element, elements, pss_signature, rsa_key, settled
+from tests.fakes.simulated_vm import usage
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -36,9 +37,8 @@ ORDER = {
 CSP_ID = b"CN=cc-test.example"
 
 
-@cache
 def chip_key(name: str, curve: type[ec.EllipticCurve] = ec.SECP384R1) -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(curve())
+    return ec_key(name, curve)
 
 
 def integer(value: int) -> bytes:
@@ -60,7 +60,9 @@ def with_serial_zero(certificate: x509.Certificate, key, hash_algorithm: hashes.
     place = old.index(b"\xa0\x03\x02\x01\x02\x02\x01\x01") + 7
     new = old[:place] + b"\0" + old[place + 1 :]
     der = certificate.public_bytes(serialization.Encoding.DER)
-    signature = key.sign(new, pss(hash_algorithm), hash_algorithm)
+    repeatable = REPEATABLE["signatures"]
+    sign = pss_signature if repeatable else lambda key, message, used: key.sign(message, pss(used), used)
+    signature = sign(key, new, hash_algorithm)
     return der.replace(old, new).replace(certificate.signature, signature)
 
 
@@ -103,11 +105,20 @@ class AmdCa:
         for value, critical in self.extensions:
             builder = builder.add_extension(value, critical)
         signed = builder.sign(signer.key, self.hash, rsa_padding=pss(self.hash))
-        return signed.public_bytes(serialization.Encoding.DER)
+        return settled(signed.public_bytes(serialization.Encoding.DER), signer.key, self.hash)
 
     @property
     def fields(self) -> CertificateFields:
         return parse_certificate(self.der, self.name)
+
+    def endless_crl(self) -> bytes:
+        """Return a list that names no day of the next one: the library makes none."""
+        ((_, parts),) = elements(self.crl())
+        (tbs, inside), algorithm, *_ = elements(parts)
+        kept = [part for number, (part, _) in enumerate(elements(inside)) if number != 4]  # nextUpdate
+        changed = element(0x30, *kept)
+        sign = pss_signature(self.key, changed, hashes.SHA384())
+        return element(0x30, changed, algorithm[0], element(3, b"\0", sign))
 
     def crl(self, *, revoked: tuple[int, ...] = (), number: int = 5, dates=(NOW - 30 * DAY, NOW + 300 * DAY)) -> bytes:
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.subject)
@@ -116,7 +127,7 @@ class AmdCa:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(dates[0]).build()
             builder = builder.add_revoked_certificate(entry)
         signed = builder.sign(self.key, hashes.SHA384(), rsa_padding=pss(hashes.SHA384()))
-        return signed.public_bytes(serialization.Encoding.DER)
+        return settled(signed.public_bytes(serialization.Encoding.DER), self.key, hashes.SHA384())
 
 
 @cache
@@ -183,7 +194,7 @@ class SimulatedSnp:
         signed = builder.sign(self.ask.key, self.vek_hash, rsa_padding=pss(self.vek_hash))
         if self.serial_zero:
             return with_serial_zero(signed, self.ask.key, self.vek_hash)
-        return signed.public_bytes(serialization.Encoding.DER)
+        return settled(signed.public_bytes(serialization.Encoding.DER), self.ask.key, self.vek_hash)
 
     def others(self) -> tuple[bytes, ...]:
         return (self.ask.der, self.ark.der) if self.chain is None else self.chain
@@ -200,7 +211,7 @@ class SimulatedSnp:
         body = bytearray(self.body())
         for offset, value in self.patches.items():
             body[offset : offset + len(value)] = value
-        r, s = decode_dss_signature((self.sign_with or self.key).sign(bytes(body), ec.ECDSA(hashes.SHA384())))
+        r, s = decode_dss_signature((self.sign_with or self.key).sign(bytes(body), ecdsa(hashes.SHA384())))
         report = body + r.to_bytes(72, "little") + s.to_bytes(72, "little") + bytes(368)
         for offset, value in self.late_patches.items():
             report[offset : offset + len(value)] = value

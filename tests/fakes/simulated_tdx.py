@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.verify.tdx_collateral import Collateral
-from tests.fakes.simulated_vm import ec_key, usage
+from tests.fakes.keys import ec_key, ecdsa
+from tests.fakes.simulated_vm import usage
 
 NOW = datetime(2030, 5, 20, 12, tzinfo=UTC)
 SGX = "1.2.840.113741.1.13.1"
@@ -112,7 +113,7 @@ class Revocations:
         for serial in self.serials:
             revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(self.since)
             builder = builder.add_revoked_certificate(revoked.build())
-        signed = builder.sign((self.signer or self.issuer).key, hashes.SHA256())
+        signed = builder.sign((self.signer or self.issuer).key, hashes.SHA256(), ecdsa_deterministic=True)
         return signed.public_bytes(serialization.Encoding.DER)
 
 
@@ -173,7 +174,7 @@ class SimulatedIntel:
 
 
 def raw_signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
+    r, s = decode_dss_signature(key.sign(message, ecdsa(hashes.SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.hazmat.decrepit.ciphers.modes import CFB
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -27,22 +27,12 @@ from client_sdk.release import EXACT_PCRS, Measurement, Release, TemplateEvent
 from client_sdk.verifier import challenge
 from client_sdk.verify.activation import Activation, ActivationRequest
 from tests.fakes import boot_log
+from tests.fakes.keys import ec_key, ecdsa, rsa_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # tests over the network judge by the real clock
 DIRECTORY = [("2.23.133.2.1", "id:00001014"), ("2.23.133.2.2", "swtpm"), ("2.23.133.2.3", "id:20191023")]
 AK_ATTRIBUTES = 0x00050072
 PHASES = ("sysinit", "ready")
-
-
-@cache
-def rsa_key(name: str) -> rsa.RSAPrivateKey:
-    """Make one RSA key a name: they are slow to make."""
-    return rsa.generate_private_key(65537, 2048)
-
-
-@cache
-def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
 
 
 @cache
@@ -63,13 +53,14 @@ class TestCa:
 
     __test__ = False
 
-    def __init__(self, name: str = "test CA", *, key=None, extensions=None, parent: TestCa | None = None):
+    def __init__(self, name: str = "test CA", *, key=None, extensions=None, parent: TestCa | None = None, since=NOW):
         self.key, self.name = key or ec_key(f"ca {name}"), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        signer = parent or self
+        self.since, signer = since, parent or self
         builder = self._builder(signer.name)
         for value, critical in extensions or self.default_extensions():
             builder = builder.add_extension(value, critical)
-        self.certificate = builder.sign(signer.key, hashes.SHA256())
+        repeatable = True if isinstance(signer.key, ec.EllipticCurvePrivateKey) else None
+        self.certificate = builder.sign(signer.key, hashes.SHA256(), ecdsa_deterministic=repeatable)
 
     def _builder(self, issuer):
         return (
@@ -78,8 +69,8 @@ class TestCa:
             .issuer_name(issuer)
             .public_key(self.key.public_key())
             .serial_number(1)
-            .not_valid_before(NOW - timedelta(days=30))
-            .not_valid_after(NOW + timedelta(days=3650))
+            .not_valid_before(self.since - timedelta(days=30))
+            .not_valid_after(self.since + timedelta(days=3650))
         )
 
     def default_extensions(self, path_length: int | None = 0):
@@ -214,7 +205,7 @@ class SimulatedVm:
         return body + _tpm2b(digest) + self.attest_tail
 
     def signature(self, message: bytes) -> bytes:
-        der = (self.sign_with or self.ak).sign(message, ec.ECDSA(hashes.SHA256()))
+        der = (self.sign_with or self.ak).sign(message, ecdsa(hashes.SHA256()))
         parts = b"".join(_tpm2b(n.to_bytes(32, "big")) for n in decode_dss_signature(der))
         return struct.pack(">HH", *self.signature_head) + parts + self.signature_tail
 

@@ -54,3 +54,10 @@ def test_make_bench_prints_every_figure():
 def test_make_fuzz_runs_every_harness():
     outcome = make("fuzz", "SECONDS=60", seconds=1200)
     assert outcome.status == 0, outcome.out[-3000:] + outcome.err[-3000:]
+
+
+def test_make_mutants_leaves_no_survivor_unexplained():
+    outcome = make("mutants", seconds=3000)
+    assert outcome.status == 0, outcome.out[-4000:] + outcome.err
+    told = re.search(r"^(\d+) mutants: .*\nnoticed by vectors: .*; survivors: 0$", outcome.out, re.MULTILINE)
+    assert told

@@ -1,0 +1,72 @@
+"""The command ``rules``: each rule once a place, in words, with its vectors where there are any."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from client_sdk.cli import main
+from client_sdk.cli import rules as command
+from client_sdk.rules import keepers
+from tests.vectors.behaviour import registered
+from tests.vectors.manifest import FOLDER, vectors
+
+
+def printed(capsys, *words) -> dict:
+    assert main(["rules", "--json", *words]) == 0
+    return json.loads(capsys.readouterr().out)["rules"]
+
+
+def test_every_rule_of_the_registry_is_there_in_words(capsys):
+    found = printed(capsys)
+    assert {row["id"] for row in found} == registered()
+    ours = [keeper for keeper in keepers() if keeper.module.startswith("client_sdk.")]
+    known = {(keeper.rule, keeper.module.replace(".", "/") + ".py", keeper.function) for keeper in ours}
+    assert [(row["id"], row["file"], row["function"]) for row in found if not row["check"]] == []
+    assert {(row["id"], row["file"], row["function"]) for row in found} == known
+    words = {row["id"]: row["check"] for row in found}
+    assert words["T2.13"] == "the certified key signed the report"
+    assert words["L2.7"] == "PCR 7 holds only what belongs there, in order"
+    assert words["T7.1.3"] == "each issuer is a CA by basicConstraints, with room in its pathlen"
+    assert words["G1.6.responder.6"] == "signatures are over SHA-256 or stronger (the responder's)"
+    assert words["T1.ak"] == "the runtime data names no attestation key"
+
+
+def test_the_vectors_of_the_working_tree_are_counted(capsys):
+    counted = Counter(rule for vector in vectors() for rule in vector.rules)
+    assert {row["id"]: row["vectors"] for row in printed(capsys)} == {rule: counted[rule] for rule in registered()}
+    assert printed(capsys, "--vectors", str(FOLDER)) == printed(capsys)
+
+
+def test_rules_are_in_the_order_of_their_numbers(capsys):
+    ids = [row["id"] for row in printed(capsys)]
+    assert ids.index("T2.9") < ids.index("T2.10") < ids.index("T3.1")
+
+
+def test_the_table_has_a_dash_where_there_are_no_vectors(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "_TREE", tmp_path)
+    assert main(["rules"]) == 0
+    said = capsys.readouterr().out
+    assert "T2.13" in said
+    assert f"{len(registered())} rules in " in said
+    assert {row["vectors"] for row in printed(capsys)} == {None}
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"vectors": [{}]}', '{"vectors": 1}'])
+def test_a_folder_without_a_manifest_is_a_usage_error(capsys, tmp_path, content):
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    assert main(["rules", "--vectors", str(tmp_path)]) == 2
+    assert "--vectors: " in capsys.readouterr().err
+
+
+def test_a_module_of_an_extra_that_is_missing_is_named(capsys, monkeypatch):
+    def imported(name):
+        raise ModuleNotFoundError(name="openai")
+
+    monkeypatch.setattr(command.importlib, "import_module", imported)
+    monkeypatch.setattr(command, "_words", lambda _: ())
+    assert command.rows(None)
+    assert "because openai is not installed" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+"""OCSP answers (G1.6, G3.9) by a responder whose issuer may not vouch for one: ``ocsp.py`` relies on no other check."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from client_sdk.errors import VerificationError
+from client_sdk.report import Ledger
+from client_sdk.verify.ocsp import OcspRules, verify_ocsp
+from tests.fakes.simulated_nvidia import (
+    NOW,
+    SimulatedOcsp,
+    ca_extensions,
+    device_root,
+    issue,
+    rim_root,
+    signer_extensions,
+)
+from tests.fakes.simulated_vm import usage
+
+NO_CA = x509.BasicConstraints(ca=False, path_length=None)
+
+
+def judged(prefix, root, change):
+    issuer = issue("an issuer", root, ca_extensions() | change)
+    subject = issue("a subject", issuer, signer_extensions())
+    answer = SimulatedOcsp(subject, issuer)
+    answer.delegate = True
+    rules = OcspRules(prefix, "a certificate", timedelta(days=7))
+    path = tuple(one.fields for one in (subject, issuer, root))
+    return verify_ocsp((answer.response(),), path, first=0, rules=rules, now=NOW, ledger=Ledger())
+
+
+@pytest.mark.parametrize(("prefix", "root"), [("G1.6", device_root()), ("G3.9", rim_root())])
+@pytest.mark.parametrize(
+    ("attack", "number", "change"),
+    [
+        ("an issuer that is no CA", 3, {"constraints": (NO_CA, True)}),
+        ("an issuer that may not sign certificates", 4, {"usage": (usage("digital_signature"), True)}),
+    ],
+)
+def test_a_responder_of_an_issuer_that_may_not_vouch(prefix, root, attack, number, change):
+    assert judged(prefix, root, {})
+    with pytest.raises(VerificationError) as caught:
+        judged(prefix, root, change)
+    assert caught.value.rule == f"{prefix}.responder.{number}"
