@@ -13,6 +13,8 @@ NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
 ORIGIN := https://127.0.0.1:$(PORT)
+# How long `make fuzz` takes.
+SECONDS := 600
 # More for ansible-playbook, for example VARS="-e bake_mode=release".
 VARS ?=
 DEPLOYMENT := -i $(INVENTORY) -e deploy_name=$(NAME) -e deploy_port=$(PORT) $(VARS)
@@ -20,29 +22,44 @@ VERIFY := --release $(LOCAL)/release.json --publisher $(LOCAL)/publisher.pub --s
 QUESTION ?= What is the capital of Japan?
 
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# A folder of this user's: Ansible loads what it finds there, also as root under sudo.
+export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup system-packages deploy destroy verify ask bake lock wheels-lock lint type unit roles serving e2e test test-slow mutants reproduce bench pcr-table clean
+.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
+	@echo; echo 'about another VM than "local" at port 8443: NAME=other PORT=8444; more variables: VARS="-e engine_slots=2"'
+
+# Before anything is written under that name.
+named:
+	@[[ '$(NAME)' =~ ^[a-z][a-z0-9-]{0,30}$$ ]] || { echo "error: NAME='$(NAME)': a lower-case letter, then at most 30 letters, digits and hyphens" >&2; exit 2; }
+	@[[ '$(PORT)' =~ ^[0-9]{4,5}$$ ]] && (( 1024 <= $(PORT) && $(PORT) <= 65535 )) || { echo "error: PORT='$(PORT)': a number from 1024 to 65535" >&2; exit 2; }
+
+published: named
+	@[ -f $(LOCAL)/release.json ] || { echo 'error: there is no release in $(LOCAL); run: make deploy NAME=$(NAME) PORT=$(PORT)' >&2; exit 2; }
 
 setup: system-packages $(VENV)/.complete ## install system packages and the virtual environment
 
 system-packages:
 	@scripts/system-packages.sh
 
-# Built beside and renamed at the end: an interrupted set-up starts over instead of being half there.
+# The tests of the report look at it in a browser.
+setup-test: setup
+	@scripts/system-packages.sh chromium
+
+# Marked at its end: an interrupted set-up goes on where it was, or starts over where not even pip is there.
 $(VENV)/.complete: requirements/dev.lock pyproject.toml
 	@echo "== virtual environment in $(VENV) (wheels from requirements/dev.lock, by hash)"
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; set PYTHON=")'
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-deploy: setup ## bake, boot, verify, ask one question; leaves the VM running
-	@mkdir -p $(LOCAL)
+deploy: named setup ## bake, boot, verify, ask one question; leaves the VM running
+	@mkdir -p $(LOCAL) $(ANSIBLE_LOCAL_TEMP)
 	@if [ -n "$(SUDO)" ]; then echo "== bake, as root: a root file system has other users' files"; \
 	  $(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml $(DEPLOYMENT); fi
 	@$(BIN)/ansible-playbook playbooks/deploy.yml $(DEPLOYMENT)
@@ -51,24 +68,23 @@ deploy: setup ## bake, boot, verify, ask one question; leaves the VM running
 	@$(BIN)/vitrine ask $(ORIGIN) "$(QUESTION)" $(VERIFY) --wait 300
 	@echo; scripts/what-next.sh $(ORIGIN) $(NAME)
 
-destroy: $(VENV)/.complete ## stop the VM and forget it
+destroy: named $(VENV)/.complete ## stop the VM and forget it
 	@$(BIN)/ansible-playbook playbooks/destroy.yml $(DEPLOYMENT)
 
-verify: ## verify the running VM, as a client does
+verify: published ## verify the running VM, as a client does
 	@$(BIN)/vitrine verify $(ORIGIN) $(VERIFY)
 
-ask: ## ask the running VM: make ask QUESTION="..."
+ask: published ## ask the running VM: make ask QUESTION="..."
 	@$(BIN)/vitrine ask $(ORIGIN) "$(QUESTION)" $(VERIFY)
 
-bake: setup ## bake the image only
+bake: named setup ## bake the image only
 	@$(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml $(DEPLOYMENT)
 
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock
 
-wheels-lock: setup ## refresh requirements/dev.lock from pyproject.toml
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
+wheels-lock: ## refresh requirements/dev.lock from pyproject.toml
+	@scripts/wheels-lock.sh $(PYTHON)
 
 lint: setup
 	@echo "== lint"
@@ -80,7 +96,7 @@ type: setup
 	@echo "== types"
 	@$(BIN)/mypy
 
-unit: setup
+unit: setup-test
 	@echo "== unit"
 	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow" tests
 
@@ -102,8 +118,12 @@ reproduce: setup ## bake twice, differently, and compare the disks
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
 
-pcr-table: setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
+fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 'atheris>=3,<4'
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+pcr-table: published setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
 	@$(BIN)/python -m tests.pcr_table $(ORIGIN) $(LOCAL)
 
-clean: ## delete everything that was built (stops nothing: run destroy first)
-	$(SUDO) rm -rf build
+clean: ## delete what was built, but for the publisher's keys and releases (refuses while there is a VM)
+	@$(SUDO) scripts/clean.sh

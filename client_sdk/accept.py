@@ -20,12 +20,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.policy import Policy
 from client_sdk.release import EXACT_PCRS, Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
 from client_sdk.rules import keeps
+from client_sdk.sources import Parts, digests
 from client_sdk.verifier import NOT_RUN, VerifiedEvidence
 
 COVERS = {
@@ -53,7 +55,10 @@ _CLAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Verified evidence that fits a release and a policy: the only thing that a channel is opened for."""
+    """Verified evidence that fits a release and a policy: the only thing that a channel is opened for.
+
+    ``received`` is what it was held against, for the digests in a report.
+    """
 
     evidence: VerifiedEvidence
     release: Release
@@ -61,6 +66,7 @@ class Accepted:
     policy: str
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
+    received: Parts = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -70,24 +76,10 @@ class Accepted:
     @property
     def report(self) -> Report:
         """Every check that was made, and facts about the VM and its release."""
-        facts = (
-            ("policy", self.policy),
-            ("service", self.release.service),
-            ("release", self.release.number),
-            ("releases_left_out", self.left_out),
-            ("manifest_sha256", self.release.manifest_sha256),
-            ("image_authenticode", self.measurement.image_authenticode),
-            ("phases", self.measurement.phases),
-        )
-        return Report(ACCEPTED, self.checks, NOT_RUN + self._unpinned(), facts + self.evidence.facts)
-
-    def _unpinned(self) -> tuple[tuple[str, str], ...]:
-        """Return what this release leaves open on this platform: it was measured and compared with nothing."""
-        left_open = (
-            ("L1.pcr0", "the release pins no firmware: another one may have run", self.measurement.pcr0_allowed),
-            ("L1.acpi", "the release pins no ACPI tables: the host's may hold any code", self.measurement.acpi_allowed),
-        )
-        return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
+        facts = _facts(self.release, self.measurement, self.policy) + self.evidence.facts
+        facts += (("releases_left_out", self.left_out),)
+        sources = digests(self.received) + self.evidence.sources
+        return Report(ACCEPTED, self.checks, NOT_RUN + _unpinned(self.measurement), facts, sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +100,7 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     """
     candidates = [(r, m) for r in releases for m in r.measurements if m.platform == evidence.platform]
     if not candidates:
-        raise PolicyError(_nothing_to_compare(evidence, releases))
+        raise _refused(_nothing_to_compare(evidence, releases), evidence)
     closest: _Judgement | None = None
     for release, measurement in candidates:
         judged = _judge(evidence, release, measurement, policy)
@@ -116,9 +108,40 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
             return Accepted(evidence, release, measurement, policy.name, evidence.rows + judged.rows)
         if closest is None or len(judged.failures) < len(closest.failures):
             closest = judged
-    error = PolicyError(closest.failures if closest else ())
-    error.checks = as_checks(evidence.rows + (closest.rows if closest else ()))
+    if closest is None:
+        raise _refused((), evidence)
+    error = _refused(closest.failures, evidence)
+    error.checks += as_checks(closest.rows)
+    error.not_run += _unpinned(closest.measurement)
+    error.facts = _facts(closest.release, closest.measurement, policy.name) + error.facts
     raise error
+
+
+def _refused(failures: tuple[Failure, ...], evidence: VerifiedEvidence) -> PolicyError:
+    error = PolicyError(failures)
+    error.checks, error.not_run = evidence.checks, NOT_RUN
+    error.facts, error.sources = evidence.facts, evidence.sources
+    return error
+
+
+def _unpinned(measurement: Measurement) -> tuple[tuple[str, str], ...]:
+    """Return what a release leaves open on a platform: it was measured and compared with nothing."""
+    left_open = (
+        ("L1.pcr0", "the release pins no firmware: another one may have run", measurement.pcr0_allowed),
+        ("L1.acpi", "the release pins no ACPI tables: the host's may hold any code", measurement.acpi_allowed),
+    )
+    return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
+
+
+def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tuple[str, Any], ...]:
+    return (
+        ("policy", policy),
+        ("service", release.service),
+        ("release", release.number),
+        ("manifest_sha256", release.manifest_sha256),
+        ("image_authenticode", measurement.image_authenticode),
+        ("phases", measurement.phases),
+    )
 
 
 @keeps("R4")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from inspect import signature
 from typing import Any
 
 import httpx2
@@ -31,6 +32,7 @@ NO_KEY = "none"
 _NO_WEBSOCKETS = "not-attested://websockets.invalid"
 # Options of `openai` that choose where requests go or who they are from.
 _SHUT = ("base_url", "data_residency", "http_client", "provider", "websocket_base_url", "workload_identity")
+_KNOWN = frozenset(signature(OpenAI.__init__).parameters) | frozenset(signature(AsyncOpenAI.__init__).parameters)
 _FROM_ENVIRONMENT = ("admin_api_key", "organization", "project", "webhook_secret")
 
 
@@ -162,10 +164,14 @@ def _session(
 @keeps("C3", "C7")
 def _refuse(options: dict[str, Any]) -> None:
     """Refuse options that lead requests elsewhere, before anything is sent."""
+    if unknown := sorted(options.keys() - _KNOWN):
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}: neither this client nor openai takes it")
     wanted = "not given: requests go to the verified service"
     failures = [Failure(f"C3: the option {n}", wanted, "given") for n in _SHUT if options.get(n) is not None]
     if retries := options.get("max_retries", 0):
-        failures.append(Failure("C7: automatic retries", "max_retries=0", str(retries)))
+        failures.append(
+            Failure("C7: automatic retries", "0: what may have been read is never sent again", str(retries))
+        )
     if failures:
         raise PolicyError(tuple(failures))
 

@@ -25,10 +25,15 @@ def printable(text: str) -> str:
 class AttestationError(Exception):
     """Base of everything that the client raises on purpose.
 
-    ``checks`` holds the checks made before a verification failed (``client_sdk.report.Check``), the failed one last.
+    It carries what a report of the failed verification has (``client_sdk.report.refusal``): ``checks`` are those made
+    before it failed (``client_sdk.report.Check``), the failed one last; ``not_run``, ``facts`` and ``sources`` are what
+    was known by then.
     """
 
     checks: tuple[Any, ...] = ()
+    not_run: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, Any], ...] = ()
+    sources: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
 
 
 class FetchError(AttestationError):
@@ -51,10 +56,10 @@ class EvidenceError(AttestationError):
 
 
 class VerificationError(AttestationError):
-    """Evidence is not genuine, not fresh or not bound together; ``rule`` names the broken rule."""
+    """Evidence is not genuine, not fresh or not bound together; ``rule`` names the broken rule, ``what`` says it."""
 
     def __init__(self, rule: str, message: str, *, expected: str = "", got: str = "") -> None:
-        self.rule, self.expected, self.got = rule, expected, got
+        self.rule, self.what, self.expected, self.got = rule, message, expected, got
         detail = f" (expected {expected}, got {got})" if expected or got else ""
         super().__init__(printable(f"[{rule}] {message}{detail}"))
 

@@ -31,6 +31,8 @@ class Publisher:
     public_keys: tuple[Ed25519PublicKey, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.keys, (tuple, list)):  # a string would be taken apart into characters
+            raise EvidenceError("publisher.keys", "expected a tuple of keys, got one: write keys=(key,)")
         # Read once: what is pinned must not follow a file that somebody replaces later.
         found = tuple(_read(key, f"publisher.keys[{i}]") for i, key in enumerate(self.keys))
         object.__setattr__(self, "public_keys", found)
@@ -48,7 +50,11 @@ class Publisher:
 def _read(key: Ed25519PublicKey | bytes | str | Path, where: str) -> Ed25519PublicKey:
     if isinstance(key, Ed25519PublicKey):
         return key
+    if not isinstance(key, bytes):
+        where = f"{where} ({key})"
     pem = key if isinstance(key, bytes) else _read_file(Path(key), where)
+    if b"PRIVATE KEY" in pem:
+        raise EvidenceError(where, "a private key: give the public one, and keep this one to yourself")
     try:
         found = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -63,4 +69,4 @@ def _read_file(path: Path, where: str) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_KEY_FILE)
     except OSError as error:
-        raise EvidenceError(where, f"cannot read {path}: {error.strerror}") from error
+        raise EvidenceError(where, f"cannot be read: {error.strerror}") from error

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from client_sdk.errors import EvidenceError, Failure, PolicyError, VerificationError
+from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.release import Release, verify_release
 from client_sdk.report import Ledger, Row
 from client_sdk.rules import keeps
+from client_sdk.sources import Parts, digests
 
 MAX_RELEASE = 4 * 1024 * 1024
 ReleaseSource = str | Path | bytes
@@ -29,11 +30,20 @@ ReleaseSources = ReleaseSource | Sequence[ReleaseSource]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Releases to compare with, the checks that say so, and a sentence for each one that was left out."""
+    """Releases to compare with, the checks that say so, and a sentence for each one that was left out.
+
+    ``files`` are all that were given, as they were read.
+    """
 
     releases: tuple[Release, ...]
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
+    files: tuple[bytes, ...] = ()
+
+    @property
+    def received(self) -> Parts:
+        """The files, for the digests in a report."""
+        return (("releases", self.files),) if self.files else ()
 
 
 @keeps("R4")
@@ -48,25 +58,25 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
     many = (sources,) if isinstance(sources, (str, Path, bytes)) else tuple(sources)
     if not many:
         raise PolicyError((Failure("R4: a release to compare with", "at least one", "none"),))  # (1)
-    ledger = Ledger()
+    ledger, files = Ledger(), tuple(_read(source) for source in many)
     try:
-        dated, outside = _in_date([_read(source) for source in many], publisher, now=now, ledger=ledger)  # (2) (3)
+        dated, outside = _in_date(tuple(zip(many, files, strict=True)), publisher, now=now, ledger=ledger)  # (2) (3)
         left, revoked = _not_revoked(dated, ledger)  # (4)
-    except VerificationError as error:
-        error.checks = ledger.checks
+    except AttestationError as error:
+        error.checks, error.sources = ledger.checks, digests((("releases", files),))
         raise
-    return Opened(left, tuple(ledger.rows), (*outside, *revoked))
+    return Opened(left, tuple(ledger.rows), (*outside, *revoked), files)
 
 
 def _in_date(
-    many: Sequence[bytes], publisher: Publisher, *, now: datetime, ledger: Ledger
+    many: Sequence[tuple[ReleaseSource, bytes]], publisher: Publisher, *, now: datetime, ledger: Ledger
 ) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     inside: list[Release] = []
     outside: list[tuple[VerificationError, Ledger]] = []
-    for data in many:
+    for source, data in many:
         tried = Ledger()
         try:
-            inside.append(verify_release(data, publisher, now=now, ledger=tried))
+            inside.append(_verify(source, data, publisher, now=now, ledger=tried))
         except VerificationError as error:
             if error.rule != "R6":
                 ledger.rows += tried.rows
@@ -96,6 +106,15 @@ def _not_revoked(releases: tuple[Release, ...], ledger: Ledger) -> tuple[tuple[R
         condition=left,
     )
     return left, gone
+
+
+def _verify(source: ReleaseSource, data: bytes, publisher: Publisher, *, now: datetime, ledger: Ledger) -> Release:
+    try:
+        return verify_release(data, publisher, now=now, ledger=ledger)
+    except EvidenceError as error:
+        if isinstance(source, bytes):
+            raise
+        raise EvidenceError(f"release {source}", f"this is no release: {error}") from error
 
 
 def _read(source: ReleaseSource) -> bytes:

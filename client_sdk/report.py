@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from client_sdk.encoding import canonical_json
-from client_sdk.errors import Failure, VerificationError, printable
+from client_sdk.errors import AttestationError, Failure, FetchError, PolicyError, VerificationError, printable
+from client_sdk.sources import Sources, source_of
 
-VERSION = 1
-ACCEPTED, VERIFIED, REFUSED = "accepted", "verified", "refused"
+VERSION = 2
+ACCEPTED, VERIFIED, REFUSED, NO_VERDICT = "accepted", "verified", "refused", "no verdict"
 
 
 Row = tuple[str, str, Any, Any, bool]
@@ -90,26 +91,63 @@ def as_checks(rows: Iterable[Row]) -> tuple[Check, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The checks of one verification, the rules that do not apply with the reason, and facts about the subject."""
+    """The checks of one verification, the rules that do not apply with the reason, and facts about the subject.
+
+    ``sources`` are the parts that were received, by name, with the SHA-256 of each; a check names the one it is about.
+    """
 
     verdict: str
     checks: tuple[Check, ...]
     not_run: tuple[tuple[str, str], ...] = ()
     facts: tuple[tuple[str, Any], ...] = ()
+    sources: Sources = ()
+
+    def source(self, check: Check) -> str:
+        """Return the name of the source that a check is about; empty where it was not received as bytes."""
+        return source_of(check.id, frozenset(name for name, _ in self.sources))
+
+    def __str__(self) -> str:
+        failed = [check for check in self.checks if not check.passed]
+        told = "".join(f"; failed: [{c.id}] {c.what} (expected {show(c.expected)}, got {show(c.got)})" for c in failed)
+        return f"{self.verdict}, {len(self.checks) - len(failed)} of {len(self.checks)} checks hold{told}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values for JSON."""
         return {
             "version": VERSION,
             "verdict": self.verdict,
-            "checks": [check.as_dict() for check in self.checks],
+            "checks": [check.as_dict() | {"source": self.source(check)} for check in self.checks],
             "not_run": [{"rules": rules, "why": why} for rules, why in self.not_run],
             "facts": {name: plain(value) for name, value in self.facts},
+            "sources": {name: plain(digests) for name, digests in self.sources},
         }
 
     def to_json(self) -> bytes:
         """Serialise as canonical JSON."""
         return canonical_json(self.as_dict())
+
+
+def refusal(error: AttestationError) -> Report:
+    """Return the report of a verification that ended in an error: what was checked until then, and what failed."""
+    verdict = NO_VERDICT if isinstance(error, FetchError) else REFUSED
+    checks = tuple(error.checks)
+    failed = {check.id for check in checks if not check.passed}
+    return Report(
+        verdict,
+        checks + tuple(check for check in _failures(error) if check.id not in failed),
+        error.not_run,
+        error.facts,
+        error.sources,
+    )
+
+
+def _failures(error: AttestationError) -> tuple[Check, ...]:
+    """Return what an error says as checks: some rules are enforced without a row in a ledger."""
+    if isinstance(error, VerificationError):
+        return (Check(error.rule, error.what, error.expected, error.got, passed=False),)
+    clauses = error.failures if isinstance(error, PolicyError) else ()
+    parts = ((*failure.clause.partition(": "), failure) for failure in clauses)
+    return tuple(Check(rule, what, failure.expected, failure.got, passed=False) for rule, _, what, failure in parts)
 
 
 def show(value: object) -> str:

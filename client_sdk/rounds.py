@@ -11,11 +11,12 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
 from client_sdk.encoding import from_base64, strict_json
-from client_sdk.errors import AttestationError
+from client_sdk.errors import AttestationError, EvidenceError
 from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
 from client_sdk.fields import exact_keys
@@ -26,6 +27,7 @@ from client_sdk.releases import Opened, ReleaseSources, open_releases
 from client_sdk.report import Ledger, as_checks
 from client_sdk.roots import Roots
 from client_sdk.rules import keeps
+from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
@@ -53,14 +55,17 @@ def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
     """
     nonce = secrets.token_bytes(NONCE_SIZE)
     with Peer(origin, seconds=timeout) as peer:
-        body = peer.evidence(nonce)
-        evidence = Evidence.from_json(body)
-        _same_certificate(evidence, peer.certificate, Ledger())  # else there is nothing more to ask of this peer
-        activation = None
-        if not evidence.ak_certificates:
+        gathered, ledger = Gathered(str(origin), peer.evidence(nonce), nonce, peer.certificate, None), Ledger()
+        try:
+            evidence = Evidence.from_json(gathered.evidence)
+            _same_certificate(evidence, peer.certificate, ledger)  # else there is nothing more to ask of this peer
+            if evidence.ak_certificates:
+                return gathered
             request, state = challenge(evidence, secrets.token_bytes)
-            activation = Activation(state, _secret(peer.activate(request.to_json())))
-        return Gathered(str(origin), body, nonce, peer.certificate, activation)
+            return replace(gathered, activation=Activation(state, _secret(peer.activate(request.to_json()))))
+        except AttestationError as error:
+            error.checks, error.sources = ledger.checks, _sources(gathered)
+            raise
 
 
 def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: object = None) -> VerifiedEvidence:
@@ -70,16 +75,16 @@ def examine(gathered: Gathered, *, roots: Roots, now: datetime, collateral: obje
         EvidenceError: malformed bytes.
         VerificationError: the first rule that does not hold.
     """
-    evidence = Evidence.from_json(gathered.evidence)
     ledger = Ledger()
     try:
+        evidence = Evidence.from_json(gathered.evidence)
         _same_certificate(evidence, gathered.certificate, ledger)
         nonce, activation = gathered.nonce, gathered.activation
         verified = verify(evidence, roots=roots, nonce=nonce, now=now, activation=activation, collateral=collateral)
     except AttestationError as error:
-        error.checks = ledger.checks + error.checks
+        error.checks, error.sources = ledger.checks + error.checks, _sources(gathered)
         raise
-    return replace(verified, rows=(*ledger.rows, *verified.rows))
+    return replace(verified, rows=(*ledger.rows, *verified.rows), received=_received(gathered))
 
 
 def judge(
@@ -97,8 +102,11 @@ def judge(
         accepted = accept(verified, releases=releases.releases, policy=policy)
     except AttestationError as error:
         error.checks = as_checks(releases.rows) + error.checks
+        error.facts = (*(error.facts or _compared(releases)), ("releases_left_out", releases.left_out))
+        error.sources = digests(releases.received) + error.sources
         raise
-    return replace(accepted, rows=releases.rows + accepted.rows, left_out=releases.left_out)
+    received, left_out = releases.received, releases.left_out
+    return replace(accepted, rows=releases.rows + accepted.rows, left_out=left_out, received=received)
 
 
 def attest(
@@ -137,6 +145,31 @@ def observe(origin: str, *, policy: Policy, timeout: float = TIMEOUT) -> Verifie
         VerificationError: not genuine, not fresh or not bound.
     """
     return examine(gather(Origin.parse(origin), timeout=timeout), roots=policy.roots, now=datetime.now(UTC))
+
+
+def _received(gathered: Gathered) -> Parts:
+    """Return what came besides the parts inside the evidence."""
+    found: Parts = (
+        ("evidence", (gathered.evidence,)),
+        ("connection_certificate", (gathered.certificate,)),
+        ("nonce", (gathered.nonce,)),
+    )
+    return found if gathered.activation is None else (*found, ("activation", (gathered.activation.answer,)))
+
+
+def _sources(gathered: Gathered) -> Sources:
+    """Hash everything that came, as far as it can be read."""
+    try:
+        inside = parts(Evidence.from_json(gathered.evidence))
+    except EvidenceError:
+        inside = ()
+    return digests(_received(gathered) + inside)
+
+
+def _compared(releases: Opened) -> tuple[tuple[str, Any], ...]:
+    """Return what the evidence was to be held against, as facts."""
+    services = dict.fromkeys(release.service for release in releases.releases)
+    return (("service", tuple(services)), ("release", tuple(release.number for release in releases.releases)))
 
 
 @keeps("C3.1")

@@ -38,6 +38,16 @@ def keeps(*rules: str) -> Callable[[Kept], Kept]:
     return register
 
 
+def broader(rule: str) -> tuple[str, ...]:
+    """Return an id and the ids that it is a part of, narrowest first: L7.pcr9, L7.pcr, L7."""
+    parts, found = rule.split("."), []
+    for length in range(len(parts), 0, -1):
+        found.append(".".join(parts[:length]))
+        if length > 1 and parts[length - 1][:1].isalpha() and (family := found[-1].rstrip("0123456789")) != found[-1]:
+            found.append(family)
+    return tuple(found)
+
+
 def keepers() -> tuple[Keeper, ...]:
     """Return every keeper of the modules that are imported so far, in the order of their definition."""
     return tuple(_KEEPERS)

@@ -7,7 +7,6 @@ true when the caller's *own* client wrote it, and nothing about now.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, text, version
 from client_sdk.rounds import Gathered
 from client_sdk.verify.activation import SECRET_SIZE, Activation, ActivationState
+from client_sdk.writing import PRIVATE, write
 
 VERSION = 1
 MAX_FILE = 2 * MAX_JSON
@@ -30,12 +30,7 @@ def save(path: Path, gathered: Gathered) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(to_json(gathered))
-    partial.replace(path)
+    write(path, to_json(gathered), mode=PRIVATE)
 
 
 def load(path: Path) -> Gathered:

@@ -26,6 +26,7 @@ from client_sdk.parse.public import parse_public
 from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
 from client_sdk.roots import Roots
 from client_sdk.rules import keeps
+from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verify.activation import (
     Activation,
     ActivationRequest,
@@ -51,7 +52,10 @@ NOT_RUN = (
 
 @dataclass(frozen=True, slots=True)
 class VerifiedEvidence:
-    """Evidence that :func:`verify` found genuine. ``firmware.pcr11`` is PCR 11 before the boot phases."""
+    """Evidence that :func:`verify` found genuine. ``firmware.pcr11`` is PCR 11 before the boot phases.
+
+    ``evidence`` are the parts that were verified, and ``received`` is what else came: a report names their digests.
+    """
 
     platform: str
     simulated: bool
@@ -69,6 +73,8 @@ class VerifiedEvidence:
     tpm_firmware: int
     verified_at: datetime
     rows: tuple[Row, ...]
+    evidence: Evidence
+    received: Parts = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -97,9 +103,14 @@ class VerifiedEvidence:
         )
 
     @property
+    def sources(self) -> Sources:
+        """The parts that were received, by name, with their digests; hashed now."""
+        return digests(self.received + parts(self.evidence))
+
+    @property
     def report(self) -> Report:
         """The checks, without a verdict on acceptability."""
-        return Report(VERIFIED, self.checks, NOT_RUN, self.facts)
+        return Report(VERIFIED, self.checks, NOT_RUN, self.facts, self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +165,14 @@ def verify(
             ledger.equal("T11", "collateral is given only where a platform needs it", expected=None, got="collateral")
         return _verify(evidence, roots, nonce=nonce, now=now, activation=activation, ledger=ledger)
     except AttestationError as error:
-        error.checks = ledger.checks
+        error.checks, error.sources = ledger.checks, digests(parts(evidence))
+        error.not_run = _not_run(evidence.platform)
         raise
+
+
+def _not_run(platform: str) -> tuple[tuple[str, str], ...]:
+    """Return what does not apply to a platform, for the report of a refusal; nothing is known of an unknown one."""
+    return NOT_RUN if platform == LOCAL_QEMU else ()
 
 
 def _verify(
@@ -185,6 +202,7 @@ def _verify(
         tpm_firmware=quote.attest.firmware_version,
         verified_at=now,
         rows=tuple(ledger.rows),
+        evidence=evidence,
     )
 
 

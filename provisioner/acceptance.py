@@ -1,26 +1,33 @@
 """Accepting a deployment from outside, as any client would, before its release is published.
 
-What was predicted is compared with what the VM quotes; a difference means :class:`MeasureError` and no release.
+(1) What a client is given is read: publisher's key, TPM CA, release. (2) The release is signed and inside its dates.
+(3) The VM is asked until it answers. (4) What was predicted is compared with what it quotes.
+What is wrong before (3) is about files of ours; a difference in (4) means :class:``MeasureError`` and no release.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from client_sdk import FetchError, Publisher, SimulatedPlatform, attest
-from client_sdk.errors import AttestationError
-from provisioner.clouds.interface import Progress
-from provisioner.errors import CloudError, MeasureError
+from client_sdk import FetchError, Policy, Publisher, SimulatedPlatform, attest, verify_release
+from client_sdk.errors import AttestationError, EvidenceError, VerificationError
+from provisioner.errors import CloudError, Fault, MeasureError, SpecError
+from provisioner.progress import Progress
 
 PAUSE = 2.0
+_OUTSIDE_ITS_DATES = "R6"
+_RELEASE = "a release"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to connect to, and what a client would be given to judge it by."""
+    """What to connect to, and the files that a client would be given to judge it by."""
 
     origin: str
     release: Path
@@ -28,17 +35,29 @@ class Target:
     tpm_ca: Path
 
 
+@dataclass(frozen=True, slots=True)
+class _Pins:
+    """The same, read once: a file that changes while a VM boots changes no verdict."""
+
+    release: bytes
+    publisher: Publisher
+    policy: Policy
+
+
 def accept(target: Target, *, seconds: float, progress: Progress) -> dict[str, Any]:
     """Return the client's report once it accepts the deployment; a VM that still boots is asked again.
 
     Raises:
+        SpecError: the release, the publisher's key or the TPM CA is missing or not what it should be.
         CloudError: nobody answered in time.
         MeasureError: the VM answered and is not what was predicted.
     """
+    pins = _read(target)  # (1)
+    _check_release(target, pins)  # (2)
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return _attest(target)
+            return _attest(target.origin, pins)  # (3), (4)
         except FetchError as error:
             if time.monotonic() + PAUSE > deadline:
                 raise CloudError(f"{target.origin} did not answer within {seconds:.0f} s: {error}") from error
@@ -48,11 +67,34 @@ def accept(target: Target, *, seconds: float, progress: Progress) -> dict[str, A
             raise MeasureError(f"the deployed VM is not what was predicted, nothing is published: {error}") from error
 
 
-def _attest(target: Target) -> dict[str, Any]:
-    accepted = attest(
-        target.origin,
-        releases=target.release,
-        publisher=Publisher(keys=(target.publisher,)),
-        policy=SimulatedPlatform(tpm_ca=target.tpm_ca),
+def _read(target: Target) -> _Pins:
+    return _Pins(
+        release=_read_one(target.release, _RELEASE, Path.read_bytes),
+        publisher=_read_one(target.publisher, "the publisher's public key", lambda path: Publisher(keys=(path,))),
+        policy=_read_one(target.tpm_ca, "the CA of this deployment's software TPMs", SimulatedPlatform),
     )
+
+
+def _read_one(path: Path, expected: str, read: Callable[[Path], _T]) -> _T:
+    try:
+        return read(path)
+    except (OSError, EvidenceError) as error:
+        raise SpecError((Fault(str(path), f"{expected}, as `make deploy` writes it", str(error)),)) from error
+
+
+def _check_release(target: Target, pins: _Pins) -> None:
+    """Refuse a release that no client would take, before any VM is blamed for it."""
+    try:
+        verify_release(pins.release, pins.publisher, now=datetime.now(UTC))
+    except EvidenceError as error:
+        raise SpecError((Fault(str(target.release), _RELEASE, str(error)),)) from error
+    except VerificationError as error:
+        expected = f"a release signed by the key in {target.publisher}"
+        if error.rule == _OUTSIDE_ITS_DATES:
+            expected = "a release inside its dates: deploy once more to renew it"
+        raise SpecError((Fault(str(target.release), expected, str(error)),)) from error
+
+
+def _attest(origin: str, pins: _Pins) -> dict[str, Any]:
+    accepted = attest(origin, releases=pins.release, publisher=pins.publisher, policy=pins.policy)
     return accepted.report.as_dict()

@@ -1,38 +1,41 @@
 """One bake, as the playbook sees it: what decides about the image, the tree to configure, the image in the end.
 
-Between `prepare` and `seal` the roles configure the tree; both run in processes of their own.
+Between ``prepare`` and ``seal`` the roles configure the tree; both run in processes of their own.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
-from provisioner.gate import clean, refuse
+from provisioner.gate import refuse
+from provisioner.image.artefacts import Service, check_image
+from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
+from provisioner.image.model import model_card
+from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
+from provisioner.progress import Progress
 
 # The part of the client's package that the VM holds: formats only.
 CLIENT_FILES = ("__init__", "binding", "encoding", "errors", "evidence", "fields")
-# Everything in the checkout that reaches the image, or decides how something does.
+# Everything in the checkout that reaches the image or its manifest, or decides how something does.
 INGREDIENTS = (
-    *(
-        "roles",
-        "serving",
-        "playbooks/bake.yml",
-        "plugins/action/install_tree.py",
-        "plugins/modules",
-        "plugins/connection",
-    ),
-    *("provisioner/gate", "provisioner/overlay.py", "provisioner/bake.py"),
+    *("roles", "serving", "playbooks/bake.yml", "plugins/modules", "plugins/connection"),
+    *(f"plugins/action/{name}.py" for name in ("bake_prepare", "bake_seal", "install_tree")),
+    *("provisioner/bake.py", "provisioner/gate", "provisioner/image", "provisioner/overlay.py"),
+    # The manifest names the UKI by its Authenticode digest.
+    *("provisioner/measure/pe.py", "provisioner/measure/window.py", "client_sdk/manifest.py"),
     *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
 )
 MODES = ("release", "test")
@@ -40,9 +43,9 @@ MODES = ("release", "test")
 
 @dataclass(frozen=True, slots=True)
 class Bake:
-    """What the inventory asks for. `values` are the roles' variables; whatever they say is part of the image.
+    """What the inventory asks for. ``values`` are the roles' variables; whatever they say is part of the image.
 
-    `commit` is named in the manifest alone: two commits with the same ingredients make the same image.
+    ``commit`` is named in the manifest alone: two commits with the same ingredients make the same image.
     """
 
     repository: Path
@@ -54,7 +57,8 @@ class Bake:
     def key(self) -> str:
         """One hash over all that decides about the image; equal keys are equal images.
 
-        Raises: BakeError when an ingredient is missing.
+        Raises:
+            BakeError: an ingredient is missing.
         """
         return bake_key(self.ingredients(), {**self.values, "bake_mode": self.sources.mode})
 
@@ -66,15 +70,73 @@ class Bake:
         """Name the folder of the finished image."""
         return self.output / self.key()
 
+    def service(self) -> Service:
+        """Say what the roles will make of the image, from the values that they take.
+
+        Raises:
+            SpecError: a value cannot be meant, or the engine would serve another model than the disk holds.
+        """
+        told = role_options(self.repository) | {name: json.loads(value) for name, value in self.values.items()}
+        port, engine, model = (str(told[name]) for name in ("gateway_port", "engine_name", "engine_model"))
+        faults = []
+        if not (port.isascii() and port.isdigit()):
+            faults.append(Fault("gateway_port", "a port number", repr(port)))
+        if model != model_card()["name"]:
+            faults.append(Fault("engine_model", f"{model_card()['name']}, which the model disk holds", repr(model)))
+        if faults:
+            raise SpecError(tuple(faults))
+        return Service(int(port), engine, model)
+
     def workdir(self) -> Path:
         """Name the folder of the tree while it is configured."""
         return self.output / f".work-{self.key()[:16]}"
+
+    def to_vars(self) -> dict[str, Any]:
+        """Write down the bake, and the key that it has now, for the process that goes on with it."""
+        sources = self.sources
+        return {
+            "repository": str(self.repository),
+            "output": str(self.output),
+            "cache": str(sources.cache),
+            "mode": sources.mode,
+            "mirror": sources.mirror or "",
+            "security_mirror": sources.security_mirror or "",
+            "values": dict(self.values),
+            "commit": self.commit,
+            "key": self.key(),
+        }
+
+    @classmethod
+    def from_vars(cls, told: Mapping[str, Any]) -> Bake:
+        """Go on with what ``to_vars`` wrote.
+
+        Raises:
+            SpecError: the sources are not what an inventory may say.
+            BakeError: an ingredient has changed since.
+        """
+        sources = read_sources(Path(told["cache"]), told["mode"], told["mirror"], told["security_mirror"])
+        bake = cls(Path(told["repository"]), Path(told["output"]), sources, told["values"], told["commit"])
+        if bake.key() != told["key"]:
+            raise BakeError("the sources changed while the roles were applied; run the bake again")
+        return bake
+
+
+def require_own_code(repository: Path) -> None:
+    """Refuse to bake one checkout with another's code: the key names the files of the checkout.
+
+    Raises:
+        BakeError: Python imports the provisioner from elsewhere.
+    """
+    running = Path(__file__).resolve().parents[1]
+    if running != repository.resolve():
+        raise BakeError(f"the code that runs is that of {running}, not of {repository}: set PYTHONPATH={repository}")
 
 
 def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "") -> Sources:
     """Check what the inventory says about sources.
 
-    Raises: SpecError listing every fault.
+    Raises:
+        SpecError: it lists every fault.
     """
     faults = []
     if mode not in MODES:
@@ -101,23 +163,35 @@ def read_commit(repository: Path, mode: str, named: str) -> str:
     """
     if named and not is_commit(named):
         raise SpecError((Fault("bake_source_commit", "40 or 64 hex digits, or nothing for git's answer", repr(named)),))
-    found = named or source_commit(repository, (*INGREDIENTS, "provisioner/image"))
+    found = named or source_commit(repository, INGREDIENTS)
     if mode == "release" and not found:
         raise BakeError("a release is made of a commit: commit what is changed, or set bake_source_commit to its id")
     return found
 
 
 def finished(bake: Bake) -> BakedImage | None:
-    """Return the image of this bake when it was made before."""
-    return find_image(bake.image())
+    """Return the image of this bake when it was made before, is what was made then, and its firmware is still there.
+
+    Raises:
+        BakeError: one of its files has changed since.
+    """
+    image = find_image(bake.image())
+    if image is None or not has_firmware(bake.sources.cache):
+        return None
+    check_image(image)
+    return image
 
 
 def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
     """Make a fresh tree for the roles; what interrupted bakes left half done is thrown away.
 
-    `owner` is the process that sees the bake through: while it lives nobody else touches the tree.
-    Raises: BakeError
+    ``owner`` is the process that sees the bake through: while it lives nobody else touches the tree.
+
+    Raises:
+        SpecError: a value of a role cannot be meant.
+        BakeError: a package cannot be had, or another process is baking this image.
     """
+    bake.service()  # before anything is made for it
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):
@@ -134,7 +208,8 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
 def seal(bake: Bake, *, progress: Progress) -> BakedImage:
     """Clean the configured tree, refuse it if it breaks a rule, pack it.
 
-    Raises: BakeError
+    Raises:
+        BakeError: nothing was prepared, the tree breaks a rule, or it cannot be packed.
     """
     rootfs = load_rootfs(bake.workdir())
     progress("cleaning the tree")
@@ -145,6 +220,7 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
         output=bake.image(),
         seed=bake.key(),
         cache=bake.sources.cache,
+        service=bake.service(),
         contents=contents(bake),
         source_commit=bake.commit,
     )
@@ -163,18 +239,20 @@ def contents(bake: Bake) -> dict[str, str]:
     }
 
 
-def role_variables(repository: Path) -> tuple[str, ...]:
-    """Names of every variable that a role takes.
+def role_options(repository: Path) -> dict[str, Any]:
+    """Return every variable that a role takes, with its default.
 
-    Raises: BakeError when a role's specification cannot be read.
+    Raises:
+        BakeError: a role's specification cannot be read.
     """
-    names: set[str] = set()
+    found: dict[str, Any] = {}
     for path in sorted(repository.glob("roles/*/meta/argument_specs.yml")):
         try:
-            names |= set(yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options") or {})
+            options = yaml.safe_load(path.read_text())["argument_specs"]["main"].get("options") or {}
+            found |= {name: option["default"] for name, option in options.items()}
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             raise BakeError(f"{path}: not an argument specification: {error}") from error
-    return tuple(sorted(names))
+    return dict(sorted(found.items()))
 
 
 def _claim(workdir: Path) -> Path:

@@ -1,22 +1,41 @@
-"""Launch a spec: choose the cloud, plan, apply. The story that deploy.yml tells."""
+"""A VM from its spec to the moment in which it says that it serves, and away again: what the playbooks ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from provisioner.clouds.accelerator import choose
-from provisioner.clouds.interface import Progress, Vm
-from provisioner.clouds.qemu import QemuCloud
-from provisioner.plan import plan
-from provisioner.spec import VmSpec
+from provisioner.clouds import Vm, cloud_of
+from provisioner.progress import Progress
+from provisioner.spec import VmIdentity, VmSpec
 
 
-def launch(spec: VmSpec, root: Path, *, progress: Progress, extra_qemu_args: tuple[str, ...] = ()) -> Vm:
-    """Make the VM of this spec run; its state is kept under `root`.
+def launch(spec: VmSpec, root: Path, *, seconds: float, progress: Progress) -> tuple[Vm, bool]:
+    """Make the VM of this spec run, and wait for it; say whether it is another one than before.
 
-    It returns when the VM's processes run: whether the guest may be trusted is for a client to verify.
-    Raises PlanError and CloudError.
+    Whether the guest may be trusted is for a client to verify.
+
+    Raises:
+        PlanError: the cloud cannot do what the spec says.
+        CloudError: it does not run, or is not ready in time.
     """
-    verdict = choose(spec, root, progress=progress)
-    planned = plan(spec, accelerator=verdict.accelerator, extra_qemu_args=extra_qemu_args)
-    return QemuCloud(root).apply(planned, progress=progress)
+    cloud = cloud_of(spec.cloud, root)
+    before = cloud.find(spec.name)
+    cloud.launch(spec, progress=progress)
+    vm = cloud.wait_ready(spec.name, seconds=seconds, progress=progress)
+    return vm, vm != before
+
+
+def destroy(variables: Mapping[str, object], root: Path, *, pretend: bool, progress: Progress) -> bool:
+    """Leave nothing of the VM that these variables name; say whether there was anything, a half-made VM included.
+
+    Raises:
+        SpecError: the variables name no VM.
+        CloudError: something of it cannot be stopped or removed.
+    """
+    vm = VmIdentity.from_vars(variables)
+    cloud = cloud_of(vm.cloud, root)
+    there = vm.name in cloud.names()
+    if there and not pretend:
+        cloud.destroy(vm.name, progress=progress)
+    return there

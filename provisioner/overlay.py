@@ -1,6 +1,6 @@
 """What a role puts into the root file system: a folder of files, as plain entries.
 
-The Ansible action `install_tree` reads them here, on the controller; the module of the same name writes them,
+The Ansible action ``install_tree`` reads them here, on the controller; the module of the same name writes them,
 inside the tree. One call carries a whole folder, because each Ansible task costs as much as a hundred files.
 """
 
@@ -23,7 +23,7 @@ NEVER = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One path in the image. `content` is base64 for a file, the target for a link, empty for a folder."""
+    """One path in the image. ``content`` is base64 for a file, the target for a link, empty for a folder."""
 
     path: str
     kind: Literal["file", "link", "directory"]
@@ -38,7 +38,7 @@ def collect(
     include: tuple[str, ...] = ("*",),
     render: Callable[[str], str] | None = None,
 ) -> tuple[Entry, ...]:
-    """Read every file and link under `source`, in order of path.
+    """Read every file and link under ``source``, in order of path.
 
     Only the executable bit of a mode is kept: the caller's umask and owner must not reach the image.
 

@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from provisioner.errors import PlanError
+from provisioner.image.firmware import CODE, VARIABLES
 from provisioner.spec import Accelerator, VmSpec
 
-GATEWAY_PORT = 8443
-FIRMWARE_CODE = "OVMF_CODE_4M.fd"
-FIRMWARE_VARIABLES = "OVMF_VARS_4M.fd"
 # Software emulation copies one byte at a time where the CPU promises fast "rep movsb" (ERMS): without the
 # promise kernel and libc copy words, which saves a twentieth of a boot.
 _CPUS: Mapping[Accelerator, str] = {"tcg": "max,-erms", "kvm": "host"}
@@ -29,7 +27,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that `apply` will do for one VM. That it works on this host is not said.
+    """Everything that ``apply`` will do for one VM. That it works on this host is not said.
 
     The commands run in the VM's own folder and name what lies there relatively, so that a plan does not
     depend on where that is.
@@ -54,8 +52,10 @@ class Plan:
 def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, ...] = ()) -> Plan:
     """Plan a VM on this machine's QEMU.
 
-    `extra_qemu_args` is for tests that play a hostile host: no inventory variable reaches it.
-    Raises PlanError when the spec forbids the accelerator.
+    ``extra_qemu_args`` is for tests that play a hostile host: no inventory variable reaches it.
+
+    Raises:
+        PlanError: the spec forbids the accelerator.
     """
     if spec.accelerator not in ("auto", accelerator):
         raise PlanError(f"{spec.name}: the spec wants accelerator {spec.accelerator}, not {accelerator}")
@@ -63,8 +63,8 @@ def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, 
         name=spec.name,
         port=spec.port,
         accelerator=accelerator,
-        copies=(Copy(spec.firmware / FIRMWARE_VARIABLES, "vars.fd"),),
-        reads=(spec.firmware / FIRMWARE_CODE, spec.boot_disk, spec.model_disk),
+        copies=(Copy(spec.firmware / VARIABLES, "vars.fd"),),
+        reads=(spec.firmware / CODE, spec.boot_disk, spec.model_disk),
         swtpm_setup=_swtpm_setup(),
         swtpm=_swtpm(),
         qemu=(*_machine(spec, accelerator), *_tpm(), *_disks(spec), *_network(spec), *_host(), *extra_qemu_args),
@@ -72,8 +72,8 @@ def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, 
 
 
 def port_forward(port: int) -> str:
-    """Return the option that lets this machine, and no other, reach the gateway through `port`."""
-    return f"hostfwd=tcp:127.0.0.1:{port}-:{GATEWAY_PORT}"
+    """Return how the option begins that lets this machine, and no other, reach a VM through ``port``."""
+    return f"hostfwd=tcp:127.0.0.1:{port}-:"
 
 
 def probe_command(spec: VmSpec) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def probe_command(spec: VmSpec) -> tuple[str, ...]:
 
 
 def _machine(spec: VmSpec, accelerator: Accelerator) -> tuple[str, ...]:
-    code = spec.firmware / FIRMWARE_CODE
+    code = spec.firmware / CODE
     return (
         "qemu-system-x86_64",
         *("-name", f"vitrine-{spec.name}"),
@@ -120,7 +120,7 @@ def _disks(spec: VmSpec) -> tuple[str, ...]:
 def _network(spec: VmSpec) -> tuple[str, ...]:
     return (
         # restrict: the host forwards nothing of the guest's. The guest's own rules are tested without it.
-        *("-netdev", f"user,id=net,restrict=on,{port_forward(spec.port)}"),
+        *("-netdev", f"user,id=net,restrict=on,{port_forward(spec.port)}{spec.gateway_port}"),
         # romfile is empty: a network boot ROM would run before the UKI and change PCR 2.
         *("-device", "virtio-net-pci,netdev=net,romfile="),
     )

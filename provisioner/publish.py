@@ -1,6 +1,7 @@
-"""Manifest and release of a baked image: written as candidates, published once a client has accepted the VM.
+"""Manifest and release of a baked image: written as candidates, published together once a client has accepted the VM.
 
-A release states what was *predicted* from the artefacts. Nothing here looks at a running VM.
+A release states what was *predicted* from the artefacts. Nothing here looks at a running VM. Until ``promote`` nothing
+that clients were given changes: each candidate lies beside the file that it will replace.
 """
 
 from __future__ import annotations
@@ -13,61 +14,88 @@ from client_sdk.binding import LOCKDOWN, NO_GPU, RUNTIME_TYPES, SEALED
 from client_sdk.dsse import sign
 from client_sdk.errors import AttestationError
 from client_sdk.evidence import LOCAL_QEMU
-from client_sdk.manifest import digest
+from client_sdk.manifest import Manifest, digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import Measurement, Release, TemplateEvent, open_release
-from provisioner.atomic import replace_file
-from provisioner.errors import Fault, SpecError
+from provisioner.atomic import replace_file, replace_link
+from provisioner.errors import Fault, MeasureError, SpecError
+from provisioner.image.shelf import alone
 from provisioner.keys import load_or_create, public_pem
 from provisioner.measure import Prediction, predict
 
 LIFETIME = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=14)
 IMAGE_PCR = 4
+RELEASE, MANIFEST, IMAGE = "release.json", "manifest.json", "image"
+CANDIDATES = {
+    IMAGE: "image.candidate",
+    MANIFEST: "manifest.candidate.json",
+    # Last: the release is what clients go by, so whatever else it names is there before it.
+    RELEASE: "release.candidate.json",
+}
+PUBLISHER = "publisher.pub"
+KEY = "publisher.key"
+NUMBER = "release.number"
+_MAX_DIGITS = 18
 _PCR15 = {"lockdown": LOCKDOWN, "tls-spki": None, "gpu": NO_GPU, "sealed": SEALED}
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """Where things lie; ``changed`` says whether a new release was made."""
+class Candidate:
+    """A signed release that nobody has accepted yet; ``changed`` says whether it differs from the published one."""
 
     release: Path
-    manifest: Path
-    publisher: Path
     number: int
     changed: bool
 
 
-def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Published:
-    """Write ``manifest.json``, ``publisher.pub`` and ``release.candidate.json`` for an image.
+def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Candidate:
+    """Write manifest, release and link of an image as candidates, and the publisher's public key.
 
-    Where the current release already names this manifest and stays valid for a while, it is the candidate again.
+    Where the published release, or a candidate that was never accepted, says the same and stays valid for a while,
+    it is the candidate again. Everything else gets a number that was never given before.
 
     Raises:
-        SpecError: the publisher's key file is not one.
+        SpecError: the publisher's key, the published release or the number's file is not what it should be.
         MeasureError: the artefacts cannot be measured.
     """
     root.mkdir(parents=True, exist_ok=True)
-    key = load_or_create(root / "publisher.key")
-    pinned = root / "publisher.pub"
-    replace_file(pinned, public_pem(key))
-    manifest = (image / "manifest.json").read_bytes()
-    replace_file(root / "manifest.json", manifest)
-    last = _current(root)
-    candidate = root / "release.candidate.json"
-    _link(root / "image", image)
-    measurement = measurement_of(predict(image))
-    release = _release(last, digest(manifest), measurement, service=service, now=now)
-    if last is not None and release == last:
-        replace_file(candidate, (root / "release.json").read_bytes())
-    else:
-        replace_file(candidate, sign(release.to_statement(), (key,)))
-    return Published(candidate, root / "manifest.json", pinned, release.number, changed=release != last)
+    key = load_or_create(root / KEY)
+    pinned = public_pem(key)
+    manifest = (image / MANIFEST).read_bytes()
+    wanted = _Wanted(service, digest(manifest), _measured(image, manifest), now.replace(microsecond=0))
+    last = _published(root, pinned)
+    # Not before: beside a release of another key it would be the wrong one.
+    replace_file(root / PUBLISHER, pinned)
+    found = _again(root, pinned, wanted, last)
+    if found is None:
+        release = wanted.release(_next_number(root, last), supersedes=None if last is None else last.number)
+        found = (release, sign(release.to_statement(), (key,)))
+    replace_link(root / CANDIDATES[IMAGE], image.resolve())
+    replace_file(root / CANDIDATES[MANIFEST], manifest)
+    replace_file(root / CANDIDATES[RELEASE], found[1])
+    return Candidate(root / CANDIDATES[RELEASE], found[0].number, changed=found[0] != last)
+
+
+def _measured(image: Path, manifest: bytes) -> Measurement:
+    """Predict what the image measures; that must be the image which the manifest is about."""
+    prediction, named = predict(image), Manifest.from_json(manifest).boot.uki_authenticode
+    if prediction.authenticode != named:
+        raise MeasureError(
+            f"{image}: changed since it was baked; delete the folder, bake again (the UKI's Authenticode digest is "
+            f"{prediction.authenticode.hex()}, the manifest says {named.hex()})"
+        )
+    return measurement_of(prediction)
 
 
 def promote(root: Path) -> Path:
-    """Publish the candidate: call it after a client has accepted the VM under it, never before."""
-    return (root / "release.candidate.json").rename(root / "release.json")
+    """Publish the candidates: call it after a client has accepted the VM under them, never before.
+
+    It may be interrupted between two of the three; the next deployment puts that right.
+    """
+    for name, candidate in CANDIDATES.items():
+        (root / candidate).rename(root / name)
+    return root / RELEASE
 
 
 def measurement_of(prediction: Prediction, *, platform: str = LOCAL_QEMU, boot_mode: str = "uefi") -> Measurement:
@@ -87,47 +115,82 @@ def measurement_of(prediction: Prediction, *, platform: str = LOCAL_QEMU, boot_m
     )
 
 
-def _release(
-    last: Release | None, manifest_sha256: bytes, measurement: Measurement, *, service: str, now: datetime
-) -> Release:
-    start = now.replace(microsecond=0)
-    fresh = Release(
-        number=1 if last is None else last.number + 1,
-        not_before=start,
-        not_after=start + LIFETIME,
-        supersedes=None if last is None else last.number,
-        revokes=(),
-        service=service,
-        manifest_sha256=manifest_sha256,
-        measurements=(measurement,),
-    )
-    if last is None or now > last.not_after - RENEW_BEFORE:
-        return fresh
-    same = replace(
-        fresh,
-        number=last.number,
-        not_before=last.not_before,
-        not_after=last.not_after,
-        supersedes=last.supersedes,
-    )
-    return last if same == last else fresh
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a release has to say now, whatever its number."""
+
+    service: str
+    manifest_sha256: bytes
+    measurement: Measurement
+    start: datetime
+
+    def release(self, number: int, *, supersedes: int | None) -> Release:
+        """Make the release that says it under this number."""
+        return Release(
+            number=number,
+            not_before=self.start,
+            not_after=self.start + LIFETIME,
+            supersedes=supersedes,
+            revokes=(),
+            service=self.service,
+            manifest_sha256=self.manifest_sha256,
+            measurements=(self.measurement,),
+        )
+
+    def is_said_by(self, release: Release) -> bool:
+        """Tell whether a release says it already, and for a while yet."""
+        same = replace(
+            self.release(release.number, supersedes=release.supersedes),
+            not_before=release.not_before,
+            not_after=release.not_after,
+        )
+        return release == same and self.start <= release.not_after - RENEW_BEFORE
 
 
-def _current(root: Path) -> Release | None:
+def _again(root: Path, pinned: bytes, wanted: _Wanted, last: Release | None) -> tuple[Release, bytes] | None:
+    """Return the release that says what is wanted, with its signed bytes, where there is one."""
+    if last is not None and wanted.is_said_by(last):
+        return last, (root / RELEASE).read_bytes()
+    path = root / CANDIDATES[RELEASE]
+    try:
+        candidate = _open(path, pinned) if path.exists() else None
+    except AttestationError:
+        return None  # whatever it was, it is replaced; its number is not given again
+    if candidate is None or candidate.supersedes != (None if last is None else last.number):
+        return None
+    return (candidate, path.read_bytes()) if wanted.is_said_by(candidate) else None
+
+
+def _published(root: Path, pinned: bytes) -> Release | None:
     """Return the published release, expired or not: its number must never be given again."""
-    path = root / "release.json"
+    path = root / RELEASE
     if not path.exists():
         return None
     try:
-        return open_release(path.read_bytes(), Publisher(keys=(root / "publisher.pub",)))
+        return _open(path, pinned)
     except AttestationError as error:
-        wanted = f"a release signed by {root / 'publisher.key'}; move the file away to start numbering anew"
+        wanted = f"a release signed by {root / KEY}; move it and {NUMBER} away to start numbering anew"
         raise SpecError((Fault(str(path), wanted, str(error)),)) from error
 
 
-def _link(path: Path, target: Path) -> None:
-    """Point at the image that the candidate is about, for people and for the next command."""
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    partial.symlink_to(target.resolve())
-    partial.rename(path)
+def _open(path: Path, pinned: bytes) -> Release:
+    return open_release(path.read_bytes(), Publisher(keys=(pinned,)))
+
+
+def _next_number(root: Path, last: Release | None) -> int:
+    """Reserve a number: it is written down before anything is signed under it, and counts as given from then on."""
+    path = root / NUMBER
+    with alone(path):
+        given = _given(path)
+        number = 1 + max(given, 0 if last is None else last.number)
+        replace_file(path, f"{number}\n".encode())
+    return number
+
+
+def _given(path: Path) -> int:
+    if not path.exists():
+        return 0
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+        raise SpecError((Fault(str(path), "the highest release number that was ever given", repr(text[:40])),))
+    return int(text)

@@ -16,18 +16,41 @@ AcceleratorChoice = Literal["auto", "tcg", "kvm"]
 CloudName = Literal["qemu"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_REQUIRED = ("name", "boot_disk", "model_disk", "firmware")
+_REQUIRED = ("name", "boot_disk", "model_disk", "firmware", "gateway_port")
 _Check = Callable[[object], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VmIdentity:
+    """Which VM of which cloud is meant: all that it takes to destroy one."""
+
+    name: str
+    cloud: CloudName = "qemu"
+
+    @classmethod
+    def from_vars(cls, variables: Mapping[str, object]) -> VmIdentity:
+        """Read name and cloud; what else the inventory says of the VM is not looked at.
+
+        Raises:
+            SpecError: one of the two is missing or malformed; every fault is listed.
+        """
+        told = {key: value for key, value in variables.items() if key in ("name", "cloud")}
+        _refuse(_faults(told, required=("name",)))
+        return cls(**cast("dict[str, Any]", told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    """One VM as the operator wants it. That it can be had, or that its files exist, is not said."""
+    """One VM as the operator wants it, with what its image says of itself: disks, and the port that listens inside.
+
+    That it can be had, or that its files exist, is not said.
+    """
 
     name: str
     boot_disk: Path
     model_disk: Path
     firmware: Path
+    gateway_port: int
     cloud: CloudName = "qemu"
     port: int = 8443
     memory_mib: int = 1024
@@ -36,17 +59,24 @@ class VmSpec:
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, object]) -> VmSpec:
-        """Read a spec; every key and type is checked. Raises SpecError, which lists every fault at once."""
-        faults = tuple(_faults(variables))
-        if faults:
-            raise SpecError(faults)
+        """Read a spec; every key and type is checked.
+
+        Raises:
+            SpecError: it lists every fault at once.
+        """
+        _refuse(_faults(variables, required=_REQUIRED))
         values = {key: Path(str(value)) if key in _PATHS else value for key, value in variables.items()}
         # Every key and type has just been checked against _CHECKS.
         return cls(**cast("dict[str, Any]", values))
 
 
-def _faults(variables: Mapping[str, object]) -> Iterator[Fault]:
-    for key in _REQUIRED:
+def _refuse(faults: Iterator[Fault]) -> None:
+    if found := tuple(faults):
+        raise SpecError(found)
+
+
+def _faults(variables: Mapping[str, object], *, required: tuple[str, ...]) -> Iterator[Fault]:
+    for key in required:
         if key not in variables:
             yield Fault(key, "a value", "nothing")
     for key, value in variables.items():
@@ -94,6 +124,7 @@ _CHECKS: Mapping[str, _Check] = {
     "boot_disk": _absolute_path,
     "model_disk": _absolute_path,
     "firmware": _absolute_path,
+    "gateway_port": _whole_number(1, 65535),
     "cloud": _one_of(CloudName),
     "port": _whole_number(1024, 65535),  # an ordinary user may not listen below
     "memory_mib": _whole_number(512, 1 << 20),

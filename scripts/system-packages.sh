@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs the system packages that baking and booting need: Debian's own, by apt. Says nothing when all are there.
+# Installs the system packages that baking and booting need, or those that are named: Debian's own, by apt.
+# Says nothing when all are there.
 set -eu
 
-packages="mmdebstrap debian-archive-keyring qemu-system-x86 swtpm swtpm-tools python3-venv tcpdump iproute2 util-linux mount"
+packages="mmdebstrap debian-archive-keyring qemu-system-x86 swtpm swtpm-tools python3-venv iproute2 util-linux mount"
+[ $# = 0 ] || packages="$*"
 
 if ! command -v dpkg-query >/dev/null; then
-    for tool in mmdebstrap qemu-system-x86_64 swtpm swtpm_setup unshare tcpdump; do
+    tools="mmdebstrap qemu-system-x86_64 swtpm swtpm_setup unshare"
+    for tool in ${*:-$tools}; do
         command -v "$tool" >/dev/null || missing="${missing:-} $tool"
     done
     [ -z "${missing:-}" ] && exit 0

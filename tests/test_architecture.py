@@ -35,9 +35,17 @@ OFFLINE = (
     "client_sdk/parse/",
     "client_sdk/verify/",
     "client_sdk/clauses/",
+    "client_sdk/page/",
     *(f"client_sdk/{name}.py" for name in ("verifier", "policy", "accept", "release", "dsse", "roots", "binding")),
-    *(f"client_sdk/{name}.py" for name in ("evidence", "manifest", "report", "encoding", "fields")),
+    *(f"client_sdk/{name}.py" for name in ("evidence", "manifest", "report", "encoding", "fields", "sources")),
+    # Of the gatherer, all but the edge: what to ask for and how to read an answer are data.
+    *(f"client_sdk/gather/{name}.py" for name in ("plan", "wanted", "hosts", "chains", "answers", "contents")),
+    *(f"client_sdk/gather/{name}.py" for name in ("amd", "intel", "nvidia", "tpm")),
 )
+# The files of the client that may open a connection: the channel to a service, and the gatherer's to vendors.
+TALKERS = {f"client_sdk/{name}.py" for name in ("fetch", "pinning", "transport", "client", "gather/web")}
+TALKERS |= {"client_sdk/cli/asking.py"}
+SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|openai|asyncio)(\.|$)")
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")
 NETWORK = re.compile(r"^(socket|ssl|http|urllib|requests|httpx|httpx2|openai|subprocess|asyncio|time|os)(\.|$)")
 
@@ -78,6 +86,18 @@ def test_parsing_verifying_and_policy_reach_no_network_clock_or_environment(path
     assert [name for name in _imports(TREES[path]) if NETWORK.match(name)] == []
     calls = [node.func for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)]
     assert [ast.unparse(f) for f in calls if isinstance(f, ast.Attribute) and CLOCKS.fullmatch(f.attr)] == []
+
+
+def test_few_files_of_the_client_open_connections():
+    paths = {path for path in TREES if path.startswith("client_sdk/")}
+    assert {path for path in paths if any(map(SOCKETS.match, _imports(TREES[path])))} == TALKERS
+
+
+def test_nothing_that_clients_run_reaches_the_gatherer():
+    """Only the operator's command does: verification never asks a vendor, whatever it is given."""
+    for path in (path for path in TREES if path.startswith("client_sdk/")):
+        reached = [name for name in _imports(TREES[path]) if name.startswith("client_sdk.gather")]
+        assert not reached or path.startswith(("client_sdk/gather/", "client_sdk/cli/collateral")), path
 
 
 def _module(path):

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterable
 
 import httpx2
-from openai import APIConnectionError, APIStatusError
+from openai import APIConnectionError, APIStatusError, BadRequestError, NotFoundError
 from openai.types.chat import ChatCompletionMessageParam
 
-from client_sdk.cli.options import UsageError, origin, patiently, trust
+from client_sdk.cli.options import UsageError, now, opened, origin, patiently, trust
 from client_sdk.cli.printing import print_json, print_refusal, progress, refusal_as_dict
 from client_sdk.client import Client
 from client_sdk.errors import AttestationError, FetchError, printable
@@ -23,6 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Verify, ask, print; return the exit code."""
     if arguments.max_tokens < 1:
         raise UsageError("--max-tokens: expected at least 1")
+    if not arguments.question.strip():
+        raise UsageError("the question is empty")
     try:
         with _client(arguments) as client:
             _ask(client, arguments)
@@ -33,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
             print_refusal(error, origin=arguments.origin)
         return NO_VERDICT if isinstance(error, FetchError) else REFUSED
     except (APIConnectionError, APIStatusError, httpx2.TransportError) as error:
+        if isinstance(error, (BadRequestError, NotFoundError)):
+            raise UsageError(f"verified, but the service refuses the request: {error.message}") from error
         message = f"verified, but there is no answer: {error.__cause__ or error}"
         if arguments.json:
             print_json({"origin": arguments.origin, "verdict": "no answer", "error": {"message": message}})
@@ -43,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _client(arguments: argparse.Namespace) -> Client:
     where, trusted = origin(arguments), trust(arguments)
+
+    opened(trusted, at_instant=now())  # a release that nobody signed is not worth a connection
 
     def connect() -> Client:
         return Client(

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 
-from client_sdk.cli import ask, observe, rules, verify
+from client_sdk.cli import ask, collateral, observe, rules, verify
 from client_sdk.cli.options import Commands, UsageError
 from client_sdk.errors import AttestationError, FetchError
 
@@ -32,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"vitrine {version('vitrine')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (verify, ask, observe, rules):
+    for module in (verify, ask, observe, collateral, rules):
         module.register(commands)
     _register_others(commands)
     arguments = parser.parse_args(argv)

@@ -15,6 +15,7 @@ from client_sdk.fields import instant
 from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production, SimulatedPlatform
 from client_sdk.publisher import Publisher
+from client_sdk.releases import Opened, open_releases
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 PAUSE = 2.0
@@ -30,7 +31,7 @@ class UsageError(Exception):
 class Trust:
     """Whom the caller trusts: all of it comes from the command line."""
 
-    releases: tuple[bytes, ...]
+    releases: tuple[Path, ...]
     publisher: Publisher
     policy: Policy
 
@@ -130,12 +131,22 @@ def trust(arguments: argparse.Namespace) -> Trust:
     """
     try:
         publisher = Publisher(keys=tuple(arguments.publisher), threshold=arguments.threshold)
-        releases = tuple(path.read_bytes() for path in arguments.release)
     except EvidenceError as error:
         raise UsageError(f"--publisher: {error}") from error
-    except OSError as error:
-        raise UsageError(f"--release: cannot read {error.filename}: {error.strerror}") from error
-    return Trust(releases, publisher, policy(arguments))
+    return Trust(tuple(arguments.release), publisher, policy(arguments))
+
+
+def opened(trusted: Trust, *, at_instant: datetime) -> Opened:
+    """Open the releases.
+
+    Raises:
+        UsageError: a file cannot be read, or is no release.
+        VerificationError: R1, R3 or R6.
+    """
+    try:
+        return open_releases(trusted.releases, trusted.publisher, now=at_instant)
+    except EvidenceError as error:
+        raise UsageError(f"--release: {error}") from error
 
 
 def patiently(attempt: Callable[[], Result], *, wait: float, say: Say) -> Result:
@@ -163,7 +174,7 @@ def at(text: str) -> datetime:
     try:
         return instant(text, "--at")
     except EvidenceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not an instant like 2026-01-31T12:00:00Z") from error
 
 
 def now() -> datetime:

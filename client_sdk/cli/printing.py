@@ -11,7 +11,7 @@ from rich.text import Text
 
 from client_sdk.encoding import canonical_json
 from client_sdk.errors import AttestationError, FetchError, PolicyError, VerificationError
-from client_sdk.report import REFUSED, Check, Report, show
+from client_sdk.report import NO_VERDICT, REFUSED, Check, Report, refusal, show
 
 WIDTH = 120
 # What a reader of the table wants to know; JSON has all of it.
@@ -58,7 +58,7 @@ def print_refusal(error: AttestationError, *, origin: str) -> None:
     screen = console()
     if error.checks:
         screen.print(_table(error.checks))
-    word = "no verdict" if isinstance(error, FetchError) else REFUSED
+    word = NO_VERDICT if isinstance(error, FetchError) else REFUSED
     screen.print(Text(f"{word}: {origin}", style="bold red"))
     for line in _lines(error):
         screen.print(Text(f"  {line}"), soft_wrap=True)
@@ -72,9 +72,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 def refusal_as_dict(error: AttestationError, *, origin: str) -> dict[str, Any]:
     """Return a refusal in the form of a report, with the error beside it."""
-    report = Report(REFUSED, tuple(error.checks)).as_dict()
-    if isinstance(error, FetchError):
-        report["verdict"] = "no verdict"
+    report = refusal(error).as_dict()
     report["origin"] = origin
     report["error"] = {
         "type": type(error).__name__,

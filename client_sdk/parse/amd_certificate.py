@@ -60,7 +60,15 @@ def parse_vek(der: bytes, where: str) -> VekFields:
     Raises:
         EvidenceError: it is no certificate, an extension is missing or malformed, or its kind is not clear.
     """
-    fields = parse_certificate(der, where)
+    return read_vek(parse_certificate(der, where), where)
+
+
+def read_vek(fields: CertificateFields, where: str) -> VekFields:
+    """Read the extensions of a certificate that was read.
+
+    Raises:
+        EvidenceError: as for :func:`parse_vek`.
+    """
     found = _extensions(fields.certificate)
     for name in (_STRUCT_VERSION, _PRODUCT_NAME):
         if name not in found:

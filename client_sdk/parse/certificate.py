@@ -104,7 +104,6 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         not_after=certificate.not_valid_after_utc,
         signature_hash=signature_hash,
         public_key=key,
-        critical=frozenset([extension.oid.dotted_string for extension in extensions if extension.critical]),
         fingerprint=sha256(der).digest(),
         **_extensions(extensions),
     )
@@ -112,12 +111,17 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
 
 def _extensions(extensions: x509.Extensions) -> dict[str, Any]:
     """Return the fields that come from extensions."""
-    found = {extension.oid: extension.value for extension in extensions}
+    found, critical = {}, []
+    for extension in extensions:
+        found[extension.oid] = extension.value
+        if extension.critical:
+            critical.append(extension.oid.dotted_string)
     constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
     extended = found.get(x509.ExtendedKeyUsage.oid)
     own, above = found.get(x509.SubjectKeyIdentifier.oid), found.get(x509.AuthorityKeyIdentifier.oid)
     purposes = extended if isinstance(extended, x509.ExtendedKeyUsage) else ()
     return {
+        "critical": frozenset(critical),
         "is_ca": isinstance(constraints, x509.BasicConstraints) and constraints.ca,
         "path_length": constraints.path_length if isinstance(constraints, x509.BasicConstraints) else None,
         "key_usage": usage if isinstance(usage, x509.KeyUsage) else None,

@@ -32,15 +32,16 @@ class DerReader:
 
     def element(self, tag: int) -> bytes:
         """Read the content of an element that must have this tag."""
-        if self.tag != tag:
-            raise self.error(
-                f"expected DER tag {tag:#04x}, got {'nothing' if self.tag is None else f'{self.tag:#04x}'}"
-            )
+        data, start = self._data, self.offset
+        if data[start : start + 1] != bytes((tag,)):
+            got = "nothing" if self.tag is None else f"{self.tag:#04x}"
+            raise self.error(f"expected DER tag {tag:#04x}, got {got}")
         content, size = self._content()
-        if size > len(self._data) - content:
+        end = content + size
+        if end > len(data):
             raise self.error(f"an element of {size} bytes runs over the end")
-        self.offset = content + size
-        return self._data[content : self.offset]
+        self.offset = end
+        return data[content:end]
 
     def inner(self, tag: int) -> DerReader:
         """Read a constructed element and return a reader of its content."""

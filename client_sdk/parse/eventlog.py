@@ -20,7 +20,6 @@ _LEGACY = struct.Struct("<II20sI")
 _SPEC = struct.Struct("<16sIBBBBI")
 _ALGORITHM = struct.Struct("<HH")
 _HEAD = struct.Struct("<III")
-_USUAL = struct.Struct("<IIIH32sI")  # an event of a log whose one bank is SHA-256
 _U16, _U32 = struct.Struct("<H"), struct.Struct("<I")
 EV_NO_ACTION = 0x00000003
 MAX_ALGORITHMS = 8
@@ -57,7 +56,7 @@ def parse_event_log(data: bytes, *, bank: int = SHA256, padding: bytes = b"\xff"
     if bank == SHA1 and data[_LEGACY.size : _LEGACY.size + len(_SIGNATURE)] != _SIGNATURE:
         return EventLog(tuple(_legacy_events(data, padding)))
     sizes, offset = _header(data, bank)
-    events = _quick_events(data, offset) if bank == SHA256 and len(sizes) == 1 else None
+    events = _quick_events(data, offset, sizes, bank)
     if events is None:
         events = _events(data, sizes, offset, bank=bank, padding=padding)
     return EventLog(tuple(events))
@@ -92,18 +91,28 @@ def _algorithms(table: bytes, bank: int) -> dict[int, int]:
     return sizes
 
 
-def _quick_events(data: bytes, offset: int) -> list[Event] | None:
-    """Read a log whose one bank is SHA-256, or return None: the general way then finds what is unusual, and where."""
+def _quick_events(data: bytes, offset: int, sizes: dict[int, int], bank: int) -> list[Event] | None:
+    """Read a log whose every event has a digest of each bank, in the header's order, as firmware writes them.
+
+    It returns None for any other: the general way then finds what is unusual, and where.
+    """
+    algorithms = tuple(sizes)
+    place = 4 + algorithms.index(bank)
+    digests = "".join([f"H{size}{'s' if algorithm == bank else 'x'}" for algorithm, size in sizes.items()])
+    usual = struct.Struct(f"<III{digests}I")
+    before, after = (len(sizes), *algorithms[: place - 3]), algorithms[place - 3 :]
     found: list[Event] = []
-    unpack, head, end, make = _USUAL.unpack_from, _USUAL.size, len(data), Event._make
+    unpack, head, end, make = usual.unpack_from, usual.size, len(data), Event._make
     while offset < end:
         if end - offset < head:
             return None
-        pcr, kind, count, bank, digest, size = unpack(data, offset)
-        stop = offset + head + size
-        if count != 1 or bank != SHA256 or pcr > MAX_PCR or stop > end or len(found) == MAX_EVENTS:
+        fields = unpack(data, offset)
+        pcr, stop = fields[0], offset + head + fields[-1]
+        if fields[2:place] != before or fields[place + 1 : -1] != after:
             return None
-        found.append(make((pcr, kind, digest, data[offset + head : stop], offset)))
+        if pcr > MAX_PCR or stop > end or len(found) == MAX_EVENTS:
+            return None
+        found.append(make((pcr, fields[1], fields[place], data[offset + head : stop], offset)))
         offset = stop
     return found
 

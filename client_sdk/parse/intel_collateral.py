@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from client_sdk.encoding import strict_json
 from client_sdk.errors import EvidenceError
@@ -25,7 +26,7 @@ COMPONENTS = 16
 TCB_INFO, QE_IDENTITY = "tcbInfo", "enclaveIdentity"
 _TAIL = re.compile(rb'"signature"\s*:\s*"([0-9A-Fa-f]{128})"\s*\}\s*\Z')
 _HEADS = {name: re.compile(rb'\s*\{\s*"' + name.encode() + rb'"\s*:\s*') for name in (TCB_INFO, QE_IDENTITY)}
-_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*")
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def parse_tcb_info(value: dict[str, Any]) -> TcbInfo:
         pce_id=_hex(get("pceId"), f"{where}.pceId", 2),
         module=_module(get("tdxModule"), f"{where}.tdxModule", named=False),
         modules=found,
-        levels=tuple([_level(item, f"{where}.tcbLevels[{i}]") for i, item in enumerate(levels)]),
+        levels=_each(levels, _level, f"{where}.tcbLevels"),
     )
 
 
@@ -178,33 +179,45 @@ def _module(value: Any, where: str, *, named: bool = True) -> ModuleIdentity:
 
 
 def _svn_levels(value: Any, where: str) -> tuple[SvnLevel, ...]:
+    return _each(items(value, where, limit=MAX_LEVELS), _svn_level, where)
+
+
+def _each(values: list[Any], read: Callable[[Any], _Read], where: str) -> tuple[_Read, ...]:
+    """Read every item of a list; only an error needs to know which one it was."""
     found = []
-    for i, item in enumerate(items(value, where, limit=MAX_LEVELS)):
-        level = mapping(item, f"{where}[{i}]")
-        tcb = mapping(level.get("tcb"), f"{where}[{i}].tcb")
-        isv_svn = integer(tcb.get("isvsvn"), f"{where}[{i}].tcb.isvsvn", high=0xFFFF)
-        found.append(SvnLevel(isv_svn, *_statement(level, f"{where}[{i}]")))
+    for number, value in enumerate(values):
+        try:
+            found.append(read(value))
+        except EvidenceError as error:
+            message = str(error).removeprefix(f"{error.where}: ")
+            raise EvidenceError(f"{where}[{number}]{error.where}", message) from error
     return tuple(found)
 
 
-def _level(value: Any, where: str) -> TcbLevel:
-    level = mapping(value, where)
-    tcb = mapping(level.get("tcb"), f"{where}.tcb")
+def _svn_level(value: Any) -> SvnLevel:
+    level = mapping(value, "")
+    isv_svn = integer(mapping(level.get("tcb"), ".tcb").get("isvsvn"), ".tcb.isvsvn", high=0xFFFF)
+    return SvnLevel(isv_svn, *_statement(level))
+
+
+def _level(value: Any) -> TcbLevel:
+    level = mapping(value, "")
+    tcb = mapping(level.get("tcb"), ".tcb")
     return TcbLevel(
-        _components(tcb.get("sgxtcbcomponents"), f"{where}.tcb.sgxtcbcomponents"),
-        integer(tcb.get("pcesvn"), f"{where}.tcb.pcesvn", high=0xFFFF),
-        _components(tcb.get("tdxtcbcomponents"), f"{where}.tcb.tdxtcbcomponents"),
-        *_statement(level, where),
+        _components(tcb.get("sgxtcbcomponents"), ".tcb.sgxtcbcomponents"),
+        integer(tcb.get("pcesvn"), ".tcb.pcesvn", high=0xFFFF),
+        _components(tcb.get("tdxtcbcomponents"), ".tcb.tdxtcbcomponents"),
+        *_statement(level),
     )
 
 
-def _statement(level: dict[str, Any], where: str) -> tuple[str, str, tuple[str, ...]]:
+def _statement(level: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     """Return status, date and advisories of any level; what a status means is the verifier's to say."""
-    advisories = items(level.get("advisoryIDs", []), f"{where}.advisoryIDs", limit=MAX_ADVISORIES)
+    advisories = items(level.get("advisoryIDs", []), ".advisoryIDs", limit=MAX_ADVISORIES)
     return (
-        text(level.get("tcbStatus"), f"{where}.tcbStatus", limit=64),
-        text(level.get("tcbDate"), f"{where}.tcbDate", limit=20),
-        tuple([text(item, f"{where}.advisoryIDs", limit=64) for item in advisories]),
+        text(level.get("tcbStatus"), ".tcbStatus", limit=64),
+        text(level.get("tcbDate"), ".tcbDate", limit=20),
+        tuple([text(item, ".advisoryIDs", limit=64) for item in advisories]),
     )
 
 
@@ -221,9 +234,12 @@ def _components(value: Any, where: str) -> bytes:
 
 def _hex(value: Any, where: str, size: int) -> bytes:
     """Decode hex of either case: Intel writes the same field in both."""
-    if not isinstance(value, str) or len(value) != 2 * size or not _HEX.fullmatch(value):
-        raise EvidenceError(where, f"not {size} bytes of hex")
-    return bytes.fromhex(value)
+    if isinstance(value, str) and len(value) == 2 * size and value.isalnum():  # no space, which fromhex() skips
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            pass
+    raise EvidenceError(where, f"not {size} bytes of hex")
 
 
 def _strict(document: bytes) -> Any:

@@ -6,6 +6,7 @@ true as the certificate is.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -21,6 +22,16 @@ _PPID, _TCB, _PCE_ID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = range(1, 8)
 _PCE_SVN, _CPU_SVN = 17, 18
 _SMT = 3
 SGX_TYPES = ("standard", "scalable", "scalable with integrity")
+
+
+def _small(number: int) -> bytes:
+    """Return a pattern for the entry of an integer from 0 to 255 in the TCB: of one byte, or of two."""
+    name = re.escape(b"\x06\x0b" + _ARC + bytes((_TCB, number)))
+    return b"(?:0\x10" + name + b"\x02\x01([\x00-\x7f])|0\x11" + name + b"\x02\x02\x00([\x80-\xff]))"
+
+
+# The components as Intel writes them, one after another: each alternative spells its lengths out.
+_USUAL = re.compile(b"".join([_small(number) for number in range(1, COMPONENTS + 1)]), re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +76,7 @@ def parse_sgx_extensions(value: bytes, where: str) -> Pck:
     if len(value) > MAX_EXTENSION:
         raise EvidenceError(where, f"SGX extensions of {len(value)} bytes are over the limit of {MAX_EXTENSION}")
     found = _Entries(value, _ARC, f"{where} SGX extensions")
-    tcb = _Entries(found.take(_TCB, _SEQUENCE), _ARC + bytes((_TCB,)), f"{where} TCB", whole=False)
-    components = bytes([tcb.integer(number, 0xFF) for number in range(1, COMPONENTS + 1)])
+    components, tcb = _tcb(found.take(_TCB, _SEQUENCE), f"{where} TCB")
     sgx_type = found.take(_SGX_TYPE, _ENUMERATED, 1)[0]
     if sgx_type >= len(SGX_TYPES):
         raise EvidenceError(where, f"SGX type {sgx_type} is not known")
@@ -86,6 +96,19 @@ def parse_sgx_extensions(value: bytes, where: str) -> Pck:
         instance=found.take(_INSTANCE, _OCTETS, 16) if found.has(_INSTANCE) else b"",
         smt=smt,
     )
+
+
+def _tcb(data: bytes, where: str) -> tuple[bytes, _Entries]:
+    """Return the components' SVNs, and the entries of the TCB: in the usual form those that follow the components."""
+    arc = _ARC + bytes((_TCB,))
+    usual = _USUAL.match(data)
+    if usual is None:
+        found = _Entries(data, arc, where, whole=False)
+        return bytes([found.integer(number, 0xFF) for number in range(1, COMPONENTS + 1)]), found
+    rest = _Entries(data[usual.end() :], arc, where, whole=False)
+    if any(map(rest.has, range(1, COMPONENTS + 1))):
+        raise EvidenceError(where, "a component comes twice")
+    return b"".join([svn for svn in usual.groups() if svn]), rest
 
 
 class _Entries:

@@ -21,12 +21,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from client_sdk.errors import VerificationError
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.der import trim_certificate
 from client_sdk.parse.gce import INSTANCE_INFO, GceInstance, parse_instance
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, read_certificate, verify_chain
 
 AK_PURPOSE = "2.23.133.8.3"
 # A critical subjectAltName names the TPM's model where there is no subject (Google's older certificates): no rule
@@ -59,7 +59,12 @@ class AzureAk:
 
 @keeps("K3.1", "K3.2")
 def verify_google_ak(
-    certificates: tuple[bytes, ...], anchors: tuple[CertificateFields, ...], *, now: datetime, ledger: Ledger
+    certificates: tuple[bytes, ...],
+    anchors: tuple[CertificateFields, ...],
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> GoogleAk:
     """Check Google's certificate of an attestation key; the first is the leaf, the others may help.
 
@@ -67,7 +72,7 @@ def verify_google_ak(
         EvidenceError: a certificate or the instance information cannot be read.
         VerificationError: K1, K2, K3 or K5.
     """
-    path = _chain(certificates, anchors, now=now, ledger=ledger)
+    path = _chain(certificates, anchors, now=now, ledger=ledger, paths=paths)
     try:
         found = path[0].certificate.extensions.get_extension_for_oid(_INSTANCE_INFO).value
     except x509.ExtensionNotFound as error:
@@ -81,7 +86,12 @@ def verify_google_ak(
 
 @keeps("K4.1")
 def verify_azure_ak(
-    certificates: tuple[bytes, ...], anchors: tuple[CertificateFields, ...], *, now: datetime, ledger: Ledger
+    certificates: tuple[bytes, ...],
+    anchors: tuple[CertificateFields, ...],
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> AzureAk:
     """Check Azure's certificate of an attestation key; the first is the leaf, as it is or as the TPM's padded image.
 
@@ -90,7 +100,7 @@ def verify_azure_ak(
         VerificationError: K1, K2, K4 or K5.
     """
     trimmed = tuple(trim_certificate(image, f"$.ak_certificates[{i}]") for i, image in enumerate(certificates))
-    path = _chain(trimmed, anchors, now=now, ledger=ledger)
+    path = _chain(trimmed, anchors, now=now, ledger=ledger, paths=paths)
     purposes = path[0].extended_key_usage
     ledger.holds(
         "K4.1",
@@ -120,12 +130,17 @@ def verify_certified(leaf: CertificateFields, key: PublicKey, *, ledger: Ledger)
 
 @keeps("K5.1", "K2.4", "K2.5", *_RULES.ids)
 def _chain(
-    certificates: tuple[bytes, ...], anchors: tuple[CertificateFields, ...], *, now: datetime, ledger: Ledger
+    certificates: tuple[bytes, ...],
+    anchors: tuple[CertificateFields, ...],
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> tuple[CertificateFields, ...]:
     what = "there is a certificate of the attestation key"
     ledger.holds("K5.1", what, expected="one", got=len(certificates), condition=certificates)
-    read = tuple([parse_certificate(der, f"$.ak_certificates[{i}]") for i, der in enumerate(certificates)])
-    path = verify_chain(read[0], read[1:], anchors, rules=_RULES, now=now, ledger=ledger)
+    read = tuple([read_certificate(der, f"$.ak_certificates[{i}]", paths) for i, der in enumerate(certificates)])
+    path = verify_chain(read[0], read[1:], anchors, rules=_RULES, now=now, ledger=ledger, paths=paths)
     ledger.equal("K2.4", "the attestation key's certificate is not a CA's", expected=False, got=path[0].is_ca)
     usage = path[0].key_usage
     got: tuple[str, ...] = ()

@@ -24,13 +24,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client_sdk.errors import EvidenceError
-from client_sdk.parse.amd_certificate import LEVELS, VekFields, parse_vek
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.amd_certificate import LEVELS, VekFields, read_vek
+from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.names import common_name
 from client_sdk.parse.snp import Product, Tcb, parse_tcb
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain, verify_issued
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, read_certificate, verify_chain, verify_self_signed
 from client_sdk.verify.crl import CrlRules, verify_crl
 
 MAX_OTHERS = 16
@@ -77,6 +77,7 @@ def verify_vek(
     revocation: RevocationList | None,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> VerifiedVek:
     """Check a VCEK's or VLEK's certificate against pinned ARKs; ``others`` may help, in any order.
 
@@ -84,25 +85,25 @@ def verify_vek(
         EvidenceError: a certificate or the list cannot be read.
         VerificationError: T2, T3 or T11.
     """
-    fields = parse_vek(vek, "vek")
+    fields = read_vek(read_certificate(vek, "vek", paths), "vek")
     if len(others) > MAX_OTHERS:
         raise EvidenceError("amd_chain", f"{len(others)} certificates are over the limit of {MAX_OTHERS}")
     pinned = {ark.fingerprint for ark in arks}
     helpers = tuple(
         [
-            parse_certificate(der, f"amd_chain[{i}]")
+            read_certificate(der, f"amd_chain[{i}]", paths)
             for i, der in enumerate(others)
             if sha256(der).digest() not in pinned  # bundles bring the ARK along
         ]
     )
-    path = verify_chain(fields.fields, helpers, arks, rules=_RULES, now=now, ledger=ledger)
-    product = _hierarchy(path, fields, ledger)
+    path = verify_chain(fields.fields, helpers, arks, rules=_RULES, now=now, ledger=ledger, paths=paths)
+    product = _hierarchy(path, fields, now=now, ledger=ledger, paths=paths)
     key = _key(fields, ledger)
     _product(fields, product, ledger)
     number = None
     if revocation is not None:
         rules = CrlRules("T11.amd", "AMD's intermediate", revocation.max_age)
-        number = verify_crl(revocation.der, path[-1], path[1:], rules=rules, now=now, ledger=ledger)
+        number = verify_crl(revocation.der, path[-1], path[1:], rules=rules, now=now, ledger=ledger, paths=paths)
     tcb = bytes([fields.levels[number] for number in LEVELS[product]])
     return VerifiedVek(
         product=product,
@@ -121,11 +122,18 @@ def verify_vek(
 
 
 @keeps("T2.7", "T2.8")
-def _hierarchy(path: tuple[CertificateFields, ...], vek: VekFields, ledger: Ledger) -> Product:
+def _hierarchy(
+    path: tuple[CertificateFields, ...],
+    vek: VekFields,
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None,
+) -> Product:
     """Return the product line of the pinned ARK."""
     ark = path[-1]
     try:
-        verify_issued(ark, ark.public_key)
+        verify_self_signed(ark, now=now, paths=paths)
     except InvalidSignature:
         signer = "another key"
     else:

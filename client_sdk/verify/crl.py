@@ -15,26 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 
-from client_sdk.errors import EvidenceError
 from client_sdk.parse.certificate import CertificateFields
+from client_sdk.parse.crl import parse_crl
 from client_sdk.report import Ledger
-
-MAX_SIZE = 8 * 1024 * 1024
-# What `cryptography` raises on bytes that it does not like, its warnings included where warnings are errors.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    UserWarning,
-)
-# Critical extensions of a list that change nothing for us, or would: a delta or a list for some certificates only.
-_UNDERSTOOD = frozenset({"2.5.29.20", "2.5.29.35"})
+from client_sdk.verify.chain import Verified, VerifiedPaths, verify_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +42,7 @@ def verify_crl(
     rules: CrlRules,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> int:
     """Check a list and that it names none of the certificates; return its number (0 where it has none).
 
@@ -61,14 +50,35 @@ def verify_crl(
         EvidenceError: it is not a list that can be read.
         VerificationError: with the prefix of the rules.
     """
-    crl, number = _read(der, rules.subject)
-    signed = crl.is_signature_valid(issuer.public_key)
+    serials = tuple([link.serial for link in certificates])
+    if paths is None:
+        return _verified(der, issuer, serials, rules=rules, now=now, ledger=ledger)
+    key = (rules, now, sha256(der).digest(), issuer.fingerprint, serials)
+    if (known := paths.recall(key, ledger)) is not None:
+        return known.number
+    start = len(ledger.rows)
+    number = _verified(der, issuer, serials, rules=rules, now=now, ledger=ledger)
+    paths.remember(key, Verified(tuple(ledger.rows[start:]), number=number))
+    return number
+
+
+def _verified(
+    der: bytes, issuer: CertificateFields, serials: tuple[int, ...], *, rules: CrlRules, now: datetime, ledger: Ledger
+) -> int:
+    fields = parse_crl(der, f"revocation list of {rules.subject}")
+    crl = fields.crl
+    try:
+        verify_signed(crl, fields.tbs, fields.signature_hash, issuer.public_key)
+    except InvalidSignature:
+        got = "another key's signature"
+    else:
+        got = "signed"
     ledger.holds(
         f"{rules.prefix}.1",
         f"the revocation list of {rules.subject} is signed by its issuer",
         expected=issuer.fingerprint,
-        got="signed" if signed else "another key's signature",
-        condition=signed,
+        got=got,
+        condition=got == "signed",
     )
     start, end = crl.last_update_utc, crl.next_update_utc
     ledger.holds(
@@ -78,23 +88,6 @@ def verify_crl(
         got=now,
         condition=end is not None and start <= now <= end and now - start <= rules.max_age,
     )
-    serials = [link.serial for link in certificates]
     revoked = [serial for serial in serials if crl.get_revoked_certificate_by_serial_number(serial)]
     ledger.equal(f"{rules.prefix}.3", f"no certificate of {rules.subject} is revoked", expected=[], got=revoked)
-    return number
-
-
-def _read(der: bytes, subject: str) -> tuple[x509.CertificateRevocationList, int]:
-    where = f"revocation list of {subject}"
-    if len(der) > MAX_SIZE:
-        raise EvidenceError(where, f"over the limit of {MAX_SIZE} bytes")
-    try:
-        crl = x509.load_der_x509_crl(der)
-        extensions = crl.extensions
-        number = next((e.value.crl_number for e in extensions if isinstance(e.value, x509.CRLNumber)), 0)
-    except _UNREADABLE as error:
-        raise EvidenceError(where, "not a certificate revocation list that can be read") from error
-    unknown = sorted(e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _UNDERSTOOD)
-    if unknown:
-        raise EvidenceError(where, f"critical extension {unknown[0]} is not understood")
-    return crl, number
+    return fields.number

@@ -14,11 +14,11 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from client_sdk.errors import EvidenceError
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.certificate import CertificateFields
 from client_sdk.report import Ledger
 from client_sdk.roots import Roots
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, read_certificate, verify_chain
 
 EK_PURPOSE = "2.23.133.8.1"
 # A TPM's subjectAltName names its model (the certificate has no usable subject), which no rule relies on: the key is
@@ -29,7 +29,12 @@ _USES = ("digitalSignature", "keyEncipherment", "keyAgreement", "keyCertSign")
 
 @keeps(*_RULES.ids)
 def verify_ek_chain(
-    certificates: tuple[bytes, ...], roots: Roots, *, now: datetime, ledger: Ledger
+    certificates: tuple[bytes, ...],
+    roots: Roots,
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> tuple[CertificateFields, CertificateFields]:
     """Return the leaf and the pinned CA that it chains to; the first certificate is the leaf, the others may help.
 
@@ -39,8 +44,8 @@ def verify_ek_chain(
     """
     if not certificates:
         raise EvidenceError("$.ek_certificates", "there is no certificate of an endorsement key")
-    read = tuple(parse_certificate(der, f"$.ek_certificates[{i}]") for i, der in enumerate(certificates))
-    path = verify_chain(read[0], read[1:], roots.anchors, rules=_RULES, now=now, ledger=ledger)
+    read = tuple(read_certificate(der, f"$.ek_certificates[{i}]", paths) for i, der in enumerate(certificates))
+    path = verify_chain(read[0], read[1:], roots.anchors, rules=_RULES, now=now, ledger=ledger, paths=paths)
     _purpose(path[0], ledger)
     return path[0], path[-1]
 

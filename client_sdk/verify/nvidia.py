@@ -37,12 +37,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.binding import NO_GPU, NONCE_SIZE
 from client_sdk.errors import EvidenceError
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.dice import FirmwareId, parse_firmware_id
 from client_sdk.parse.nvidia import Transcript, parse_transcript
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, read_certificate, verify_chain
 from client_sdk.verify.ocsp import OcspRules, ocsp_ids, verify_ocsp
 
 MAX_CERTIFICATES = 8
@@ -91,6 +91,7 @@ def verify_device(
     now: datetime,
     ledger: Ledger,
     where: str = "gpu",
+    paths: VerifiedPaths | None = None,
 ) -> VerifiedDevice:
     """Check one device's evidence; the first certificate is the device's, the others may help, in any order.
 
@@ -101,8 +102,8 @@ def verify_device(
     transcript = parse_transcript(evidence, where)
     if not 1 <= len(certificates) <= MAX_CERTIFICATES:
         raise EvidenceError(where, f"expected 1 to {MAX_CERTIFICATES} certificates, got {len(certificates)}")
-    read = tuple([parse_certificate(der, f"{where} certificate {i}") for i, der in enumerate(certificates)])
-    path = verify_chain(read[0], read[1:], anchors, rules=_CHAIN, now=now, ledger=ledger)
+    read = tuple([read_certificate(der, f"{where} certificate {i}", paths) for i, der in enumerate(certificates)])
+    path = verify_chain(read[0], read[1:], anchors, rules=_CHAIN, now=now, ledger=ledger, paths=paths)
     verify_signed(transcript, verify_leaf(path[0], ledger=ledger), ledger=ledger)
     verify_nonce(transcript, nonce, ledger=ledger)
     firmware = verify_firmware(transcript, path[0], ledger=ledger)

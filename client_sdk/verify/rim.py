@@ -33,12 +33,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
 from client_sdk.errors import EvidenceError
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.nvidia import Opaque
 from client_sdk.parse.rim import Golden, Rim, XmlSignature, parse_rim
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, read_certificate, verify_chain
 from client_sdk.verify.nvidia import CURVE, Revocation, VerifiedDevice
 from client_sdk.verify.ocsp import OcspRules, ocsp_ids, verify_ocsp
 
@@ -83,6 +83,7 @@ def verify_rim(
     now: datetime,
     ledger: Ledger,
     where: str = "rim",
+    paths: VerifiedPaths | None = None,
 ) -> VerifiedRim:
     """Check a RIM file's signature and who vouches for it.
 
@@ -92,10 +93,10 @@ def verify_rim(
     """
     rim = parse_rim(data, where)
     ders = rim.signature.certificates
-    read = tuple([parse_certificate(der, f"{where} certificate {i}") for i, der in enumerate(ders)])
+    read = tuple([read_certificate(der, f"{where} certificate {i}", paths) for i, der in enumerate(ders)])
     verify_statement(rim.signature, ledger=ledger)
     verify_signature(rim, verify_signer(read[0], ledger=ledger), ledger=ledger)
-    path = verify_chain(read[0], read[1:], anchors, rules=_CHAIN, now=now, ledger=ledger)
+    path = verify_chain(read[0], read[1:], anchors, rules=_CHAIN, now=now, ledger=ledger, paths=paths)
     rules = OcspRules("G3.9", _SUBJECT, revocation.max_age)
     without = verify_ocsp(revocation.responses, path, first=0, rules=rules, now=now, ledger=ledger)
     return VerifiedRim(rim, path[0].fingerprint, min(link.not_after for link in path), without)

@@ -29,13 +29,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from client_sdk.errors import EvidenceError
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.issuer_chain import parse_chain
 from client_sdk.parse.pck import Pck, parse_pck
 from client_sdk.parse.tdx import CERTIFICATION_PCK_CHAIN, VERSIONS, Body, Header, TdxQuote, parse_header, parse_quote
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, read_certificate, verify_chain
 
 TEE_TDX, KEY_ECDSA_P256 = 0x81, 2
 INTEL_QE_VENDOR = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
@@ -66,7 +66,14 @@ class QuoteFacts:
 
 
 @keeps(*_PCK_RULES.ids)
-def verify_quote(quote: bytes, anchors: tuple[CertificateFields, ...], *, now: datetime, ledger: Ledger) -> QuoteFacts:
+def verify_quote(
+    quote: bytes,
+    anchors: tuple[CertificateFields, ...],
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None = None,
+) -> QuoteFacts:
     """Check a quote from its signature up to a pinned root of Intel's.
 
     Raises:
@@ -75,9 +82,10 @@ def verify_quote(quote: bytes, anchors: tuple[CertificateFields, ...], *, now: d
     """
     _header(parse_header(quote), ledger)
     parsed = parse_quote(quote)
-    leaf, others = _certificates(parsed, anchors, ledger)
+    _certification(parsed, ledger)
+    leaf, others = read_chain(parsed.certification, anchors, "quote PCK chain", paths=paths)
     _signatures(parsed, leaf, ledger)
-    path = verify_chain(leaf, others, anchors, rules=_PCK_RULES, now=now, ledger=ledger)
+    path = verify_chain(leaf, others, anchors, rules=_PCK_RULES, now=now, ledger=ledger, paths=paths)
     _purpose(path, ledger)
     pck = parse_pck(leaf.certificate, "the PCK certificate")
     _structure(parsed.body, ledger)
@@ -114,17 +122,13 @@ def _header(header: Header, ledger: Ledger) -> None:
 
 
 @keeps("T6.8")
-def _certificates(
-    quote: TdxQuote, anchors: tuple[CertificateFields, ...], ledger: Ledger
-) -> tuple[CertificateFields, tuple[CertificateFields, ...]]:
-    """Return the PCK certificate and those behind it, without the pinned ones."""
+def _certification(quote: TdxQuote, ledger: Ledger) -> None:
     what = "the quoting enclave is certified by a chain of PCK certificates"
     ledger.equal("T6.8", what, expected=CERTIFICATION_PCK_CHAIN, got=quote.certification_kind)
-    return read_chain(quote.certification, anchors, "quote PCK chain")
 
 
 def read_chain(
-    pem: bytes, anchors: tuple[CertificateFields, ...], where: str
+    pem: bytes, anchors: tuple[CertificateFields, ...], where: str, *, paths: VerifiedPaths | None
 ) -> tuple[CertificateFields, tuple[CertificateFields, ...]]:
     """Return the first certificate of a chain and the others, leaving out copies of pinned ones: they add nothing.
 
@@ -134,8 +138,8 @@ def read_chain(
     first, *rest = parse_chain(pem, where)
     pinned = {anchor.fingerprint for anchor in anchors}
     new = [der for der in rest if sha256(der).digest() not in pinned]
-    others = tuple([parse_certificate(der, f"{where}[{i}]") for i, der in enumerate(new, 1)])
-    return parse_certificate(first, f"{where}[0]"), others
+    others = tuple([read_certificate(der, f"{where}[{i}]", paths) for i, der in enumerate(new, 1)])
+    return read_certificate(first, f"{where}[0]", paths), others
 
 
 @keeps("T6.5", "T6.6", "T6.7")

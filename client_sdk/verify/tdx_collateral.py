@@ -20,8 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cryptography.x509.oid import NameOID
-
 from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.intel_collateral import (
     QE_IDENTITY,
@@ -33,11 +31,12 @@ from client_sdk.parse.intel_collateral import (
     parse_statement,
     parse_tcb_info,
 )
+from client_sdk.parse.names import common_name
 from client_sdk.parse.pck import SGX_EXTENSIONS
 from client_sdk.parse.tdx import QeReport
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.chain import ChainRules, verify_chain
+from client_sdk.verify.chain import ChainRules, VerifiedPaths, verify_chain
 from client_sdk.verify.crl import CrlRules, verify_crl
 from client_sdk.verify.tdx import QuoteFacts, read_chain, signature_verdict
 from client_sdk.verify.tdx_tcb import (
@@ -113,6 +112,7 @@ def verify_collateral(
     ages: MaxAges,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None = None,
 ) -> TdxFacts:
     """Check collateral against a verified quote and look up how Intel rates the platform.
 
@@ -120,8 +120,8 @@ def verify_collateral(
         EvidenceError: a part cannot be read.
         VerificationError: T6.9 to T6.12, T7.3 to T7.18 or T11.
     """
-    signers = _signers(collateral, anchors, now, ledger)
-    numbers = _revocation(facts, collateral, signers, ages=ages, now=now, ledger=ledger)
+    signers = _signers(collateral, anchors, now=now, ledger=ledger, paths=paths)
+    numbers = _revocation(facts, collateral, signers, ages=ages, now=now, ledger=ledger, paths=paths)
     tcb_statement, tcb = _tcb_info(collateral.tcb_info, signers[0], ages.tcb_info, now, ledger)
     qe_statement, qe = _qe_identity(collateral.qe_identity, signers[1], ages.qe_identity, now, ledger)
     _platform(facts, tcb, ledger)
@@ -149,33 +149,44 @@ def verify_collateral(
 
 
 def _signers(
-    collateral: Collateral, anchors: tuple[CertificateFields, ...], now: datetime, ledger: Ledger
+    collateral: Collateral,
+    anchors: tuple[CertificateFields, ...],
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None,
 ) -> tuple[CertificateFields, CertificateFields]:
     """Return who signed the TCB info and who the QE identity: as a rule one and the same, then checked once."""
     chain = collateral.tcb_info_issuer_chain
-    first = _signer(chain, anchors, "tcb_info_issuer_chain", now=now, ledger=ledger)
+    first = _signer(chain, anchors, "tcb_info_issuer_chain", now=now, ledger=ledger, paths=paths)
     if collateral.qe_identity_issuer_chain == chain:
         return first, first
     other = collateral.qe_identity_issuer_chain
-    return first, _signer(other, anchors, "qe_identity_issuer_chain", now=now, ledger=ledger)
+    return first, _signer(other, anchors, "qe_identity_issuer_chain", now=now, ledger=ledger, paths=paths)
 
 
 @keeps("T7.6.1", "T7.6.2", "T7.6.3", "T7.6.4", "T7.6.5", "T7.6.6", "T7.7")
 def _signer(
-    pem: bytes, anchors: tuple[CertificateFields, ...], where: str, *, now: datetime, ledger: Ledger
+    pem: bytes,
+    anchors: tuple[CertificateFields, ...],
+    where: str,
+    *,
+    now: datetime,
+    ledger: Ledger,
+    paths: VerifiedPaths | None,
 ) -> CertificateFields:
-    leaf, others = read_chain(pem, anchors, where)
-    path = verify_chain(leaf, others, anchors, rules=_SIGNER_RULES, now=now, ledger=ledger)
+    leaf, others = read_chain(pem, anchors, where, paths=paths)
+    path = verify_chain(leaf, others, anchors, rules=_SIGNER_RULES, now=now, ledger=ledger, paths=paths)
     usage = leaf.key_usage
     signs = usage is not None and usage.digital_signature and not usage.key_cert_sign
-    names = tuple([str(name.value) for name in leaf.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)])
+    name = common_name(leaf.subject, where)
     platform = any(extension.oid == SGX_EXTENSIONS for extension in leaf.certificate.extensions)
     ledger.holds(
         "T7.7",
         "the certificate is the one for TCB statements",
         expected=(_SIGNER_NAME, "no CA, for signatures, of no platform, signed by the root"),
-        got=(*names, "a CA" if leaf.is_ca else "no CA", "a platform's" if platform else "no platform's", len(path)),
-        condition=not leaf.is_ca and signs and not platform and names == (_SIGNER_NAME,) and len(path) == _SIGNER_PATH,
+        got=(name, "a CA" if leaf.is_ca else "no CA", "a platform's" if platform else "no platform's", len(path)),
+        condition=not leaf.is_ca and signs and not platform and name == _SIGNER_NAME and len(path) == _SIGNER_PATH,
     )
     return leaf
 
@@ -189,6 +200,7 @@ def _revocation(
     ages: MaxAges,
     now: datetime,
     ledger: Ledger,
+    paths: VerifiedPaths | None,
 ) -> tuple[int, int]:
     """Return the numbers of the two lists."""
     pck, issuer, root = facts.path
@@ -198,10 +210,10 @@ def _revocation(
         what = "the CA's key may sign revocation lists"
         ledger.holds("T7.5", what, expected="cRLSign", got="cRLSign" if can else "no cRLSign", condition=can)
     rules = CrlRules("T7.3", "the PCK's CA", ages.pck_crl)
-    pck_number = verify_crl(collateral.pck_crl, issuer, (pck,), rules=rules, now=now, ledger=ledger)
+    pck_number = verify_crl(collateral.pck_crl, issuer, (pck,), rules=rules, now=now, ledger=ledger, paths=paths)
     rules = CrlRules("T7.4", "Intel's root", ages.root_crl)
     below = (issuer, *(signers if signers[0] is not signers[1] else signers[:1]))
-    return pck_number, verify_crl(collateral.root_crl, root, below, rules=rules, now=now, ledger=ledger)
+    return pck_number, verify_crl(collateral.root_crl, root, below, rules=rules, now=now, ledger=ledger, paths=paths)
 
 
 @keeps("T7.8", "T7.9", "T7.13", "T11.2")

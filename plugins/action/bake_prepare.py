@@ -1,4 +1,4 @@
-"""Action `bake_prepare`: compute the key of the bake; make a fresh tree unless its image exists already."""
+"""Action ``bake_prepare``: compute the key of the bake; make a fresh tree unless its image exists already."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, role_variables
+from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_options
 from provisioner.errors import ProvisionError
+from provisioner.variables import refuse_unknown
 
 # Found by this file: a playbook that imports ours may lie anywhere.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,15 +41,20 @@ class ActionModule(ActionBase):
             missing = done is None and not self._task.check_mode
             tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
         except ProvisionError as error:
-            raise AnsibleActionFail(f"bake: {error}") from error
-        shared = {"image": str(bake.image()), "key": bake.key(), "values": dict(bake.values), "commit": bake.commit}
-        return result | shared | {"tree": tree, "finished": done is not None, "changed": done is None}
+            raise AnsibleActionFail(f"bake: {error}") from None
+        made = {"finished": done is not None, "changed": done is None}
+        return (
+            result | made | {"image": str(bake.image()), "cache": wanted["cache"], "tree": tree, "bake": bake.to_vars()}
+        )
 
     def _bake(self, wanted: dict, variables: dict) -> Bake:
+        require_own_code(REPOSITORY)
+        options = role_options(REPOSITORY)
+        refuse_unknown(variables, (path.name for path in (REPOSITORY / "roles").iterdir()), options)
         sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
         values = {
             name: json.dumps(self._templar.template(variables[name]), sort_keys=True)
-            for name in role_variables(REPOSITORY)
+            for name in options
             if name in variables
         }
         commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])

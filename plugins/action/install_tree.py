@@ -1,4 +1,4 @@
-"""Action `install_tree`: read a role's folder here, write it in the tree with the module of the same name."""
+"""Action ``install_tree``: read a role's folder here, write it in the tree with the module of the same name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         try:
             entries = self._files(wanted) + unit_links(wanted["enable"], tuple(wanted["mask"]))
         except ProvisionError as error:
-            raise AnsibleActionFail(f"install_tree: {error}") from error
+            raise AnsibleActionFail(f"install_tree: {error}") from None
         arguments = {"entries": as_arguments(entries), "remove": wanted["remove"], "keep": wanted["keep"]}
         result.update(self._execute_module(module_name="install_tree", module_args=arguments, task_vars=task_vars))
         # The contents are in the checkout; a screen of base64 helps nobody.

@@ -1,4 +1,4 @@
-"""Action `release_accept`: judge the running VM by the candidate (or published) release, then publish it."""
+"""Action ``release_accept``: judge the running VM by the candidate (or published) release, then publish it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible.utils.display import Display
 
 from provisioner.acceptance import Target, accept
 from provisioner.errors import ProvisionError
-from provisioner.publish import promote
+from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE, promote
 
 ARGUMENTS = {
     "root": {"type": "path", "required": True},
@@ -32,13 +32,13 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result | {"skipped": True, "msg": f"would verify {wanted['origin']}"}
         root = Path(wanted["root"])
-        release = root / ("release.candidate.json" if wanted["publish"] else "release.json")
-        before = _bytes(root / "release.json")
-        target = Target(wanted["origin"], release, root / "publisher.pub", root / "tpm-ca.pem")
+        release = root / (CANDIDATES[RELEASE] if wanted["publish"] else RELEASE)
+        before = _bytes(root / RELEASE)
+        target = Target(wanted["origin"], release, root / PUBLISHER, root / "tpm-ca.pem")
         try:
             report = accept(target, seconds=wanted["seconds"], progress=lambda text: Display().display(f"  {text}"))
         except ProvisionError as error:
-            raise AnsibleActionFail(f"acceptance: {error}") from error
+            raise AnsibleActionFail(f"acceptance: {error}") from None
         published = promote(root) if wanted["publish"] else release
         return result | {
             "changed": _bytes(published) != before,

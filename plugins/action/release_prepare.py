@@ -1,4 +1,4 @@
-"""Action `release_prepare`: predict what an image measures, write manifest and a signed candidate release."""
+"""Action ``release_prepare``: predict what an image measures, write manifest and signed release as candidates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARGUMENTS = {
 
 
 class ActionModule(ActionBase):
-    """Runs in the controller; touches files under `root` alone."""
+    """Runs in the controller; touches files under ``root`` alone."""
 
     _requires_connection = False
     _supports_check_mode = True
@@ -30,13 +30,12 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result | {"changed": True, "skipped": True, "msg": "would predict and sign a candidate release"}
         try:
-            published = prepare(
-                Path(wanted["image"]), Path(wanted["root"]), service=wanted["service"], now=datetime.now(UTC)
-            )
+            image, root = Path(wanted["image"]), Path(wanted["root"])
+            candidate = prepare(image, root, service=wanted["service"], now=datetime.now(UTC))
         except ProvisionError as error:
-            raise AnsibleActionFail(f"release: {error}") from error
+            raise AnsibleActionFail(f"release: {error}") from None
         return result | {
-            "changed": published.changed,
-            "candidate": str(published.release),
-            "number": published.number,
+            "changed": candidate.changed,
+            "candidate": str(candidate.release),
+            "number": candidate.number,
         }

@@ -1,4 +1,4 @@
-"""Action `vm_destroy`: stop a VM and remove its state; one that is not there is fine."""
+"""Action ``vm_destroy``: stop a VM and remove its state; one that is not there is fine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.clouds import QemuCloud
 from provisioner.errors import ProvisionError
+from provisioner.launch import destroy
 
 ARGUMENTS = {
     "root": {"type": "path", "required": True},
@@ -26,12 +26,15 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         _, wanted = self.validate_argument_spec(ARGUMENTS)
-        name = wanted["vm"]["name"]
         try:
-            cloud = QemuCloud(Path(wanted["root"]))
-            there = cloud.find(name) is not None
-            if there and not self._task.check_mode:
-                cloud.destroy(name, progress=lambda text: Display().display(f"  {text}"))
+            there = destroy(
+                wanted["vm"],
+                Path(wanted["root"]),
+                pretend=self._task.check_mode,
+                progress=lambda text: Display().display(f"  {text}"),
+            )
         except ProvisionError as error:
-            raise AnsibleActionFail(f"destroy: {error}") from error
+            raise AnsibleActionFail(f"destroy: {error}") from None
+        if not there:
+            Display().display(f"  there is no VM {wanted['vm'].get('name')} in {wanted['root']}")
         return result | {"changed": there}

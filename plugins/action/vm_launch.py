@@ -1,4 +1,4 @@
-"""Action `vm_launch`: start the VM of a baked image, or leave the one that runs with the same plan alone."""
+"""Action ``vm_launch``: start the VM of a baked image, or leave the one that runs with the same plan alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.clouds import QemuCloud
 from provisioner.errors import ProvisionError
+from provisioner.image.artefacts import open_image
 from provisioner.image.firmware import firmware
 from provisioner.launch import launch
 from provisioner.spec import VmSpec
@@ -36,25 +36,21 @@ class ActionModule(ActionBase):
             spec = VmSpec.from_vars(self._spec(wanted))
             if self._task.check_mode:
                 return result | {"changed": True, "skipped": True, "msg": f"would launch {spec.name}"}
-            vm, changed = self._launch(spec, Path(wanted["root"]), wanted["seconds"])
+            vm, changed = launch(
+                spec,
+                Path(wanted["root"]),
+                seconds=wanted["seconds"],
+                progress=lambda text: Display().display(f"  {text}"),
+            )
         except ProvisionError as error:
-            raise AnsibleActionFail(f"launch: {error}") from error
+            raise AnsibleActionFail(f"launch: {error}") from None
         return result | {"changed": changed, "endpoint": vm.endpoint, "pid": vm.pid, "accelerator": vm.accelerator}
 
     def _spec(self, wanted: dict) -> dict:
-        image = Path(wanted["image"])
+        image = open_image(Path(wanted["image"]))
         return wanted["vm"] | {
-            "boot_disk": str(image / "boot.raw"),
-            "model_disk": str(image / "model.raw"),
+            "boot_disk": str(image.boot_disk),
+            "model_disk": str(image.model_disk),
+            "gateway_port": image.service.port,
             "firmware": str(firmware(Path(wanted["cache"])).code.parent),
         }
-
-    def _launch(self, spec: VmSpec, root: Path, seconds: float):
-        def progress(text):
-            Display().display(f"  {text}")
-
-        cloud = QemuCloud(root)
-        before = cloud.find(spec.name)
-        launch(spec, root, progress=progress)
-        vm = cloud.wait_ready(spec.name, seconds=seconds, progress=progress)
-        return vm, before is None or before.pid != vm.pid

@@ -1,8 +1,9 @@
-"""Clouds: where a planned VM is made real."""
+"""Clouds: where a VM is made real."""
 
 from __future__ import annotations
 
-from provisioner.clouds.interface import Cloud, Progress, Vm
+from provisioner.clouds.choice import cloud_of
+from provisioner.clouds.interface import Cloud, Vm
 from provisioner.clouds.qemu import QemuCloud
 
-__all__ = ["Cloud", "Progress", "QemuCloud", "Vm"]
+__all__ = ["Cloud", "QemuCloud", "Vm", "cloud_of"]

@@ -10,13 +10,16 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from provisioner.atomic import replace_file
 from provisioner.clouds import console, processes
-from provisioner.clouds.interface import Progress
 from provisioner.clouds.processes import Command
 from provisioner.errors import CloudError
-from provisioner.plan import FIRMWARE_VARIABLES, probe_command
+from provisioner.image.firmware import VARIABLES
+from provisioner.plan import probe_command
+from provisioner.progress import Progress
 from provisioner.spec import Accelerator, VmSpec
 
+VERDICT_FILE = "accelerator.json"
 _KVM = Path("/dev/kvm")
 _PROBE_SECONDS = 30.0  # a working KVM needs about three
 _POLL_SECONDS = 0.2
@@ -24,7 +27,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which accelerator to use on this host, and why. `key` names the host that it was found on."""
+    """Which accelerator to use on this host, and why. ``key`` names the host that it was found on."""
 
     accelerator: Accelerator
     reason: str
@@ -32,9 +35,10 @@ class Verdict:
 
 
 def choose(spec: VmSpec, root: Path, *, progress: Progress, device: Path = _KVM) -> Verdict:
-    """Decide how to run the spec. A probe's verdict is kept in <root>/accelerator.json until the next reboot.
+    """Decide how to run the spec. A probe's verdict is kept under ``root`` until the next reboot.
 
-    Raises CloudError when the spec insists on KVM and KVM does not work.
+    Raises:
+        CloudError: the spec insists on KVM and KVM does not work, or it cannot be tried.
     """
     if spec.accelerator == "tcg":
         return Verdict("tcg", "the spec asks for it", "")
@@ -51,36 +55,44 @@ def _verdict(spec: VmSpec, root: Path, device: Path, progress: Progress) -> Verd
     if not os.access(device, os.R_OK | os.W_OK):
         return Verdict("tcg", f"this user may not open {device}; the group kvm usually may", "")
     key = _host_key(device)
-    known = _recall(root / "accelerator.json")
+    known = _recall(root / VERDICT_FILE)
     if known is not None and known.key == key:
         return known
     progress(f"{spec.name}: tries whether {device} works, at most {_PROBE_SECONDS:.0f} s")
-    fault = _probe(spec, root)
-    verdict = Verdict("tcg", fault, key) if fault else Verdict("kvm", f"a guest boots with {device}", key)
-    (root / "accelerator.json").write_text(json.dumps(asdict(verdict)), encoding="utf-8")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        fault = _probe(spec, root)
+        verdict = Verdict("tcg", fault, key) if fault else Verdict("kvm", f"a guest boots with {device}", key)
+        replace_file(root / VERDICT_FILE, json.dumps(asdict(verdict)).encode())
+    except OSError as error:
+        raise CloudError(f"cannot try KVM in {root}: {error}; check the folder's owner and the disk") from error
     return verdict
 
 
 def _probe(spec: VmSpec, root: Path) -> str:
     """Boot the image under KVM until its kernel speaks; return what went wrong, or nothing."""
-    root.mkdir(parents=True, exist_ok=True)
+    variables = spec.firmware / VARIABLES
+    if not variables.is_file():
+        raise CloudError(f"there is no firmware {variables} to try KVM with: bake first")
     with tempfile.TemporaryDirectory(prefix="probe-", dir=root, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        command = Command(folder, probe_command(spec))
+        command = Command(Path(name), probe_command(spec))
+        shutil.copyfile(variables, command.directory / "vars.fd")
+        fault = stuck = ""
         try:
-            shutil.copyfile(spec.firmware / FIRMWARE_VARIABLES, folder / "vars.fd")
-            processes.start(command, folder / "qemu.log")
+            processes.start(command, command.directory / "qemu.log")
             fault = _watch(command)
-        except OSError as error:
-            raise CloudError(f"cannot try KVM: {error}; bake first, check {root}") from error
-        except BaseException:  # an interrupt must not leave the probe running
-            processes.stop(command)
-            raise
-        try:
-            processes.stop(command)
-        except CloudError as error:  # stuck in the kernel: a reason more to do without KVM, none to give up
-            return f"{fault or 'the guest boots'}; {error}"
-        return fault
+        finally:  # whatever ends the watch, the probe does not run on
+            stuck = _stop(command)
+        return f"{fault or 'the guest boots'}; {stuck}" if stuck else fault
+
+
+def _stop(command: Command) -> str:
+    """End the probe. One that is stuck in the kernel is a reason more to do without KVM, none to give up."""
+    try:
+        processes.stop(command)
+    except CloudError as error:
+        return str(error)
+    return ""
 
 
 def _watch(command: Command) -> str:

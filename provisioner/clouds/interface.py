@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from provisioner.plan import Plan
-
-Progress = Callable[[str], None]
+from provisioner.progress import Progress
+from provisioner.spec import VmSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +29,27 @@ class Vm:
 
 
 class Cloud(Protocol):
-    """What deploy and destroy need of a cloud. Every method raises CloudError with the next step to take."""
+    """What deploy and destroy need of a cloud: one object for each deployment folder.
 
-    def apply(self, plan: Plan, *, progress: Progress) -> Vm:
-        """Make the VM be as planned; leave it alone when it already is."""
+    Raises:
+        CloudError: by every method, with the next step to take.
+    """
+
+    def launch(self, spec: VmSpec, *, progress: Progress) -> Vm:
+        """Plan the VM and make it be as planned; leave it alone when it already is.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+        """
+
+    def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
+        """Wait until the VM says that it serves. Attest it then: what it says of itself proves nothing."""
 
     def find(self, name: str) -> Vm | None:
         """Return the VM of that name, dead or alive, or None."""
 
-    def list(self) -> tuple[Vm, ...]:
-        """Return every VM that there is state of."""
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all VMs that there is anything of, half-made ones too."""
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Leave nothing of that VM, running or stored. A VM that is not there is destroyed already."""
-
-    def read_console(self, name: str) -> str:
-        """Return the end of what the VM wrote on its serial console."""

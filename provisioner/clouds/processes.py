@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.clouds.console import last_lines
 from provisioner.errors import CloudError
 
 _PROC = Path("/proc")
@@ -41,12 +42,16 @@ class Command:
     argv: tuple[str, ...]
 
     def launcher(self) -> Command:
-        """Return what `start` runs: its child bears this command line until it becomes the command itself."""
+        """Return what ``start`` runs: its child bears this command line until it becomes the command itself."""
         return Command(self.directory, ("setsid", "--fork", *self.argv))
 
 
 def require(program: str) -> str:
-    """Return the path of a program. Raises CloudError with the Debian package that holds it."""
+    """Return the path of a program.
+
+    Raises:
+        CloudError: it is not installed; it names the Debian package.
+    """
     path = shutil.which(program)
     if path is None:
         package = _PACKAGES.get(program, program)
@@ -57,7 +62,8 @@ def require(program: str) -> str:
 def run(command: Command, *, seconds: float) -> str:
     """Run a command to its end and return what it printed.
 
-    Raises CloudError with its last words when it fails, or when the time limit ends it.
+    Raises:
+        CloudError: it fails, with its last words, or the time limit ends it.
     """
     require(command.argv[0])
     try:
@@ -72,30 +78,38 @@ def run(command: Command, *, seconds: float) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise CloudError(f"{command.argv[0]} did not end within {seconds:.0f} s; try again") from error
+    except OSError as error:
+        raise CloudError(f"{command.argv[0]} cannot be run in {command.directory}: {error}") from error
     output = done.stdout.decode(errors="replace")
     if done.returncode:
-        raise CloudError(f"{command.argv[0]} failed with status {done.returncode}: {_last_words(output)}")
+        raise CloudError(f"{command.argv[0]} failed with status {done.returncode}: {last_lines(output, 4)}")
     return output
 
 
 def start(command: Command, log: Path) -> None:
-    """Start a command that outlives this process, with its output in `log`.
+    """Start a command that outlives this process, with its output in ``log``.
 
-    That it stays alive is not said: ask `find` afterwards. Raises CloudError when it is not installed.
+    That it stays alive is not said: ask ``find`` afterwards.
+
+    Raises:
+        CloudError: it is not installed, or cannot be started in this folder.
     """
     for program in (command.argv[0], "setsid"):
         require(program)
-    with log.open("wb") as output:
-        # setsid forks: the command is nobody's child here, so that it is neither awaited nor taken down.
-        subprocess.run(
-            command.launcher().argv,
-            cwd=command.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=_KILL_SECONDS,
-            check=True,
-        )
+    try:
+        with log.open("wb") as output:
+            # setsid forks: the command is nobody's child here, so that it is neither awaited nor taken down.
+            subprocess.run(
+                command.launcher().argv,
+                cwd=command.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_KILL_SECONDS,
+                check=True,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CloudError(f"{command.argv[0]} cannot be started in {command.directory}: {error}; see {log}") from error
 
 
 def find(command: Command) -> int | None:
@@ -105,7 +119,7 @@ def find(command: Command) -> int | None:
 
 
 def find_by_argument(part: str) -> str | None:
-    """Return pid and folder, for a person to read, of a process with `part` in its command line, or None.
+    """Return pid and folder, for a person to read, of a process with ``part`` in its command line, or None.
 
     It may be anybody's: such a process is named in a message, never signalled.
     """
@@ -121,7 +135,8 @@ def find_by_argument(part: str) -> str | None:
 def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
     """End every process of this command: politely, then by force.
 
-    Raises CloudError when one survives even that.
+    Raises:
+        CloudError: one survives even that.
     """
     for form in (command.launcher(), command):
         for pid in _pids(form):
@@ -129,7 +144,11 @@ def stop(command: Command, *, seconds: float = _KILL_SECONDS) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time, user and system, that a process has used. Raises CloudError when it is gone."""
+    """Return the CPU time, user and system, that a process has used.
+
+    Raises:
+        CloudError: it is gone.
+    """
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError as error:
@@ -191,8 +210,3 @@ def _signal_and_wait(handle: int, order: signal.Signals, seconds: float) -> bool
         if select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return True
     return False
-
-
-def _last_words(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " | ".join(lines[-4:]) or "it said nothing"

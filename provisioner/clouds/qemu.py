@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.clouds import console, processes
-from provisioner.clouds.interface import Progress, Vm
+from provisioner.clouds.accelerator import choose
+from provisioner.clouds.interface import Vm
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.clouds.state import Record, Store, record_of
 from provisioner.clouds.tpm_ca import ensure_ca, write_setup_configuration
 from provisioner.errors import CloudError
 from provisioner.plan import Plan, port_forward
+from provisioner.plan import plan as plan_of
+from provisioner.progress import Progress
+from provisioner.spec import VmSpec
 
 _START_SECONDS = 30.0
 _SETUP_SECONDS = 60.0
@@ -26,7 +30,7 @@ _WATCH_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class QemuCloud:
-    """The cloud that is this machine. Everything it keeps lies under `root`."""
+    """The cloud that is this machine. Everything it keeps lies under ``root``."""
 
     root: Path
 
@@ -35,11 +39,23 @@ class QemuCloud:
         """Where the state of the VMs is."""
         return Store(self.root / "vms")
 
+    def launch(self, spec: VmSpec, *, progress: Progress) -> Vm:
+        """Choose the accelerator, plan, apply.
+
+        Raises:
+            PlanError: the spec forbids the accelerator.
+            CloudError: see ``choose`` and ``apply``.
+        """
+        verdict = choose(spec, self.root, progress=progress)
+        return self.apply(plan_of(spec, accelerator=verdict.accelerator), progress=progress)
+
     def apply(self, plan: Plan, *, progress: Progress) -> Vm:
         """Make the VM be as planned; leave it alone when it already is.
 
-        Returns when QEMU runs, which says nothing about the guest: see `wait_ready`.
-        Raises CloudError when something is missing, the port is taken, or a process dies at once.
+        Returns when QEMU runs, which says nothing about the guest: see ``wait_ready``.
+
+        Raises:
+            CloudError: something is missing, the port is taken, or a process dies at once.
         """
         with self.store.lock():
             record = record_of(plan)
@@ -55,13 +71,17 @@ class QemuCloud:
         record = self.store.read(name)
         return None if record is None else self._vm(name, record)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all VMs that there is a folder of, complete or not."""
+        return self.store.names()
+
     def list(self) -> tuple[Vm, ...]:
         """Return every VM that there is a record of."""
-        return tuple(vm for vm in map(self.find, self.store.names()) if vm is not None)
+        return tuple(vm for vm in map(self.find, self.names()) if vm is not None)
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Stop the VM's processes and remove its folder. A VM that is not there is destroyed already."""
-        if name in self.store.names():
+        if name in self.names():
             with self.store.lock():
                 self._destroy(name, progress)
 
@@ -72,7 +92,8 @@ class QemuCloud:
     def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
         """Wait until the console says that the gateway listens. Attest the VM then: a console proves nothing.
 
-        Raises CloudError when the VM refuses, dies, or is not ready in time.
+        Raises:
+            CloudError: the VM refuses, dies, or is not ready in time.
         """
         reached = 0
         deadline = time.monotonic() + seconds
@@ -86,7 +107,7 @@ class QemuCloud:
             if time.monotonic() > deadline:
                 raise CloudError(
                     f"{name}: not ready within {seconds:.0f} s; its console ends with: "
-                    f"{console.last_lines(text)}; look at {vm.console}, or allow more time"
+                    f"{console.last_lines(text)}; look at {vm.console}, or allow more time (deploy_seconds)"
                 )
             time.sleep(_WATCH_SECONDS)
 
@@ -105,7 +126,8 @@ class QemuCloud:
     def start(self, plan: Plan, *, progress: Progress) -> None:
         """Start the processes of a VM whose folder is complete, and wait until QEMU answers.
 
-        Raises CloudError when one of them dies, with what it said; its folder then stays, to be looked at.
+        Raises:
+            CloudError: one of them dies, with what it said; its folder then stays, to be looked at.
         """
         try:
             self._start(plan, progress)
@@ -168,7 +190,11 @@ class QemuCloud:
         return vm
 
     def preflight(self, plan: Plan) -> None:
-        """Refuse to start what cannot work: a missing program, a taken port. Raises CloudError."""
+        """Refuse to start what cannot work.
+
+        Raises:
+            CloudError: a program is missing, or the port is taken.
+        """
         for argv in (plan.qemu, plan.swtpm, plan.swtpm_setup):
             processes.require(argv[0])
         _require_free(plan.port, self.list())

@@ -26,9 +26,10 @@ class Address:
 
 
 class Qmp:
-    """A connection to one QEMU. Raises CloudError for every fault of the other side.
+    """A connection to one QEMU. An answer says what QEMU thinks; the guest inside may be in any state.
 
-    An answer says what QEMU thinks; the guest inside may be in any state.
+    Raises:
+        CloudError: every fault of the other side.
     """
 
     def __init__(self, address: Address) -> None:
@@ -54,7 +55,7 @@ class Qmp:
         return self._roundtrip(command, arguments, [])
 
     def send_file(self, name: str, descriptor: int) -> None:
-        """Hand an open file to QEMU, which then knows it by that name."""
+        """Hand an open file to QEMU, which then knows it by that name; for whoever saves a VM's state, as tests do."""
         self._roundtrip("getfd", {"fdname": name}, [descriptor])
 
     def _greet(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.atomic import replace_file
 from provisioner.errors import CloudError
 from provisioner.plan import Plan
 
@@ -51,7 +52,8 @@ class Store:
     def read(self, name: str) -> Record | None:
         """Return a VM's record, or None when there is none.
 
-        Raises CloudError when it cannot be understood: something may run that only a person can name.
+        Raises:
+            CloudError: it cannot be understood; something may run that only a person can name.
         """
         path = self.folder(name) / "state.json"
         try:
@@ -63,20 +65,26 @@ class Store:
         return _parse(path, text)
 
     def create(self, name: str, record: Record) -> Path:
-        """Make an empty folder for a VM, with its record in it. Raises CloudError when it cannot be written."""
+        """Make an empty folder for a VM, with its record in it.
+
+        Raises:
+            CloudError: it cannot be written.
+        """
         folder = self.folder(name)
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, mode=0o700)
-            temporary = folder / ".state.json"
-            temporary.write_text(json.dumps({"version": _VERSION, **asdict(record)}), encoding="utf-8")
-            temporary.replace(folder / "state.json")
+            replace_file(folder / "state.json", json.dumps({"version": _VERSION, **asdict(record)}).encode(), 0o600)
         except OSError as error:
             raise CloudError(f"cannot write {folder}: {error.strerror}; check its owner and the disk") from error
         return folder
 
     def remove(self, name: str) -> None:
-        """Remove a VM's folder. What runs must have been stopped before: its record goes first to be lost."""
+        """Remove a VM's folder. What runs must have been stopped before: the record of it is lost here.
+
+        Raises:
+            CloudError: it cannot be removed.
+        """
         try:
             shutil.rmtree(self.folder(name))
         except FileNotFoundError:
@@ -86,7 +94,11 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Let one process at a time change VMs. Raises CloudError when another one does not finish."""
+        """Let one process at a time change VMs.
+
+        Raises:
+            CloudError: another one does not finish.
+        """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -102,7 +114,8 @@ class Store:
 def record_of(plan: Plan) -> Record:
     """Return the record of a plan, with the identity of the files that it reads.
 
-    Raises CloudError when one of them is missing.
+    Raises:
+        CloudError: one of them is missing or unreadable.
     """
     inputs = [_identity(path) for path in (*plan.reads, *(copy.source for copy in plan.copies))]
     return Record(

@@ -42,10 +42,12 @@ class TpmCa:
 
 
 def ensure_ca(root: Path) -> TpmCa:
-    """Return the CA of the deployment in `root`; make it on first use.
+    """Return the CA of the deployment in ``root``; make it on first use.
 
     The certificate is written last, so that an interrupted attempt is repeated as a whole.
-    Raises CloudError when the folder cannot be written.
+
+    Raises:
+        CloudError: the folder cannot be written.
     """
     ca = TpmCa(root / "tpm-ca.pem", root / "tpm-ca")
     try:

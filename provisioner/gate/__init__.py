@@ -1,6 +1,7 @@
-"""The last look at a tree before it is sealed: remove the traces of the bake, then refuse what must not be in it."""
+"""The last look at a clean tree before it is packed: what must not be in an image is refused."""
 
-from provisioner.gate.clean import clean
+from __future__ import annotations
+
 from provisioner.gate.refuse import refuse
 
-__all__ = ["clean", "refuse"]
+__all__ = ["refuse"]

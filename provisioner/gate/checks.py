@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import translate
 
-from provisioner.gate.rules import Rule
+from provisioner.gate.rule import Rule
 from provisioner.gate.tree import Found, Tree
 
 UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "usr/local/lib/systemd/system")

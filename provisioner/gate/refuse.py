@@ -6,7 +6,8 @@ from pathlib import Path
 
 from provisioner.errors import BakeError
 from provisioner.gate.checks import CHECKS
-from provisioner.gate.rules import Rule, shipped_rules
+from provisioner.gate.rule import Rule
+from provisioner.gate.rules import shipped_rules
 from provisioner.gate.tree import Tree, walk
 
 # Enough to see what happened; a whole package would fill the screen.
@@ -18,7 +19,8 @@ def refuse(root: Path) -> None:
 
     It looks for known doors by name, mode and contents; it does not prove that a program behaves.
 
-    Raises: BakeError listing every violation of every rule at once.
+    Raises:
+        BakeError: a rule is broken; it lists every violation of every rule at once.
     """
     tree = walk(root)
     violations = [line for rule in shipped_rules() for line in _violations(rule, tree)]

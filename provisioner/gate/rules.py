@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass, fields
-from fnmatch import translate
+from dataclasses import fields
 from importlib import resources
 from typing import Any
 
 from provisioner.errors import BakeError
+from provisioner.gate.checks import CHECKS
+from provisioner.gate.rule import Rule
 
 VERSION = 1
-CHECKS = ("path", "unit", "content", "account", "mode", "capability", "device", "required")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One thing that an image may not hold (or, for the check `required`, must hold)."""
-
-    id: str
-    check: str
-    patterns: tuple[str, ...]
-    why: str
-    expression: str = ""
-
-    def matcher(self) -> re.Pattern[str]:
-        """All patterns as one expression over a path relative to the root; `*` crosses slashes."""
-        return re.compile("|".join(translate(pattern) for pattern in self.patterns))
 
 
 def shipped_rules() -> tuple[Rule, ...]:
     """Read the rules that come with this package.
 
-    Raises: BakeError when the data file is not what this code understands.
+    Raises:
+        BakeError: the data file is not what this code understands.
     """
     text = resources.files("provisioner.gate").joinpath("data", "rules.json").read_text()
     return parse_rules(text)
@@ -42,7 +27,8 @@ def shipped_rules() -> tuple[Rule, ...]:
 def parse_rules(text: str) -> tuple[Rule, ...]:
     """Read rules strictly: a misspelt key or check would be a rule that never fires.
 
-    Raises: BakeError naming the rule.
+    Raises:
+        BakeError: a rule is malformed; it names the rule.
     """
     try:
         document = json.loads(text)

@@ -16,7 +16,7 @@ READ_LIMIT = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One path of the tree, relative to its root, with what `lstat` says. Links are never followed."""
+    """One path of the tree, relative to its root, with what ``lstat`` says. Links are never followed."""
 
     path: str
     state: os.stat_result
@@ -56,9 +56,10 @@ class Tree:
 
 
 def walk(root: Path) -> Tree:
-    """Look at every path under `root`, in order.
+    """Look at every path under ``root``, in order.
 
-    Raises: BakeError when it is no folder or cannot be read.
+    Raises:
+        BakeError: it is no folder or cannot be read.
     """
     if not root.is_dir():
         raise BakeError(f"gate: {root} is not a folder")

@@ -14,7 +14,7 @@ from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.mirror import Mirror
 from provisioner.image.packages import Package, Tree, Wanted
-from provisioner.image.sources import Progress
+from provisioner.progress import Progress
 
 _HELPER = "/usr/lib/apt/apt-helper"
 _INSTALLED = re.compile(r"^Inst (?P<name>[^ :]+)(?::\S+)? \((?P<version>\S+) ", re.MULTILINE)
@@ -57,7 +57,8 @@ class Apt:
     def resolve(self, wanted: Wanted) -> Tree:
         """Resolve one tree's wanted packages to exact package files.
 
-        Raises: BakeError with apt's own words when a package does not exist or cannot be satisfied.
+        Raises:
+            BakeError: a package does not exist or cannot be satisfied, in apt's own words.
         """
         kernels = {self._follow(name): name for name in wanted.unpack}
         chosen = self._simulate([*wanted.install], essential=True)
@@ -98,7 +99,8 @@ class Apt:
 def open_apt(home: Path, mirror: Mirror, suite: str, *, progress: Progress) -> Apt:
     """Make the private apt directory and bring it up to date.
 
-    Raises: BakeError when the mirror cannot be reached or its signatures do not verify.
+    Raises:
+        BakeError: the mirror cannot be reached or its signatures do not verify.
     """
     conf = private_conf(home)
     (home / "sources.list.d/vitrine.sources").write_text(mirror.sources_list(suite))
@@ -112,7 +114,7 @@ def open_apt(home: Path, mirror: Mirror, suite: str, *, progress: Progress) -> A
 
 
 def private_conf(home: Path) -> Path:
-    """Write the configuration that keeps apt's state below `home`."""
+    """Write the configuration that keeps apt's state below ``home``."""
     for name in ("state/lists/partial", "cache/archives/partial", "sources.list.d", "log"):
         (home / name).mkdir(parents=True, exist_ok=True)
     (home / "status").write_bytes(b"")
@@ -122,7 +124,7 @@ def private_conf(home: Path) -> Path:
 
 
 def download(conf: Path, mirror: Mirror, packages: Sequence[Package], folder: Path, *, progress: Progress) -> str:
-    """Download package files into `folder` as <sha256>.deb.part; a file that cannot be had is left out.
+    """Download package files into ``folder`` as <sha256>.deb.part; a file that cannot be had is left out.
 
     Says nothing about what arrived: the caller checks sizes and hashes. Returns apt's last words for its messages.
     """

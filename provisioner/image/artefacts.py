@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from client_sdk.manifest import Boot, Manifest, Model, Package, Verity
 from provisioner.errors import BakeError
 from provisioner.image import filesystem
+from provisioner.image.files import sha256_of
 from provisioner.image.packages import PackageLock, Tree
 from provisioner.image.wheels import Wheel
 from provisioner.measure.pe import authenticode, parse_image
@@ -26,8 +27,16 @@ FILES = {
 }
 ARTEFACTS = "artefacts.json"
 MANIFEST = "manifest.json"
-VERSION = 1
-ENGINE = "llamacpp"
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the roles made of the image: the port that listens inside, the engine, the name that clients ask for."""
+
+    port: int
+    engine: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class BakedImage:
 
     path: Path
     artefacts: Mapping[str, Any]
+    service: Service
 
     @property
     def boot_disk(self) -> Path:
@@ -47,28 +57,13 @@ class BakedImage:
         """The disk with the model."""
         return self.path / FILES["model_disk"]
 
-    @property
-    def uki(self) -> Path:
-        """The unified kernel image, as it also lies on the boot disk."""
-        return self.path / FILES["uki"]
-
-    @property
-    def manifest(self) -> Path:
-        """What is inside, by name and digest."""
-        return self.path / MANIFEST
-
-    @property
-    def manifest_facts(self) -> dict[str, Any]:
-        """The manifest as a plain dictionary."""
-        facts: dict[str, Any] = json.loads(self.manifest.read_bytes())
-        return facts
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that the manifest says, as the packing found it."""
 
     lock: PackageLock
+    service: Service
     wheels: tuple[Wheel, ...]
     contents: Mapping[str, str]
     kernel: str
@@ -83,20 +78,35 @@ class Facts:
 def find_image(path: Path) -> BakedImage | None:
     """Return the complete image in a folder, else None.
 
-    Says nothing about its bytes: `check_image` does.
+    Says nothing about its bytes: ``check_image`` does.
     """
     try:
         artefacts = json.loads((path / ARTEFACTS).read_bytes())
-    except (OSError, ValueError):
+        known = artefacts["version"] == VERSION and all((path / name).is_file() for name in (*FILES.values(), MANIFEST))
+        return BakedImage(path, artefacts, Service(**artefacts["service"])) if known else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    present = all((path / name).is_file() for name in (*FILES.values(), MANIFEST))
-    return BakedImage(path, artefacts) if present and artefacts.get("version") == VERSION else None
+
+
+def open_image(path: Path) -> BakedImage:
+    """Return the complete image in a folder.
+
+    Says nothing about its bytes: ``check_image`` does.
+
+    Raises:
+        BakeError: there is none.
+    """
+    image = find_image(path)
+    if image is None:
+        raise BakeError(f"there is no complete image in {path}; bake it first (`make bake`)")
+    return image
 
 
 def check_image(image: BakedImage) -> None:
-    """Check every file of an image against its artefacts.json.
+    """Check every file of an image against its artefacts.json, which is not signed: it tells damage, not malice.
 
-    Raises: BakeError naming the files that were changed since they were made.
+    Raises:
+        BakeError: files were changed since they were made; it names them.
     """
     expected = image.artefacts["sha256"]
     changed = [name for name in expected if sha256_of(image.path / name) != expected[name]]
@@ -106,17 +116,17 @@ def check_image(image: BakedImage) -> None:
         )
 
 
-def write_artefacts(folder: Path, root: filesystem.Verity, model: filesystem.Verity) -> dict[str, Any]:
-    """Write artefacts.json over the files in a folder."""
+def write_artefacts(folder: Path, service: Service, root: filesystem.Verity, model: filesystem.Verity) -> None:
+    """Write artefacts.json over the files in a folder, the manifest among them."""
     artefacts = {
         "version": VERSION,
         **FILES,
+        "service": asdict(service),
         "root": root.as_json(),
         "model": model.as_json(),
-        "sha256": {name: sha256_of(folder / name) for name in sorted(FILES.values())},
+        "sha256": {name: sha256_of(folder / name) for name in sorted((*FILES.values(), MANIFEST))},
     }
     (folder / ARTEFACTS).write_text(json.dumps(artefacts, indent=1, sort_keys=True) + "\n")
-    return artefacts
 
 
 def write_manifest(folder: Path, facts: Facts) -> None:
@@ -138,18 +148,12 @@ def write_manifest(folder: Path, facts: Facts) -> None:
         boot=boot,
         root=_verity(facts.root),
         model=_model(facts),
-        engine=ENGINE,
+        engine=facts.service.engine,
         wheels=tuple(Package(w.name, w.version, bytes.fromhex(w.sha256)) for w in facts.wheels if w.use == "image"),
         token_issuer_key=facts.token_issuer_key,
         source_commit=facts.source_commit,
     )
     (folder / MANIFEST).write_bytes(manifest.to_json())
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _packages(tree: Tree) -> tuple[Package, ...]:

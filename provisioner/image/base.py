@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.chroot import run_inside
-from provisioner.image.debs import Packages, check_file
+from provisioner.image.debs import Packages
+from provisioner.image.files import check_file, share
 from provisioner.image.firmware import publish_firmware
 from provisioner.image.normalise import clean_base
-from provisioner.image.packages import Package, PackageLock, canonical
+from provisioner.image.packages import Package, PackageLock
 from provisioner.image.shelf import make_once
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel, wheels_digest
+from provisioner.progress import Progress
 
 # Raised whenever the code below makes another tree out of the same packages.
 _RECIPE = 3
@@ -42,7 +44,7 @@ _DPKG_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A finished base tree; `folder` also holds vmlinuz for the image's."""
+    """A finished base tree; ``folder`` also holds vmlinuz for the image's."""
 
     folder: Path
     key: str
@@ -66,7 +68,7 @@ def base_key(lock: PackageLock, name: str, wheels: tuple[Wheel, ...]) -> str:
         "wheels": wheels_digest(wheels),
         "dpkg": _DPKG_OPTIONS,
     }
-    return hashlib.sha256(canonical(parts)).hexdigest()
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
 def image_base(packages: Packages, sources: Sources, *, progress: Progress) -> Base:
@@ -106,6 +108,7 @@ def _make(folder: Path, packages: Packages, name: str, *, progress: Progress) ->
         _mmdebstrap(tree, Path(repository), packages, installed)
     _refuse_difference(tree, installed, name)
     for package in (p for p in locked.packages if p.name in locked.unpacked):
+        check_file(packages.path(package), package)
         _unpack_kernel(folder, packages.path(package))
 
 
@@ -117,7 +120,7 @@ def _write_repository(folder: Path, packages: Packages, installed: list[Package]
         source = packages.path(package)
         check_file(source, package)
         name = f"{package.sha256}.deb"
-        _link(source, folder / name)
+        share(source, folder / name)
         control = process.run(["dpkg-deb", "-f", source], what=f"reading {package.name}").decode().strip()
         stanzas.append(f"{control}\nFilename: ./{name}\nSize: {package.size}\nSHA256: {package.sha256}\n")
     (folder / "Packages").write_text("\n".join(stanzas))
@@ -165,10 +168,3 @@ def _finish(folder: Path, epoch: int, *, progress: Progress) -> None:
     # The trees hold another system's programs: nobody but root has business in them.
     folder.chmod(0o700)
     (folder / _MARKER).write_text(f"{epoch}\n")
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

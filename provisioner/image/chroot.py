@@ -16,7 +16,7 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A folder of the host that the program sees at `target`; the mount point must exist in the tree."""
+    """A folder of the host that the program sees at ``target``; the mount point must exist in the tree."""
 
     source: Path
     target: str
@@ -33,9 +33,10 @@ def run_inside(
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
 ) -> bytes:
-    """Run a program in a tree and return its standard output; the tree is read-only unless `writable`.
+    """Run a program in a tree and return its standard output; the tree is read-only unless ``writable``.
 
-    Raises: BakeError when the program fails.
+    Raises:
+        BakeError: the program fails.
     """
     inside = {"HOME": "/root", "LANG": "C.UTF-8", **(env or {})}
     return process.run(enter(tree, argv, binds=binds, writable=writable), what=what, env=inside, stdin=stdin)

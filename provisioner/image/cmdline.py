@@ -22,7 +22,8 @@ def make_cmdline(root: Verity, model: Verity) -> str:
 def join_options(options: list[str]) -> str:
     """Join options into one line.
 
-    Raises: BakeError for an option with a blank, a quote or a byte outside ASCII, one given twice, or too many.
+    Raises:
+        BakeError: an option has a blank, a quote or a byte outside ASCII, stands twice, or there are too many.
     """
     names = [option.partition("=")[0] for option in options]
     for option in options:

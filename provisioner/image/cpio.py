@@ -45,7 +45,8 @@ def character_device(path: str, major: int, minor: int, mode: int) -> Entry:
 def write_cpio(entries: Iterable[Entry]) -> bytes:
     """Write an archive; inodes count from 1 in the order given, all times are 0.
 
-    Raises: BakeError for a path that is absolute, empty, leaves the archive, stands twice or precedes its folder.
+    Raises:
+        BakeError: a path is absolute, empty, leaves the archive, stands twice or precedes its folder.
     """
     parts = []
     seen: set[str] = {""}

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from provisioner.errors import BakeError
 from provisioner.image import apt
+from provisioner.image.files import check_file
 from provisioner.image.mirror import Mirror, find_mirror
 from provisioner.image.packages import Package, PackageLock, parse_lock, serialise_lock, shipped_wanted
 from provisioner.image.shelf import alone
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
+from provisioner.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ def obtain(lock: PackageLock, sources: Sources, *, progress: Progress) -> Packag
     """Bring every file of the lock into the cache.
 
     In test mode a lock that the mirror can no longer serve is resolved anew, and the differences are named.
-    Raises: BakeError when a file cannot be had (release mode), or no mirror can be reached.
+
+    Raises:
+        BakeError: a file cannot be had (release mode), or no mirror can be reached.
     """
     folder = sources.cache / "debs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,20 +83,6 @@ def _difference(key: str, old: Package | None, new: Package | None) -> str:
 def _by_tree(lock: PackageLock) -> dict[str, Package]:
     trees = (("image", lock.image), ("tools", lock.tools))
     return {f"{name}: {package.name}": package for name, tree in trees for package in tree.packages}
-
-
-def check_file(path: Path, package: Package) -> None:
-    """Check a package file against the lock.
-
-    Raises: BakeError when size or hash differ.
-    """
-    size = path.stat().st_size
-    if size != package.size:
-        raise BakeError(f"{package.name}: the lock says {package.size} bytes, the file has {size}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != package.sha256:
-        raise BakeError(f"{package.name}: the lock says sha256 {package.sha256}, the file has {digest}")
 
 
 def _follow_mirror(

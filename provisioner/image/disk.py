@@ -49,7 +49,8 @@ class _Placed:
 def write_disk(path: Path, disk_id: str, partitions: Sequence[Partition]) -> None:
     """Write a GPT disk with these partitions in order, each aligned to 1 MiB.
 
-    Raises: BakeError for a bad label or an empty partition, or when the disk is full.
+    Raises:
+        BakeError: a bad label, an empty partition, or the disk is full.
     """
     placed = _place(partitions)
     last = (placed[-1].last // _ALIGNMENT + 1) * _ALIGNMENT + _ALIGNMENT - 1

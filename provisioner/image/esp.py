@@ -16,7 +16,8 @@ BOOT_PATH = "EFI/BOOT/BOOTX64.EFI"
 def make_esp(workshop: Workshop, uki: Path) -> Path:
     """Make esp.fat in the workshop's folder, from a UKI that lies there too.
 
-    Raises: BakeError when a tool fails or the disk is full.
+    Raises:
+        BakeError: a tool fails or the disk is full.
     """
     esp = workshop.folder / "esp.fat"
     size = max(_LEAST, (uki.stat().st_size // _MIB + 4) * _MIB)

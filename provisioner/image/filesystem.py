@@ -37,7 +37,9 @@ def make_filesystem(workshop: Workshop, tree: Path, name: str, *, compressed: bo
     """Pack a folder into <name>.erofs and <name>.verity in the workshop's folder.
 
     Extended attributes are left out: they would carry the host's security labels, and file capabilities into the VM.
-    Raises: BakeError when a tool fails or the disk is full.
+
+    Raises:
+        BakeError: a tool fails or the disk is full.
     """
     # mkfs.erofs 1.8 does not end when the disk fills up under it: its threads wait for each other.
     require_space(workshop.folder, size_of(tree), f"making the {name} file system")

@@ -38,10 +38,20 @@ def publish_firmware(tools_tree: Path, key: str, cache: Path) -> None:
     (shelf / f"{_CURRENT}.new").replace(shelf / _CURRENT)
 
 
+def has_firmware(cache: Path) -> bool:
+    """Tell whether a bake has to publish the firmware (again): the cache may be deleted at any time."""
+    try:
+        firmware(cache)
+    except BakeError:
+        return False
+    return True
+
+
 def firmware(cache: Path) -> Firmware:
     """Return the firmware that the latest bake with this cache published.
 
-    Raises: BakeError when there was none.
+    Raises:
+        BakeError: there was none.
     """
     try:
         folder = cache / "firmware" / (cache / "firmware" / _CURRENT).read_text().strip()

@@ -22,7 +22,8 @@ _LOADER = "lib64/ld-linux-x86-64.so.2"
 def make_initrd(workshop: Workshop, tree: Path, release: str, cmdline: str) -> bytes:
     """Build the compressed initrd of an image.
 
-    Raises: BakeError when a module, a library or a tool is missing.
+    Raises:
+        BakeError: a module, a library or a tool is missing.
     """
     archive = cpio.write_cpio(initrd_entries(workshop.tools, initrd_modules(tree, release), cmdline))
     return workshop.run(["zstd", "-12", "-T1", "--quiet", "--stdout"], what="compressing the initrd", stdin=archive)

@@ -6,29 +6,31 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
-from provisioner.image.packages import canonical, data_path
 
 _IGNORED = ("__pycache__",)
 
 
 def bake_key(paths: Mapping[str, Path], values: Mapping[str, str]) -> str:
-    """Hash the given files, folders and values together with the locks, our data files and our own code.
+    """Hash the given files, folders and values, under the names that they have in the checkout.
 
-    Raises: BakeError when a path does not exist.
+    Raises:
+        BakeError: a path does not exist.
     """
-    own = data_path("").parent
-    files = {f"bake/{name}": digest for name, digest in file_digests(own).items()}
+    files: dict[str, str] = {}
     for name, path in paths.items():
         files |= {f"{name}/{inner}".rstrip("/"): digest for inner, digest in file_digests(path).items()}
-    return hashlib.sha256(canonical({"files": files, "values": dict(values)})).hexdigest()
+    return hashlib.sha256(canonical_json({"files": files, "values": dict(values)})).hexdigest()
 
 
 def file_digests(path: Path) -> dict[str, str]:
     """Hash every file below a folder, by relative path; of a file, itself under the empty name.
 
     A file's permissions count only in so far as git keeps them: executable or not.
-    Raises: BakeError when the path does not exist.
+
+    Raises:
+        BakeError: the path does not exist.
     """
     if path.is_file():
         return {"": _digest(path)}

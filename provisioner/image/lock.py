@@ -1,4 +1,4 @@
-"""`python -m provisioner.image.lock`: resolves both trees against a mirror and writes the lock file."""
+"""``python -m provisioner.image.lock``: resolves both trees against a mirror and writes the lock file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from provisioner.image import apt
 from provisioner.image.debs import differences, resolve
 from provisioner.image.mirror import find_mirror
 from provisioner.image.packages import LOCK_FILE, PackageLock, data_path, parse_lock, serialise_lock, shipped_lock
-from provisioner.image.sources import Progress
+from provisioner.progress import Progress, say
 
 SUITE = "trixie"
 
@@ -21,7 +21,8 @@ SUITE = "trixie"
 def refresh(mirror: str | None, security: str | None, *, epoch: int, progress: Progress) -> PackageLock:
     """Resolve the wanted packages of both trees anew.
 
-    Raises: BakeError when no mirror is known or reachable, or a wanted package does not exist.
+    Raises:
+        BakeError: no mirror is known or reachable, or a wanted package does not exist.
     """
     found = find_mirror(mirror, security)
     with tempfile.TemporaryDirectory(prefix="vitrine-apt-") as home:
@@ -38,23 +39,19 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=data_path(LOCK_FILE))
     arguments = parser.parse_args()
     try:
-        lock = refresh(arguments.mirror, arguments.security_mirror, epoch=int(time.time()), progress=_say)
+        lock = refresh(arguments.mirror, arguments.security_mirror, epoch=int(time.time()), progress=say)
         before = shipped_lock() if data_path(LOCK_FILE).is_file() else None
     except ProvisionError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 1
     if before is not None and (before.image, before.tools) == (lock.image, lock.tools):
-        _say("nothing changed")
+        say("nothing changed")
         return 0
     arguments.output.write_bytes(serialise_lock(lock))
-    _say(f"{arguments.output}: {len(lock.image.packages)} image and {len(lock.tools.packages)} tools packages")
+    say(f"{arguments.output}: {len(lock.image.packages)} image and {len(lock.tools.packages)} tools packages")
     for change in differences(before, lock) if before is not None else ():
-        _say(f"  {change}")
+        say(f"  {change}")
     return 0
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

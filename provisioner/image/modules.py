@@ -29,7 +29,8 @@ def wanted_modules() -> tuple[str, ...]:
 def initrd_modules(tree: Path, release: str) -> tuple[Module, ...]:
     """Read the wanted modules and what they need out of a tree.
 
-    Raises: BakeError when the kernel has a wanted module neither as a file nor built in.
+    Raises:
+        BakeError: the kernel has a wanted module neither as a file nor built in.
     """
     folder = tree / "usr/lib/modules" / release
     needs = parse_dependencies((folder / "modules.dep").read_text())
@@ -49,7 +50,8 @@ def parse_dependencies(text: str) -> dict[str, tuple[str, ...]]:
 def load_order(wanted: tuple[str, ...], needs: dict[str, tuple[str, ...]], builtin: set[str]) -> tuple[str, ...]:
     """Order the wanted modules and their needs so that each comes after what it needs.
 
-    Raises: BakeError naming a module that the kernel does not have.
+    Raises:
+        BakeError: the kernel does not have one; it names the module.
     """
     paths = {_name(path): path for path in needs}
     order: dict[str, None] = {}

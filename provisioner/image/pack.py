@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import disk, process, uki
-from provisioner.image.artefacts import ARTEFACTS, BakedImage, Facts, find_image, write_artefacts, write_manifest
+from provisioner.image.artefacts import (
+    ARTEFACTS,
+    FILES,
+    BakedImage,
+    Facts,
+    Service,
+    find_image,
+    open_image,
+    write_artefacts,
+    write_manifest,
+)
 from provisioner.image.bytecode import compile_tree
 from provisioner.image.cmdline import make_cmdline
 from provisioner.image.esp import make_esp
+from provisioner.image.files import share
 from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
 from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.normalise import normalise
-from provisioner.image.packages import canonical
 from provisioner.image.rootfs import Rootfs
 from provisioner.image.shelf import make_once
-from provisioner.image.sources import Progress
 from provisioner.image.wheels import shipped_wheels
 from provisioner.image.workshop import Workshop
+from provisioner.progress import Progress
 
 __all__ = ["BakedImage", "PackSpec", "find_image", "pack"]
 
 MODEL_MOUNT = "/usr/share/vitrine/model"
-_KEPT = frozenset({"boot.raw", "model.raw", "uki.efi", "cmdline", "initrd", "linux"})
+_KEPT = frozenset(FILES.values())
 
 
 @dataclass(frozen=True, slots=True)
 class PackSpec:
     """Where the image goes (its final folder), what its identifiers derive from, and what the manifest shall name.
 
-    `contents` are digests of what the roles put in, by source path.
+    ``contents`` are digests of what the roles put in, by source path.
     """
 
     output: Path
     seed: str
     cache: Path
+    service: Service
     contents: Mapping[str, str] = field(default_factory=dict)
     source_commit: str = ""
     token_issuer_key: str = ""
 
 
 def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
-    """Pack a configured tree into the image folder `spec.output`; a complete image there is returned as it is.
+    """Pack a configured, clean tree into the image folder ``spec.output``; a complete image there is returned as it is.
 
-    The tree is normalised in place, which is why it cannot be configured any further.
-    Raises: BakeError when a tool fails, something is missing or the disk is full; nothing half-made is left.
+    The tree is changed in place, which is why it cannot be configured any further.
+
+    Raises:
+        BakeError: a tool fails, something is missing or the disk is full; nothing half-made is left.
     """
     if found := find_image(spec.output):
         progress(f"{spec.output} is complete already")
@@ -63,10 +76,7 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
             _pack_into(folder, rootfs, spec, progress=progress)
 
     make_once(spec.output, ARTEFACTS, make, what="packing the image")
-    image = find_image(spec.output)
-    if image is None:
-        raise BakeError(f"{spec.output} was packed, yet it is not complete")
-    return image
+    return open_image(spec.output)
 
 
 def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> None:
@@ -79,17 +89,16 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
     linux = rootfs.base.kernel.read_bytes()
     osrel = (rootfs.tree / "usr/lib/os-release").read_bytes()
-    # The stub wants its text sections ended by NUL where it is a string.
     image, stub = uki.make_uki(workshop, uki.Parts(osrel, cmdline.encode(), release.encode(), initrd, linux))
     (folder / "cmdline").write_text(cmdline)
     (folder / "initrd").write_bytes(initrd)
     (folder / "linux").write_bytes(linux)
     progress(f"writing the disks (UKI {len(image) / 1e6:.1f} MB)")
     _write_boot_disk(workshop)
-    _share(model.path, folder / "model.raw")
+    share(model.path, folder / "model.raw")
     _tidy(folder)
     write_manifest(folder, _facts(rootfs, spec, release, (root, model, stub)))
-    write_artefacts(folder, root, model.verity)
+    write_artefacts(folder, spec.service, root, model.verity)
     for path in folder.iterdir():
         path.chmod(0o644)
     folder.chmod(0o755)
@@ -98,7 +107,8 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
 def kernel_release(tree: Path) -> str:
     """Return the version of the one kernel of a tree.
 
-    Raises: BakeError when there is none, or more than one.
+    Raises:
+        BakeError: there is none, or more than one.
     """
     found = sorted(path.name for path in (tree / "usr/lib/modules").glob("*"))
     if len(found) != 1:
@@ -108,7 +118,7 @@ def kernel_release(tree: Path) -> str:
 
 def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
     parts = {"seed": spec.seed, "base": rootfs.base.key, "tools": rootfs.tools.key}
-    return hashlib.sha256(canonical(parts)).hexdigest()
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
 def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Verity:
@@ -134,6 +144,7 @@ def _facts(rootfs: Rootfs, spec: PackSpec, release: str, made: tuple[Verity, Mod
     root, model, stub = made
     return Facts(
         lock=rootfs.lock,
+        service=spec.service,
         wheels=shipped_wheels(),
         contents=spec.contents,
         kernel=release,
@@ -152,10 +163,3 @@ def _tidy(folder: Path) -> None:
             path.rmdir()
         elif path.name not in _KEPT:
             path.unlink()
-
-
-def _share(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

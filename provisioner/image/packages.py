@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 
 LOCK_VERSION = 1
@@ -37,7 +38,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The packages of one tree; `unpacked` names those that are unpacked only, never installed."""
+    """The packages of one tree; ``unpacked`` names those that are unpacked only, never installed."""
 
     packages: tuple[Package, ...]
     unpacked: tuple[str, ...]
@@ -65,7 +66,7 @@ class PackageLock:
         tree = self.tree(name)
         contents = [(package.name, package.version, package.sha256) for package in tree.packages]
         parts = {"epoch": self.epoch, name: contents, "unpacked": list(tree.unpacked)}
-        return hashlib.sha256(canonical(parts)).hexdigest()
+        return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +77,13 @@ class Wanted:
     unpack: dict[str, str]
 
 
-def canonical(value: object) -> bytes:
-    """Serialise JSON one way only: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def parse_lock(data: bytes) -> PackageLock:
     """Read a lock file.
 
     Does not say that any mirror still has these files, nor that they are good: only that the lock is well formed.
-    Raises: BakeError naming the field that is wrong.
+
+    Raises:
+        BakeError: it is malformed; it names the field.
     """
     fields = _object(read_json(data, "package lock"), "package lock", {"version", "suite", "epoch", "trees"})
     if fields["version"] != LOCK_VERSION:
@@ -200,7 +198,8 @@ def _refuse_two_versions(lock: PackageLock) -> None:
 def read_json(data: bytes, where: str) -> Any:
     """Read JSON in which no key stands twice.
 
-    Raises: BakeError when it is malformed.
+    Raises:
+        BakeError: it is malformed.
     """
     try:
         return json.loads(data, object_pairs_hook=_unique)

@@ -48,8 +48,9 @@ def run(
 ) -> bytes:
     """Run a program to its end and return its standard output.
 
-    Raises: BakeError naming `what` and the program's last words when it fails, is missing, does not end, or the disk
-    is full.
+    Raises:
+        BakeError: the program fails, is missing or does not end, or the disk is full; it names ``what``, and the
+            program's last words.
     """
     words = [str(word) for word in argv]
     try:

@@ -1,4 +1,4 @@
-"""`python -m provisioner.image.reproduce`: two complete bakes under different circumstances, equal disks.
+"""``python -m provisioner.image.reproduce``: two complete bakes under different circumstances, equal disks.
 
 Each runs from a copy of the sources in a folder of its own, with its own umask, time zone and locale, from
 mmdebstrap on.
@@ -20,8 +20,9 @@ from pathlib import Path
 from provisioner.commit import source_commit
 from provisioner.errors import BakeError, ProvisionError
 from provisioner.image import process
-from provisioner.image.artefacts import ARTEFACTS, FILES, MANIFEST, sha256_of
-from provisioner.image.sources import Progress
+from provisioner.image.artefacts import ARTEFACTS, FILES, MANIFEST
+from provisioner.image.files import sha256_of
+from provisioner.progress import Progress, say
 
 _DOWNLOADS = ("debs", "wheels")
 
@@ -43,7 +44,8 @@ SECOND = Circumstances("b/another folder, deeper down", 0o077, "Asia/Kathmandu",
 def reproduce(repository: Path, scratch: Path, cache: Path, *, progress: Progress) -> dict[str, str]:
     """Bake twice and compare; returns the digests that both have.
 
-    Raises: BakeError naming the files that differ, or the bake that failed.
+    Raises:
+        BakeError: the bakes differ or one failed; it names the files, or the bake.
     """
     digests = []
     for circumstances in (FIRST, SECOND):
@@ -59,7 +61,8 @@ def reproduce(repository: Path, scratch: Path, cache: Path, *, progress: Progres
 def compare(first: dict[str, str], second: dict[str, str]) -> None:
     """Compare the digests of two bakes.
 
-    Raises: BakeError naming every file that differs.
+    Raises:
+        BakeError: they differ; it names every file.
     """
     different = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
     if different or not first:
@@ -75,7 +78,8 @@ def image_digests(image: Path) -> dict[str, str]:
 def bake_in(repository: Path, scratch: Path, cache: Path, circumstances: Circumstances) -> Path:
     """Run the bake playbook under some circumstances; returns the image folder.
 
-    Raises: BakeError when it fails or leaves no image.
+    Raises:
+        BakeError: it fails or leaves no image.
     """
     home = scratch / circumstances.folder
     shutil.rmtree(home, ignore_errors=True)
@@ -147,10 +151,10 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         digests = reproduce(
-            arguments.repository.resolve(), arguments.scratch.resolve(), arguments.cache.resolve(), progress=_say
+            arguments.repository.resolve(), arguments.scratch.resolve(), arguments.cache.resolve(), progress=say
         )
     except ProvisionError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 1
     finally:
         if not arguments.keep:
@@ -159,10 +163,6 @@ def main() -> int:
         sys.stdout.write(f"{digest}  {name}\n")
     sys.stdout.write("both bakes are equal, byte for byte\n")
     return 0
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from provisioner.image import process
 from provisioner.image.base import Base, image_base, tools_base
 from provisioner.image.debs import obtain
 from provisioner.image.packages import PackageLock, parse_lock, serialise_lock, shipped_lock
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
+from provisioner.progress import Progress
 
 _STATE = "rootfs.json"
 _LOCK = "packages.lock.json"
@@ -36,20 +37,16 @@ class Rootfs:
         return self.workdir / "tree"
 
     @property
-    def base_key(self) -> str:
-        """What the tree was copied from."""
-        return self.base.key
-
-    @property
     def epoch(self) -> int:
         """The instant that stands for all time stamps of this bake."""
         return self.lock.epoch
 
 
 def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress) -> Rootfs:
-    """Make a fresh tree in `workdir`, downloading and bootstrapping what the cache does not hold yet.
+    """Make a fresh tree in ``workdir``, downloading and bootstrapping what the cache does not hold yet.
 
-    Raises: BakeError when a package or wheel cannot be had as locked, or `workdir` holds something that is not ours.
+    Raises:
+        BakeError: a package or wheel cannot be had as locked, or ``workdir`` holds something that is not ours.
     """
     with process.fixed_umask():
         return _prepare(workdir, sources, progress=progress)
@@ -71,9 +68,10 @@ def _prepare(workdir: Path, sources: Sources, *, progress: Progress) -> Rootfs:
 
 
 def load_rootfs(workdir: Path) -> Rootfs:
-    """Return what `prepare_rootfs` made in a folder, in a later process.
+    """Return what ``prepare_rootfs`` made in a folder, in a later process.
 
-    Raises: BakeError when nothing was prepared there.
+    Raises:
+        BakeError: nothing was prepared there.
     """
     try:
         state = json.loads((workdir / _STATE).read_bytes())

@@ -15,10 +15,12 @@ from provisioner.errors import BakeError
 
 
 def make_once(final: Path, marker: str, make: Callable[[Path], None], *, what: str) -> Path:
-    """Return a folder that holds `marker`, having `make` fill it if it is not there.
+    """Return a folder that holds ``marker``, having ``make`` fill it if it is not there.
 
     What an interrupted maker left behind is removed. Two makers wait for each other.
-    Raises: BakeError when `make` does, or the disk is full or not writable.
+
+    Raises:
+        BakeError: ``make`` raises it, or the disk is full or not writable.
     """
     if (final / marker).is_file():
         return final

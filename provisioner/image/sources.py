@@ -1,21 +1,19 @@
-"""What the inventory says about where a bake's inputs come from, and the progress type that long steps share."""
+"""What the inventory says about where a bake's inputs come from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Progress = Callable[[str], None]
 Mode = Literal["release", "test"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where inputs come from: `mode="release"` takes the lock or nothing, `"test"` may follow a mirror that moved on.
+    """Where inputs come from: in mode "release" the lock or nothing, "test" may follow a mirror that moved on.
 
-    `mirror=None` means the host's own apt configuration.
+    ``mirror=None`` means the host's own apt configuration.
     """
 
     cache: Path

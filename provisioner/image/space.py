@@ -24,7 +24,9 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     """Refuse to begin what would not fit.
 
     Says nothing about a moment later: somebody else may fill the disk meanwhile.
-    Raises: BakeError saying how much is needed and how much there is.
+
+    Raises:
+        BakeError: there is too little; it says how much is needed and how much there is.
     """
     state = os.statvfs(folder)
     free = state.f_bavail * state.f_frsize

@@ -1,4 +1,4 @@
-"""`python -m provisioner.image.tools -- PROGRAM …`: run a program in the tools tree, on the image's own versions."""
+"""``python -m provisioner.image.tools -- PROGRAM …``: run a program in the tools tree, on the image's own versions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from provisioner.image.base import Base, tools_base
 from provisioner.image.chroot import Bind, enter
 from provisioner.image.debs import obtain
 from provisioner.image.packages import shipped_lock
-from provisioner.image.sources import Progress, Sources
+from provisioner.image.sources import Sources
 from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
+from provisioner.progress import Progress, say
 
 
 def tools_tree(sources: Sources, *, progress: Progress) -> Base:
@@ -22,7 +23,10 @@ def tools_tree(sources: Sources, *, progress: Progress) -> Base:
 
 
 def unpacked_engine(cache: Path, *, progress: Progress) -> Path:
-    """Return a folder with the engine's wheel unpacked, for programs in the tools tree that import it."""
+    """Return a folder with the engine's wheel unpacked, for programs in the tools tree that import it.
+
+    Ships for whoever runs the serving tests in that tree, as ours do; a bake does not use it.
+    """
     (wheel,) = (wheel for wheel in shipped_wheels() if wheel.use == "image")
     path = obtain_wheel(wheel, cache, progress=progress)
     target = path.parent / "unpacked"
@@ -35,7 +39,8 @@ def unpacked_engine(cache: Path, *, progress: Progress) -> Path:
 def parse_bind(text: str) -> Bind:
     """Read SOURCE:TARGET or SOURCE:TARGET:rw; the target lies below /work.
 
-    Raises: BakeError when it does not, or the source is not a folder.
+    Raises:
+        BakeError: it lies elsewhere, or the source is not a folder.
     """
     source, _, rest = text.partition(":")
     target, _, mode = rest.partition(":")
@@ -55,19 +60,15 @@ def main() -> int:
     parser.add_argument("program", nargs="+")
     arguments = parser.parse_args()
     try:
-        tree = tools_tree(Sources(arguments.cache), progress=_say).tree
+        tree = tools_tree(Sources(arguments.cache), progress=say).tree
         binds = [parse_bind(text) for text in arguments.bind]
         command = enter(tree.resolve(), arguments.program, binds=binds)
     except ProvisionError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 1
     environment = {"PATH": "/usr/sbin:/usr/bin", "HOME": "/root", "LANG": "C.UTF-8"}
     environment |= dict(pair.split("=", 1) for pair in arguments.env)
     return subprocess.run(command, env=environment, check=False).returncode
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ class _Layout:
 def make_uki(workshop: Workshop, parts: Parts) -> tuple[bytes, bytes]:
     """Build the UKI; returns it and the stub it was made of.
 
-    Raises: BakeError when the stub is not what we know, or objcopy fails.
+    Raises:
+        BakeError: the stub is not what we know, or objcopy fails.
     """
     stub = stub_of(workshop.tools)
     layout = _layout(stub)

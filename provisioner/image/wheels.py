@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import process
-from provisioner.image.packages import canonical, data_file, read_json
-from provisioner.image.sources import Progress
+from provisioner.image.files import check_file
+from provisioner.image.packages import data_file, read_json
+from provisioner.progress import Progress
 
 WHEELS_FILE = "wheels.lock.json"
 _FILENAME = re.compile(r"[A-Za-z0-9_.+]+-[A-Za-z0-9_.+]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl")
@@ -37,7 +39,7 @@ _TARGET = (
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One wheel, named by its content; `use` says where it goes: the root tree or the model disk."""
+    """One wheel, named by its content; ``use`` says where it goes: the root tree or the model disk."""
 
     name: str
     version: str
@@ -51,7 +53,8 @@ class Wheel:
 def parse_wheels(data: bytes) -> tuple[Wheel, ...]:
     """Read the wheels lock.
 
-    Raises: BakeError naming the entry that is wrong.
+    Raises:
+        BakeError: it is malformed; it names the entry.
     """
     rows = read_json(data, "wheels lock")
     if not isinstance(rows, dict) or set(rows) != {"version", "wheels"} or rows["version"] != 1:
@@ -71,18 +74,25 @@ def wheel_facts(wheels: tuple[Wheel, ...]) -> list[Mapping[str, Any]]:
 
 def wheels_digest(wheels: tuple[Wheel, ...]) -> str:
     """Hash what a set of wheels is."""
-    return hashlib.sha256(canonical(wheel_facts(wheels))).hexdigest()
+    return hashlib.sha256(canonical_json(wheel_facts(wheels))).hexdigest()
 
 
 def obtain_wheel(wheel: Wheel, cache: Path, *, progress: Progress) -> Path:
     """Return a wheel from the cache, downloading it with pip (and pip's own configuration) when it is not there.
 
-    Raises: BakeError when no index has exactly this file.
+    Raises:
+        BakeError: no index has exactly this file, or the one in the cache is another.
     """
     folder = cache / "wheels" / wheel.sha256
     path = folder / wheel.filename
     if path.is_file():
-        return path
+        check_file(path, wheel)
+    else:
+        _download(wheel, folder, progress=progress)
+    return path
+
+
+def _download(wheel: Wheel, folder: Path, *, progress: Progress) -> None:
     progress(f"downloading the wheel {wheel.filename} ({wheel.size / 1e6:.1f} MB)")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -90,14 +100,15 @@ def obtain_wheel(wheel: Wheel, cache: Path, *, progress: Progress) -> Path:
         got = Path(temporary) / wheel.filename
         if not got.is_file():
             raise BakeError(f"{wheel.name}: pip brought {_listing(Path(temporary))}, the lock says {wheel.filename}")
-        got.replace(path)
-    return path
+        check_file(got, wheel)
+        got.replace(folder / wheel.filename)
 
 
 def unpack_wheel(path: Path, target: Path, members: str = "") -> list[Path]:
     """Unpack a wheel's members below a prefix into a folder, with fixed permissions; returns the files.
 
-    Raises: BakeError for a member that would land outside the folder.
+    Raises:
+        BakeError: a member would land outside the folder.
     """
     target.mkdir(mode=0o755, exist_ok=True)
     files = []

@@ -24,7 +24,8 @@ class Workshop:
     def run(self, argv: Sequence[str], *, what: str, binds: Sequence[Bind] = (), stdin: bytes = b"") -> bytes:
         """Run a tool; its paths are relative to the folder's place, /work.
 
-        Raises: BakeError when the tool fails.
+        Raises:
+            BakeError: the tool fails.
         """
         work = Bind(self.folder, INSIDE, writable=True)
         # In a shell for the working folder only: mtools and objcopy take relative names.

@@ -1,4 +1,4 @@
-"""`python -m provisioner.measure DIR`: print what a boot of these artefacts measures."""
+"""``python -m provisioner.measure DIR``: print what a boot of these artefacts measures."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Event:
 
 
 def event_of(pcr: int, data: bytes, what: str) -> Event:
-    """Return the event whose digest is the SHA-256 of `data`."""
+    """Return the event whose digest is the SHA-256 of ``data``."""
     return Event(pcr, hashlib.sha256(data).digest(), what)
 
 

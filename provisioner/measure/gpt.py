@@ -51,8 +51,9 @@ class Table:
 def read_table(name: str, disk: BinaryIO) -> Table:
     """Read the primary table of a disk with 512-byte sectors.
 
-    Raises MeasureError when it is not there, is cut short, or when a checksum does not hold: firmware would
-    then fall back to the backup table, and the prediction would be of another disk.
+    Raises:
+        MeasureError: it is not there, is cut short, or a checksum does not hold; firmware would then fall back to the
+            backup table, and the prediction would be of another disk.
     """
     header = Window(f"{name}: GPT header", _read(disk, SECTOR, SECTOR))
     _check_header(header)
@@ -68,7 +69,11 @@ def read_table(name: str, disk: BinaryIO) -> Table:
 
 
 def find_partition(table: Table, name: str) -> Partition:
-    """Return the one partition of that name. Raises MeasureError when there is none, or more than one."""
+    """Return the one partition of that name; for whoever looks into a disk, the prediction takes them by order.
+
+    Raises:
+        MeasureError: there is none, or more than one.
+    """
     found = [partition for partition in table.partitions if partition.name == name]
     if len(found) != 1:
         raise MeasureError(f"{len(found)} partitions named {name}, exactly one is needed")

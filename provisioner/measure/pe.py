@@ -47,7 +47,8 @@ class Image:
 def parse_image(name: str, data: bytes) -> Image:
     """Parse a PE32+ image.
 
-    Raises MeasureError when it is cut short, is not PE32+, or when its section table contradicts itself.
+    Raises:
+        MeasureError: it is cut short, is not PE32+, or its section table contradicts itself.
     """
     window = Window(name, data)
     optional = _optional_header(window)
@@ -63,8 +64,9 @@ def parse_image(name: str, data: bytes) -> Image:
 def section(image: Image, name: str) -> bytes:
     """Return the content of the one section of that name.
 
-    Raises MeasureError when there is none, or more than one: the stub would take the first, a reader of this
-    code might expect the last.
+    Raises:
+        MeasureError: there is none, or more than one; the stub would take the first, a reader of this code might
+            expect the last.
     """
     found = [entry for entry in image.sections if entry.name == name]
     if len(found) != 1:

@@ -1,13 +1,13 @@
 """Predict what a boot of these artefacts leaves in the TPM, from the artefacts alone.
 
-0. read uki.efi and boot.raw, and check that the disk carries exactly this UKI
-1. PCR 2, 3, 6: nothing of ours runs before the UKI, so only the separator
-2. PCR 4: the boot attempt, the UKI, the kernel inside it
-3. PCR 5: the partition table, the end of boot services
-4. PCR 7: Secure Boot is off
-5. PCR 9: command line and initrd as the kernel sees them
-6. PCR 11: the UKI's sections, then the boot phases
-7. PCR 12, 13, 14: nothing
+(0) read uki.efi and boot.raw, and check that the disk carries exactly this UKI
+(1) PCR 2, 3, 6: nothing of ours runs before the UKI, so only the separator
+(2) PCR 4: the boot attempt, the UKI, the kernel inside it
+(3) PCR 5: the partition table, the end of boot services
+(4) PCR 7: Secure Boot is off
+(5) PCR 9: command line and initrd as the kernel sees them
+(6) PCR 11: the UKI's sections, then the boot phases
+(7) PCR 12, 13, 14: nothing, so no event names them
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ class Prediction:
 def predict(artefacts: Path, *, phases: tuple[str, ...] = PHASES) -> Prediction:
     """Predict the PCRs from artefacts/uki.efi and artefacts/boot.raw.
 
-    Raises MeasureError when a file is missing or malformed, or when the two do not belong together.
+    Raises:
+        MeasureError: a file is missing or malformed, or the two do not belong together.
     """
     _check_phases(phases)
-    uki = parse_image("uki.efi", _read_uki(artefacts / "uki.efi"))
+    uki = parse_image("uki.efi", _read_uki(artefacts / "uki.efi"))  # (0)
     table = _read_disk(artefacts / "boot.raw", uki.data)
     stub.check_sections(uki)
     return Prediction(authenticode(uki), phases, _events(uki, table, phases))
@@ -86,16 +87,16 @@ def explain(prediction: Prediction) -> str:
 def _events(uki: Image, table: Table, phases: tuple[str, ...]) -> tuple[Event, ...]:
     kernel = parse_image("uki.efi: .linux", section(uki, ".linux"))
     return (
-        *(firmware.separator(pcr) for pcr in (2, 3, 6)),
-        *firmware.boot_attempt(),
+        *(firmware.separator(pcr) for pcr in (2, 3, 6)),  # (1)
+        *firmware.boot_attempt(),  # (2)
         Event(4, authenticode(uki), "UKI, Authenticode"),
         Event(4, authenticode(kernel), "kernel inside the UKI, Authenticode"),
-        firmware.separator(5),
+        firmware.separator(5),  # (3)
         event_of(5, table.event_data(), "GPT of the boot disk"),
         *firmware.exit_boot_services(),
-        *firmware.secure_boot_off(),
-        *stub.kernel_inputs(uki),
-        *stub.sections_measured(uki),
+        *firmware.secure_boot_off(),  # (4)
+        *stub.kernel_inputs(uki),  # (5)
+        *stub.sections_measured(uki),  # (6)
         *stub.phases_measured(phases),
     )
 

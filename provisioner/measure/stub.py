@@ -15,7 +15,8 @@ _STUB_OWN = frozenset({".text", ".rodata", ".data", ".reloc", ".sdmagic"})
 def check_sections(uki: Image) -> None:
     """Refuse a UKI with sections whose measurement this module does not predict (.profile, .pcrsig, …).
 
-    Raises MeasureError with their names.
+    Raises:
+        MeasureError: there are some; it names them.
     """
     unknown = sorted({entry.name for entry in uki.sections} - _STUB_OWN - set(_MEASURED))
     if unknown:

@@ -47,15 +47,15 @@ def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, platform: str) -> Sealed:
         SelfCheckError: when the self-check has not passed.
         TpmError: when the TPM refuses.
     """
-    _refuse_restart(tpm)
-    read_passed(selfcheck)
+    _refuse_restart(tpm)  # (0)
+    read_passed(selfcheck)  # (1)
     event_log = _event_log(selfcheck)
     events = [_extend(tpm, "lockdown", LOCKDOWN)]
-    identity = create_identity(tls)
+    identity = create_identity(tls)  # (2)
     events.append(_extend(tpm, "tls-spki", identity.spki))
-    events.append(_extend(tpm, "gpu", NO_GPU))
-    events.append(_extend(tpm, "sealed", SEALED))
-    return _freeze(tpm, identity, tuple(events), platform=platform, event_log=event_log)
+    events.append(_extend(tpm, "gpu", NO_GPU))  # (3)
+    events.append(_extend(tpm, "sealed", SEALED))  # (4)
+    return _freeze(tpm, identity, tuple(events), platform=platform, event_log=event_log)  # (5)
 
 
 def _refuse_restart(tpm: Tpm) -> None:

@@ -143,8 +143,15 @@ def _engine_refusal(value: dict[str, Any]) -> RequestError:
     fields = error if isinstance(error, dict) else {}
     message = fields.get("message")
     text = message[:_MAX_MESSAGE] if isinstance(message, str) else "The engine refused the request."
-    too_long = fields.get("type") == "exceed_context_size_error"
-    return RequestError("context_length_exceeded" if too_long else "invalid_value", text)
+    if fields.get("type") == "exceed_context_size_error":
+        return _too_long(fields.get("n_prompt_tokens"), fields.get("n_ctx"))
+    return RequestError("invalid_value", text)
+
+
+def _too_long(given: object, limit: object) -> RequestError:
+    known = isinstance(given, int) and isinstance(limit, int)
+    text = f"The prompt has {given} tokens; this model takes {limit} in all." if known else "The prompt is too long."
+    return RequestError("context_length_exceeded", text)
 
 
 def _start(status: int, headers: dict[str, str]) -> Message:

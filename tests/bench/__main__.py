@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import bench_client, bench_vm
+from tests.bench import bench_client, bench_memory, bench_nvidia, bench_snp, bench_tdx, bench_tpm, bench_vm
 
 
 def main() -> int:
-    """Run the client's figures, then the VM's."""
-    bench_client.main()
-    bench_vm.main()
+    """Run the verifiers' figures, then the VM's."""
+    for bench in (bench_client, bench_snp, bench_tdx, bench_tpm, bench_nvidia, bench_memory, bench_vm):
+        bench.main()
     return 0
 
 

@@ -11,7 +11,6 @@ import statistics
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -25,10 +24,12 @@ from client_sdk.evidence import Evidence
 from client_sdk.parse.signature import parse_signature
 from client_sdk.releases import open_releases
 from client_sdk.verifier import verify
+from tests.bench.measure import Case, show, show_machine
 from tests.fakes.judging import NONCE, OTHERS, simulated, stream
 from tests.fakes.simulated_vm import NOW, SimulatedVm, publisher, release, signed
 
 ROUNDS = 1500
+COMPLETE = "complete verification of one evidence"
 SIZES = {0x4: 20, 0xB: 32, 0xC: 48}
 TARGET_RATIO, TARGET_IMPORT_MS = 2.0, 150
 
@@ -77,22 +78,8 @@ def hashed_by(work: Callable[[], object]) -> list[bytes]:
     return recorded
 
 
-def measured(works: dict[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
-    """Return the median and the 2 % quantile of the CPU time of one call of each, in microseconds.
-
-    The works take turns, so that a busy machine burdens all of them alike.
-    """
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            started = time.process_time()
-            work()
-            times[name].append((time.process_time() - started) * 1e6)
-    return {name: (statistics.median(found), statistics.quantiles(found, n=50)[0]) for name, found in times.items()}
-
-
-def verification() -> dict[str, tuple[float, float]]:
-    """Measure both sides, and what comes before them."""
+def case() -> Case:
+    """Return both sides, and what comes before them."""
     vm, policy = SimulatedVm(), simulated()
     wire = vm.evidence(NONCE, OTHERS).to_json()
     evidence = Evidence.from_json(wire)
@@ -112,14 +99,13 @@ def verification() -> dict[str, tuple[float, float]]:
         ak.verify(encode_dss_signature(numbers.r, numbers.s), quote.attest, scheme)
         bare_hashes(evidence.event_log, hashed)
 
-    return measured(
-        {
-            "complete verification of one evidence": complete,
-            "bare signatures, hashes, one walk over the log": bare,
-            "before it: evidence from JSON": lambda: Evidence.from_json(wire),
-            "before it, once: opening the release": lambda: open_releases(signed_release, publisher(), now=NOW),
-        }
-    )
+    works = {
+        "bare signatures, hashes, one walk over the log": bare,
+        COMPLETE: complete,
+        "before it: evidence from JSON": lambda: Evidence.from_json(wire),
+        "before it, once: opening the release": lambda: open_releases(signed_release, publisher(), now=NOW),
+    }
+    return Case("the whole of our own protocol, offline", works, {COMPLETE: TARGET_RATIO})
 
 
 def import_ms(statement: str) -> float:
@@ -134,11 +120,8 @@ def import_ms(statement: str) -> float:
 
 def main() -> None:
     """Print the figures."""
-    found = verification()
-    for name, (median, best) in found.items():
-        print(f"{name:50} {median:8.0f} us CPU (median), {best:6.0f} (best 2 %)")
-    both = [best for _, best in list(found.values())[:2]]
-    print(f"{'ratio of the best 2 %':50} {both[0] / both[1]:8.2f} (target {TARGET_RATIO})")
+    show_machine()
+    show(case(), ROUNDS)
     for statement in ("import client_sdk", "from client_sdk import attest", "from client_sdk import Client"):
         target = f" (target {TARGET_IMPORT_MS})" if statement == "import client_sdk" else ""
         print(f"{statement:50} {import_ms(statement):8.1f} ms{target}")

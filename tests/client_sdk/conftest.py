@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.policy import SimulatedPlatform
 from client_sdk.publisher import Publisher
+from tests.fakes import vendors as fake_vendors
+from tests.fakes.loopback import lead, only_loopback
 from tests.fakes.refusals import REFUSED, listen
 from tests.fakes.simulated_server import serving
 from tests.fakes.simulated_vm import SimulatedVm, default_ca, publisher_key, release, signed
@@ -72,3 +74,21 @@ def impostor():
     """A machine with keys of its own, somewhere else."""
     with serving(SimulatedVm("impostor")) as running:
         yield running
+
+
+@pytest.fixture
+def vendors(monkeypatch, tmp_path):
+    """Every vendor, on loopback; no test that has them can leave it."""
+    only_loopback(monkeypatch)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    roots = tmp_path / "system-roots.pem"
+    roots.write_bytes(fake_vendors.web_ca().pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    served = fake_vendors.Vendors()
+    with fake_vendors.serving(served) as ports:
+        served.ports = ports
+        served.led = lead(monkeypatch, ports)
+        yield served

@@ -13,7 +13,16 @@ import pytest
 from websockets.exceptions import InvalidURI
 
 import client_sdk
-from client_sdk import AsyncClient, Client, FetchError, PolicyError, Publisher, SimulatedPlatform, VerificationError
+from client_sdk import (
+    AsyncClient,
+    Client,
+    EvidenceError,
+    FetchError,
+    PolicyError,
+    Publisher,
+    SimulatedPlatform,
+    VerificationError,
+)
 from client_sdk.client import NO_KEY
 from tests.fakes.simulated_server import ATTESTATION, MODEL, show_other_key
 from tests.fakes.simulated_vm import SimulatedVm, TestCa, ec_key, publisher_key, release, signed, tls_certificate
@@ -232,3 +241,19 @@ def test_a_websocket_is_refused_before_anything_leaves(server, pins, monkeypatch
             pass
         with pytest.raises(InvalidURI), client.responses.connect():
             pass
+
+
+def test_a_misspelt_option_is_named(server, pins):
+    with pytest.raises(TypeError, match="'release'"):
+        Client(server.origin, release="x", **pins.options)
+
+
+def test_one_key_instead_of_a_tuple_is_said_so(pins):
+    with pytest.raises(EvidenceError, match="expected a tuple of keys"):
+        Publisher(keys=str(pins.publisher))
+
+
+def test_a_report_reads_as_a_sentence(server, pins):
+    with Client(server.origin, **pins.options) as client:
+        count = len(client.attestation.checks)
+        assert str(client.attestation) == f"accepted, {count} of {count} checks hold"

@@ -196,7 +196,7 @@ def test_a_key_file_replaced_after_pinning_changes_nobody(tmp_path):
         ("one key twice", {"keys": (_pem(KEY), KEY.public_key())}, "given twice"),
         ("another kind of key", {"keys": (_pem(generate_private_key(SECP256R1())),)}, "not an Ed25519 key"),
         ("no key in the file", {"keys": (b"hello",)}, "not a public key"),
-        ("no file", {"keys": ("/nonexistent/key.pub",)}, "cannot read"),
+        ("no file", {"keys": ("/nonexistent/key.pub",)}, "cannot be read"),
     ],
 )
 def test_a_publisher_that_pins_nothing_is_refused(fault, arguments, message):

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.parse.amd_certificate import parse_vek
 from client_sdk.parse.snp import Product
 from client_sdk.report import Ledger
-from client_sdk.verify import amd_chain
 from client_sdk.verify.chain import ChainRules, verify_chain
 from tests.fakes.judging_snp import refused, to, verified, verified_vek
 from tests.fakes.simulated_snp import DAY, NOW, AmdCa, SimulatedSnp, ark, ark_fields, chip_key, ia5
@@ -178,7 +178,7 @@ def test_a_pinned_key_is_the_anchor_under_whatever_name_it_is_shown():
     pinned = AmdCa("another name", key=rsa_key("shared"), extensions=AmdCa.default_extensions()).fields
     shown = AmdCa("ARK-Milan", key=rsa_key("shared"), parent=AmdCa("some CA"), extensions=AmdCa.default_extensions())
     sim.ask = AmdCa("SEV-Milan", parent=shown)
-    leaf = amd_chain.parse_vek(sim.certificate(), "vek").fields
+    leaf = parse_vek(sim.certificate(), "vek").fields
     others = (shown.fields, sim.ask.fields)
     path = verify_chain(leaf, others, (pinned,), rules=ChainRules("X", "it"), now=NOW, ledger=Ledger())
     assert [link.fingerprint for link in path[1:]] == [others[1].fingerprint, pinned.fingerprint]
@@ -188,7 +188,7 @@ def test_a_ca_without_usage_is_taken_here_and_nowhere_else():
     sim = SimulatedSnp()
     ask_with((CA, True))(sim)
     assert verified(sim).vek.product is MILAN
-    leaf, ask = amd_chain.parse_vek(sim.certificate(), "vek").fields, sim.ask.fields
+    leaf, ask = parse_vek(sim.certificate(), "vek").fields, sim.ask.fields
     with pytest.raises(VerificationError, match=r"\[X.4\].*no keyUsage"):
         verify_chain(leaf, (ask,), sim.arks, rules=ChainRules("X", "it"), now=NOW, ledger=Ledger())
 

@@ -10,17 +10,21 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from provisioner.atomic import replace_link
 from provisioner.clouds import QemuCloud, Vm
-from provisioner.clouds.accelerator import choose
-from provisioner.clouds.snapshot import restore, save
+from provisioner.clouds.accelerator import VERDICT_FILE, choose
+from provisioner.image.artefacts import open_image
 from provisioner.image.firmware import firmware
 from provisioner.plan import Plan, plan
 from provisioner.spec import VmSpec
+from tests.snapshot import restore, save
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CACHE = CHECKOUT / "build/cache"
 BIN = Path(sys.executable).parent
 BOOT_SECONDS = 600
+# This checkout's code and roles, whatever else the virtual environment knows.
+OURS = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "PYTHONPATH": str(CHECKOUT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ def run(*argv, seconds=1800, env=None, cwd=CHECKOUT) -> Outcome:
     done = subprocess.run(
         [str(word) for word in argv],
         cwd=cwd,
-        env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "COLUMNS": "200", **(env or {})},
+        env={**os.environ, **OURS, "COLUMNS": "200", **(env or {})},
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -104,13 +108,14 @@ class Machine:
         self.cloud.destroy(self.name, progress=print)
 
 
-def spec_of(image: Path, name: str, **values) -> VmSpec:
-    """Describe a VM of an image."""
+def spec_of(image: Path, root: Path, name: str, **values) -> VmSpec:
+    """Describe a VM with an image's disks. They may be damaged copies: what the image is, the deployed one says."""
     return VmSpec.from_vars(
         {
             "name": name,
             "boot_disk": str(image / "boot.raw"),
             "model_disk": str(image / "model.raw"),
+            "gateway_port": open_image(root / "image").service.port,
             "firmware": str(firmware(CACHE).code.parent),
             "port": free_port(),
             **values,
@@ -124,18 +129,19 @@ def planned(spec: VmSpec, root: Path, extra: tuple[str, ...] = ()) -> Plan:
 
 
 def published_copy(source: Path, root: Path) -> None:
-    """Give another deployment the same release, publisher and TPM CA: only the VM is its own."""
+    """Give another deployment the same image, release, publisher and TPM CA: only the VM is its own."""
     root.mkdir(parents=True, exist_ok=True)
-    for name in ("release.json", "publisher.pub", "tpm-ca.pem", "kvm.json"):
+    for name in ("release.json", "publisher.pub", "tpm-ca.pem", VERDICT_FILE):
         if (source / name).exists():
             shutil.copy2(source / name, root / name)
+    replace_link(root / "image", (source / "image").resolve())
     if (source / "tpm-ca").is_dir() and not (root / "tpm-ca").exists():
         shutil.copytree(source / "tpm-ca", root / "tpm-ca")
 
 
 def clone(saved: Path, image: Path, root: Path, name: str) -> Machine:
     """Start a clone of the saved VM. Clones share EK, AK and TLS key: never use two of them as two machines."""
-    spec = spec_of(image, name)
+    spec = spec_of(image, root, name)
     vm = restore(QemuCloud(root), planned(spec, root), saved, progress=print)
     return Machine(root, name, vm.endpoint)
 
@@ -147,7 +153,7 @@ def snapshot(machine: Machine, directory: Path) -> None:
 
 def boot(image: Path, root: Path, name: str, *, extra=(), variables: Path | None = None, **values) -> Machine:
     """Start a VM from nothing, with whatever the host adds; returns while it boots."""
-    made = planned(spec_of(image, name, **values), root, tuple(extra))
+    made = planned(spec_of(image, root, name, **values), root, tuple(extra))
     if variables is not None:
         copies = tuple(replace(c, source=variables) if "VARS" in c.source.name.upper() else c for c in made.copies)
         made = replace(made, copies=copies)

@@ -9,7 +9,6 @@ import json
 import re
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -30,6 +29,7 @@ TARGETS = {
     "ask": "tests/e2e/test_docs.py",
     "lock": "tests/slow/test_targets.py",
     "bench": "tests/slow/test_targets.py",
+    "fuzz": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",
     "test-slow": "Makefile",  # the run that these belong to
@@ -111,7 +111,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_make_verify_and_ask(vm):
-    link = CHECKOUT / "build" / Path(vm.root).name
+    link = CHECKOUT / "build" / vm.name
     words = (f"NAME={link.name}", f"PORT={vm.origin.rsplit(':', 1)[1]}")
     link.symlink_to(vm.root)
     try:
@@ -128,7 +128,7 @@ def test_playbooks_without_make(vm, playbook):
     """The other two are what `make deploy` and `make destroy` run."""
     found = [name for page in PAGES for name in re.findall(r"playbooks/\{([a-z,]+)\}", page.read_text())]
     assert {name for names in found for name in names.split(",")} == {"bake", "deploy", "verify", "destroy"}
-    link = CHECKOUT / "build" / Path(vm.root).name
+    link = CHECKOUT / "build" / vm.name
     where = {"deploy_name": link.name, "deploy_port": int(vm.origin.rsplit(":", 1)[1])}
     link.symlink_to(vm.root)
     try:

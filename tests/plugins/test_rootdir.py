@@ -74,10 +74,12 @@ def test_a_file_with_any_name_goes_in_and_comes_out(connect, root, tmp_path, nam
 
 def test_the_environment_of_the_caller_stays_outside(connect, root, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "abc")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
     out = run(connect(root), "export -p; umask")[1]
     assert "SECRET_TOKEN" not in out
+    assert "SOURCE_DATE_EPOCH" not in out
     assert "tr_TR" not in out
     assert "TZ='UTC'" in out
     assert out.endswith("0022\n")

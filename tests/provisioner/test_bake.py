@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ast
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,8 +13,23 @@ import pytest
 import yaml
 
 from provisioner import bake as module
-from provisioner.bake import CLIENT_FILES, Bake, contents, finished, prepare, read_sources, role_variables, seal
+from provisioner.bake import (
+    CLIENT_FILES,
+    Bake,
+    contents,
+    finished,
+    prepare,
+    read_sources,
+    require_own_code,
+    role_options,
+    seal,
+)
 from provisioner.errors import BakeError, SpecError
+from provisioner.image import artefacts
+from provisioner.image.artefacts import Service
+from provisioner.image.filesystem import Verity
+from provisioner.image.firmware import CODE, VARIABLES, publish_firmware
+from provisioner.image.model import model_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -50,6 +68,69 @@ def test_a_change_of_any_ingredient_changes_the_key(checkout, name):
     assert bake(checkout).key() != before
 
 
+# What an ingredient imports and yet does not decide about the image, each with the reason.
+DECIDES_NOTHING = {
+    "provisioner/errors.py": "what is said when there is no image",
+    "provisioner/progress.py": "what is said meanwhile",
+    "provisioner/variables.py": "it refuses names of variables, and hands nothing on",
+    "provisioner/commit.py": "the manifest names the commit; the key does not cover it, so neither how it is found",
+}
+
+
+def module_file(name):
+    """The file of a module of ours; a name inside a module is that module's."""
+    path = REPOSITORY / name.replace(".", "/")
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.relative_to(REPOSITORY).as_posix()
+    return module_file(name.rpartition(".")[0])
+
+
+def imports(path):
+    """Our modules that a file names. What its package's __init__ re-exports beside them is not followed."""
+    for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def ingredient_files(suffix):
+    for name in module.INGREDIENTS:
+        path = REPOSITORY / name
+        found = [path] if path.is_file() else path.rglob(f"*{suffix}")
+        yield from (file.relative_to(REPOSITORY).as_posix() for file in found if file.suffix == suffix)
+
+
+def covered(path):
+    return any(path == name or path.startswith(f"{name}/") for name in module.INGREDIENTS)
+
+
+def test_whatever_an_ingredient_imports_is_one_too():
+    ours = ("provisioner.", "client_sdk.", "serving.")
+    lazy = "client_sdk/__init__.py"  # names its public modules for type checkers, and loads none of them
+    found = {
+        module_file(name)
+        for path in ingredient_files(".py")
+        if path != lazy
+        for name in imports(path)
+        if name.startswith(ours)
+    }
+    assert {"provisioner/image/pack.py", "provisioner/measure/pe.py", "client_sdk/manifest.py"} <= found
+    assert {path for path in found if not covered(path)} == set(DECIDES_NOTHING)
+
+
+def test_whatever_action_or_module_of_ours_the_bake_runs_is_an_ingredient():
+    own = {path.stem for kind in ("action", "modules") for path in (REPOSITORY / "plugins" / kind).glob("*.py")}
+    words = {
+        word
+        for path in ingredient_files(".yml")
+        for word in re.findall(r"^\s+([a-z_]+):", (REPOSITORY / path).read_text(), re.MULTILINE)
+    }
+    assert words & own == {"bake_prepare", "bake_seal", "install_tree"}
+    assert [name for name in words & own if not covered(f"plugins/action/{name}.py")] == []
+
+
 def test_a_role_value_changes_the_key(checkout):
     assert bake(checkout, {"base_hostname": '"x"'}).key() != bake(checkout).key()
 
@@ -82,6 +163,25 @@ def test_nothing_is_finished_before_the_first_bake(checkout):
     assert finished(bake(checkout)) is None
 
 
+def test_a_finished_image_is_used_again_as_long_as_it_is_what_was_made(checkout):
+    folder = bake(checkout).image()
+    folder.mkdir(parents=True)
+    for name in (*artefacts.FILES.values(), artefacts.MANIFEST):
+        (folder / name).write_text(name)
+    verity = Verity("aa" * 32, "bb" * 32, 8, "01234567-89ab-8def-8123-456789abcdef")
+    artefacts.write_artefacts(folder, bake(checkout).service(), verity, verity)
+    assert finished(bake(checkout)) is None, "its firmware is not in the cache: a bake has to publish it"
+    tools = checkout / "tools"
+    (tools / "usr/share/OVMF").mkdir(parents=True)
+    for name in (CODE, VARIABLES):
+        (tools / "usr/share/OVMF" / name).write_bytes(b"firmware")
+    publish_firmware(tools, "0" * 64, checkout / "cache")
+    assert finished(bake(checkout)).path == folder
+    (folder / "boot.raw").write_text("boot.raW")
+    with pytest.raises(BakeError, match=r"changed since it was baked: boot\.raw; delete the folder, bake again"):
+        finished(bake(checkout))
+
+
 def test_an_image_folder_that_is_not_complete_is_not_finished(checkout):
     bake(checkout).image().mkdir(parents=True)
     assert finished(bake(checkout)) is None
@@ -110,7 +210,7 @@ def test_what_an_interrupted_bake_left_is_thrown_away(checkout, prepared, other_
     stale = prepared(bake(checkout), other_process.pid)
     other_process.kill()
     other_process.wait()
-    fresh = prepared(bake(checkout, {"base_hostname": "x"}), os.getpid())
+    fresh = prepared(bake(checkout, {"base_hostname": '"x"'}), os.getpid())
     assert fresh.exists()
     assert not stale.exists()
 
@@ -123,7 +223,7 @@ def test_an_interrupted_bake_can_be_run_again(checkout, prepared, other_process)
 
 
 def test_a_bake_that_runs_beside_ours_keeps_its_tree(checkout, prepared, other_process):
-    theirs = prepared(bake(checkout, {"base_hostname": "x"}), other_process.pid)
+    theirs = prepared(bake(checkout, {"base_hostname": '"x"'}), other_process.pid)
     prepared(bake(checkout), os.getpid())
     assert theirs.exists()
 
@@ -161,6 +261,26 @@ def test_the_inventorys_mirrors_are_the_ones_that_are_asked(tmp_path):
     )
 
 
+def test_the_process_that_seals_goes_on_with_the_bake_that_was_prepared(checkout):
+    sources = read_sources(checkout / "cache", "release", "https://one.invalid/debian", "")
+    prepared = Bake(checkout, checkout / "images", sources, {"base_hostname": '"x"'}, "c" * 40)
+    assert Bake.from_vars(json.loads(json.dumps(prepared.to_vars()))) == prepared
+
+
+def test_sources_that_change_between_preparing_and_sealing_are_refused(checkout):
+    told = bake(checkout).to_vars()
+    path = checkout / "roles/base/defaults/main.yml"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(BakeError, match="the sources changed while the roles were applied"):
+        Bake.from_vars(told)
+
+
+def test_a_checkout_is_not_baked_with_the_code_of_another(checkout):
+    require_own_code(REPOSITORY)
+    with pytest.raises(BakeError, match=f"not of {checkout}: set PYTHONPATH={checkout}"):
+        require_own_code(checkout)
+
+
 def test_the_commit_reaches_the_manifest(checkout, monkeypatch):
     seen = []
     monkeypatch.setattr(module, "load_rootfs", lambda workdir: SimpleNamespace(tree=workdir, workdir=workdir))
@@ -169,18 +289,42 @@ def test_the_commit_reaches_the_manifest(checkout, monkeypatch):
     monkeypatch.setattr(module, "pack", lambda _, spec, **__: seen.append(spec))
     one = bake(checkout)
     seal(Bake(one.repository, one.output, one.sources, one.values, "c" * 40), progress=lambda _: None)
-    assert [spec.source_commit for spec in seen] == ["c" * 40]
+    assert [(spec.source_commit, spec.service) for spec in seen] == [("c" * 40, one.service())]
 
 
 def test_the_variables_of_all_roles_are_known():
-    assert {"base_hostname", "egress_firewall_port"} <= set(role_variables(REPOSITORY))
+    assert {"base_hostname", "egress_firewall_port"} <= set(role_options(REPOSITORY))
+
+
+def test_what_the_image_serves_is_what_the_roles_are_told(checkout):
+    card = model_card()["name"]
+    assert bake(checkout).service() == Service(8443, "llamacpp", card)
+    # Extra variables of the command line are text.
+    assert bake(checkout, {"gateway_port": '"9443"', "engine_name": '"other"'}).service() == Service(
+        9443, "other", card
+    )
+    assert bake(checkout, {"gateway_port": "9443"}).service().port == 9443
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("gateway_port", '"https"', "gateway_port: expected a port number"),
+        ("gateway_port", "null", "gateway_port: expected a port number"),
+        ("engine_model", '"gpt-5"', "engine_model: expected .*, which the model disk holds, got 'gpt-5'"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_made(checkout, prepared, name, value, said):
+    with pytest.raises(SpecError, match=said):
+        prepared(bake(checkout, {name: value}), os.getpid())
+    assert not (checkout / "images").exists()
 
 
 def test_a_specification_that_cannot_be_read(tmp_path):
     (tmp_path / "roles/x/meta").mkdir(parents=True)
     (tmp_path / "roles/x/meta/argument_specs.yml").write_text("- not a mapping\n")
     with pytest.raises(BakeError, match="not an argument specification"):
-        role_variables(tmp_path)
+        role_options(tmp_path)
 
 
 def test_the_attester_role_installs_exactly_the_client_files_that_the_key_covers():

@@ -7,6 +7,7 @@ import pytest
 from provisioner.bake import read_commit
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, SpecError
+from provisioner.image import process
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -47,6 +48,41 @@ def test_an_image_of_uncommitted_sources_names_no_commit(checkout, attack, name)
 
 
 def test_a_folder_that_is_no_checkout_names_no_commit(tmp_path):
+    assert source_commit(tmp_path, ("roles",)) == ""
+
+
+def test_a_checkout_without_a_commit_names_none(tmp_path):
+    git(tmp_path, "init", "-q")
+    assert source_commit(tmp_path, ("roles",)) == ""
+
+
+def test_a_folder_of_a_checkout_is_of_its_commit(checkout):
+    assert source_commit(checkout / "roles", ("a.yml",)) == git(checkout, "rev-parse", "HEAD")
+
+
+def break_head(checkout, _):
+    (checkout / ".git/HEAD").write_text("nonsense")
+
+
+def break_link(checkout, _):
+    (checkout / ".git").rename(checkout / "moved")
+    (checkout / ".git").write_text("gitdir: /nowhere\n")
+
+
+def without_git(_, monkeypatch):
+    monkeypatch.setattr(process, "_FIXED", process._FIXED | {"PATH": "/nowhere"})
+    monkeypatch.setenv("PATH", "/nowhere")
+
+
+@pytest.mark.parametrize("broken", [break_head, break_link, without_git])
+def test_a_checkout_that_cannot_be_read_is_no_missing_checkout(checkout, monkeypatch, broken):
+    broken(checkout, monkeypatch)
+    with pytest.raises(BakeError, match=r"asking git for the commit.*bake_source_commit"):
+        source_commit(checkout, ("roles",))
+
+
+def test_without_a_checkout_nobody_needs_git(tmp_path, monkeypatch):
+    without_git(None, monkeypatch)
     assert source_commit(tmp_path, ("roles",)) == ""
 
 

@@ -10,7 +10,13 @@ from provisioner.spec import VmSpec
 
 GOLDEN = Path(__file__).parent / "golden"
 SPEC = VmSpec.from_vars(
-    {"name": "demo", "boot_disk": "/images/k/boot.raw", "model_disk": "/images/k/model.raw", "firmware": "/ovmf"}
+    {
+        "name": "demo",
+        "boot_disk": "/images/k/boot.raw",
+        "model_disk": "/images/k/model.raw",
+        "firmware": "/ovmf",
+        "gateway_port": 8443,
+    }
 )
 
 
@@ -40,6 +46,7 @@ def test_planning_is_pure():
     [
         {"name": "other"},
         {"port": 9000},
+        {"gateway_port": 9001},
         {"memory_mib": 2048},
         {"boot_bus": "nvme"},
         {"boot_disk": Path("/images/l/boot.raw")},
@@ -76,6 +83,11 @@ def test_what_every_plan_keeps(bus, accelerator):
     for argument in planned.qemu:
         if argument.startswith("{") and json.loads(argument)["node-name"] != "vars":
             assert json.loads(argument)["read-only"] is True
+
+
+def test_the_port_that_listens_inside_is_the_images(tmp_path):
+    planned = plan(replace(SPEC, port=9443, gateway_port=8001), accelerator="tcg")
+    assert any(word.endswith(",hostfwd=tcp:127.0.0.1:9443-:8001") for word in planned.qemu)
 
 
 def test_a_path_with_commas_and_blanks_stays_one_path():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from client_sdk.errors import VerificationError
+from client_sdk.manifest import Boot, Manifest, Model, Verity
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release, verify_release
+from provisioner import publish as module
 from provisioner.errors import MeasureError, SpecError
 from provisioner.keys import load_or_create, public_pem
 from provisioner.measure import predict
@@ -19,11 +22,37 @@ from tests.provisioner.measure.fake_artefacts import uki_image, write_artefacts
 NOW = datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC)
 
 
+def write_manifest(image, kernel="6.12"):
+    """Write a manifest of this image that is made up but for the digest of the UKI."""
+    none = Verity(bytes(32), bytes(32), 1, "11111111-2222-3333-4444-555555555555")
+    manifest = Manifest(
+        packages=(),
+        files=(),
+        tools=(),
+        kernel=kernel,
+        boot=Boot(bytes(32), predict(image).authenticode, bytes(32), bytes(32), bytes(32), "quiet"),
+        root=none,
+        model=Model("m", "r", "1", (("model.gguf", bytes(32)),), none),
+        engine="e",
+        wheels=(),
+        token_issuer_key="",
+        source_commit="",
+    )
+    (image / "manifest.json").write_bytes(manifest.to_json())
+
+
 @pytest.fixture
 def image(tmp_path):
     folder = write_artefacts(tmp_path / "image")
-    (folder / "manifest.json").write_bytes(b'{"made":"up"}')
+    write_manifest(folder)
     return folder
+
+
+def test_an_image_that_is_not_the_manifests_is_not_published(image, root):
+    write_artefacts(image, uki_image(cmdline=b"another"))
+    with pytest.raises(MeasureError, match="changed since it was baked"):
+        prepare(image, root, service="test", now=NOW)
+    assert not (root / "release.candidate.json").exists()
 
 
 @pytest.fixture
@@ -32,9 +61,9 @@ def root(tmp_path):
 
 
 def publish(image, root, now=NOW):
-    published = prepare(image, root, service="test", now=now)
+    candidate = prepare(image, root, service="test", now=now)
     promote(root)
-    return published
+    return candidate
 
 
 def read(root):
@@ -52,9 +81,93 @@ def test_the_release_states_what_was_predicted(image, root):
     assert (root / "image").resolve() == image
 
 
+def files(root):
+    return {name: (root / name).read_bytes() for name in ("release.json", "manifest.json", "publisher.pub")}
+
+
+def another(image, number=1):
+    """The image with other contents, in another folder."""
+    other = write_artefacts(image.with_name(f"other-{number}"), seed=number)
+    write_manifest(other, kernel=f"another {number}")
+    return other
+
+
 def test_a_candidate_is_no_release(image, root):
     prepare(image, root, service="test", now=NOW)
-    assert not (root / "release.json").exists()
+    assert [path.name for path in root.glob("[!.]*") if path.name in ("release.json", "manifest.json", "image")] == []
+
+
+def test_a_candidate_that_nobody_accepts_changes_nothing_that_clients_were_given(image, root):
+    publish(image, root)
+    before = files(root)
+    assert prepare(another(image), root, service="test", now=NOW).changed
+    assert files(root) == before
+    assert (root / "image").resolve() == image
+
+
+def test_publishing_moves_release_manifest_and_link_together(image, root):
+    publish(image, root)
+    other = another(image)
+    publish(other, root)
+    assert read(root).manifest_sha256 == sha256((root / "manifest.json").read_bytes()).digest()
+    assert (root / "image").resolve() == other
+    assert list(root.glob("*candidate*")) == []
+
+
+def test_no_number_is_ever_given_to_two_contents(image, root):
+    publish(image, root)
+    candidates = [prepare(another(image, number), root, service="test", now=NOW) for number in (1, 2, 3)]
+    assert [candidate.number for candidate in candidates] == [2, 3, 4]
+    assert publish(another(image, 3), root).number == 4
+    assert read(root).supersedes == 1
+
+
+def test_the_number_counts_as_given_before_anything_is_signed(image, root, monkeypatch):
+    publish(image, root)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "sign", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            publish(another(image), root)
+    assert publish(another(image), root).number == 3
+
+
+def test_a_candidate_that_failed_once_keeps_its_number_when_it_is_tried_again(image, root):
+    publish(image, root)
+    first = prepare(another(image), root, service="test", now=NOW)
+    signed = first.release.read_bytes()
+    again = prepare(another(image), root, service="test", now=NOW + timedelta(hours=1))
+    assert (again.number, again.release.read_bytes()) == (2, signed)
+
+
+def test_a_failed_candidate_is_not_taken_again_after_another_was_published(image, root):
+    publish(image, root)
+    failed = prepare(another(image), root, service="test", now=NOW).release.read_bytes()
+    publish(another(image, 2), root)
+    (root / "release.candidate.json").write_bytes(failed)
+    assert publish(another(image), root).number == 4
+    assert read(root).supersedes == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]"])
+def test_a_damaged_candidate_is_replaced(image, root, content):
+    prepare(image, root, service="test", now=NOW)
+    (root / "release.candidate.json").write_bytes(content)
+    assert publish(image, root).number == 2
+
+
+@pytest.mark.parametrize("content", ["", "two", "-1", "1.5", "²", "9" * 5000])
+def test_a_damaged_number_is_never_guessed(image, root, content):
+    publish(image, root)
+    (root / "release.number").write_text(content)
+    with pytest.raises(SpecError, match=r"release\.number: expected the highest release number"):
+        publish(another(image), root)
+    assert read(root).number == 1
+
+
+def test_a_lost_number_is_at_least_that_of_the_release(image, root):
+    publish(image, root)
+    (root / "release.number").unlink()
+    assert publish(another(image), root).number == 2
 
 
 def test_nothing_changed_means_the_same_bytes(image, root):
@@ -66,7 +179,7 @@ def test_nothing_changed_means_the_same_bytes(image, root):
 
 def test_another_manifest_gets_the_next_number(image, root):
     publish(image, root)
-    (image / "manifest.json").write_bytes(b"{}")
+    write_manifest(image, kernel="another")
     assert publish(image, root).number == 2
     assert read(root).supersedes == 1
 
@@ -74,6 +187,7 @@ def test_another_manifest_gets_the_next_number(image, root):
 def test_another_image_gets_the_next_number(image, root):
     publish(image, root)
     write_artefacts(image, uki_image(cmdline=b"init=/bin/sh"))
+    write_manifest(image)
     assert publish(image, root).number == 2
 
 
@@ -87,8 +201,10 @@ def test_an_old_release_is_renewed_and_its_number_never_given_again(image, root,
 def test_a_release_of_somebody_else_does_not_restart_the_numbering(image, root):
     publish(image, root)
     (root / "publisher.key").unlink()
-    with pytest.raises(SpecError, match=r"release\.json.*move the file away"):
+    before = files(root)
+    with pytest.raises(SpecError, match=r"release\.json.*move it and release\.number away"):
         publish(image, root)
+    assert files(root) == before
 
 
 def test_a_broken_release_file_does_not_restart_the_numbering(image, root):
@@ -143,7 +259,7 @@ def test_an_interrupted_first_use_can_be_run_again(tmp_path, monkeypatch):
         patch.setattr(Path, "replace", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             load_or_create(path)
-    assert not path.exists()
+    assert list(tmp_path.iterdir()) == []  # not the private key under another name either
     assert load_or_create(path)
 
 

@@ -6,7 +6,13 @@ import pytest
 from provisioner.errors import SpecError
 from provisioner.spec import VmSpec
 
-GOOD = {"name": "vitrine", "boot_disk": "/i/boot.raw", "model_disk": "/i/model.raw", "firmware": "/f"}
+GOOD = {
+    "name": "vitrine",
+    "boot_disk": "/i/boot.raw",
+    "model_disk": "/i/model.raw",
+    "firmware": "/f",
+    "gateway_port": 8443,
+}
 
 
 def faults(variables):
@@ -19,7 +25,7 @@ def test_the_required_keys_suffice_and_the_rest_has_defaults():
     spec = VmSpec.from_vars(GOOD)
     assert spec == VmSpec(
         name="vitrine", boot_disk=Path("/i/boot.raw"), model_disk=Path("/i/model.raw"), firmware=Path("/f"),
-        cloud="qemu", port=8443, memory_mib=1024, boot_bus="virtio", accelerator="auto",
+        gateway_port=8443, cloud="qemu", port=8443, memory_mib=1024, boot_bus="virtio", accelerator="auto",
     )  # fmt: skip
 
 
@@ -55,6 +61,9 @@ BAD = [
     ("firmware", "/f\0"),
     ("cloud", "azure"),
     ("cloud", ["qemu"]),
+    ("gateway_port", 0),
+    ("gateway_port", "8443"),
+    ("gateway_port", None),
     ("port", "8443"),
     ("port", 8443.0),
     ("port", True),
@@ -84,7 +93,7 @@ def test_a_bad_value_is_one_fault_that_names_its_key(key, value):
 
 def test_all_faults_are_reported_at_once():
     found = faults({"name": "Bad", "boot_disk": "/i/boot.raw", "port": "x", "colour": "red", 3: 4})
-    assert sorted(found) == ["3", "colour", "firmware", "model_disk", "name", "port"]
+    assert sorted(found) == ["3", "colour", "firmware", "gateway_port", "model_disk", "name", "port"]
 
 
 @pytest.mark.parametrize("port", [1024, 65535])

@@ -33,7 +33,8 @@ def play():
     """Run a playbook of ours, or one that a test wrote."""
 
     def run(playbook, *arguments):
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
+        ours = {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "PYTHONPATH": str(REPOSITORY)}
+        environment = {**os.environ, **ours, "ANSIBLE_FORCE_COLOR": "0"}
         argv = [PLAYBOOK, "-i", str(REPOSITORY / "inventories/local"), str(playbook), *arguments]
         return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY)
 

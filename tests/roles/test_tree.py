@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from provisioner.errors import BakeError
-from provisioner.gate import clean, refuse
+from provisioner.gate import refuse
+from provisioner.image.normalise import clean
 
 pytestmark = pytest.mark.root
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -57,3 +57,8 @@ def test_make_mutants_leaves_no_survivor_unexplained():
     told = re.search(r"^(\d+) mutants: .*\nnoticed by vectors: .*; survivors: 0$", outcome.out, re.MULTILINE)
     assert told
     assert f"{told[1]} mutants" in (CHECKOUT / "docs" / "vectors.md").read_text()
+
+
+def test_make_fuzz_runs_every_harness():
+    outcome = make("fuzz", "SECONDS=60", seconds=1200)
+    assert outcome.status == 0, outcome.out[-3000:] + outcome.err[-3000:]

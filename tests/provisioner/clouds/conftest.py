@@ -28,6 +28,7 @@ def make_spec(tmp_path, free_port):
             "boot_disk": str(disk),
             "model_disk": str(disk),
             "firmware": str(firmware),
+            "gateway_port": 8443,
             "port": free_port,
             "memory_mib": 512,
         }

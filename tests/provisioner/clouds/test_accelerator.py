@@ -150,13 +150,33 @@ def test_the_probe_boots_the_image_under_kvm_without_network(make_spec):
     assert "-netdev" not in command.argv
 
 
-def test_an_interrupted_probe_is_killed(make_spec, tmp_path, device, said, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "ends_in"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (PermissionError(13, "Permission denied", "console.log"), CloudError),
+        (OSError(28, "No space left on device"), CloudError),
+    ],
+    ids=["interrupted", "unreadable console", "full disk"],
+)
+def test_whatever_ends_the_watch_the_probe_does_not_run_on(
+    make_spec, tmp_path, device, said, monkeypatch, fault, ends_in
+):
     spec = make_spec("silent\n")
 
-    def interrupt(_):
-        raise KeyboardInterrupt
+    def end(_):
+        assert any(str(spec.boot_disk) in line for line in _qemus())
+        raise fault
 
-    monkeypatch.setattr(accelerator, "_watch", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(accelerator, "_watch", end)
+    with pytest.raises(ends_in) as caught:
         choose(spec, tmp_path / "local", progress=said.append, device=device)
     assert not any(str(spec.boot_disk) in line for line in _qemus())
+    assert "bake" not in str(caught.value)
+    assert not (tmp_path / "local" / accelerator.VERDICT_FILE).exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(make_spec, tmp_path, device, said):
+    (tmp_path / "local").write_text("a file is in the way")
+    with pytest.raises(CloudError, match=r"cannot try KVM in .*local.* check the folder's owner and the disk"):
+        choose(make_spec(), tmp_path / "local", progress=said.append, device=device)

@@ -140,6 +140,30 @@ def test_a_missing_program_names_its_debian_package(tmp_path, monkeypatch):
         processes.start(Command(tmp_path, ("qemu-system-x86_64",)), tmp_path / "log")
 
 
+@pytest.mark.parametrize(("setsid", "said"), [("exit 3", "status 3"), ("exec sleep 5", "timed out")])
+def test_a_start_that_fails_is_a_clear_error(tmp_path, monkeypatch, setsid, said):
+    program = tmp_path / "setsid"
+    program.write_text(f"#!/bin/sh\n{setsid}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(processes, "_KILL_SECONDS", 0.3)
+    with pytest.raises(CloudError, match=rf"sleep cannot be started in {tmp_path}: .*{said}"):
+        processes.start(Command(tmp_path, ("sleep", "60")), tmp_path / "log")
+
+
+def test_a_log_that_cannot_be_written_is_a_clear_error(tmp_path):
+    with pytest.raises(CloudError, match=rf"sleep cannot be started in {tmp_path}: .*no/log"):
+        processes.start(Command(tmp_path, ("sleep", "60")), tmp_path / "no/log")
+
+
+def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path):
+    gone = Command(tmp_path / "gone", ("sleep", "60"))
+    with pytest.raises(CloudError, match=r"sleep cannot be run in .*gone"):
+        processes.run(gone, seconds=5)
+    with pytest.raises(CloudError, match=r"sleep cannot be started in .*gone"):
+        processes.start(gone, tmp_path / "log")
+
+
 def test_cpu_seconds_of_a_process_that_is_gone():
     ended = subprocess.Popen(("true",))
     ended.wait()

@@ -3,9 +3,9 @@ import pytest
 from provisioner.clouds import processes
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qemu import status
-from provisioner.clouds.snapshot import restore, save
 from provisioner.errors import CloudError
 from tests.provisioner.clouds.conftest import files, quiet
+from tests.snapshot import restore, save
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_what_does_not_run_is_not_saved(cloud, tmp_path):
 def test_a_full_disk_while_saving_leaves_no_half_state(cloud, make_plan, tmp_path, monkeypatch):
     plan = make_plan()
     cloud.apply(plan, progress=quiet)
-    monkeypatch.setattr("provisioner.clouds.snapshot._MEMORY", "no/such/folder")
+    monkeypatch.setattr("tests.snapshot._MEMORY", "no/such/folder")
     with pytest.raises(CloudError, match="cannot save toy"):
         save(cloud, "toy", tmp_path / "saved")
     assert not (tmp_path / "saved").exists()

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from provisioner.errors import BakeError
-from provisioner.gate import clean, refuse
+from provisioner.gate import refuse
+from provisioner.image.normalise import clean
 
 
 def put(root, path, text="x"):
@@ -78,6 +79,22 @@ def test_a_machine_id_that_is_a_link_is_not_written_through(tree, tmp_path):
     with pytest.raises(BakeError, match="/etc/machine-id is a link"):
         clean(tree)
     assert (tmp_path / "victim").read_text() == "keep"
+
+
+@pytest.mark.parametrize("path", ["resolv.conf", "b/c.dpkg-dist", "passwd-"])
+def test_nothing_is_removed_through_a_link_out_of_the_tree(tree, tmp_path, path):
+    (tree / "etc").rename(tmp_path / "host")
+    put(tmp_path, f"host/{path}")
+    (tree / "etc").symlink_to(tmp_path / "host")
+    with pytest.raises(BakeError, match="leads out of the tree"):
+        clean(tree)
+    assert (tmp_path / "host" / path).exists()
+
+
+def test_a_link_that_leads_nowhere_goes_like_a_file(tree):
+    (tree / "etc/resolv.conf").symlink_to("/run/nowhere")
+    clean(tree)
+    assert not (tree / "etc/resolv.conf").is_symlink()
 
 
 def test_a_folder_that_is_missing(tmp_path):

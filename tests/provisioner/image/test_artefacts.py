@@ -12,6 +12,7 @@ from provisioner.image.firmware import CODE, VARIABLES, firmware, publish_firmwa
 from provisioner.image.packages import shipped_lock
 from provisioner.image.wheels import shipped_wheels
 
+SERVICE = artefacts.Service(8001, "llamacpp", "toy")
 VERITY = Verity("aa" * 32, "bb" * 32, 8, "01234567-89ab-8def-8123-456789abcdef")
 
 
@@ -20,13 +21,15 @@ def image(tmp_path):
     for name in artefacts.FILES.values():
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / artefacts.MANIFEST).write_bytes(b"{}")
-    artefacts.write_artefacts(tmp_path, VERITY, VERITY)
+    artefacts.write_artefacts(tmp_path, SERVICE, VERITY, VERITY)
     return tmp_path
 
 
 def test_a_complete_image_is_found_and_intact(image):
     found = artefacts.find_image(image)
     assert found is not None
+    assert found == artefacts.open_image(image)
+    assert found.service == SERVICE
     assert found.artefacts["root"] == {"hash": "aa" * 32, "salt": "bb" * 32, "data_blocks": 8, "uuid": VERITY.uuid}
     artefacts.check_image(found)
 
@@ -37,13 +40,17 @@ def test_an_image_without_one_of_its_files_is_not_there(image, name):
     assert artefacts.find_image(image) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"version": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", "[]", '{"version": 1}', '{"version": 2}', '{"version": 2, "service": {}}', '{"version": 3}']
+)
 def test_an_interrupted_or_newer_description_is_not_taken(image, text):
     (image / artefacts.ARTEFACTS).write_text(text)
     assert artefacts.find_image(image) is None
+    with pytest.raises(BakeError, match="there is no complete image in"):
+        artefacts.open_image(image)
 
 
-@pytest.mark.parametrize("name", artefacts.FILES.values())
+@pytest.mark.parametrize("name", [*artefacts.FILES.values(), artefacts.MANIFEST])
 def test_one_changed_byte_is_named(image, name):
     found = artefacts.find_image(image)
     (image / name).write_bytes(b"X" + (image / name).read_bytes()[1:])
@@ -56,6 +63,7 @@ def test_the_manifest_names_packages_wheels_model_and_digests(image, monkeypatch
     monkeypatch.setattr(artefacts, "authenticode", lambda _image: bytes(32))
     facts = artefacts.Facts(
         lock=shipped_lock(),
+        service=SERVICE,
         wheels=shipped_wheels(),
         contents={"roles/base": "cd" * 32},
         kernel="6.12",
@@ -69,6 +77,7 @@ def test_the_manifest_names_packages_wheels_model_and_digests(image, monkeypatch
     artefacts.write_manifest(image, facts)
     manifest = Manifest.from_json((image / artefacts.MANIFEST).read_bytes())
     assert {package.name for package in manifest.packages} >= {"systemd", "python3-fastapi"}
+    assert manifest.engine == "llamacpp"
     assert [wheel.name for wheel in manifest.wheels] == ["xllamacpp"]
     assert manifest.files == (("roles/base", bytes.fromhex("cd" * 32)),)
     assert manifest.model.files == (("model.gguf", bytes.fromhex("ef" * 32)),)

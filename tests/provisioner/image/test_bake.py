@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from provisioner.errors import BakeError
-from provisioner.image.artefacts import check_image
-from provisioner.image.base import _link
+from provisioner.image.artefacts import Service, check_image
 from provisioner.image.debs import obtain
+from provisioner.image.files import share
 from provisioner.image.pack import PackSpec, find_image, pack
 from provisioner.image.packages import shipped_lock
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
@@ -20,6 +20,7 @@ from provisioner.image.sources import Sources
 
 REPOSITORY = Path(__file__).parents[3]
 CACHE = REPOSITORY / "build/cache"
+SERVICE = Service(8443, "llamacpp", "toy")
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -34,7 +35,7 @@ def rootfs(tmp_path_factory):
 
 
 def spec(output):
-    return PackSpec(output=output, seed="5" * 64, cache=CACHE)
+    return PackSpec(output=output, seed="5" * 64, cache=CACHE, service=SERVICE)
 
 
 def mounts():
@@ -69,8 +70,10 @@ def test_a_killed_bake_can_be_run_again(rootfs, tmp_path, seconds):
     script = (
         "import sys; from pathlib import Path\n"
         "from provisioner.image.pack import *; from provisioner.image.rootfs import load_rootfs\n"
+        "from provisioner.image.artefacts import Service\n"
         "work, output, cache = map(Path, sys.argv[1:])\n"
-        f"pack(load_rootfs(work), PackSpec(output, {'5' * 64!r}, cache), progress=print)\n"
+        f"spec = PackSpec(output, {'5' * 64!r}, cache, Service(8443, 'llamacpp', 'toy'))\n"
+        "pack(load_rootfs(work), spec, progress=print)\n"
     )
     before = mounts()
     argv = [sys.executable, "-c", script, str(rootfs.workdir), str(tmp_path / "image"), str(CACHE)]
@@ -105,7 +108,7 @@ def test_a_package_changed_in_the_cache_is_refused(tmp_path):
     real = obtain(shipped_lock(), Sources(CACHE, "release"), progress=quiet)
     (tmp_path / "debs").mkdir()
     for package in real.lock.files():
-        _link(real.path(package), tmp_path / "debs" / f"{package.sha256}.deb")
+        share(real.path(package), tmp_path / "debs" / f"{package.sha256}.deb")
     victim = next(package for package in real.lock.image.packages if package.name == "bash")
     path = tmp_path / "debs" / f"{victim.sha256}.deb"
     data = bytearray(path.read_bytes())

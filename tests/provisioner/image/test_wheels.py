@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 
 import pytest
 
 from provisioner.errors import BakeError
-from provisioner.image.wheels import parse_wheels, shipped_wheels, unpack_wheel, wheels_digest
+from provisioner.image import wheels
+from provisioner.image.wheels import obtain_wheel, parse_wheels, shipped_wheels, unpack_wheel, wheels_digest
 
 GOOD = {
     "name": "toy",
@@ -62,6 +64,51 @@ def test_a_wheel_without_a_reason_field_is_refused():
 
 def test_another_hash_is_another_digest():
     assert wheels_digest(parse_wheels(document())) != wheels_digest(parse_wheels(document(sha256="cd" * 32)))
+
+
+CONTENT = b"toy wheel"
+
+
+@pytest.fixture
+def locked():
+    (wheel,) = parse_wheels(document(size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest()))
+    return wheel
+
+
+@pytest.fixture
+def index(monkeypatch):
+    """What pip would bring; the names of the wheels that it was asked for are kept."""
+    asked, served = [], {"content": CONTENT}
+
+    def download(wheel, folder):
+        asked.append(wheel.name)
+        (folder / wheel.filename).write_bytes(served["content"])
+
+    monkeypatch.setattr(wheels, "_pip_download", download)
+    return asked, served
+
+
+def test_a_wheel_is_downloaded_once_and_then_comes_from_the_cache(locked, index, tmp_path):
+    for _ in range(2):
+        assert obtain_wheel(locked, tmp_path, progress=lambda _: None).read_bytes() == CONTENT
+    assert index[0] == ["toy"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"toy wheeL", "toy: the lock says sha256"), (b"toy", "toy: the lock says 9 bytes")]
+)
+def test_a_wheel_that_was_changed_in_the_cache_is_refused(locked, index, tmp_path, content, said):
+    path = obtain_wheel(locked, tmp_path, progress=lambda _: None)
+    path.write_bytes(content)
+    with pytest.raises(BakeError, match=said):
+        obtain_wheel(locked, tmp_path, progress=lambda _: None)
+
+
+def test_another_file_than_the_locked_one_never_enters_the_cache(locked, index, tmp_path):
+    index[1]["content"] = b"toy wheeL"
+    with pytest.raises(BakeError, match="toy: the lock says sha256"):
+        obtain_wheel(locked, tmp_path, progress=lambda _: None)
+    assert list(tmp_path.rglob("*.whl")) == []
 
 
 def wheel_with(tmp_path, *names):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.image.crosscheck import systemd_pcr11
 from provisioner.image.sources import Sources
 from provisioner.image.tools import tools_tree
 from provisioner.measure import predict
 from tests.provisioner.measure.fake_artefacts import uki_image, write_artefacts
+from tests.provisioner.measure.systemd_measure import systemd_pcr11
 
 CACHE = Path(__file__).parents[3] / "build" / "cache"
 

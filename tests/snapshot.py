@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from provisioner.clouds.interface import Progress, Vm
+from provisioner.clouds.interface import Vm
 from provisioner.clouds.qemu import QemuCloud
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.clouds.state import record_of
 from provisioner.errors import CloudError
 from provisioner.plan import Plan
+from provisioner.progress import Progress
 
 _SECONDS = 120.0
 _POLL_SECONDS = 0.05

@@ -1,0 +1,219 @@
+"""The page itself: one file, no network, no script. Its style is the only thing that its policy lets a browser load.
+
+(1) The verdict, what it is about, what it proves and what it does not. (2) What failed, and what to do. (3) The chain
+of trust as a picture. (4) Each link with its checks. (5) PCRs, facts, what was not run, sources, the report as JSON.
+
+A page proves nothing: whoever writes the file chooses what it says. It is for the eyes of the one who ran the client.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from client_sdk.errors import AttestationError
+from client_sdk.fields import format_instant
+from client_sdk.page import tables, words
+from client_sdk.page.checks import anchor, check_list, expected_and_got, link_section, mark, verdict_of
+from client_sdk.page.links import Finding, State, elsewhere, findings, place
+from client_sdk.page.markup import NOTHING, Html, join, tag, text, value, void
+from client_sdk.page.picture import picture
+from client_sdk.report import ACCEPTED, REFUSED, Check, Report
+
+_VERDICT_STATES = {ACCEPTED: State.HOLDS, REFUSED: State.FAILED}
+_VERDICT_STYLES = {ACCEPTED: "ok", REFUSED: "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What the caller asked for: the service, the policy, when, and whether a saved file was judged."""
+
+    origin: str
+    policy: str
+    when: datetime
+    simulated: bool = False
+    saved: bool = False
+
+
+def render(
+    report: Report,
+    heading: Heading,
+    *,
+    machine: Mapping[str, Any] | None = None,
+    error: AttestationError | None = None,
+) -> bytes:
+    """Return the page of a report.
+
+    ``machine`` is the JSON report to embed (the report's own by default). ``error`` is why there is no acceptance.
+    """
+    found = findings(report)
+    body = tag(
+        "body",
+        tag("a", text("Skip to the chain of trust"), href="#chain", class_="skip"),
+        _header(report, heading, found),
+        tag("main", *_sections(report, found, error, machine or report.as_dict())),
+        _footer(),
+    )
+    page = join(Html("<!doctype html>"), tag("html", _head(report, heading), body, lang="en"), NOTHING)
+    return f"{page}\n".encode()
+
+
+@cache
+def _style() -> str:
+    return resources.files("client_sdk.page").joinpath("style.css").read_text(encoding="utf-8")
+
+
+def _head(report: Report, heading: Heading) -> Html:
+    style = _style()
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    allowed = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return tag(
+        "head",
+        void("meta", charset="utf-8"),
+        void("meta", http_equiv="Content-Security-Policy", content=allowed),
+        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        void("meta", name="color-scheme", content="light dark"),
+        void("meta", name="referrer", content="no-referrer"),
+        tag("title", text(f"{_title(report)}: {heading.origin} (Vitrine)")),
+        tag("style", Html(style)),
+    )
+
+
+def _title(report: Report) -> str:
+    return words.TITLES.get(report.verdict, "Unknown verdict")
+
+
+def _header(report: Report, heading: Heading, found: tuple[Finding, ...]) -> Html:
+    facts = dict(report.facts)
+    simulated = heading.simulated or facts.get("simulated") is True
+    lead = words.LEADS.get(report.verdict, "")
+    style = _VERDICT_STYLES.get(report.verdict, "idle")
+    return tag(
+        "header",
+        tag("p", text("Vitrine · verification report"), class_="brand"),
+        tag("h1", mark(_VERDICT_STATES.get(report.verdict, State.OPEN)), tag("span", text(_title(report)))),
+        tag("p", text(words.LEAD_SIMULATED if simulated and report.verdict == ACCEPTED else lead), class_="lead"),
+        _about(report, heading, facts),
+        _notice("Simulated platform: this proves nothing about the host.", words.SIMULATED) if simulated else NOTHING,
+        _notice("Saved evidence: this says nothing about now.", words.SAVED) if heading.saved else NOTHING,
+        _meaning(report, found, {**facts, "simulated": simulated}),
+        class_=f"verdict {style}",
+    )
+
+
+def _about(report: Report, heading: Heading, facts: Mapping[str, Any]) -> Html:
+    failed = sum(not check.passed for check in report.checks)
+    made = f"{len(report.checks)} made, " + (
+        f"{failed} failed" if failed else "all passed" if report.checks else "none"
+    )
+    rows = (
+        ("service at", value(heading.origin)),
+        ("when", tag("time", text(_instant(heading.when)), datetime=format_instant(heading.when))),
+        ("policy", value(facts.get("policy", heading.policy))),
+        ("release", _fact(facts, "release", "number ")),
+        ("service", _fact(facts, "service", "")),
+        ("checks", text(made)),
+    )
+    return tag("dl", *(tag("div", tag("dt", text(name)), tag("dd", found)) for name, found in rows), class_="about")
+
+
+def _fact(facts: Mapping[str, Any], name: str, before: str) -> Html:
+    return join(text(before), value(facts[name])) if name in facts else text("not known")
+
+
+def _instant(when: datetime) -> str:
+    return f"{format_instant(when).replace('T', ' ').removesuffix('Z')} UTC"
+
+
+def _notice(title: str, body: str) -> Html:
+    return tag("div", tag("p", tag("strong", text(title))), tag("p", text(body)), class_="notice", role="note")
+
+
+def _meaning(report: Report, found: tuple[Finding, ...], facts: Mapping[str, Any]) -> Html:
+    by_key = {item.link.key: item for item in found}
+    shown = words.proves(report.verdict, facts, by_key)
+    hidden = words.proves_not(report, facts, by_key)
+    return tag("div", _sentences("This shows", shown), _sentences("This does not show", hidden), class_="meaning")
+
+
+def _sentences(title: str, sentences: tuple[str, ...]) -> Html:
+    if not sentences:
+        return NOTHING
+    return tag("section", tag("h2", text(title)), tag("ul", *(tag("li", text(sentence)) for sentence in sentences)))
+
+
+def _sections(
+    report: Report, found: tuple[Finding, ...], error: AttestationError | None, machine: Mapping[str, Any]
+) -> tuple[Html, ...]:
+    rest = elsewhere(report)
+    legend = (tag("li", mark(state), text(f" {state.value}")) for state in State)
+    intro = "Arrows run from who vouches to what is vouched for: from the keys that were pinned to your connection. "
+    intro += "Choose a link to see its checks."
+    return (
+        _failed(report, error),
+        _section(
+            "chain",
+            "Chain of trust",
+            tag("p", text(intro)),
+            picture(report, found),
+            tag("ul", *legend, class_="legend"),
+        ),
+        _section("links", "Every link and its checks", *(link_section(item, report) for item in found)),
+        _section("elsewhere", "Further checks", check_list(rest, report)) if rest else NOTHING,
+        _section("pcrs", "What was measured", tables.pcrs(report)),
+        _section("facts", "What is known", tables.facts(report)),
+        _section("not-run", "What was not run", tables.not_run(report)),
+        _section("sources", "What was judged", tables.sources(report)),
+        _section("machine", "For machines", tables.machine_copy(machine)),
+    )
+
+
+def _section(key: str, title: str, *content: Html) -> Html:
+    heading = tag("h2", text(title), id=f"{key}-title")
+    return tag("section", heading, *content, id=key, aria_labelledby=f"{key}-title", tabindex="-1")
+
+
+def _failed(report: Report, error: AttestationError | None) -> Html:
+    """Return what failed, with what to do; nothing where nothing did."""
+    failed = [(number, check) for number, check in enumerate(report.checks, start=1) if not check.passed]
+    if not failed and error is None:
+        return NOTHING
+    items = [_failure(number, check) for number, check in failed] or [_trouble(error)]
+    todo = dict.fromkeys(words.advice(check.id) for _, check in failed) or (words.advice_on(error),)
+    return _section(
+        "failed",
+        "What failed",
+        tag("ol", *(tag("li", item) for item in items), class_="failures"),
+        tag("h3", text("What to do")),
+        tag("ul", *(tag("li", text(sentence)) for sentence in todo), class_="advice"),
+    )
+
+
+def _failure(number: int, check: Check) -> Html:
+    link = place(check.id)
+    where = NOTHING
+    if link:
+        where = tag("p", text("In the chain: "), tag("a", text(link.title), href=f"#link-{link.key}"))
+    return join(
+        tag("p", verdict_of(check), text(" "), anchor(number, check), text(" "), tag("strong", text(check.what))),
+        tag("dl", expected_and_got(check)),
+        where,
+    )
+
+
+def _trouble(error: AttestationError | None) -> Html:
+    return tag("p", mark(State.FAILED), text(" "), tag("strong", text(str(error))))
+
+
+def _footer() -> Html:
+    said = (
+        "This page loads nothing and runs nothing. What stands in a typewriter's face was received or computed; the "
+        "other words are the client's. The page proves nothing to others: whoever writes a file chooses what it says."
+    )
+    return tag("footer", tag("p", text(said)))

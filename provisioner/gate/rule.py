@@ -1,0 +1,22 @@
+"""One rule of the refuse gate."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that an image may not hold (or, for the check ``required``, must hold)."""
+
+    id: str
+    check: str
+    patterns: tuple[str, ...]
+    why: str
+    expression: str = ""
+
+    def matcher(self) -> re.Pattern[str]:
+        """All patterns as one expression over a path relative to the root; ``*`` crosses slashes."""
+        return re.compile("|".join(translate(pattern) for pattern in self.patterns))

@@ -1,0 +1,55 @@
+"""Plain files of a bake: hashed, checked against what a lock says of them, shared instead of copied."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+from provisioner.errors import BakeError
+
+
+class Locked(Protocol):
+    """What a lock says of a file: a Debian package's or a wheel's."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its contents."""
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, locked: Locked) -> None:
+    """Check a file against the lock, wherever it comes from: the cache is no more to be trusted than a mirror.
+
+    Raises:
+        BakeError: size or hash differ.
+    """
+    size = path.stat().st_size
+    if size != locked.size:
+        raise BakeError(f"{locked.name}: the lock says {locked.size} bytes, the file has {size}; delete {path}")
+    digest = sha256_of(path)
+    if digest != locked.sha256:
+        raise BakeError(f"{locked.name}: the lock says sha256 {locked.sha256}, the file has {digest}; delete {path}")
+
+
+def share(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where file systems do not allow that. Neither is written to again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

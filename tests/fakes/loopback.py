@@ -1,0 +1,60 @@
+"""The Internet in a test: names of vendors lead to a fake on loopback, everything else nowhere."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+
+class LeftLoopbackError(AssertionError):
+    """A test tried to reach another machine."""
+
+
+def only_loopback(monkeypatch) -> None:
+    """Refuse every connection and every look-up that is not about this machine, whoever makes it."""
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, *rest, **more):
+        _refuse_others(host)
+        return real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def lead(monkeypatch, ports: dict[int, int]) -> list[tuple[str, int]]:
+    """Lead connections to ports of named hosts to ports of this machine; return the list of who was asked for."""
+    real, asked = socket.create_connection, []
+
+    def create_connection(address, *rest, **more):
+        host, port = address
+        if port in ports and not _is_address(host):
+            asked.append((host, port))
+            address = ("127.0.0.1", ports[port])
+        return real(address, *rest, **more)
+
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    return asked
+
+
+def _guarded(real):
+    def connect(sock, address):
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            _refuse_others(address[0])
+        return real(sock, address)
+
+    return connect
+
+
+def _refuse_others(host) -> None:
+    if host not in ("localhost", None) and not (_is_address(host) and ipaddress.ip_address(host).is_loopback):
+        raise LeftLoopbackError(f"a test wanted to reach {host}")
+
+
+def _is_address(host) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

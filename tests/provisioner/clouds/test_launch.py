@@ -1,0 +1,98 @@
+"""Launch and destroy as the playbooks ask for them, whatever the cloud."""
+
+from typing import get_args
+
+import pytest
+
+from provisioner.clouds import choice, cloud_of
+from provisioner.errors import CloudError, SpecError
+from provisioner.launch import destroy, launch
+from provisioner.spec import CloudName
+from tests.provisioner.clouds.conftest import quiet
+
+VM = {"name": "toy", "cloud": "qemu", "port": 8443, "memory_mib": 1024}
+
+
+def test_every_cloud_that_an_inventory_may_name_is_there(tmp_path):
+    assert set(choice.CLOUDS) == set(get_args(CloudName))
+    assert [cloud_of(name, tmp_path).names() for name in choice.CLOUDS] == [()] * len(choice.CLOUDS)
+
+
+class FakeCloud:
+    """A cloud that keeps what it was asked for."""
+
+    def __init__(self, root):
+        self.root, self.asked = root, []
+
+    def __getattr__(self, method):
+        def call(*arguments, **named):
+            named.pop("progress", None)
+            self.asked.append((method, *arguments, *named.values()))
+            return {"names": ("toy",), "find": None, "wait_ready": "the VM"}.get(method)
+
+        return call
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    cloud = FakeCloud(tmp_path)
+    monkeypatch.setattr(choice, "CLOUDS", {"qemu": lambda _: cloud})
+    return cloud
+
+
+def test_the_cloud_that_the_spec_names_launches_and_waits(fake, make_spec, tmp_path):
+    spec = make_spec()
+    assert launch(spec, tmp_path, seconds=7, progress=quiet) == ("the VM", True)
+    assert fake.asked == [("find", "toy"), ("launch", spec), ("wait_ready", "toy", 7)]
+
+
+def test_the_cloud_that_the_variables_name_destroys(fake, tmp_path):
+    assert destroy(VM, tmp_path, pretend=False, progress=quiet)
+    assert fake.asked == [("names",), ("destroy", "toy")]
+
+
+def test_nothing_is_destroyed_in_pretence_or_under_another_name(fake, tmp_path):
+    assert destroy(VM, tmp_path, pretend=True, progress=quiet)
+    assert not destroy(VM | {"name": "other"}, tmp_path, pretend=False, progress=quiet)
+    assert fake.asked == [("names",), ("names",)]
+
+
+def test_a_second_launch_leaves_the_vm_alone_and_destroy_leaves_nothing(cloud, make_spec):
+    spec = make_spec(accelerator="tcg")
+    first, changed = launch(spec, cloud.root, seconds=20, progress=quiet)
+    assert changed
+    assert launch(spec, cloud.root, seconds=20, progress=quiet) == (first, False)
+    assert destroy(VM, cloud.root, pretend=False, progress=quiet)
+    assert cloud.names() == ()
+    assert not destroy(VM, cloud.root, pretend=False, progress=quiet)
+
+
+def test_a_vm_that_is_not_ready_in_time_is_an_error(cloud, make_spec):
+    with pytest.raises(CloudError, match="not ready within 1 s"):
+        launch(make_spec("silent\n", accelerator="tcg"), cloud.root, seconds=1, progress=quiet)
+
+
+def test_a_half_made_vm_is_destroyed_too(cloud):
+    folder = cloud.store.folder("toy")
+    folder.mkdir(parents=True)
+    (folder / "vars.fd").write_bytes(b"")
+    assert destroy(VM, cloud.root, pretend=False, progress=quiet)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": None}, "name: expected a lower-case letter"),
+        ({"name": "../../etc"}, "name: expected a lower-case letter"),
+        ({"cloud": "azure"}, "cloud: expected one of qemu"),
+    ],
+)
+def test_variables_that_name_no_vm_are_faults_of_the_inventory(cloud, changes, said):
+    with pytest.raises(SpecError, match=said):
+        destroy(VM | changes, cloud.root, pretend=False, progress=quiet)
+
+
+def test_a_vm_without_a_name_is_a_fault_of_the_inventory(cloud):
+    with pytest.raises(SpecError, match="name: expected a value, got nothing"):
+        destroy({}, cloud.root, pretend=False, progress=quiet)

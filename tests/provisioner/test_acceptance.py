@@ -1,0 +1,103 @@
+"""Accepting a deployment: what is wrong with our own files is said as such, and never blamed on the VM."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from provisioner import acceptance
+from provisioner.acceptance import Target, accept
+from provisioner.errors import CloudError, MeasureError, SpecError
+from tests.fakes.simulated_server import serving
+from tests.fakes.simulated_vm import NOW, SimulatedVm, TestCa, default_ca, publisher_key, release, signed
+
+
+@pytest.fixture
+def target(tmp_path):
+    """A deployment's files, and an address where nobody is."""
+    found = Target(
+        "https://127.0.0.1:9", tmp_path / "release.json", tmp_path / "publisher.pub", tmp_path / "tpm-ca.pem"
+    )
+    found.release.write_bytes(signed(release()))
+    public = publisher_key().public_key()
+    found.publisher.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    found.tpm_ca.write_bytes(default_ca().pem)
+    return found
+
+
+def at(target, origin):
+    return Target(origin, target.release, target.publisher, target.tpm_ca)
+
+
+def judged(target, vm, seconds=1.0):
+    with serving(vm) as server:
+        return accept(at(target, server.origin), seconds=seconds, progress=lambda _: None)
+
+
+def test_what_was_predicted_is_accepted(target):
+    assert judged(target, SimulatedVm())["verdict"] == "accepted"
+
+
+@pytest.mark.parametrize("name", ["release", "publisher", "tpm_ca"])
+@pytest.mark.parametrize("content", [None, b"", b"something else"])
+def test_a_file_that_is_missing_or_another_is_no_word_about_the_vm(target, name, content):
+    path = getattr(target, name)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SpecError, match=path.name) as caught:
+        accept(target, seconds=0, progress=lambda _: None)
+    assert "predicted" not in str(caught.value)
+
+
+def test_a_release_of_another_key_is_said_in_its_own_words(target):
+    target.release.write_bytes(signed(release(), publisher_key("other")))
+    with pytest.raises(SpecError, match=r"release\.json: expected a release signed by the key in .*publisher\.pub"):
+        accept(target, seconds=0, progress=lambda _: None)
+
+
+@pytest.mark.parametrize("age", [timedelta(days=40), timedelta(days=-5)])
+def test_a_release_outside_its_dates_is_said_in_its_own_words(target, age):
+    target.release.write_bytes(signed(release(since=NOW - age)))
+    with pytest.raises(SpecError, match=r"release\.json: expected a release inside its dates: deploy once more"):
+        accept(target, seconds=0, progress=lambda _: None)
+
+
+def test_another_image_is_not_what_was_predicted(target):
+    vm = SimulatedVm()
+    vm.extra_extends[4] = b"\1" * 32
+    with pytest.raises(MeasureError, match="not what was predicted, nothing is published"):
+        judged(target, vm)
+
+
+def test_a_tpm_of_another_ca_is_not_what_was_predicted(target):
+    with pytest.raises(MeasureError, match="K1"):
+        judged(target, SimulatedVm(ca=TestCa("another CA")))
+
+
+def test_what_a_hostile_vm_sends_is_not_blamed_on_our_files(target):
+    with serving(SimulatedVm()) as server:
+        server.answer_with["/.well-known/attestation"] = (200, {}, b"{")
+        with pytest.raises(MeasureError, match="not what was predicted"):
+            accept(at(target, server.origin), seconds=1, progress=lambda _: None)
+
+
+def test_a_vm_that_still_boots_is_asked_again(target, monkeypatch):
+    said = []
+    monkeypatch.setattr(acceptance, "PAUSE", 0.01)
+    with serving(SimulatedVm()) as server:
+        server.answer_with["/.well-known/attestation"] = (503, {}, b"{}")
+
+        def progress(line):
+            said.append(line)
+            server.answer_with.clear()
+
+        assert accept(at(target, server.origin), seconds=30, progress=progress)["verdict"] == "accepted"
+    assert len(said) == 1
+
+
+def test_nobody_who_answers_in_time_is_no_verdict(target):
+    with pytest.raises(CloudError, match="did not answer within 0 s"):
+        accept(target, seconds=0, progress=lambda _: None)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from provisioner.errors import SpecError
+from provisioner.variables import OPERATOR, refuse_unknown
+
+ROLES, OPTIONS = ("base", "engine"), ("base_hostname", "engine_context")
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_what_is_read_and_what_is_nobodys_business_pass():
+    refuse_unknown([*OPERATOR, *OPTIONS, "bake_prepared", "ansible_host", "my_variable", "basement"], ROLES, OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("bake_mod", "bake_mode"),
+        ("engine_contxt", "engine_context"),
+        ("deploy_prot", "deploy_port"),
+        ("base_x", "one of"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_what_was_meant(misspelt, meant):
+    with pytest.raises(SpecError) as caught:
+        refuse_unknown([misspelt, "bake_mode"], ROLES, OPTIONS)
+    (fault,) = caught.value.faults
+    assert fault.field == misspelt
+    assert fault.expected.startswith(meant)
+
+
+def test_all_of_them_are_told_at_once():
+    with pytest.raises(SpecError) as caught:
+        refuse_unknown(["bake_a", "deploy_b"], ROLES, OPTIONS)
+    assert [fault.field for fault in caught.value.faults] == ["bake_a", "deploy_b"]
+
+
+def test_the_inventory_sets_exactly_what_an_operator_can():
+    variables = yaml.safe_load((REPOSITORY / "inventories/local/group_vars/all.yml").read_text())
+    assert set(variables) == set(OPERATOR)
