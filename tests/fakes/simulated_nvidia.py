@@ -310,7 +310,12 @@ class SimulatedRim:
 
     @classmethod
     def firmware(cls, version: str = "96.00.A5.00.01") -> SimulatedRim:
-        return cls(version)
+        made = cls(version)
+        made.signer_dates = (
+            NOW - timedelta(days=99),
+            NOW + timedelta(days=600),
+        )  # each file has a certificate of its own
+        return made
 
     @property
     def signer(self) -> Certified:
