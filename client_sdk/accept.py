@@ -6,7 +6,8 @@
     L6.pcrN: where there is no event log, PCR 0 to 7, 9 and 11 have golden values, and the next four are not judged.
     L1.phases: PCR 11 is the image's sections and then exactly the phases that the release names.
     L1.pcr0: PCR 0 is in the release's list, or the policy takes an unpinned one (P2).
-    L1.acpi: each ACPI table is in the release's list, or the policy takes unpinned ones (P3).
+    L1.acpi: each event of PCR 1, ACPI tables or what is told as another thing, is in the release's list, or the policy
+    takes unpinned ones (P3).
     L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
     L11.3: the run-time events say what the release's template says; GPU evidence is there where it leaves that open.
     T5.1, T8.11 to T8.15, T9: what the CPU measured is what the release names (``clauses/launch.py``).
@@ -255,8 +256,8 @@ def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger
 def _judge_acpi(log: FirmwareFacts, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     if not measurement.acpi_allowed:  # unpinned: only a policy that takes it lets this pass
         return ()
-    got, allowed = log.acpi, measurement.acpi_allowed
-    what = "the ACPI tables, whose code the kernel runs, are those that the release allows"
+    got, allowed = log.configuration, measurement.acpi_allowed
+    what = "ACPI tables, whose code the kernel runs, and all else in PCR 1 are what the release allows"
     return ledger.judge("L1.acpi", what, expected=allowed, got=got, condition=got and set(got) <= set(allowed))
 
 
@@ -284,6 +285,6 @@ def _judge_runtime_log(evidence: VerifiedEvidence, measurement: Measurement, led
             continue
         if expected is None:  # the same, and G5.1 tied it to the evidence: there must be some
             what, expected = "the VM has GPUs, as the release says, and measured their evidence", evidence.gpu
-        there = event.data is not None or evidence.gpu
+        there = event.data is not None or any(not one.device.is_switch for one in evidence.gpus)
         failures += ledger.judge("L11.3", what, expected=expected, got=got, condition=there and got == expected)
     return failures

@@ -54,7 +54,7 @@ class Measurement:
 
     ``image_pcr`` and ``image_authenticode`` name the UKI's load event (rule L10). An empty ``pcr0_allowed`` or
     ``acpi_allowed`` means ``unpinned``, which production refuses. ``acpi_allowed`` are observed, not predicted: SHA-256
-    of the ACPI tables in PCR 1, and on TDX SHA-384 of what RTMR0's log tells without its bytes (rule T9.12).
+    of the ACPI tables and all else in PCR 1 but separators, on TDX also SHA-384 of that in RTMR0 (rule T9.12).
     ``launch_measurements`` are SEV-SNP's or MRTD, one of which the CPU must have measured.
     """
 
@@ -260,12 +260,17 @@ def _rtmrs_from(value: Any, where: str) -> tuple[tuple[int, bytes], ...]:
     return tuple((int(key), from_hex(fields[key], f"{where}.{key}", size=48)) for key in sorted(fields))
 
 
+_OPEN_EVENTS = ("tls-spki", "gpu")  # they differ from boot to boot, or from VM to VM
+
+
 def _template_from(value: Any, where: str) -> tuple[TemplateEvent, ...]:
     events = []
     for i, item in enumerate(items(value, where, limit=16)):
         fields = exact_keys(item, frozenset({"type", "data"}), f"{where}[{i}]")
         data = fields["data"]
         kind = text(fields["type"], f"{where}[{i}].type", limit=64)
+        if data is None and kind not in _OPEN_EVENTS:
+            raise EvidenceError(f"{where}[{i}].data", f"only {' and '.join(_OPEN_EVENTS)} may be null")
         events.append(TemplateEvent(kind, None if data is None else from_base64(data, f"{where}[{i}].data")))
     if tuple(event.kind for event in events) != RUNTIME_TYPES:
         raise EvidenceError(where, f"expected the events {', '.join(RUNTIME_TYPES)} in this order")

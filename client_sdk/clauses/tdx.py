@@ -236,9 +236,10 @@ class PinnedBoot:
 
 @dataclass(frozen=True, slots=True)
 class ObservedEvents:
-    """Digests that the platform's publisher saw in RTMR0 and that nobody can recompute from a log.
+    """Digests that the platform's publisher saw in RTMR0: nobody can recompute some, or be sure what they are of.
 
-    They are of the TD's memory map, of the firmware's configuration volume and of ACPI tables.
+    They are of the TD's memory map, of the firmware's configuration volume, of ACPI tables, boot variables and what
+    authorized an image. All are listed, because an event's type is not in its digest.
     """
 
     digests: frozenset[bytes]
@@ -246,7 +247,7 @@ class ObservedEvents:
     @keeps("T9.12")
     def judge(self, log: LogFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the events of a log that replayed."""
-        unknown = tuple(digest for digest in log.opaque if digest not in self.digests)
+        unknown = tuple(digest for digest in log.observed if digest not in self.digests)
         what = "what the firmware was given is in the published list"
         return ledger.judge("T9.12", what, expected=(), got=unknown, condition=not unknown)
 

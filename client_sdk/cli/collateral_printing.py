@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from client_sdk.cli.printing import WIDTH, progress
+from client_sdk.cli.printing import console, progress
 from client_sdk.fields import format_instant
 from client_sdk.gather.collect import Collected
 from client_sdk.gather.inventory import Inventory
@@ -61,7 +60,7 @@ def _print(*titles: str, rows: Sequence[tuple[str, ...]]) -> None:
         table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_HEX.sub(_shortened, cell)) for cell in row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(table)
+    console().print(table)
 
 
 def _shortened(found: re.Match[str]) -> str:

@@ -110,6 +110,12 @@ def _table(checks: tuple[Check, ...]) -> Table:
     return table
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command: rich would exit with 1, which says "refused" here."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Without a terminal the table gets a fixed width, so that logs look alike everywhere."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    return _Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)

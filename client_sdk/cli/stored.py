@@ -10,12 +10,10 @@ import argparse
 
 from client_sdk.binding import NONCE_SIZE
 from client_sdk.cli.options import UsageError, at, opened, trust
-from client_sdk.cli.printing import print_json, print_refusal, print_report, refusal_as_dict
+from client_sdk.cli.verdict import Subject, tell_acceptance, tell_refusal
 from client_sdk.encoding import MAX_JSON, from_hex
 from client_sdk.errors import AttestationError, EvidenceError
 from client_sdk.rounds import judge_stored
-
-REFUSED = 1
 
 
 def add_stored(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +37,8 @@ def is_stored(arguments: argparse.Namespace) -> bool:
         return False
     if not all(given) or not arguments.evidence or arguments.origin or arguments.save or arguments.at:
         raise UsageError("raw evidence takes --evidence, --nonce and --now; not ORIGIN, --save or --at")
+    if arguments.html and arguments.html == arguments.evidence:
+        raise UsageError("--html needs a file of its own")
     return True
 
 
@@ -53,6 +53,8 @@ def run_stored(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f"--evidence: cannot read {name}: {error.strerror}") from error
+    note = f" as at {arguments.now:%Y-%m-%dT%H:%M:%SZ}"
+    subject = Subject(name, trusted.policy, when=arguments.now, saved=True, note=note)
     try:
         releases = opened(trusted, at_instant=arguments.now)
         accepted = judge_stored(
@@ -64,13 +66,5 @@ def run_stored(arguments: argparse.Namespace) -> int:
             collateral=trusted.collateral,
         )
     except AttestationError as error:
-        if arguments.json:
-            print_json(refusal_as_dict(error, origin=name))
-        else:
-            print_refusal(error, origin=name)
-        return REFUSED
-    if arguments.json:
-        print_json(accepted.report.as_dict() | {"origin": name, "saved": True})
-    else:
-        print_report(accepted.report, origin=name, note=f" as at {arguments.now:%Y-%m-%dT%H:%M:%SZ}")
-    return 0
+        return tell_refusal(error, subject, arguments)
+    return tell_acceptance(accepted.report, subject, arguments)

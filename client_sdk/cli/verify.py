@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -23,16 +22,13 @@ from client_sdk.cli.options import (
     patiently,
     trust,
 )
-from client_sdk.cli.printing import print_json, print_refusal, print_report, progress, refusal_as_dict
+from client_sdk.cli.printing import progress
 from client_sdk.cli.stored import add_stored, is_stored, run_stored
-from client_sdk.errors import AttestationError, EvidenceError, FetchError
-from client_sdk.page import Heading, render
-from client_sdk.report import refusal
+from client_sdk.cli.verdict import Subject, tell_acceptance, tell_refusal
+from client_sdk.errors import AttestationError, EvidenceError
 from client_sdk.rounds import Gathered, gather, judge
 from client_sdk.saved import load, save
-from client_sdk.writing import READABLE, write
 
-REFUSED, NO_VERDICT = 1, 3
 _EXAMPLES = (
     "vitrine verify https://127.0.0.1:8443 --release release.json --publisher publisher.pub --simulated tpm-ca.pem",
     "vitrine verify https://llm.example --release new.json old.json --publisher publisher.pub --json",
@@ -75,49 +71,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--at judges a saved file: it needs --evidence")
     if arguments.html and arguments.html in {arguments.save, arguments.evidence}:
         raise UsageError("--html needs a file of its own")
-    where, trusted = str(origin(arguments)), trust(arguments)
+    trusted = trust(arguments)
+    subject = Subject(
+        name=str(origin(arguments)),
+        policy=trusted.policy,
+        when=arguments.at or now(),
+        saved=bool(arguments.evidence),
+        note=f" over {arguments.evidence}, which says nothing about now" if arguments.evidence else "",
+    )
     try:
         accepted = _accepted(arguments, trusted)
     except AttestationError as error:
-        return _refused(error, arguments, trusted)
-    report = accepted.report
-    machine = report.as_dict() | {"origin": where, "saved": bool(arguments.evidence)}
-    _write_page(arguments, trusted, lambda heading: render(report, heading, machine=machine))
-    if arguments.json:
-        print_json(machine)
-    else:
-        note = f" over {arguments.evidence}, which says nothing about now" if arguments.evidence else ""
-        print_report(report, origin=where, note=note)
-    return 0
-
-
-def _refused(error: AttestationError, arguments: argparse.Namespace, trusted: Trust) -> int:
-    where = str(origin(arguments))
-    machine = refusal_as_dict(error, origin=where)
-    _write_page(arguments, trusted, lambda heading: render(refusal(error), heading, machine=machine, error=error))
-    if arguments.json:
-        print_json(machine)
-    else:
-        print_refusal(error, origin=where)
-    return NO_VERDICT if isinstance(error, FetchError) else REFUSED
-
-
-def _write_page(arguments: argparse.Namespace, trusted: Trust, page: Callable[[Heading], bytes]) -> None:
-    """Write the page before anything is printed: a verdict whose page is missing would be half of what was asked."""
-    if not arguments.html:
-        return
-    policy = trusted.policy
-    heading = Heading(
-        origin=str(origin(arguments)),
-        policy=policy.name,
-        when=arguments.at or now(),
-        simulated=policy.roots.simulated,
-        saved=bool(arguments.evidence),
-    )
-    try:
-        write(arguments.html, page(heading), mode=READABLE)
-    except OSError as error:
-        raise UsageError(f"--html: cannot write {arguments.html}: {error.strerror}") from error
+        return tell_refusal(error, subject, arguments)
+    return tell_acceptance(accepted.report, subject, arguments)
 
 
 def _accepted(arguments: argparse.Namespace, trusted: Trust) -> Accepted:

@@ -77,7 +77,7 @@ class Request:
 
     def part(self, name: str) -> Request:
         """Return an object inside; a missing one is empty."""
-        value = self.fields.get(name) or {}
+        value = self.fields[name] if self.has(name) else {}
         if not isinstance(value, dict):
             raise EvidenceError(f"$.{name}", "not an object")
         return Request(value)

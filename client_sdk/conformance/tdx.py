@@ -98,7 +98,7 @@ def ccel(request: Request, ledger: Ledger) -> dict[str, Any]:
         raise EvidenceError("$.params.grammar", "neither none nor rtmr0")
     if grammar == "rtmr0":
         found = verify_rtmr0(events, ledger=ledger)
-        facts |= {"secure_boot": found.secure_boot, "opaque": list(found.opaque)}
+        facts |= {"secure_boot": found.secure_boot, "observed": list(found.observed)}
     return facts
 
 

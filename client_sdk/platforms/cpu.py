@@ -110,7 +110,9 @@ def _intel(case: Case, facts: tdx.QuoteFacts) -> tdx_collateral.Collateral:
         "revocation list of the root": root_crl,
     }
     missing = tuple([name for name, part in parts.items() if part is None])
-    case.ledger.equal("T11.1", "all collateral is there", expected=(), got=missing)
+    case.ledger.equal(
+        "T11.1", "all collateral is there: `vitrine collateral fetch` gathers it", expected=(), got=missing
+    )
     if tcb_info is None or identity is None or pck_crl is None or root_crl is None:  # the line above refused it
         raise AssertionError
     return tdx_collateral.Collateral(

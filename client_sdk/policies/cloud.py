@@ -37,7 +37,7 @@ class GoogleCloud:
     A project is named by its id (text) or its number. A number is never given out again; an id can be.
 
     Raises:
-        EvidenceError: an empty list, which would refuse everything by mistake.
+        EvidenceError: an empty list, or one value in place of a list, which would refuse everything by mistake.
     """
 
     project: str | int | tuple[str | int, ...] | AnyValue
@@ -47,6 +47,8 @@ class GoogleCloud:
     oldest_firmware: int = OLDEST_FIRMWARE
 
     def __post_init__(self) -> None:
+        for listed in ("zones", "instance_ids", "instance_names"):
+            _is_listed(getattr(self, listed), f"policy.google.{listed}")
         if () in (self.project, self.zones, self.instance_ids, self.instance_names):
             raise EvidenceError("policy.google", "a list of expected values is empty")
 
@@ -118,6 +120,10 @@ class AzureCloud:
         if not isinstance(digests, tuple) or any(not isinstance(d, bytes) or len(d) != ID_KEY_SIZE for d in digests):
             message = f"T5: the paravisor is never just any: expected digests of {ID_KEY_SIZE} bytes"
             raise EvidenceError("policy.azure.id_key_digests", message)
+        _is_listed(self.vm_ids, "policy.azure.vm_ids")
+        for stated in ("console_enabled", "secure_boot", "tpm_persisted", "root_thumbprint"):
+            if not isinstance(getattr(self, stated), Stated):
+                raise EvidenceError(f"policy.azure.{stated}", 'expected OneOf((value,)) or AnyValue("reason")')
 
     @property
     def name(self) -> str:
@@ -182,6 +188,11 @@ def _elsewhere(wanted: str, evidence: VerifiedEvidence, ledger: Ledger) -> tuple
     got = evidence.platform if evidence.tee else f"{evidence.platform}, not confidential"
     what = "the VM is a confidential one on the cloud that the policy names"
     return ledger.judge("P5", what, expected=wanted, got=got, condition=False)
+
+
+def _is_listed(wanted: object, where: str) -> None:
+    if not isinstance(wanted, (tuple, AnyValue)):  # a string would be taken apart into characters
+        raise EvidenceError(where, f'expected a tuple of values, or AnyValue("reason"), got {type(wanted).__name__}')
 
 
 def _stated(wanted: tuple[str, ...] | tuple[int, ...] | AnyValue) -> Stated:

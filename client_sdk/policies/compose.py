@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from client_sdk.errors import Failure, PolicyError
+from client_sdk.policies.anchors import RULE, judge_anchors
 from client_sdk.policies.interface import Policy
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger
@@ -48,7 +49,7 @@ class AllOf:
 class AnyOf:
     """Holds when one of its policies holds. Evidence is verified under the anchors of all, the shortest ages count.
 
-    A policy that pins other anchors than its neighbours has to judge which ones vouched, as :class:`Production` does.
+    An alternative holds only where its own anchors vouched (P6), not those of its neighbours.
 
     Raises:
         PolicyError: R4, there is none; D2, some are simulated and some are not.
@@ -73,6 +74,8 @@ class AnyOf:
         for policy in self.policies:
             tried = Ledger()
             failures = policy.judge(evidence, measurement, tried)
+            if RULE not in {row[0] for row in tried.rows}:
+                failures += judge_anchors(evidence, policy.roots, tried)
             if closest is None or len(failures) < closest[0]:
                 closest = len(failures), tried, failures, policy.name
             if not failures:

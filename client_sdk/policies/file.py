@@ -37,6 +37,7 @@ from client_sdk.rules import keeps
 VERSION = 1
 MAX_FILE, MAX_LIST, MAX_ALTERNATIVES = 256 * 1024, 1024, 16
 MAX_DAYS = 3650
+CHIP_SIZES, PPID_SIZE, DEVICE_SIZE = (64, 8), 16, 32
 _COMPONENTS = ("fmc", "bootloader", "tee", "snp", "microcode")
 Value = TypeVar("Value")
 Read = Callable[[Any, str], Value]
@@ -63,7 +64,7 @@ def read_policy(data: bytes, *, roots: Roots | None = None) -> Policy:
         raise PolicyError((Failure("R4: the policy's size", f"at most {MAX_FILE} bytes", str(len(data))),))
     try:
         top = _Table(tomllib.loads(data.decode("utf-8")), "", faults)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, which Python refuses
         raise PolicyError((Failure("R4: the policy is TOML", "TOML 1.0 in UTF-8", str(error)),)) from error
     top.need("version", lambda value, where: integer(value, where, low=VERSION, high=VERSION), VERSION)
     anchors = roots or production_roots()
@@ -184,7 +185,7 @@ def _snp(table: _Table) -> SevSnp:
         min_firmware=table.get("min_firmware", _firmware, default.min_firmware),
         boot=table.get("cloud_vouched_boot", _vouched, default.boot),
         revocation=unsafe or SnpRevocation(required=True, highest_seen=number),
-        deny=SnpDenyList(table.get("deny_chips", _hex_set, frozenset()), frozenset(), frozenset()),
+        deny=SnpDenyList(table.get("deny_chips", _hex_set(*CHIP_SIZES), frozenset()), frozenset(), frozenset()),
         smt=table.get("smt", _setting, default.smt),
         single_socket=table.get("single_socket", _setting, default.single_socket),
         alias_check=table.get("alias_check", _setting, default.alias_check),
@@ -211,7 +212,7 @@ def _tdx(table: _Table) -> Tdx:
         qe_identity=table.get("min_qe_evaluation", integer, default.evaluation.qe_identity),
     )
     revocation = CrlFloor(table.get("min_pck_crl_number", integer, 0), table.get("min_root_crl_number", integer, 0))
-    deny = DenyList(table.get("deny_ppids", _hex_set, frozenset()))
+    deny = DenyList(table.get("deny_ppids", _hex_set(PPID_SIZE), frozenset()))
     table.done()
     return Tdx(accepted_tcb=tuple(graces), evaluation=evaluation, revocation=revocation, deny=deny)
 
@@ -232,7 +233,7 @@ def _nvidia(table: _Table) -> NvidiaGpu:
     default = ANY_GPUS
     found = NvidiaGpu(
         count=table.get("count", _count, default.count),
-        devices=table.get("devices", _hex_set, None) or AnyDevice(),
+        devices=table.get("devices", _hex_set(DEVICE_SIZE), None) or AnyDevice(),
         modes=table.get("modes", _modes, default.modes),
         revocation=table.get("unsafe_without_revocation", _without_revocation, None),
     )
@@ -305,8 +306,16 @@ def _digests(size: int) -> Read[tuple[bytes, ...]]:
     )
 
 
-def _hex_set(value: Any, where: str) -> frozenset[bytes]:
-    return frozenset([from_hex(item, f"{where}[{i}]") for i, item in enumerate(_filled(value, where))])
+def _hex_set(*sizes: int) -> Read[frozenset[bytes]]:
+    """Read ids of one of these sizes, in bytes: an id of another size names nothing, and so denies nothing."""
+
+    def read(value: Any, where: str) -> frozenset[bytes]:
+        found = frozenset([from_hex(item, f"{where}[{i}]") for i, item in enumerate(_filled(value, where))])
+        if wrong := sorted({len(one) for one in found} - set(sizes)):
+            raise EvidenceError(where, f"expected ids of {' or '.join(map(str, sizes))} bytes in hex, got {wrong[0]}")
+        return found
+
+    return read
 
 
 def _flag(value: Any, where: str) -> Stated:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client_sdk.clauses.nvidia import (
+    MODES,
     MULTI_GPU,
     PROTECTED_PCIE,
     SINGLE_GPU,
@@ -12,7 +13,7 @@ from client_sdk.clauses.nvidia import (
     Count,
     NvidiaDevices,
 )
-from client_sdk.errors import Failure
+from client_sdk.errors import EvidenceError, Failure
 from client_sdk.evidence import MAX_GPUS
 from client_sdk.policies.unsafe import UnsafeWithoutRevocation
 from client_sdk.release import Measurement
@@ -32,12 +33,25 @@ class NvidiaGpu:
 
     ``devices`` are identities to take (``VerifiedDevice.device``), ``modes`` the multi-GPU modes. A driver that states
     no mode (before 580) is taken only where ``modes`` has ``unstated``.
+
+    Raises:
+        EvidenceError: a field of another type, which would judge by mistake.
     """
 
     count: int | Count
     devices: frozenset[bytes] | AnyDevice = _ANY
     modes: frozenset[str] = frozenset({SINGLE_GPU, MULTI_GPU, PROTECTED_PCIE})
     revocation: UnsafeWithoutRevocation | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.revocation is None or isinstance(self.revocation, UnsafeWithoutRevocation)):
+            raise EvidenceError("policy.nvidia.revocation", 'expected None or UnsafeWithoutRevocation("reason")')
+        if not isinstance(self.modes, frozenset) or not self.modes <= frozenset(MODES.values()):
+            raise EvidenceError("policy.nvidia.modes", f"expected a frozenset of {', '.join(sorted(MODES.values()))}")
+        if not isinstance(self.count, Count) and type(self.count) is not int:
+            raise EvidenceError("policy.nvidia.count", "expected a number, or Count(fewest, most)")
+        if not 0 <= self._count.fewest <= self._count.most:
+            raise EvidenceError("policy.nvidia.count", "expected at least 0, and no fewer at most than at least")
 
     @property
     def name(self) -> str:
@@ -66,7 +80,7 @@ class NvidiaGpu:
             devices=self.devices,
             modes=self.modes,
             rims=frozenset({DRIVER, FIRMWARE}),
-            ocsp=self.revocation is None,
+            ocsp=not isinstance(self.revocation, UnsafeWithoutRevocation),
             flags=frozenset(),
             linked_switches=True,
         )

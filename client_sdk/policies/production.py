@@ -11,11 +11,12 @@ What a TEE cannot promise, it does not: see docs/trust.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from client_sdk.clauses.expected import AnyValue
 from client_sdk.errors import Failure
 from client_sdk.evidence import AZURE
+from client_sdk.policies.anchors import judge_anchors
 from client_sdk.policies.cloud import AzureCloud, GoogleCloud, NotTaken
 from client_sdk.policies.gpu import AS_RELEASED, NvidiaGpu
 from client_sdk.policies.interface import Policy
@@ -55,6 +56,8 @@ class Production:
         named = self.google is not None or self.azure is not None
         object.__setattr__(self, "google", self.google or (NotTaken() if named else ANYBODYS))
         object.__setattr__(self, "azure", self.azure or (NotTaken() if named else AzureCloud()))
+        ages = self.roots.ages.shortest(self.max_age.ages)  # statements are chosen by the ages that are judged
+        object.__setattr__(self, "roots", replace(self.roots, ages=ages))
 
     @property
     def name(self) -> str:
@@ -65,7 +68,7 @@ class Production:
             words.append(self.snp.name)
         return "; ".join(dict.fromkeys(words))
 
-    @keeps("P1", "P6")
+    @keeps("P1")
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge by every clause that is about this evidence."""
         tee, got = evidence.tee, f"{evidence.platform}, {evidence.tee.kind if evidence.tee else 'no CPU TEE'}"
@@ -79,9 +82,7 @@ class Production:
         )
         if not confidential:
             return failures + self.release.judge(evidence, measurement, ledger)
-        foreign = tuple(sorted(evidence.anchors - self.roots.fingerprints))
-        what = "every certificate that vouched for something is one that this policy pins"
-        failures += ledger.judge("P6", what, expected=(), got=foreign, condition=not foreign)
+        failures += judge_anchors(evidence, self.roots, ledger)
         return failures + tuple(
             [one for clause in self._clauses(evidence) for one in clause.judge(evidence, measurement, ledger)]
         )

@@ -90,6 +90,9 @@ class SevSnp:
     """An AMD SEV-SNP guest. A product line without a floor in ``min_tcb`` is refused.
 
     ``revocation`` is the lowest number of AMD's list that is taken: the highest that you saw.
+
+    Raises:
+        EvidenceError: a revocation list that is not required, without :class:`UnsafeWithoutRevocation`.
     """
 
     min_tcb: Mapping[Product, Tcb] = field(default_factory=lambda: dict(MIN_TCB))
@@ -104,6 +107,12 @@ class SevSnp:
     host_data: Expectation = _ZERO
     id_key_digest: Expectation = _BY_LAUNCH
     author_key_digest: Expectation = _ZERO
+
+    def __post_init__(self) -> None:
+        known = self.revocation
+        if not isinstance(known, UnsafeWithoutRevocation) and not (isinstance(known, SnpRevocation) and known.required):
+            message = 'AMD\'s list is required; who goes without it says UnsafeWithoutRevocation("reason")'
+            raise EvidenceError("policy.sev_snp.revocation", message)
 
     @property
     def name(self) -> str:

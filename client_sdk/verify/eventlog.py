@@ -21,7 +21,7 @@ from hashlib import sha256
 from client_sdk.parse.eventlog import Event, parse_event_log
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.firmware import APPLICATION, EDK2, PLATFORM_FLAGS, SEPARATOR, Firmware
+from client_sdk.verify.firmware import APPLICATION, EDK2, SEPARATOR, Firmware
 from client_sdk.verify.grammar import (
     boot_entries,
     read_variables,
@@ -46,15 +46,15 @@ _ZERO = bytes(32)
 class FirmwareFacts:
     """What a replayed log says. ``images`` are (PCR, Authenticode digest); ``pcr11`` is its value before the phases.
 
-    ``acpi`` are the digests of the ACPI tables that the host's firmware interface brought (PCR 1), in order. The
-    guest's kernel runs the code in them.
+    ``configuration`` are the digests of everything in PCR 1 but its separators, in order: ACPI tables that the host
+    brought, whose code the guest's kernel runs, and what may be one, since an event's type is not in its digest.
     """
 
     images: tuple[tuple[int, bytes], ...]
     pcr11: bytes
     secure_boot: str
     boot_entries: tuple[str, ...]
-    acpi: tuple[bytes, ...]
+    configuration: tuple[bytes, ...]
 
 
 @keeps(*(rule for rule, _ in _REPLAYED.values()))
@@ -135,8 +135,8 @@ def _judge_events(
     ledger.holds(
         "L10.1", "the log names the images that were started", expected="at least 1", got=len(images), condition=images
     )
-    acpi = tuple([event.digest for event in by_pcr[1] if event.kind == PLATFORM_FLAGS])
-    return FirmwareFacts(images, sections, secure_boot(by_pcr[7], variables), boot_entries(variables), acpi)
+    configuration = tuple([event.digest for event in by_pcr[1] if event.kind != SEPARATOR])
+    return FirmwareFacts(images, sections, secure_boot(by_pcr[7], variables), boot_entries(variables), configuration)
 
 
 @keeps("L1.source")

@@ -12,8 +12,9 @@ variables are those, in their order. (T9.11) Boot variables are BootOrder and Bo
 
 What this first grammar leaves out: RTMR1 and RTMR2 are compared with what a release predicts, so their events have no
 grammar here. The log of a firmware other than EDK2's (TD-Shim, a vendor's own) does not fit it and is refused.
-Digests of the memory map, of firmware volumes and of ACPI tables are of bytes that the log does not carry: they are
-returned as :attr:`LogFacts.opaque` for a published list (``clauses/tdx.py``).
+Every digest but those of the Secure Boot variables and separators is returned as :attr:`LogFacts.observed`, for a
+published list (``clauses/tdx.py``): of the memory map, firmware volumes and ACPI tables the log carries no bytes, and
+of boot variables and authorities it does, but a host could tell a table that it brought as a variable with its bytes.
 """
 
 from __future__ import annotations
@@ -50,14 +51,15 @@ _SECURE_BOOT = (
     (IMAGE_SECURITY, "dbx"),
 )
 _BOOT_VARIABLE = re.compile(r"BootOrder|Boot[0-9A-F]{4}")
-_OPAQUE = frozenset("HFD")
+_OPAQUE = frozenset("HFD")  # the log does not carry what was measured
+_KNOWN = frozenset("CS")  # the grammar leaves no choice of what they are
 
 
 @dataclass(frozen=True, slots=True)
 class LogFacts:
-    """A log that replayed, and what RTMR0's grammar found: digests of unknown bytes, and whether Secure Boot is on."""
+    """A log that replayed, and RTMR0's grammar: digests that a list has to have, and whether Secure Boot is on."""
 
-    opaque: tuple[bytes, ...]
+    observed: tuple[bytes, ...]
     secure_boot: str
 
 
@@ -114,7 +116,8 @@ def verify_rtmr0(events: tuple[CcEvent, ...], *, ledger: Ledger) -> LogFacts:
             _refuse("T9.10", event, "another Secure Boot variable than is due", expected=name)
         if name == "SecureBoot":
             secure_boot = "on" if variable.value == b"\1" else "off"
-    return LogFacts(tuple([e.digest for e, letter in zip(found, word, strict=True) if letter in _OPAQUE]), secure_boot)
+    observed = [event.digest for letter, event in zip(word, found, strict=True) if letter not in _KNOWN]
+    return LogFacts(tuple(observed), secure_boot)
 
 
 @keeps("T9.8", "T9.9", "T9.11")

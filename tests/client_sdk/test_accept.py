@@ -168,7 +168,7 @@ def test_firmware_is_on_the_list_where_there_is_one():
 
 
 def test_acpi_tables_are_on_the_list_where_there_is_one():
-    known = verified(SimulatedVm()).firmware.acpi
+    known = verified(SimulatedVm()).firmware.configuration
     assert known
     pinned = release(measured=replace(measurement(), acpi_allowed=(bytes(32), *known)))
     assert accepted(SimulatedVm(), pinned).release.number == 1
@@ -190,7 +190,7 @@ def test_the_report_says_what_the_release_leaves_open():
     left = {row["rules"] for row in accepted(SimulatedVm()).report.as_dict()["not_run"]}
     assert {"L1.pcr0", "L1.acpi"} <= left
     known = verified(SimulatedVm())
-    both = replace(measurement(), pcr0_allowed=(known.pcrs[0],), acpi_allowed=known.firmware.acpi)
+    both = replace(measurement(), pcr0_allowed=(known.pcrs[0],), acpi_allowed=known.firmware.configuration)
     left = {row["rules"] for row in accepted(SimulatedVm(), release(measured=both)).report.as_dict()["not_run"]}
     assert not {"L1.pcr0", "L1.acpi"} & left
 

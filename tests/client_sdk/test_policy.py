@@ -85,6 +85,24 @@ def test_one_of_several_is_enough():
         assert {check.passed for check in found.checks} == {True}, "what other alternatives say is not reported"
 
 
+def test_the_roots_of_one_alternative_vouch_for_no_other():
+    """The VM chains to a laboratory's roots: the makers' alternative must not take it; the laboratory takes Azure."""
+    vm = SimulatedCloudVm(GCP_TDX)
+    makers = AllOf((MatchesRelease(), GOOGLE, Tdx(), NvidiaGpu(count=0)))
+    laboratory = production(GCP_TDX, azure=AzureCloud())
+    for order in ((laboratory, makers), (makers, laboratory)):
+        error = unacceptable_by(vm, AnyOf(order))
+        assert error & {"P5", "P6"}
+    unacceptable(vm, "P6", "P7", policy=AnyOf((makers, AllOf((laboratory, production(), SevSnp())))))
+    assert accepted(vm, policy=AnyOf((makers, production())))
+
+
+def unacceptable_by(vm: SimulatedCloudVm, policy: AnyOf) -> set[str]:
+    with pytest.raises(PolicyError) as caught:
+        accepted(vm, policy=policy)
+    return set(rules(caught.value))
+
+
 def test_where_none_holds_the_closest_explains_and_all_are_named():
     far = AllOf((production(), GoogleCloud(project="x", zones=("y",)), NvidiaGpu(1)))
     near = AllOf((production(), GoogleCloud(project="x", zones=("us-central1-a",))))

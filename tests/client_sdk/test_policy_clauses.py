@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -27,7 +27,7 @@ from client_sdk.policy import (
     SevSnp,
     Tdx,
 )
-from client_sdk.roots import anchors
+from client_sdk.roots import Roots, anchors
 from tests.fakes import simulated_tdx
 from tests.fakes.judging_cloud import accepted, production, refused, unacceptable, verified
 from tests.fakes.simulated_cloud_vm import (
@@ -165,11 +165,25 @@ def test_tdx_can_be_asked_for_more(clause, rule):
     unacceptable(SimulatedCloudVm(GCP_TDX), rule, policy=production(tdx=clause))
 
 
+@dataclass(frozen=True)
+class OlderStatements:
+    """A caller's own policy: production's clauses, over evidence verified with longer ages."""
+
+    roots: Roots
+    name = "older statements"
+
+    def judge(self, evidence, measurement, ledger):
+        return production().judge(evidence, measurement, ledger)
+
+
 def test_ages_can_be_shorter_and_are_never_longer():
     vm = SimulatedCloudVm(GCP_TDX)
     longer = replace(roots(), ages=replace(roots().ages, tcb_info=timedelta(days=60)))
-    unacceptable(vm, "T11.7", policy=production(roots=longer))
-    assert accepted(vm, policy=production(roots=longer, max_age=MaxAge(longer.ages)))
+    assert production(roots=longer).roots.ages == roots().ages
+    assert accepted(vm, policy=production(roots=longer, max_age=MaxAge(longer.ages))).policy == "production"
+    unacceptable(vm, "T11.7", policy=OlderStatements(longer))
+    week = MaxAge(replace(roots().ages, tcb_info=timedelta(days=7)))
+    assert accepted(vm, policy=production(max_age=week))
     shorter = replace(roots(), ages=replace(roots().ages, tcb_info=timedelta(days=1)))
     refused(vm, "T11.2", anchors=shorter)
 

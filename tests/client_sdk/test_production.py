@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256, sha384
 
 import pytest
 
@@ -15,7 +16,7 @@ from client_sdk.policy import (
     UnsafeUnpinned,
 )
 from tests.fakes import judging, simulated_tdx
-from tests.fakes.boot_log import FLAGS, boot_log
+from tests.fakes.boot_log import BOOT, FLAGS, boot_log, variable
 from tests.fakes.judging_cloud import accepted, production, refused, unacceptable, verified
 from tests.fakes.simulated_cloud_vm import (
     AZURE_SNP,
@@ -143,6 +144,46 @@ def test_a_table_that_the_tpm_saw_and_nobody_published(kind):
     place = next(i for i, event in enumerate(vm.log) if event.kind == FLAGS)
     vm.log.insert(place, replace(vm.log[place], digest=b"\1" * 32))
     unacceptable(vm, "L1.acpi", measured=released)
+
+
+TABLE = b"DSDT" + b" code that reads the guest's memory" * 4
+
+
+@pytest.mark.parametrize("kind", [GCP_SNP, GCP_TDX])
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [(0x80000009, b"anything"), (BOOT, variable("BootOrder", TABLE))],
+    ids=["a hand-off table", "a boot variable"],
+)
+def test_a_table_that_is_told_as_another_thing(kind, event, data):
+    """An event's type is not in its digest: a host that took the guest over may call its table what it likes."""
+    vm = SimulatedCloudVm(kind)
+    released = vm.measurement()
+    place = next(i for i, event in enumerate(vm.log) if event.kind == FLAGS)
+    vm.log[place] = replace(vm.log[place], digest=sha256(TABLE).digest(), kind=event, data=data)
+    unacceptable(vm, "L1.acpi", measured=released)
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        (0x80000002, simulated_tdx.variable(simulated_tdx.GLOBAL, "Boot0007", TABLE)),
+        (0x800000E0, TABLE),
+    ],
+    ids=["a boot variable", "an authority of Secure Boot"],
+)
+def test_a_table_that_is_told_to_the_cpu_as_another_thing(event, data):
+    vm = SimulatedCloudVm(GCP_TDX)
+    released = vm.measurement()
+    place = next(i for i, logged in enumerate(vm.td_log) if logged.kind == 0xA)
+    table = simulated_tdx.Logged(1, event, data, sha384(TABLE).digest())
+    rest = vm.td_log[place + 1 :]
+    if event == 0x800000E0:  # nothing else may follow one
+        values = {0x80000002: b"\0\0"}  # of BootOrder the value is measured
+        told = [(one, values.get(one.kind, one.data)) for one in rest]
+        rest = [simulated_tdx.Logged(1, event, value) if one.register == 1 else one for one, value in told]
+    vm.td_log[place:] = [table, *rest]
+    unacceptable(vm, "T9.12", measured=released)
 
 
 @pytest.mark.parametrize("kind", [AZURE_SNP, AZURE_TDX])

@@ -194,7 +194,7 @@ class SimulatedCloudVm:
     def measurement(self) -> Measurement:
         """State what this VM measures, as its publisher would."""
         pcrs, azure = self.pcrs(), self.platform == "azure"
-        acpi = () if azure else tuple(e.extended() for e in self.log if e.kind == boot_log.FLAGS)
+        acpi = () if azure else tuple(e.extended() for e in self.log if e.pcr == 1 and e.kind != boot_log.SEPARATOR)
         rtmrs: tuple[tuple[int, bytes], ...] = ()
         launched = self.snp.measurement if self.snp else b""
         if self.tdx:
@@ -202,7 +202,7 @@ class SimulatedCloudVm:
             if not azure:
                 values = simulated_tdx.extended(self.td_log)
                 rtmrs = ((1, values[1]), (2, values[2]))
-                acpi += tuple(e.measured for e in self.td_log if e.register == 1 and e.kind in OPAQUE)
+                acpi += tuple(e.measured for e in self.td_log if e.register == 1 and e.kind not in KNOWN)
         return Measurement(
             platform=self.platform,
             boot_mode="uefi",
@@ -223,7 +223,7 @@ class SimulatedCloudVm:
         )
 
 
-OPAQUE = (0x8000000B, 0x8000000A, 0xA)
+KNOWN = (0x80000001, 0x4)  # the Secure Boot variables and separators
 
 
 def changed(files: dict[str, bytes], changes: dict[str, bytes | None]) -> dict[str, bytes]:

@@ -1,0 +1,23 @@
+"""(P6) Every anchor that vouched for something is one that the policy pins.
+
+Evidence is verified under the anchors of a whole policy. Where parts of it are alternatives, one part's anchors must
+not vouch for what another part takes.
+"""
+
+from __future__ import annotations
+
+from client_sdk.errors import Failure
+from client_sdk.report import Ledger
+from client_sdk.roots import Roots
+from client_sdk.rules import keeps
+from client_sdk.verifier import VerifiedEvidence
+
+RULE = "P6"
+
+
+@keeps(RULE)
+def judge_anchors(evidence: VerifiedEvidence, roots: Roots, ledger: Ledger) -> tuple[Failure, ...]:
+    """Judge whose certificates vouched for the evidence."""
+    foreign = tuple(sorted(evidence.anchors - roots.fingerprints))
+    what = "every certificate that vouched for something is one that this policy pins"
+    return ledger.judge(RULE, what, expected=(), got=foreign, condition=not foreign)
