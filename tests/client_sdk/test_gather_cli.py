@@ -61,7 +61,7 @@ def test_a_whole_machine(run, vendors, machine):
     said = run("fetch", machine.path, "--output", machine.out)
     assert said.code == 0, said.err
     got = files(machine.out)
-    assert len(got) == 1 + 3 + (2 + 3 + 2)  # both RIMs are of one signer
+    assert len(got) == 1 + 3 + (2 + 3 + 3)
     assert f"{machine.out}: {len(got) - 1} files, written" in said.out
     assert "amd/milan/ask.der" in said.out
     assert "fetched nvidia/rim/NV_GPU_DRIVER_GH100_590.12.xml" in said.err
@@ -265,7 +265,7 @@ def test_an_output_that_is_a_link(run, machine, tmp_path):
     for _ in range(2):
         assert run("fetch", machine.path, "--output", machine.out).code == 0
     assert machine.out.is_symlink()
-    assert len(files(tmp_path / "real")) == 11
+    assert len(files(tmp_path / "real")) == 12
 
 
 def test_a_full_disk(run, machine, monkeypatch):
@@ -305,7 +305,7 @@ def test_show_says_what_expires_when(run, machine):
     assert "expired" in said.out
     assert "run `vitrine collateral fetch` again" in said.err
     value = json.loads(run("show", machine.out, "--json", now=NOW + 3 * DAY).out)
-    assert len(value["problems"]) == 5
+    assert len(value["problems"]) == 6
 
 
 def test_show_of_a_folder_that_is_none(run, tmp_path):

@@ -103,7 +103,7 @@ def test_ocsp_is_due_twice_a_day_and_rims_are_not(vendors, tmp_path):
     gather(data, tmp_path / "out", cache=tmp_path / "cache")
     vendors.requests.clear()
     gather(data, tmp_path / "out", cache=tmp_path / "cache", now=NOW + 13 * HOUR)
-    assert (len(vendors.asked(OCSP)), vendors.asked(RIM)) == (5, [])
+    assert (len(vendors.asked(OCSP)), vendors.asked(RIM)) == (6, [])
 
 
 def test_a_vendor_that_is_away_is_bridged_by_what_is_kept(vendors, chip, tmp_path):
