@@ -6,6 +6,7 @@ import base64
 import importlib
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,15 @@ LAYERS = {
     "freshness": ("C2.3",),
     "policy": ("Q4", "K2.5", "Q7"),
 }
-# They break a layer that the CPU's report has: the stages ``snp`` and ``tdx`` refuse them; the TPM's part is genuine.
+# They break a layer of the CPU's report: ``snp`` and ``tdx`` refuse them, by these rules. The TPM's part is genuine.
 OF_THE_CPU = {
-    "azure-tdx-trustee-2023": "the TCB of a TD quote",
-    "azure-genoa-vcek-milan-chain": "the chain of a VCEK",
-    "azure-tamper-snp-measurement-flip": "the signature of an SNP report",
+    "azure-tdx-trustee-2023": ("T7.21", "T8.8"),
+    "azure-genoa-vcek-milan-chain": ("T2",),
+    "azure-tamper-snp-measurement-flip": ("T2.13",),
 }
+# Where the paravisor's report has the CPU's (an SNP report), and after its size what the CPU's report names by hash.
+HARDWARE_REPORT, RUNTIME_DATA = slice(32, 32 + 1184), 1236
+COLLATERAL = ("tcb_info", "tcb_info_issuer_chain", "qe_identity", "qe_identity_issuer_chain", "pck_crl", "root_ca_crl")
 # A token of Azure's attestation service: nothing here reads one, for its key is not public.
 OTHER_KINDS = {"azure-maa-token-parse"}
 
@@ -73,6 +77,30 @@ def requests(case):
     return [("tpm-quote", request | vendor)]
 
 
+def of_the_cpu(case):
+    """Return the stage that judges the CPU's report of a VM on Azure, with its request; none where it has no chain."""
+    inputs, now = case["inputs"], {"now": case["time"]}
+    if "td_quote" in inputs:
+        told = {name: content(inputs[name]) for name in COLLATERAL}
+        root = content([inputs["intel_root"]])
+        return [("tdx", {"quote": content(inputs["td_quote"]), "roots": root} | told | now)]
+    if "vcek" not in inputs:
+        return []
+    hcl = Path(FOLDER, inputs["hcl_report"]).read_bytes()
+    report, size = hcl[HARDWARE_REPORT], int.from_bytes(hcl[RUNTIME_DATA - 4 : RUNTIME_DATA], "little")
+    runtime = sha256(hcl[RUNTIME_DATA : RUNTIME_DATA + size]).hexdigest()
+    told = {name: content(inputs[name]) for name in ("amd_chain", "amd_crl") if name in inputs}
+    told["vek"] = content(inputs["vcek"])
+    return [
+        (
+            "snp",
+            {"report": base64.b64encode(report).decode(), "expected": {"report_data_hex": runtime + "00" * 32}}
+            | told
+            | now,
+        )
+    ]
+
+
 def replays(case):
     """Return one replay for each bank that a log has; where one must fail, the SHA-256 bank, which is believed."""
     values = case["params"].get("expected_replay") or case["params"].get("trusted_pcrs") or {"sha256": {}}
@@ -87,7 +115,7 @@ def replays(case):
 
 
 def verdicts(case):
-    for stage, request in requests(case):
+    for stage, request in requests(case) + of_the_cpu(case):
         module, function = STAGES[stage]
         judged = getattr(importlib.import_module(f"client_sdk.conformance.{module}"), function)
         yield judge(judged, json.dumps(request).encode())
@@ -97,7 +125,12 @@ def verdicts(case):
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case["id"])
 def test_real_case(case):
     found = list(verdicts(case))
-    if case["expect"] == "accept" or case["id"] in OF_THE_CPU:
+    if case["id"] in OF_THE_CPU:
+        (tpm, _), (cpu, verdict) = found
+        assert (tpm, cpu) == (ACCEPTED, REFUSED)
+        assert all(rule.startswith(OF_THE_CPU[case["id"]]) for rule in verdict["rules"]), verdict["rules"]
+        return
+    if case["expect"] == "accept":
         assert [(status, verdict.get("message")) for status, verdict in found] == [(ACCEPTED, None)] * len(found)
         return
     (status, verdict) = found[0]
