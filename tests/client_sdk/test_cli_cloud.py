@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -102,6 +105,27 @@ def test_stored_evidence_has_the_same_verdict(run, vm, files):
     assert offline == [check["id"] for check in online["checks"] if check["id"] != "C3.1"]
     assert "C3" in [row["rules"] for row in report["not_run"]]
     assert (report["verdict"], report["saved"]) == ("accepted", True)
+
+
+@pytest.mark.parametrize("collateral", [True, False])
+def test_stored_evidence_has_its_page_whatever_the_verdict(run, files, tmp_path, collateral):
+    page = tmp_path / "report.html"
+    said = run(*stored(files), *(with_collateral(files) if collateral else ()), "--html", page)
+    assert said.code == (0 if collateral else 1)
+    assert b"T11.1" in page.read_bytes()
+    said = run(*stored(files), "--html", tmp_path / "missing" / "report.html")
+    assert (said.code, "--html: cannot write" in said.err) == (2, True)
+    assert run(*stored(files), "--html", files / "raw.json").code == 2, "the evidence is not written over"
+
+
+def test_a_reader_that_goes_away_is_no_refusal():
+    """`vitrine … | head -1`: 1 would say that something was refused."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = (sys.executable, "-m", "client_sdk.cli", "rules")
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 def test_stored_evidence_answers_one_nonce(run, files):

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
+from client_sdk.collateral import collateral_of
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.evidence import GpuEvidence, RuntimeEvent
+from client_sdk.parse.rim import parse_rim
 from client_sdk.roots import Roots
 from client_sdk.verifier import verify
 from client_sdk.verify.activation import Activation, ActivationState
 from client_sdk.verify.chain import VerifiedPaths
 from tests.fakes.boot_log import IMAGE, change
 from tests.fakes.judging import NONCE, OTHERS, rules
-from tests.fakes.judging_cloud import accepted, mixed, refused, verified
+from tests.fakes.judging_cloud import accepted, mixed, refused, unacceptable, verified
 from tests.fakes.simulated_cloud_tpm import AzureTpm, gce_log
 from tests.fakes.simulated_cloud_vm import (
     AZURE_SNP,
     AZURE_TDX,
+    DAY,
     GCP_SNP,
     GCP_TDX,
     KINDS,
+    MOMENT,
     SimulatedCloudVm,
+    answer,
     roots,
 )
+from tests.fakes.simulated_nvidia import SimulatedGpu, SimulatedRim, rim_root
 from tests.fakes.simulated_vm import NOW, SimulatedVm, default_ca, ec_key, tls_certificate
 
 AZURES, GCPS = (AZURE_SNP, AZURE_TDX), (GCP_SNP, GCP_TDX)
@@ -50,6 +57,32 @@ def test_what_was_not_run_is_said_and_never_passed(kind, gpus):
     assert ("G2.2" in ids) is bool(gpus)
     told = " ".join(row["rules"] for row in report["not_run"])
     assert ("G1" in told, "T6" in told, "T2 to" in told) == (not gpus, kind.endswith("snp"), kind.endswith("tdx"))
+
+
+def test_a_switch_alone_where_the_release_says_gpus():
+    """NVSwitches have fewer files and no mode: they are not what a release means by GPUs."""
+    released = SimulatedCloudVm(GCP_TDX, gpus=1).measurement()
+    vm = SimulatedCloudVm(GCP_TDX)
+    vm.gpus = [SimulatedGpu.switch()]
+    files = {name: data for name, data in vm.files().items() if "rim" not in name} | switch_firmware()
+    collateral = collateral_of(files, gathered_at=MOMENT)
+    unacceptable(vm, "L11.3", measured=released, collateral=collateral)
+    both = SimulatedCloudVm(GCP_TDX, gpus=1)
+    both.gpus.append(SimulatedGpu.switch())
+    assert accepted(both, measured=released, collateral=collateral_of(both.files() | files, gathered_at=MOMENT))
+
+
+def switch_firmware() -> dict[str, bytes]:
+    """Return the RIM file of a switch's firmware, and what OCSP says of its signers."""
+    golden = {index: (SimulatedGpu.switch().measurements[index + 1],) for index in range(8)}
+    rim = SimulatedRim("96.10.55.00.01", golden=golden)
+    rim.edition, rim.signer_dates = "SWITCH", (MOMENT - 100 * DAY, MOMENT + 600 * DAY)
+    chain = (rim.signer, rim.authority, rim_root())
+    told = parse_rim(rim.data(), "rim").signature.certificates[:2]
+    answers = {
+        f"nvidia/ocsp/{sha256(der).hexdigest()}.der": answer(chain[i], chain[i + 1]) for i, der in enumerate(told)
+    }
+    return answers | {"nvidia/rim/NV_SWITCH_BIOS_5612_0002_890_9610550001.xml": rim.data()}
 
 
 def another(vm: SimulatedCloudVm, **options) -> SimulatedCloudVm:

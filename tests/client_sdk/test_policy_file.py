@@ -191,3 +191,7 @@ def test_a_policy_from_a_file(tmp_path):
     assert load_policy(tmp_path / "policy.toml") == Production()
     with pytest.raises(PolicyError, match="cannot read"):
         load_policy(str(tmp_path / "none.toml"))
+
+
+def test_a_file_may_be_as_large_as_the_limit():
+    assert read_policy(b"version = 1\n".ljust(MAX_FILE, b"#")) == Production()

@@ -80,6 +80,9 @@ def test_a_platform_that_is_not_confidential():
     with pytest.raises(PolicyError) as caught:
         accept(evidence, releases=(release(),), policy=Production())
     assert {f.clause.split(":")[0] for f in caught.value.failures} == {"P1", "P2", "P3"}
+    with pytest.raises(PolicyError) as caught:
+        accept(replace(evidence, simulated=False), releases=(release(),), policy=Production())
+    assert {f.clause.split(":")[0] for f in caught.value.failures} == {"P1", "P2", "P3"}
 
 
 @pytest.mark.parametrize(

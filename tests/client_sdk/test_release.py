@@ -151,6 +151,8 @@ _MEASUREMENT = ("predicate", "measurements", 0)
         ((*_MEASUREMENT, "pcrs", "16"), "00" * 32, "unknown key '16'"),
         ((*_MEASUREMENT, "pcrs"), {}, "missing"),
         ((*_MEASUREMENT, "pcr15_template"), [], "expected the events"),
+        ((*_MEASUREMENT, "pcr15_template", 0, "data"), None, "only tls-spki and gpu may be null"),
+        ((*_MEASUREMENT, "pcr15_template", 3, "data"), None, "only tls-spki and gpu may be null"),
         ((*_MEASUREMENT, "rtmrs"), {"4": "00" * 48}, "keys 0 to 3"),
         ((*_MEASUREMENT, "image", "pcr"), 16, "image.pcr"),
     ],

@@ -20,7 +20,11 @@ from tests.vectors.manifest import Vector, stage, vectors
 
 TESTS = [
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "client_sdk").glob("test_verify_*.py")),
-    *(f"tests/client_sdk/test_{name}.py" for name in ("accept", "binding", "clauses_snp", "policy", "production")),
+    *(f"tests/client_sdk/test_{name}.py" for name in ("clauses_snp", "accept", "binding", "production", "policy")),
+    *(
+        f"tests/client_sdk/test_{name}.py"
+        for name in ("policy_clauses", "policy_file", "cloud_bindings", "cloud_collateral")
+    ),
 ]
 SLOW = 0.5
 Function = tuple[str, str]

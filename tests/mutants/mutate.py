@@ -25,6 +25,8 @@ SOURCES = sorted(
     for path in (
         *(ROOT / "client_sdk" / "verify").glob("*.py"),
         *(ROOT / "client_sdk" / "clauses").glob("*.py"),
+        *(ROOT / "client_sdk" / "platforms").glob("*.py"),
+        *(ROOT / "client_sdk" / "policies").glob("*.py"),
         ROOT / "client_sdk" / "accept.py",
     )
 )
