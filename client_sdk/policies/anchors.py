@@ -12,12 +12,16 @@ from client_sdk.roots import Roots
 from client_sdk.rules import keeps
 from client_sdk.verifier import VerifiedEvidence
 
-RULE = "P6"
 
-
-@keeps(RULE)
+@keeps("P6")
 def judge_anchors(evidence: VerifiedEvidence, roots: Roots, ledger: Ledger) -> tuple[Failure, ...]:
     """Judge whose certificates vouched for the evidence."""
     foreign = tuple(sorted(evidence.anchors - roots.fingerprints))
     what = "every certificate that vouched for something is one that this policy pins"
-    return ledger.judge(RULE, what, expected=(), got=foreign, condition=not foreign)
+    return ledger.judge("P6", what, expected=(), got=foreign, condition=not foreign)
+
+
+@keeps("P6")
+def judge_other_anchors(evidence: VerifiedEvidence, roots: Roots, ledger: Ledger) -> tuple[Failure, ...]:
+    """Judge them where a policy, whose ledger this is, did not do so itself."""
+    return () if "P6" in {row[0] for row in ledger.rows} else judge_anchors(evidence, roots, ledger)

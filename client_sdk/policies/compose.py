@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from client_sdk.errors import Failure, PolicyError
-from client_sdk.policies.anchors import RULE, judge_anchors
+from client_sdk.policies.anchors import judge_other_anchors
 from client_sdk.policies.interface import Policy
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger
@@ -74,8 +74,7 @@ class AnyOf:
         for policy in self.policies:
             tried = Ledger()
             failures = policy.judge(evidence, measurement, tried)
-            if RULE not in {row[0] for row in tried.rows}:
-                failures += judge_anchors(evidence, policy.roots, tried)
+            failures += judge_other_anchors(evidence, policy.roots, tried)
             if closest is None or len(failures) < closest[0]:
                 closest = len(failures), tried, failures, policy.name
             if not failures:

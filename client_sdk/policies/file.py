@@ -29,7 +29,7 @@ from client_sdk.policies.gpu import NvidiaGpu
 from client_sdk.policies.interface import Policy
 from client_sdk.policies.production import ANY_GPUS, ANYBODYS, Production
 from client_sdk.policies.release import MatchesRelease, MaxAge
-from client_sdk.policies.tee import CloudVouchedBoot, SevSnp, Tdx
+from client_sdk.policies.tee import MIN_FIRMWARE, CloudVouchedBoot, SevSnp, Tdx
 from client_sdk.policies.unsafe import UnsafeUnpinned, UnsafeWithoutRevocation
 from client_sdk.roots import Roots, production_roots
 from client_sdk.rules import keeps
@@ -199,7 +199,7 @@ def _snp(table: _Table) -> SevSnp:
 def _tcb(floors: _Table, product: Product, floor: Tcb) -> Tcb:
     """Read a product line's floor; a component that is not named keeps the client's."""
     inner = floors.table(product.value.lower())
-    levels = {name: inner.get(name, _level, getattr(floor, name)) for name in _COMPONENTS}
+    levels = {name: inner.get(name, _raised(getattr(floor, name)), getattr(floor, name)) for name in _COMPONENTS}
     inner.done()
     return Tcb(**levels)
 
@@ -208,8 +208,12 @@ def _tdx(table: _Table) -> Tdx:
     default = Tdx()
     graces = [grace for inner in table.tables("grace") if (grace := _grace(inner)) is not None]
     evaluation = EvaluationFloor(
-        tcb_info=table.get("min_tcb_evaluation", integer, default.evaluation.tcb_info),
-        qe_identity=table.get("min_qe_evaluation", integer, default.evaluation.qe_identity),
+        tcb_info=table.get(
+            "min_tcb_evaluation", _raised(default.evaluation.tcb_info, 2**32), default.evaluation.tcb_info
+        ),
+        qe_identity=table.get(
+            "min_qe_evaluation", _raised(default.evaluation.qe_identity, 2**32), default.evaluation.qe_identity
+        ),
     )
     revocation = CrlFloor(table.get("min_pck_crl_number", integer, 0), table.get("min_root_crl_number", integer, 0))
     deny = DenyList(table.get("deny_ppids", _hex_set(PPID_SIZE), frozenset()))
@@ -330,15 +334,19 @@ def _setting(value: Any, where: str) -> Setting:
     return Setting(value)
 
 
-def _level(value: Any, where: str) -> int:
-    return integer(value, where, high=255)
+def _raised(floor: int, most: int = 255) -> Read[int]:
+    """Read a floor: a file raises the client's own and never lowers it, for that would need a reason."""
+    return lambda value, where: integer(value, where, low=floor, high=most)
 
 
 def _firmware(value: Any, where: str) -> FirmwareVersion:
     parts = text(value, where, limit=16).split(".")
     if len(parts) != 3 or not all(part.isascii() and part.isdigit() and int(part) <= 255 for part in parts):
         raise EvidenceError(where, "not three numbers from 0 to 255 with dots between")
-    return FirmwareVersion(*map(int, parts))
+    version = FirmwareVersion(*map(int, parts))
+    if version < MIN_FIRMWARE:
+        raise EvidenceError(where, f"below the client's floor, {'.'.join(map(str, MIN_FIRMWARE))}")
+    return version
 
 
 def _count(value: Any, where: str) -> int | Count:
