@@ -110,7 +110,7 @@ def _intel(case: Case, facts: tdx.QuoteFacts) -> tdx_collateral.Collateral:
         "revocation list of the root": root_crl,
     }
     missing = tuple([name for name, part in parts.items() if not part])
-    what = "all collateral is there: `vitrine collateral fetch` gathers it"
+    what = "no collateral is missing (`vitrine collateral fetch` gathers it, --collateral gives it)"
     case.ledger.equal("T11.1", what, expected=(), got=missing)
     return tdx_collateral.Collateral(
         tcb_info=tcb_info.document,

@@ -180,7 +180,7 @@ class NotTaken:
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Refuse the VM."""
         _ = measurement
-        return _elsewhere("another cloud", evidence, ledger)
+        return _elsewhere("a cloud that the policy names", evidence, ledger)
 
 
 @keeps("P5")

@@ -159,7 +159,7 @@ class SevSnp:
         taken = isinstance(self.boot, CloudVouchedBoot)
         return ledger.judge(
             "T10.1",
-            "hardware names the image, or the policy takes the cloud's word for it (CloudVouchedBoot)",
+            "hardware names the image, or the policy takes the cloud's word (CloudVouchedBoot; cloud_vouched_boot)",
             expected=(IMAGE_IS_CLOUDS_WORD, self.boot.why) if isinstance(self.boot, CloudVouchedBoot) else "hardware",
             got=IMAGE_IS_CLOUDS_WORD,
             condition=taken,
