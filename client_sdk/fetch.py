@@ -25,17 +25,33 @@ HANDSHAKE = 15.0
 _CHUNK = 65_536
 
 
-class _DeadlineSocket(ssl.SSLSocket):
+def left(deadline: float | None) -> float | None:
+    """Return the seconds that are left of a deadline on the monotonic clock; None where there is none.
+
+    Raises:
+        TimeoutError: nothing is left.
+    """
+    if deadline is None:
+        return None
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("the time limit has passed")
+    return seconds
+
+
+class DeadlineTls(ssl.SSLSocket):
     """Every read and write gets what is left of one deadline, so that a peer cannot win time with single bytes."""
 
     deadline: float | None = None
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_left(self.deadline))
+        """Read within the deadline."""
+        self.settimeout(left(self.deadline))
         return super().recv_into(*args, **kwargs)
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self.settimeout(_left(self.deadline))
+        """Write within the deadline."""
+        self.settimeout(left(self.deadline))
         super().sendall(*args, **kwargs)
 
 
@@ -48,18 +64,18 @@ class Peer:
         self._connection = http.client.HTTPConnection(origin.host, origin.port)
         self._connection.auto_open = 0  # both rounds on this connection or not at all
         try:
-            raw = socket.create_connection((origin.host, origin.port), timeout=_left(deadline))
+            raw = socket.create_connection((origin.host, origin.port), timeout=left(deadline))
         except OSError as error:
             raise FetchError(f"cannot reach {origin}: {_reason(error)}; is it running?") from error
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # A port forward accepts before its VM listens: do not spend the whole limit on that.
-            raw.settimeout(min(_left(deadline) or HANDSHAKE, HANDSHAKE))
+            raw.settimeout(min(left(deadline) or HANDSHAKE, HANDSHAKE))
             sock = _context().wrap_socket(raw, server_hostname=origin.host)
         except (OSError, ValueError) as error:
             raw.close()
             raise FetchError(f"no TLS 1.3 with {origin}: {_reason(error)}; is it still booting?") from error
-        if isinstance(sock, _DeadlineSocket):
+        if isinstance(sock, DeadlineTls):
             sock.deadline = deadline
         self._connection.sock = sock
         self.certificate = sock.getpeercert(binary_form=True) or b""
@@ -111,17 +127,8 @@ def _context() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = _DeadlineSocket
+    context.sslsocket_class = DeadlineTls
     return context
-
-
-def _left(deadline: float | None) -> float | None:
-    if deadline is None:
-        return None
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the time limit has passed")
-    return left
 
 
 def _bounded(response: http.client.HTTPResponse) -> bytes:

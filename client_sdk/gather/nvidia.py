@@ -31,7 +31,6 @@ _HOPPER, _BLACKWELL = "GH100", "GB100"
 _SWITCH = ("5612", "0002", "890")
 # These words become parts of an address and of a file's name.
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.]{0,30}[A-Za-z0-9])?")
-RIM_ID = re.compile(r"NV_[A-Z]{1,8}(?:_[A-Za-z0-9.]{1,32}){1,8}")
 
 
 def plan(

@@ -20,6 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from client_sdk.errors import FetchError
+from client_sdk.fetch import DeadlineTls, left
 from client_sdk.gather.hosts import permitted
 from client_sdk.gather.wanted import TERMS, Terms, Wanted
 
@@ -60,7 +61,7 @@ class Web:
         self._seconds, self._say, self._sleep = seconds, say, sleep
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.sslsocket_class = _DeadlineTls
+        context.sslsocket_class = DeadlineTls
         self._opener = urllib.request.OpenerDirector()  # without handlers of redirects, files and errors
         for handler in (urllib.request.ProxyHandler(), _Plain(), _Tls(context=context)):
             self._opener.add_handler(handler)
@@ -168,30 +169,13 @@ def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> AwayError:
     return AwayError(message, again=False)
 
 
-def _left(deadline: float | None) -> float | None:
-    if deadline is None:
-        return None
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the time limit has passed")
-    return left
-
-
 class _DeadlinePlain(socket.socket):
-    """Every read gets what is left of one deadline, so that nobody can win time with single bytes."""
+    """The same without TLS, for the vendors that serve plain HTTP."""
 
     deadline: float | None = None
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_left(self.deadline))
-        return super().recv_into(*args, **kwargs)
-
-
-class _DeadlineTls(ssl.SSLSocket):
-    deadline: float | None = None
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_left(self.deadline))
+        self.settimeout(left(self.deadline))
         return super().recv_into(*args, **kwargs)
 
 
@@ -208,7 +192,7 @@ class _PlainConnection(http.client.HTTPConnection):
 class _TlsConnection(http.client.HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        if isinstance(self.sock, _DeadlineTls):
+        if isinstance(self.sock, DeadlineTls):
             self.sock.deadline = time.monotonic() + (self.timeout or SECONDS)
 
 
