@@ -14,17 +14,17 @@ from hashlib import sha256
 from client_sdk.binding import report_data
 from client_sdk.evidence import AZURE, Evidence, TeeEvidence
 from client_sdk.parse.azure import SNP, TDX, HclReport, parse_hcl_report
-from client_sdk.parse.public import parse_public
+from client_sdk.platforms.cloud_key import verify_cloud_key
 from client_sdk.platforms.cpu import verify_snp, verify_tdx
 from client_sdk.platforms.devices import verify_devices
 from client_sdk.platforms.interface import Bound, Case, NotRun, TeeFacts, TpmFacts
 from client_sdk.platforms.parts import Parts, verify_tee_parts
 from client_sdk.platforms.remarks import remarks
 from client_sdk.rules import keeps
-from client_sdk.verify.ak import verify_azure_ak, verify_certified
+from client_sdk.verify.ak import verify_azure_ak
 from client_sdk.verify.azure import verify_hcl, verify_hcl_ak, verify_user_data
 from client_sdk.verify.eventlog import verify_without_log
-from client_sdk.verify.quote import QuotedPcrs, verify_ak
+from client_sdk.verify.quote import QuotedPcrs
 from client_sdk.verify.rim import Appraisal
 from client_sdk.verify.snp import SnpFacts
 from client_sdk.verify.tdx_collateral import TdxFacts
@@ -55,13 +55,7 @@ class AzureCompute:
 
     def tpm(self, case: Case) -> TpmFacts:
         """Check Azure's certificate (K1, K2, K4, K5) and the key (Q7)."""
-        own, ledger = case.evidence.ak_certificates, case.ledger
-        helpers = case.collateral.tpm if own and case.collateral else ()
-        cloud = verify_azure_ak((*own, *helpers), case.roots.azure, now=case.now, ledger=ledger, paths=case.paths)
-        public = parse_public(case.evidence.ak_public)
-        key = verify_ak(public, ledger=ledger)
-        verify_certified(cloud.leaf, key.key, ledger=ledger)
-        return TpmFacts(key, public.name, cloud.root, b"", cloud)
+        return verify_cloud_key(case, verify_azure_ak, case.roots.azure)
 
     def firmware(self, case: Case, quote: QuotedPcrs) -> None:
         """Find that there is no log."""

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from client_sdk.binding import report_data
 from client_sdk.evidence import GCP, Evidence
-from client_sdk.parse.public import parse_public
+from client_sdk.platforms.cloud_key import verify_cloud_key
 from client_sdk.platforms.cpu import verify_snp, verify_tdx
 from client_sdk.platforms.devices import verify_devices
 from client_sdk.platforms.interface import Bound, Case, NotRun, TeeFacts, TpmFacts
 from client_sdk.platforms.parts import Parts, verify_tee_parts
 from client_sdk.platforms.remarks import remarks
-from client_sdk.verify.ak import verify_certified, verify_google_ak
+from client_sdk.verify.ak import verify_google_ak
 from client_sdk.verify.eventlog import FirmwareFacts, verify_event_log
 from client_sdk.verify.firmware import GCE
 from client_sdk.verify.gce import SNP, TDX, verify_gce_pcr0
-from client_sdk.verify.quote import QuotedPcrs, verify_ak
+from client_sdk.verify.quote import QuotedPcrs
 from client_sdk.verify.rim import Appraisal
 from client_sdk.verify.tdx_log import verify_log, verify_rtmr0
 
@@ -51,13 +51,7 @@ class GoogleCompute:
 
     def tpm(self, case: Case) -> TpmFacts:
         """Check Google's certificate (K1 to K3, K5) and the key (Q7)."""
-        own, ledger = case.evidence.ak_certificates, case.ledger
-        helpers = case.collateral.tpm if own and case.collateral else ()
-        cloud = verify_google_ak((*own, *helpers), case.roots.google, now=case.now, ledger=ledger, paths=case.paths)
-        public = parse_public(case.evidence.ak_public)
-        key = verify_ak(public, ledger=ledger)
-        verify_certified(cloud.leaf, key.key, ledger=ledger)
-        return TpmFacts(key, public.name, cloud.root, b"", cloud)
+        return verify_cloud_key(case, verify_google_ak, case.roots.google)
 
     def firmware(self, case: Case, quote: QuotedPcrs) -> FirmwareFacts | None:
         """Replay the log of Google's firmware, which claims the technology of the CPU's report (L8)."""
