@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 import time
@@ -28,6 +27,7 @@ from tests.fakes.simulated_cloud_tpm import (
     many_banks,
     security_properties,
 )
+from tests.totality import only_evidence_errors, with_a_few_changes
 
 SHA1, SHA256, SHA384 = 0x4, 0xB, 0xC
 INFO = instance_info()
@@ -63,16 +63,6 @@ IDS = [parser.__qualname__.strip("_") for parser, _ in PARSERS]
 bounded = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 
 
-def only_evidence_errors(parser, data):
-    place, found = "read", None
-    try:
-        found = parser(data)
-    except EvidenceError as error:
-        place = error.where
-    assert place
-    assert not dataclasses.is_dataclass(found) or type(found).__dataclass_params__.frozen
-
-
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
 def test_control_is_read(parser, good):
     assert parser(good) is not None
@@ -91,17 +81,7 @@ def test_any_bytes(parser, good):
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
 def test_good_bytes_with_a_few_changes(parser, good):
-    change = st.tuples(st.integers(0, len(good) - 1), st.binary(min_size=0, max_size=4), st.integers(0, 4))
-
-    @bounded
-    @given(st.lists(change, min_size=1, max_size=4))
-    def run(changes):
-        data = bytearray(good)
-        for place, extra, cut in changes:
-            data[place : place + cut] = extra
-        only_evidence_errors(parser, bytes(data))
-
-    run()
+    with_a_few_changes(lambda data: only_evidence_errors(parser, data), good)
 
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)

@@ -27,6 +27,7 @@ from tests.fakes.simulated_nvidia import (
     fwid,
     issue,
 )
+from tests.totality import with_a_few_changes
 
 GPU, RIM = SimulatedGpu(), SimulatedRim()
 EVIDENCE, FILE = GPU.evidence(), RIM.data()
@@ -79,17 +80,7 @@ def test_any_bytes(parser, good):
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
 def test_good_bytes_with_a_few_changes(parser, good):
-    change = st.tuples(st.integers(0, len(good) - 1), st.binary(min_size=0, max_size=4), st.integers(0, 4))
-
-    @bounded
-    @given(st.lists(change, min_size=1, max_size=4))
-    def run(changes):
-        data = bytearray(good)
-        for place, extra, cut in changes:
-            data[place : place + cut] = extra
-        only_evidence_errors(parser, bytes(data))
-
-    run()
+    with_a_few_changes(lambda data: only_evidence_errors(parser, data), good, examples=80)
 
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)

@@ -20,6 +20,7 @@ from client_sdk.parse.names import certificate_names, common_name
 from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.parse.snp import Product, Tcb, parse_report, parse_tcb, product_of
 from tests.fakes.simulated_snp import ARC, AmdCa, SimulatedSnp, ia5, integer
+from tests.totality import only_evidence_errors, with_a_few_changes
 
 SIM, LOADED, TURIN = SimulatedSnp(), SimulatedSnp(vlek=True), SimulatedSnp(Product.TURIN)
 REPORT, VEK, ASK = SIM.report(), SIM.certificate(), SIM.ask.der
@@ -52,15 +53,6 @@ IDS = ["report", "VCEK", "VLEK", "ASK", "PEM", "names", "common name"]
 bounded = settings(max_examples=80, derandomize=True, deadline=None, database=None)
 
 
-def only_evidence_errors(parser, data):
-    place = "read"
-    try:
-        parser(data)
-    except EvidenceError as error:
-        place = error.where
-    assert place
-
-
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
 def test_any_bytes(parser, good):
     assert parser(good)
@@ -75,17 +67,7 @@ def test_any_bytes(parser, good):
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
 def test_good_bytes_with_a_few_changes(parser, good):
-    change = st.tuples(st.integers(0, len(good) - 1), st.binary(min_size=0, max_size=4), st.integers(0, 4))
-
-    @bounded
-    @given(st.lists(change, min_size=1, max_size=4))
-    def run(changes):
-        data = bytearray(good)
-        for place, extra, cut in changes:
-            data[place : place + cut] = extra
-        only_evidence_errors(parser, bytes(data))
-
-    run()
+    with_a_few_changes(lambda data: only_evidence_errors(parser, data), good, examples=80)
 
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS[1:4], ids=IDS[1:4])

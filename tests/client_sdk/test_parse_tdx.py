@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 import time
@@ -37,6 +36,7 @@ from tests.fakes.simulated_tdx import (
     sgx_pair,
     td_log,
 )
+from tests.totality import only_evidence_errors, with_a_few_changes
 
 TD, TD_15 = SimulatedTdx(), SimulatedTdx(version=5, body_type=3)
 QUOTE, QUOTE_15, EXTENSIONS = TD.quote(), TD_15.quote(), TD.sgx_extensions()
@@ -87,16 +87,6 @@ IDS = ["header", "quote-4", "quote-5", "extensions", "pem", "url-encoded", "tcb-
 bounded = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 
 
-def only_evidence_errors(parser, data):
-    place, found = "read", None
-    try:
-        found = parser(data)
-    except EvidenceError as error:
-        place = error.where
-    assert place
-    assert not dataclasses.is_dataclass(found) or type(found).__dataclass_params__.frozen
-
-
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
 def test_control_is_read(parser, good):
     assert parser(good) is not None
@@ -114,17 +104,7 @@ def test_any_bytes(parser, good):
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
 def test_good_bytes_with_a_few_changes(parser, good):
-    change = st.tuples(st.integers(0, len(good) - 1), st.binary(min_size=0, max_size=4), st.integers(0, 4))
-
-    @bounded
-    @given(st.lists(change, min_size=1, max_size=4))
-    def run(changes):
-        data = bytearray(good)
-        for place, extra, cut in changes:
-            data[place : place + cut] = extra
-        only_evidence_errors(parser, bytes(data))
-
-    run()
+    with_a_few_changes(lambda data: only_evidence_errors(parser, data), good)
 
 
 @pytest.mark.parametrize(("parser", "good"), PARSERS, ids=IDS)
