@@ -48,10 +48,6 @@ class Request:
         """Return the bytes of a field."""
         return from_base64(self._value(name), f"$.{name}", limit=MAX_BLOB)
 
-    def blob_or(self, name: str, default: bytes = b"") -> bytes:
-        """Return the bytes of a field that may be missing."""
-        return self.blob(name) if self.has(name) else default
-
     def blobs(self, name: str) -> tuple[bytes, ...]:
         """Return a list of byte strings; a missing field is an empty list."""
         if not self.has(name):

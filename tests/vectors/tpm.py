@@ -33,7 +33,6 @@ from tests.fakes.simulated_cloud_tpm import (
 from tests.vectors.case import Case, Family, Request, b64, merged
 
 DAY = timedelta(days=1)
-VM_ID = SAID["vm_id"]
 
 
 def cases() -> list[Case]:
