@@ -1,28 +1,45 @@
-"""A VM from its spec to the moment in which it says that it serves, and away again: what the playbooks ask for."""
+"""A VM from its inventory to the moment in which it says that it serves, and away again: what the playbooks ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from provisioner.clouds import Vm, cloud_of
+from provisioner.clouds import Image, Vm, cloud_of
 from provisioner.progress import Progress
-from provisioner.spec import VmIdentity, VmSpec
+from provisioner.spec import VmIdentity
 
 
-def launch(spec: VmSpec, root: Path, *, seconds: float, progress: Progress) -> tuple[Vm, bool]:
-    """Make the VM of this spec run, and wait for it; say whether it is another one than before.
+def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
+    """Return what ``launch`` would do, for people to read. No cloud is asked, so no credentials are needed.
+
+    Raises:
+        SpecError: the inventory is wrong; every fault is listed.
+        PlanError: the cloud cannot do what the inventory says.
+    """
+    cloud = cloud_of(variables, root)
+    return cloud.preview(cloud.spec(variables, image))
+
+
+def launch(
+    variables: Mapping[str, Any], image: Image, root: Path, *, seconds: float, progress: Progress
+) -> tuple[Vm, bool]:
+    """Make the VM that these variables describe run, and wait for it; say whether it is another one than before.
 
     Whether the guest may be trusted is for a client to verify.
 
     Raises:
-        PlanError: the cloud cannot do what the spec says.
+        SpecError: the inventory is wrong; every fault is listed.
+        PlanError: the cloud cannot do what the inventory says.
         CloudError: it does not run, or is not ready in time.
     """
-    cloud = cloud_of(spec.cloud, root)
-    before = cloud.find(spec.name)
+    cloud = cloud_of(variables, root)
+    spec = cloud.spec(variables, image)
+    name = VmIdentity.from_vars(variables).name
+    before = cloud.find(name)
     cloud.launch(spec, progress=progress)
-    vm = cloud.wait_ready(spec.name, seconds=seconds, progress=progress)
+    vm = cloud.wait_ready(name, seconds=seconds, progress=progress)
     return vm, vm != before
 
 
@@ -33,9 +50,9 @@ def destroy(variables: Mapping[str, object], root: Path, *, pretend: bool, progr
         SpecError: the variables name no VM.
         CloudError: something of it cannot be stopped or removed.
     """
-    vm = VmIdentity.from_vars(variables)
-    cloud = cloud_of(vm.cloud, root)
-    there = vm.name in cloud.names()
+    name = VmIdentity.from_vars(variables).name
+    cloud = cloud_of(variables, root)
+    there = name in cloud.names()
     if there and not pretend:
-        cloud.destroy(vm.name, progress=progress)
+        cloud.destroy(name, progress=progress)
     return there

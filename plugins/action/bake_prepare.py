@@ -39,13 +39,19 @@ class ActionModule(ActionBase):
             bake = self._bake(wanted, task_vars or {})
             done = finished(bake)
             missing = done is None and not self._task.check_mode
+            port = bake.service().port
             tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
         except ProvisionError as error:
             raise AnsibleActionFail(f"bake: {error}") from None
-        made = {"finished": done is not None, "changed": done is None}
-        return (
-            result | made | {"image": str(bake.image()), "cache": wanted["cache"], "tree": tree, "bake": bake.to_vars()}
-        )
+        return result | {
+            "finished": done is not None,
+            "changed": done is None,
+            "image": str(bake.image()),
+            "gateway_port": port,
+            "cache": wanted["cache"],
+            "tree": tree,
+            "bake": bake.to_vars(),
+        }
 
     def _bake(self, wanted: dict, variables: dict) -> Bake:
         require_own_code(REPOSITORY)

@@ -8,16 +8,17 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from provisioner.clouds import Image
 from provisioner.errors import ProvisionError
-from provisioner.image.artefacts import open_image
-from provisioner.image.firmware import firmware
-from provisioner.launch import launch
-from provisioner.spec import VmSpec
+from provisioner.image.artefacts import FILES, open_image
+from provisioner.image.firmware import firmware, has_firmware
+from provisioner.launch import launch, preview
 
 ARGUMENTS = {
     "image": {"type": "path", "required": True},
     "root": {"type": "path", "required": True},
     "cache": {"type": "path", "required": True},
+    "gateway_port": {"type": "int", "required": True},
     "vm": {"type": "dict", "required": True},
     "seconds": {"type": "float", "default": 600},
 }
@@ -32,25 +33,36 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         _, wanted = self.validate_argument_spec(ARGUMENTS)
+        root = Path(wanted["root"])
         try:
-            spec = VmSpec.from_vars(self._spec(wanted))
             if self._task.check_mode:
-                return result | {"changed": True, "skipped": True, "msg": f"would launch {spec.name}"}
+                plan = preview(wanted["vm"], self._image(wanted), root)
+                return result | {"changed": True, "skipped": False, "diff": {"prepared": plan}}
             vm, changed = launch(
-                spec,
-                Path(wanted["root"]),
+                wanted["vm"],
+                self._image(wanted),
+                root,
                 seconds=wanted["seconds"],
                 progress=lambda text: Display().display(f"  {text}"),
             )
         except ProvisionError as error:
             raise AnsibleActionFail(f"launch: {error}") from None
-        return result | {"changed": changed, "endpoint": vm.endpoint, "pid": vm.pid, "accelerator": vm.accelerator}
+        return result | {"changed": changed, "endpoint": vm.endpoint, **dict(vm.facts)}
 
-    def _spec(self, wanted: dict) -> dict:
-        image = open_image(Path(wanted["image"]))
-        return wanted["vm"] | {
-            "boot_disk": str(image.boot_disk),
-            "model_disk": str(image.model_disk),
-            "gateway_port": image.service.port,
-            "firmware": str(firmware(Path(wanted["cache"])).code.parent),
-        }
+    def _image(self, wanted: dict) -> Image:
+        """Name the image; one that a check run did not bake has no files yet, and a plan needs none."""
+        path = Path(wanted["image"])
+        if not self._task.check_mode:
+            open_image(path)
+        return Image(
+            key=path.name,
+            boot_disk=path / FILES["boot_disk"],
+            model_disk=path / FILES["model_disk"],
+            gateway_port=wanted["gateway_port"],
+            firmware=self._firmware(wanted),
+        )
+
+    def _firmware(self, wanted: dict) -> Path:
+        """Return the folder of the firmware; only the local cloud uses it."""
+        cache = Path(wanted["cache"])
+        return firmware(cache).code.parent if has_firmware(cache) else cache / "firmware"

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from provisioner.clouds.interface import Cloud
 from provisioner.clouds.qemu import QemuCloud
-from provisioner.spec import CloudName
-
-CLOUDS: Mapping[CloudName, Callable[[Path], Cloud]] = {"qemu": QemuCloud}
+from provisioner.spec import CloudName, VmIdentity
 
 
-def cloud_of(name: CloudName, root: Path) -> Cloud:
-    """Return the cloud of that name, with what it keeps of this deployment under ``root``."""
-    return CLOUDS[name](root)
+def _qemu(_variables: Mapping[str, Any], root: Path) -> QemuCloud:
+    return QemuCloud(root)
+
+
+CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {"qemu": _qemu}
+
+
+def cloud_of(variables: Mapping[str, Any], root: Path) -> Cloud[Any]:
+    """Return the cloud that an inventory names, with what it keeps of this deployment under ``root``.
+
+    Raises:
+        SpecError: it names none, or not where in it (a project, a subscription).
+    """
+    return CLOUDS[VmIdentity.from_vars(variables).cloud](variables, root)

@@ -2,40 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from provisioner.progress import Progress
-from provisioner.spec import VmSpec
+
+Spec = TypeVar("Spec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a cloud is told of a baked image. ``key`` names it before it is baked; the files may not be there yet.
+
+    ``firmware`` is the folder of the local VM's firmware; a real cloud brings its own.
+    """
+
+    key: str
+    boot_disk: Path
+    model_disk: Path
+    gateway_port: int
+    firmware: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One machine of a deployment. ``image`` is the key of what it was made from, as the cloud's labels say it."""
+
+    name: str
+    address: str
+    running: bool
+    image: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vm:
-    """A VM as its cloud sees it. That it runs what the plan says is the client's to verify, not ours."""
+    """A deployment as its cloud sees it: one VM, or several behind one endpoint.
+
+    That it runs what the plan says is the client's to verify, not ours. ``facts`` are for people: what it is, and what
+    it costs by which meter.
+    """
 
     name: str
     endpoint: str
     running: bool
-    accelerator: str
     plan_digest: str
-    directory: Path
-    pid: int | None
-
-    @property
-    def console(self) -> Path:
-        """Where the serial console is recorded."""
-        return self.directory / "console.log"
+    nodes: tuple[Node, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
 
 
-class Cloud(Protocol):
+class Cloud(Protocol[Spec]):
     """What deploy and destroy need of a cloud: one object for each deployment folder.
 
     Raises:
-        CloudError: by every method, with the next step to take.
+        CloudError: by every method that asks the cloud, with the next step to take.
     """
 
-    def launch(self, spec: VmSpec, *, progress: Progress) -> Vm:
+    def spec(self, variables: Mapping[str, Any], image: Image) -> Spec:
+        """Read the inventory's variables for this cloud.
+
+        Raises:
+            SpecError: it lists every fault at once, before anything is asked of the cloud.
+        """
+
+    def preview(self, spec: Spec) -> str:
+        """Return everything that ``launch`` would have the cloud have, for people to read; asks the cloud nothing.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+        """
+
+    def launch(self, spec: Spec, *, progress: Progress) -> Vm:
         """Plan the VM and make it be as planned; leave it alone when it already is.
 
         Raises:
@@ -43,7 +81,10 @@ class Cloud(Protocol):
         """
 
     def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
-        """Wait until the VM says that it serves. Attest it then: what it says of itself proves nothing."""
+        """Wait until the VM says that it serves, and see that no door into it is open.
+
+        Attest it then: what it says of itself proves nothing, and neither does what its cloud says of it.
+        """
 
     def find(self, name: str) -> Vm | None:
         """Return the VM of that name, dead or alive, or None."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from provisioner.clouds import console, processes
 from provisioner.clouds.accelerator import choose
-from provisioner.clouds.interface import Vm
+from provisioner.clouds.interface import Image, Vm
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.clouds.state import Record, Store, record_of
@@ -28,6 +30,20 @@ _POLL_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QemuVm(Vm):
+    """A VM of this machine, with what only its own user may look at."""
+
+    accelerator: str
+    directory: Path
+    pid: int | None
+
+    @property
+    def console(self) -> Path:
+        """Where the serial console is recorded."""
+        return self.directory / "console.log"
+
+
 @dataclass(frozen=True, slots=True)
 class QemuCloud:
     """The cloud that is this machine. Everything it keeps lies under ``root``."""
@@ -39,7 +55,25 @@ class QemuCloud:
         """Where the state of the VMs is."""
         return Store(self.root / "vms")
 
-    def launch(self, spec: VmSpec, *, progress: Progress) -> Vm:
+    def spec(self, variables: Mapping[str, Any], image: Image) -> VmSpec:
+        """Read a spec.
+
+        Raises:
+            SpecError: it lists every fault at once.
+        """
+        files = {"boot_disk": image.boot_disk, "model_disk": image.model_disk, "firmware": image.firmware}
+        return VmSpec.from_vars({**variables, **files, "gateway_port": image.gateway_port})
+
+    def preview(self, spec: VmSpec) -> str:
+        """Return the plan as JSON; whether KVM works is only found by trying, so ``auto`` is shown as ``tcg``.
+
+        Raises:
+            PlanError: the spec forbids the accelerator.
+        """
+        plan = plan_of(spec, accelerator="tcg" if spec.accelerator == "auto" else spec.accelerator)
+        return json.dumps(asdict(plan), default=str, indent=2)
+
+    def launch(self, spec: VmSpec, *, progress: Progress) -> QemuVm:
         """Choose the accelerator, plan, apply.
 
         Raises:
@@ -49,7 +83,7 @@ class QemuCloud:
         verdict = choose(spec, self.root, progress=progress)
         return self.apply(plan_of(spec, accelerator=verdict.accelerator), progress=progress)
 
-    def apply(self, plan: Plan, *, progress: Progress) -> Vm:
+    def apply(self, plan: Plan, *, progress: Progress) -> QemuVm:
         """Make the VM be as planned; leave it alone when it already is.
 
         Returns when QEMU runs, which says nothing about the guest: see ``wait_ready``.
@@ -66,7 +100,7 @@ class QemuCloud:
             self.preflight(plan)
             return self._create(plan, record, progress)
 
-    def find(self, name: str) -> Vm | None:
+    def find(self, name: str) -> QemuVm | None:
         """Return the VM of that name, dead or alive, or None."""
         record = self.store.read(name)
         return None if record is None else self._vm(name, record)
@@ -75,7 +109,7 @@ class QemuCloud:
         """Return the names of all VMs that there is a folder of, complete or not."""
         return self.store.names()
 
-    def list(self) -> tuple[Vm, ...]:
+    def list(self) -> tuple[QemuVm, ...]:
         """Return every VM that there is a record of."""
         return tuple(vm for vm in map(self.find, self.names()) if vm is not None)
 
@@ -89,7 +123,7 @@ class QemuCloud:
         """Return the end of what the VM wrote on its serial console."""
         return console.read_tail(self.store.folder(name) / "console.log")
 
-    def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
+    def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> QemuVm:
         """Wait until the console says that the gateway listens. Attest the VM then: a console proves nothing.
 
         Raises:
@@ -111,7 +145,7 @@ class QemuCloud:
                 )
             time.sleep(_WATCH_SECONDS)
 
-    def _create(self, plan: Plan, record: Record, progress: Progress) -> Vm:
+    def _create(self, plan: Plan, record: Record, progress: Progress) -> QemuVm:
         folder = self.store.create(plan.name, record)
         progress(f"{plan.name}: makes a software TPM")
         try:
@@ -166,9 +200,9 @@ class QemuCloud:
         same = self.store.read(name) == wanted and self._vm(name, wanted).running
         return same and status(self.store.folder(name)) == "running"
 
-    def _vm(self, name: str, record: Record) -> Vm:
+    def _vm(self, name: str, record: Record) -> QemuVm:
         pids = [processes.find(command) for command in self._commands(name, record)]
-        return Vm(
+        return QemuVm(
             name=name,
             endpoint=f"https://127.0.0.1:{record.port}",
             running=None not in pids,
@@ -176,6 +210,7 @@ class QemuCloud:
             plan_digest=record.plan_digest,
             directory=self.store.folder(name),
             pid=pids[0],
+            facts=(("accelerator", record.accelerator), ("pid", "none" if pids[0] is None else str(pids[0]))),
         )
 
     def _commands(self, name: str, record: Record | Plan) -> tuple[Command, Command]:
@@ -183,7 +218,7 @@ class QemuCloud:
         folder = self.store.folder(name)
         return Command(folder, record.qemu), Command(folder, record.swtpm)
 
-    def _require(self, name: str) -> Vm:
+    def _require(self, name: str) -> QemuVm:
         vm = self.find(name)
         if vm is None:
             raise CloudError(f"there is no VM {name}: deploy it first")
@@ -200,7 +235,7 @@ class QemuCloud:
         _require_free(plan.port, self.list())
 
 
-def _require_free(port: int, vms: tuple[Vm, ...]) -> None:
+def _require_free(port: int, vms: tuple[QemuVm, ...]) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -211,7 +246,7 @@ def _require_free(port: int, vms: tuple[Vm, ...]) -> None:
             ) from error
 
 
-def _holder(port: int, vms: tuple[Vm, ...]) -> str:
+def _holder(port: int, vms: tuple[QemuVm, ...]) -> str:
     for vm in vms:
         if vm.endpoint.endswith(f":{port}") and vm.running:
             return f"the VM {vm.name}"
@@ -241,7 +276,7 @@ def status(folder: Path) -> str | None:
         return None
 
 
-def _report(vm: Vm, text: str, before: int, progress: Progress) -> int:
+def _report(vm: QemuVm, text: str, before: int, progress: Progress) -> int:
     reached = console.stages_reached(text)
     for _, meaning in console.STAGES[before:reached]:
         used = f" ({processes.cpu_seconds(vm.pid):.0f} CPU seconds)" if vm.pid is not None else ""
@@ -249,7 +284,7 @@ def _report(vm: Vm, text: str, before: int, progress: Progress) -> int:
     return reached
 
 
-def _fail_if_over(vm: Vm, text: str) -> None:
+def _fail_if_over(vm: QemuVm, text: str) -> None:
     refused = console.refusal(text)
     if refused is not None:
         raise CloudError(f"{vm.name}: the image refuses to run on this host: {refused}")

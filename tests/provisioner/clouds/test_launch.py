@@ -4,9 +4,9 @@ from typing import get_args
 
 import pytest
 
-from provisioner.clouds import choice, cloud_of
+from provisioner.clouds import Image, choice, cloud_of
 from provisioner.errors import CloudError, SpecError
-from provisioner.launch import destroy, launch
+from provisioner.launch import destroy, launch, preview
 from provisioner.spec import CloudName
 from tests.provisioner.clouds.conftest import quiet
 
@@ -15,7 +15,7 @@ VM = {"name": "toy", "cloud": "qemu", "port": 8443, "memory_mib": 1024}
 
 def test_every_cloud_that_an_inventory_may_name_is_there(tmp_path):
     assert set(choice.CLOUDS) == set(get_args(CloudName))
-    assert [cloud_of(name, tmp_path).names() for name in choice.CLOUDS] == [()] * len(choice.CLOUDS)
+    assert cloud_of({"name": "toy", "cloud": "qemu"}, tmp_path).names() == ()
 
 
 class FakeCloud:
@@ -28,7 +28,7 @@ class FakeCloud:
         def call(*arguments, **named):
             named.pop("progress", None)
             self.asked.append((method, *arguments, *named.values()))
-            return {"names": ("toy",), "find": None, "wait_ready": "the VM"}.get(method)
+            return {"names": ("toy",), "find": None, "spec": "the spec", "wait_ready": "the VM"}.get(method)
 
         return call
 
@@ -36,14 +36,35 @@ class FakeCloud:
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     cloud = FakeCloud(tmp_path)
-    monkeypatch.setattr(choice, "CLOUDS", {"qemu": lambda _: cloud})
+    monkeypatch.setattr(choice, "CLOUDS", {"qemu": lambda *_: cloud})
     return cloud
 
 
-def test_the_cloud_that_the_spec_names_launches_and_waits(fake, make_spec, tmp_path):
-    spec = make_spec()
-    assert launch(spec, tmp_path, seconds=7, progress=quiet) == ("the VM", True)
-    assert fake.asked == [("find", "toy"), ("launch", spec), ("wait_ready", "toy", 7)]
+def test_the_cloud_that_the_variables_name_launches_and_waits(fake, tmp_path):
+    assert launch(VM, "the image", tmp_path, seconds=7, progress=quiet) == ("the VM", True)
+    assert fake.asked == [
+        ("spec", VM, "the image"), ("find", "toy"), ("launch", "the spec"), ("wait_ready", "toy", 7),
+    ]  # fmt: skip
+
+
+def told(spec):
+    """Return a spec as the inventory and the image say it."""
+    image = Image(
+        key="0", boot_disk=spec.boot_disk, model_disk=spec.model_disk, gateway_port=8443, firmware=spec.firmware
+    )
+    return VM | {"port": spec.port, "memory_mib": 512, "accelerator": "tcg"}, image
+
+
+def test_a_preview_shows_the_plan_and_starts_nothing(cloud, make_spec):
+    text = preview(*told(make_spec()), cloud.root)
+    assert '"qemu-system-x86_64"' in text
+    assert cloud.names() == ()
+
+
+def test_a_preview_of_an_impossible_inventory_lists_its_faults(cloud, make_spec):
+    variables, image = told(make_spec())
+    with pytest.raises(SpecError, match=r"port: expected a whole number.*colour: expected one of"):
+        preview(variables | {"port": 0, "colour": "red"}, image, cloud.root)
 
 
 def test_the_cloud_that_the_variables_name_destroys(fake, tmp_path):
@@ -58,10 +79,10 @@ def test_nothing_is_destroyed_in_pretence_or_under_another_name(fake, tmp_path):
 
 
 def test_a_second_launch_leaves_the_vm_alone_and_destroy_leaves_nothing(cloud, make_spec):
-    spec = make_spec(accelerator="tcg")
-    first, changed = launch(spec, cloud.root, seconds=20, progress=quiet)
+    spec = told(make_spec())
+    first, changed = launch(*spec, cloud.root, seconds=20, progress=quiet)
     assert changed
-    assert launch(spec, cloud.root, seconds=20, progress=quiet) == (first, False)
+    assert launch(*spec, cloud.root, seconds=20, progress=quiet) == (first, False)
     assert destroy(VM, cloud.root, pretend=False, progress=quiet)
     assert cloud.names() == ()
     assert not destroy(VM, cloud.root, pretend=False, progress=quiet)
@@ -69,7 +90,7 @@ def test_a_second_launch_leaves_the_vm_alone_and_destroy_leaves_nothing(cloud, m
 
 def test_a_vm_that_is_not_ready_in_time_is_an_error(cloud, make_spec):
     with pytest.raises(CloudError, match="not ready within 1 s"):
-        launch(make_spec("silent\n", accelerator="tcg"), cloud.root, seconds=1, progress=quiet)
+        launch(*told(make_spec("silent\n")), cloud.root, seconds=1, progress=quiet)
 
 
 def test_a_half_made_vm_is_destroyed_too(cloud):
