@@ -11,7 +11,8 @@
     L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
     L11.3: the run-time events say what the release's template says; GPU evidence is there where it leaves that open.
     T5.1, T8.11 to T8.15, T9: what the CPU measured is what the release names (``clauses/launch.py``).
-(3) The policy's own clauses hold. R4.1: it has clauses about every part that the evidence has.
+(3) The policy's own clauses hold. R4.1: it has clauses about every part that the evidence has. P6, D2.1: the evidence
+    was verified under this policy's anchors, and not under others.
 
 A failure lists every clause of the release that came closest. Accepting says that the values fit; it does not say
 that the release is harmless.
@@ -20,7 +21,7 @@ that the release is harmless.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -29,9 +30,11 @@ from client_sdk.clauses.golden import PCRS as GOLDEN
 from client_sdk.clauses.golden import judge_golden
 from client_sdk.clauses.launch import judge_launch
 from client_sdk.errors import Failure, PolicyError
+from client_sdk.policies.anchors import judge_other_anchors
 from client_sdk.policy import Policy
 from client_sdk.release import EXACT_PCRS, Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
+from client_sdk.roots import Roots
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
 from client_sdk.verifier import VerifiedEvidence
@@ -53,6 +56,8 @@ COVERS = {
     14: "a Secure Boot key that was added",
     15: "what the VM measured itself: lock-down, TLS key, GPU",
 }
+# What a release may leave open: these stand among the rules that were not run.
+OPEN_FIRMWARE, OPEN_TABLES, OPEN_LAUNCH = "L1.pcr0", "L1.acpi", "T5.1, T8.11"
 _RULES = {2: "L9", 3: "L9", 6: "L9", 9: "L7", 12: "L7", 13: "L7", 14: "L7"}
 _CLAUSES = {
     pcr: (f"{_RULES.get(pcr, 'L1')}.pcr{pcr}", f"PCR {pcr} is as the release predicts: {COVERS[pcr]}")
@@ -82,6 +87,10 @@ class Accepted:
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
     received: Parts = ()
+
+    def held_against(self, rows: tuple[Row, ...], *, received: Parts, left_out: tuple[str, ...]) -> Accepted:
+        """Add the checks of the releases' own signatures, their bytes, and the releases that did not count."""
+        return replace(self, rows=rows + self.rows, received=received, left_out=left_out)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -118,15 +127,10 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     candidates = [(r, m) for r in releases for m in r.measurements if m.platform == evidence.platform]
     if not candidates:
         raise _refused(_nothing_to_compare(evidence, releases), evidence)
-    closest: _Judgement | None = None
-    for release, measurement in candidates:
-        judged = _judge(evidence, release, measurement, policy)
-        if not judged.failures:
-            return Accepted(evidence, release, measurement, policy.name, evidence.rows + judged.rows)
-        if closest is None or len(judged.failures) < len(closest.failures):
-            closest = judged
-    if closest is None:
-        raise _refused((), evidence)
+    judged = [_judge(evidence, release, measurement, policy) for release, measurement in candidates]
+    closest = min(judged, key=lambda one: len(one.failures))
+    if not closest.failures:
+        return Accepted(evidence, closest.release, closest.measurement, policy.name, evidence.rows + closest.rows)
     error = _refused(closest.failures, evidence)
     error.checks += as_checks(closest.rows)
     error.not_run += _unpinned(evidence, closest.measurement)
@@ -146,9 +150,9 @@ def _unpinned(evidence: VerifiedEvidence, measurement: Measurement) -> tuple[tup
     tables = measurement.acpi_allowed or evidence.firmware is None
     launched = measurement.launch_measurements or evidence.tee is None
     left_open = (
-        ("L1.pcr0", "the release pins no firmware: another one may have run", measurement.pcr0_allowed),
-        ("L1.acpi", "the release pins no ACPI tables: the host's may hold any code", tables),
-        ("T5.1, T8.11", "the release names no launch measurement: the CPU may have started other firmware", launched),
+        (OPEN_FIRMWARE, "the release pins no firmware: another one may have run", measurement.pcr0_allowed),
+        (OPEN_TABLES, "the release pins no ACPI tables: the host's may hold any code", tables),
+        (OPEN_LAUNCH, "the release names no launch measurement: the CPU may have started other firmware", launched),
     )
     return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
 
@@ -182,7 +186,7 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
         *(judge_launch(evidence.tee, measurement, ledger) if evidence.tee else ()),
         *policy.judge(evidence, measurement, ledger),
     )
-    failures = failures or _judge_policy(evidence, ledger)
+    failures = failures or _judge_policy(evidence, ledger) + _judge_roots(evidence, policy.roots, ledger)
     return _Judgement(release, measurement, tuple(ledger.rows), failures)
 
 
@@ -201,6 +205,15 @@ def _judge_policy(evidence: VerifiedEvidence, ledger: Ledger) -> tuple[Failure, 
         return ()
     what = "the policy judges every part of the evidence (compose clauses with Production, or with one another)"
     return ledger.judge("R4.1", what, expected=(), got=silent, condition=False)
+
+
+@keeps("D2.1")
+def _judge_roots(evidence: VerifiedEvidence, roots: Roots, ledger: Ledger) -> tuple[Failure, ...]:
+    """Refuse evidence that was verified under other anchors than this policy's, whoever called ``verify``."""
+    what = "the evidence was verified under roots of this policy's kind: simulated, or the makers'"
+    same = evidence.simulated == roots.simulated
+    failures = ledger.judge("D2.1", what, expected=roots.simulated, got=evidence.simulated, condition=same)
+    return failures + judge_other_anchors(evidence, roots, ledger)
 
 
 def _judge_log(

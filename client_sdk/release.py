@@ -56,6 +56,9 @@ class Measurement:
     ``acpi_allowed`` means ``unpinned``, which production refuses. ``acpi_allowed`` are observed, not predicted: SHA-256
     of the ACPI tables and all else in PCR 1 but separators, on TDX also SHA-384 of that in RTMR0 (rule T9.12).
     ``launch_measurements`` are SEV-SNP's or MRTD, one of which the CPU must have measured.
+
+    Raises:
+        EvidenceError: a PCR or a run-time event is left out: what a release does not name, nobody would compare.
     """
 
     platform: str
@@ -69,6 +72,13 @@ class Measurement:
     rtmrs: tuple[tuple[int, bytes], ...] = ()
     launch_measurements: tuple[bytes, ...] = ()
     acpi_allowed: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        exact = WITHOUT_LOG if self.platform == AZURE else EXACT_PCRS
+        if tuple([index for index, _ in self.pcrs]) != exact:
+            raise EvidenceError("measurement.pcrs", f"expected PCRs {', '.join(map(str, exact))}, in this order")
+        if tuple([event.kind for event in self.pcr15_template]) != RUNTIME_TYPES:
+            raise EvidenceError("measurement.pcr15_template", f"expected the events {', '.join(RUNTIME_TYPES)}")
 
 
 @dataclass(frozen=True, slots=True)

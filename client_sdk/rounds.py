@@ -89,7 +89,7 @@ def examine(
     except AttestationError as error:
         error.checks, error.sources = ledger.checks + error.checks, _sources(gathered)
         raise
-    return replace(verified, rows=(*ledger.rows, *verified.rows), received=_received(gathered))
+    return verified.brought_by(tuple(ledger.rows), _received(gathered))
 
 
 def judge(
@@ -129,7 +129,7 @@ def judge_stored(
     def verified() -> VerifiedEvidence:
         parsed = Evidence.from_json(evidence)
         found = verify(parsed, roots=policy.roots, nonce=nonce, now=now, collateral=collateral)
-        return replace(found, not_run=(*found.not_run, _NOBODY_CONNECTED))
+        return found.without(_NOBODY_CONNECTED)
 
     return _held_against(verified, releases=releases, policy=policy)
 
@@ -142,8 +142,7 @@ def _held_against(verified: Callable[[], VerifiedEvidence], *, releases: Opened,
         error.facts = (*(error.facts or _compared(releases)), ("releases_left_out", releases.left_out))
         error.sources = digests(releases.received) + error.sources
         raise
-    received, left_out = releases.received, releases.left_out
-    return replace(accepted, rows=releases.rows + accepted.rows, left_out=left_out, received=received)
+    return accepted.held_against(releases.rows, received=releases.received, left_out=releases.left_out)
 
 
 def attest(

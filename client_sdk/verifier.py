@@ -19,7 +19,7 @@ What it does not prove: that the values are those of any release, or that a call
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -91,6 +91,14 @@ class VerifiedEvidence:
     gpu: bytes = b""
     gpus: tuple[Appraisal, ...] = ()
     received: Parts = ()
+
+    def brought_by(self, rows: tuple[Row, ...], received: Parts) -> VerifiedEvidence:
+        """Add the checks of the connection that brought this evidence, and what else it brought."""
+        return replace(self, rows=rows + self.rows, received=received)
+
+    def without(self, rules: tuple[str, str]) -> VerifiedEvidence:
+        """Note rules that could not be looked at, with the reason."""
+        return replace(self, not_run=(*self.not_run, rules))
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -64,6 +64,16 @@ class AnyValue:
         return ledger.judge(rule, what, expected=("anything:", self.why), got=got, condition=True)
 
 
+def require_ids(ids: object, sizes: tuple[int, ...], where: str) -> None:
+    """Refuse a set of ids of which one is not bytes of a size in use: it would name nothing, in silence.
+
+    Raises:
+        EvidenceError: at ``where``.
+    """
+    if not isinstance(ids, frozenset) or any(not isinstance(one, bytes) or len(one) not in sizes for one in ids):
+        raise EvidenceError(where, f"expected a frozenset of ids of {' or '.join(map(str, sizes))} bytes each")
+
+
 Expectation = OneOf | MustBeZero | AnyValue
 """About measured bytes."""
 Stated = OneOf | AnyValue

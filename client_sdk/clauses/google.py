@@ -1,7 +1,7 @@
 """What a policy says about a VM on Google's cloud whose attestation key ``verify/ak.py`` found genuine.
 
 (K3.3) The project's number, (K3.4) its id, (K3.5) the zone, (K3.6) the instance's id and (K3.7) its name are expected.
-(L8.1) PCR 0 is that of firmware on a machine with the technology of the CPU's report.
+(L8.2) The firmware is not older than the policy takes, as PCR 0 has it.
 
 These are Google's words about who rented the VM. A project's *number* is never given out again; an id can be.
 """
@@ -11,13 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client_sdk.clauses.expected import Stated
-from client_sdk.errors import Failure, VerificationError
+from client_sdk.errors import Failure
 from client_sdk.parse.gce import GceInstance
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.verify.gce import SNP, TDX, verify_gce_pcr0
-
-OLDEST_FIRMWARE = 2  # v1 does not know TDX and SNP
+from client_sdk.verify.gce import OLDEST, SNP, TDX, firmware_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +43,15 @@ class GoogleInstance:
 
 @dataclass(frozen=True, slots=True)
 class GoogleFirmware:
-    """PCR 0 fits the CPU's report. ``oldest`` is the lowest version of the firmware that is taken: 2 or more."""
+    """How old Google's firmware may be. ``oldest`` is the lowest version that is taken: 2 or more."""
 
     oldest: int
 
-    @keeps("L8.1")
+    @keeps("L8.2")
     def judge(self, pcr0: bytes, tee: str, ledger: Ledger) -> tuple[Failure, ...]:
-        """Judge PCR 0; ``tee`` is the kind of the verified report, ``tdx`` or ``snp``."""
-        technology = {"tdx": TDX, "snp": SNP}[tee]
-        try:
-            verify_gce_pcr0(pcr0, technology, oldest=max(self.oldest, OLDEST_FIRMWARE), ledger=ledger)
-        except VerificationError as error:
-            return (Failure("L8.1: PCR 0 is the firmware's of such a machine", error.expected, error.got),)
-        return ()
+        """Judge PCR 0, which rule L8.1 found to be Google's; ``tee`` is the kind of the report, ``tdx`` or ``snp``."""
+        version, oldest = firmware_version(pcr0, {"tdx": TDX, "snp": SNP}[tee]), max(self.oldest, OLDEST)
+        what = "Google's firmware is not older than the policy takes"
+        return ledger.judge(
+            "L8.2", what, expected=("version", oldest, "or later"), got=version, condition=version >= oldest
+        )

@@ -3,7 +3,8 @@
 (T5.1) SEV-SNP's launch measurement, or (T8.11) MRTD on TDX, is one that the release names.
 (T8.12 to T8.15) On TDX, RTMR0 to RTMR3 are those that the release names. One that it does not name is zero on Azure,
 where the paravisor's TPM has what booted; elsewhere RTMR3 is zero and (T9.1) the others have to be named, but RTMR0:
-(T9.12) it replays from a log, and each event of it whose bytes no log carries is in the release's list.
+(T9.12) it replays from a log, and each event of it whose bytes no log carries is in the release's list. Where there
+is neither, nothing fits.
 
 A release that names no launch measurement leaves the firmware open: the report says so, and production refuses it.
 """
@@ -43,7 +44,8 @@ def _judge_registers(tee: TeeFacts, report: TdxFacts, measurement: Measurement, 
     if measurement.platform == AZURE:
         rtmrs: list[Expectation] = [named.get(index, MustBeZero()) for index in range(4)]
         return BootRegisters(mr_td, *rtmrs).judge(report, ledger)
-    others: dict[int, Expectation] = {0: _REPLAYED, 1: _UNNAMED, 2: _UNNAMED, 3: MustBeZero()}
+    replayed: Expectation = _REPLAYED if tee.log else MustBeZero()  # firmware leaves no zero there: nothing fits
+    others: dict[int, Expectation] = {0: replayed, 1: _UNNAMED, 2: _UNNAMED, 3: MustBeZero()}
     rtmrs = [named.get(index, others[index]) for index in range(4)]
     failures = PinnedBoot(BootRegisters(mr_td, *rtmrs)).judge(report, ledger)
     if tee.log is None or 0 in named:

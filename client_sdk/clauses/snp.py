@@ -18,13 +18,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from client_sdk.clauses.expected import Expectation, Setting
-from client_sdk.errors import Failure
+from client_sdk.clauses.expected import Expectation, Setting, require_ids
+from client_sdk.errors import EvidenceError, Failure
 from client_sdk.parse import snp
 from client_sdk.parse.snp import FirmwareVersion, Product, Tcb
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 from client_sdk.verify.snp import VLEK, SnpFacts
+
+CHIP_SIZES, FINGERPRINT_SIZE = (64, 8), 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +216,20 @@ class SnpDenyList:
 
     ``chips`` are ids of 64 bytes, or Turin's of 8. A VCEK's serial number is usually 0, so a single key is better
     named by ``certificates``, the SHA-256 of its certificate.
+
+    Raises:
+        EvidenceError: a value of another type or size, which would deny nothing.
     """
 
     chips: frozenset[bytes]
     serials: frozenset[int]
     certificates: frozenset[bytes]
+
+    def __post_init__(self) -> None:
+        require_ids(self.chips, CHIP_SIZES, "policy.sev_snp.deny.chips")
+        require_ids(self.certificates, (FINGERPRINT_SIZE,), "policy.sev_snp.deny.certificates")
+        if not isinstance(self.serials, frozenset) or any(type(serial) is not int for serial in self.serials):
+            raise EvidenceError("policy.sev_snp.deny.serials", "expected a frozenset of whole numbers")
 
     @keeps("T11.amd.6", "T11.amd.7")
     def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from client_sdk.clauses.expected import AnyValue, Expectation, OneOf
+from client_sdk.clauses.expected import AnyValue, Expectation, OneOf, require_ids
 from client_sdk.errors import Failure
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
@@ -27,6 +27,7 @@ from client_sdk.verify.tdx_collateral import TdxFacts
 from client_sdk.verify.tdx_log import LogFacts
 from client_sdk.verify.tdx_tcb import NO_MATCH, REVOKED, STATUSES, UP_TO_DATE
 
+PPID_SIZE = 16
 _DEBUG_GROUP = 0xFF
 ALLOWED_ATTRIBUTES = tdx.SEPT_VE_DISABLE | tdx.LASS | tdx.PKS | tdx.KEY_LOCKER
 _GRACED = frozenset(STATUSES) - {UP_TO_DATE, NO_MATCH, REVOKED}
@@ -111,9 +112,16 @@ class CrlFloor:
 
 @dataclass(frozen=True, slots=True)
 class DenyList:
-    """Platforms that are refused whatever Intel says, by PPID."""
+    """Platforms that are refused whatever Intel says, by PPID of 16 bytes.
+
+    Raises:
+        EvidenceError: a value of another type or size, which would deny nothing.
+    """
 
     ppids: frozenset[bytes]
+
+    def __post_init__(self) -> None:
+        require_ids(self.ppids, (PPID_SIZE,), "policy.tdx.deny.ppids")
 
     @keeps("T11.6")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:

@@ -8,16 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from client_sdk.accept import COVERS
+from client_sdk.accept import COVERS, OPEN_FIRMWARE, OPEN_TABLES
 from client_sdk.page.checks import anchor, mark
 from client_sdk.page.links import State
 from client_sdk.page.markup import Html, join, tag, text, value
-from client_sdk.page.words import LEFT_OPEN
 from client_sdk.report import Check, Report
 from client_sdk.sources import WHAT
 
 _ABOUT_PCR = re.compile(r"PCR (\d{1,2})\b")
-_LEFT_OPEN = dict(enumerate(LEFT_OPEN[:2]))  # PCR 0 and PCR 1
+_LEFT_OPEN = {0: OPEN_FIRMWARE, 1: OPEN_TABLES}
 _UNSTATED = {
     0: "one of the release's list",
     1: "not one value: a grammar says what may be in it",

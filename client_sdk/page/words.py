@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from client_sdk.accept import OPEN_FIRMWARE, OPEN_LAUNCH, OPEN_TABLES
 from client_sdk.errors import AttestationError, EvidenceError, FetchError
 from client_sdk.page.links import Finding, State
 from client_sdk.report import ACCEPTED, NO_VERDICT, REFUSED, VERIFIED, Report
@@ -27,8 +28,7 @@ SAVED = (
 )
 # Without all of these links a measurement is nothing but a claim.
 _BOOT = frozenset({"prediction", "measurements", "logs", "quote", "signature", "key", "tpm-root"})
-LEFT_OPEN = ("L1.pcr0", "L1.acpi", "T5.1, T8.11")
-"""What a release may leave unpinned: a report has these among the rules that were not run."""
+_LEFT_OPEN = (OPEN_FIRMWARE, OPEN_TABLES, OPEN_LAUNCH)
 _NEVER = (
     "that there is no newer release",
     "that the code of the release is free of faults",
@@ -112,7 +112,7 @@ def proves_not(report: Report, facts: Mapping[str, object], found: Mapping[str, 
         missing.append("anything about the host: who runs it, and whether it reads along")
     elif found["tee-root"].state is not State.HOLDS:
         missing.append("that the host cannot read the machine's memory: no CPU vouched for it")
-    missing += [f"anything against this: {why}" for rules, why in report.not_run if rules in LEFT_OPEN]
+    missing += [f"anything against this: {why}" for rules, why in report.not_run if rules in _LEFT_OPEN]
     if found["gpu-root"].state is not State.HOLDS:
         missing.append("anything about a GPU: none was attested")
     recorded = {check.id for item in found.values() for _, check in item.checks}

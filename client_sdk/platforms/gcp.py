@@ -20,7 +20,7 @@ from client_sdk.platforms.remarks import remarks
 from client_sdk.verify.ak import verify_google_ak
 from client_sdk.verify.eventlog import FirmwareFacts, verify_event_log
 from client_sdk.verify.firmware import GCE
-from client_sdk.verify.gce import SNP, TDX, verify_gce_pcr0
+from client_sdk.verify.gce import OLDEST, SNP, TDX, verify_gce_pcr0
 from client_sdk.verify.quote import QuotedPcrs
 from client_sdk.verify.rim import Appraisal
 from client_sdk.verify.tdx_log import verify_log, verify_rtmr0
@@ -31,7 +31,6 @@ _KINDS = {
     "tdx": Parts(("tee.report", "tee.ccel"), (*_ALWAYS_UNBOUND, "tee.certificates")),
 }
 _TECHNOLOGIES = {"snp": SNP, "tdx": TDX}
-OLDEST_FIRMWARE = 2  # v1 does not know TDX and SNP
 _NOT_RUN = (
     ("K2.1 to K2.3, K4, Q8", "Google certified the attestation key itself"),
     ("L6", "there is an event log"),
@@ -57,7 +56,7 @@ class GoogleCompute:
         """Replay the log of Google's firmware, which claims the technology of the CPU's report (L8)."""
         facts = verify_event_log(case.evidence.event_log, quote.pcrs, ledger=case.ledger, family=GCE)
         technology = _TECHNOLOGIES[_kind(case.evidence)]
-        verify_gce_pcr0(quote.pcrs[0], technology, oldest=OLDEST_FIRMWARE, ledger=case.ledger)
+        verify_gce_pcr0(quote.pcrs[0], technology, oldest=OLDEST, ledger=case.ledger)
         return facts
 
     def devices(self, case: Case, bound: Bound) -> tuple[Appraisal, ...]:

@@ -1,6 +1,6 @@
 """Which cloud a VM is on, and whose it is there.
 
-(P5) The VM is on the cloud that the policy names. On Google Cloud: (K3.3 to K3.7) project, zone and instance, (L8.1)
+(P5) The VM is on the cloud that the policy names. On Google Cloud: (K3.3 to K3.7) project, zone and instance, (L8.2)
 the version of the firmware. On Azure: (T1.*) what the paravisor states, (T5.6) which paravisor it is.
 
 Azure certifies no subscription: *whose* VM it is, is not proven there.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from client_sdk.clauses.azure import AzureVm
 from client_sdk.clauses.expected import AnyValue, OneOf, Stated
-from client_sdk.clauses.google import OLDEST_FIRMWARE, GoogleFirmware, GoogleInstance
+from client_sdk.clauses.google import GoogleFirmware, GoogleInstance
 from client_sdk.errors import EvidenceError, Failure
 from client_sdk.evidence import AZURE, GCP
 from client_sdk.platforms.interface import TeeFacts
@@ -22,6 +22,7 @@ from client_sdk.roots import Roots, production_roots
 from client_sdk.rules import keeps
 from client_sdk.verifier import VerifiedEvidence
 from client_sdk.verify.ak import GoogleAk
+from client_sdk.verify.gce import OLDEST
 from client_sdk.verify.snp import SnpFacts
 
 ID_KEY_SIZE = 48
@@ -44,7 +45,7 @@ class GoogleCloud:
     zones: tuple[str, ...] | AnyValue
     instance_ids: tuple[int, ...] | AnyValue = _BY_PROJECT
     instance_names: tuple[str, ...] | AnyValue = _BY_PROJECT
-    oldest_firmware: int = OLDEST_FIRMWARE
+    oldest_firmware: int = OLDEST
 
     def __post_init__(self) -> None:
         for listed in ("zones", "instance_ids", "instance_names"):
@@ -105,7 +106,7 @@ class AzureCloud:
     paravisor states about the VM; ``vm_ids`` in lower case.
 
     Raises:
-        EvidenceError: something else than digests of 48 bytes.
+        EvidenceError: something else than digests of 48 bytes, or the one of no key at all.
     """
 
     id_key_digests: tuple[bytes, ...] = ()
@@ -120,6 +121,8 @@ class AzureCloud:
         if not isinstance(digests, tuple) or any(not isinstance(d, bytes) or len(d) != ID_KEY_SIZE for d in digests):
             message = f"T5: the paravisor is never just any: expected digests of {ID_KEY_SIZE} bytes"
             raise EvidenceError("policy.azure.id_key_digests", message)
+        if bytes(ID_KEY_SIZE) in digests:  # what a report says that names no key
+            raise EvidenceError("policy.azure.id_key_digests", "T5: zero is the digest of no key: any paravisor has it")
         _is_listed(self.vm_ids, "policy.azure.vm_ids")
         for stated in ("console_enabled", "secure_boot", "tpm_persisted", "root_thumbprint"):
             if not isinstance(getattr(self, stated), Stated):

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from client_sdk.ages import Ages
 from client_sdk.clauses.expected import AnyValue, OneOf, Setting, Stated
 from client_sdk.clauses.nvidia import MODES, AnyDevice, Count
-from client_sdk.clauses.snp import SnpDenyList, SnpRevocation
-from client_sdk.clauses.tdx import CrlFloor, DenyList, EvaluationFloor, Grace
+from client_sdk.clauses.snp import CHIP_SIZES, SnpDenyList, SnpRevocation
+from client_sdk.clauses.tdx import PPID_SIZE, CrlFloor, DenyList, EvaluationFloor, Grace
 from client_sdk.encoding import from_hex
 from client_sdk.errors import EvidenceError, Failure, PolicyError
 from client_sdk.evidence import MAX_GPUS
@@ -37,7 +37,7 @@ from client_sdk.rules import keeps
 VERSION = 1
 MAX_FILE, MAX_LIST, MAX_ALTERNATIVES = 256 * 1024, 1024, 16
 MAX_DAYS = 3650
-CHIP_SIZES, PPID_SIZE, DEVICE_SIZE = (64, 8), 16, 32
+DEVICE_SIZE = 32
 _COMPONENTS = ("fmc", "bootloader", "tee", "snp", "microcode")
 Value = TypeVar("Value")
 Read = Callable[[Any, str], Value]

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from client_sdk.ages import PRODUCTION, Ages
-from client_sdk.errors import Failure
-from client_sdk.evidence import GCP
+from client_sdk.errors import EvidenceError, Failure
 from client_sdk.policies.unsafe import UnsafeUnpinned
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger
@@ -23,11 +22,18 @@ from client_sdk.verifier import VerifiedEvidence
 class MatchesRelease:
     """The release leaves nothing open that could run code in the VM.
 
-    (P2) It lists the firmware's PCR 0. (P3) It lists the ACPI tables, or PCR 1 where no log tells of them. (P4) On
-    Google Cloud it lists the CPU's launch measurements: Google's firmware (on Azure that is rule T5.6).
+    (P2) It lists the firmware's PCR 0. (P3) It lists the ACPI tables, or PCR 1 where no log tells of them. (P4) It
+    lists what the CPU measured at launch: the cloud's firmware (where a paravisor was launched, that is rule T5.6).
+
+    Raises:
+        EvidenceError: ``unpinned`` is of another type.
     """
 
     unpinned: UnsafeUnpinned | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.unpinned is None or isinstance(self.unpinned, UnsafeUnpinned)):
+            raise EvidenceError("policy.unpinned", 'expected None or UnsafeUnpinned("reason")')
 
     @property
     def name(self) -> str:
@@ -58,7 +64,7 @@ class MatchesRelease:
             got=f"{listed} values",
             condition=tables or open_anyway,
         )
-        if evidence.platform != GCP:
+        if evidence.tee is None or evidence.tee.hcl is not None:
             return failures
         launched = len(measurement.launch_measurements)
         return failures + ledger.judge(

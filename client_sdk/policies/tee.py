@@ -32,7 +32,6 @@ from client_sdk.clauses.tdx import (
     TcbStatus,
 )
 from client_sdk.errors import EvidenceError, Failure
-from client_sdk.evidence import GCP
 from client_sdk.parse.snp import FirmwareVersion, Product, Tcb
 from client_sdk.policies.unsafe import UnsafeWithoutRevocation
 from client_sdk.release import Measurement
@@ -92,7 +91,8 @@ class SevSnp:
     ``revocation`` is the lowest number of AMD's list that is taken: the highest that you saw.
 
     Raises:
-        EvidenceError: a revocation list that is not required, without :class:`UnsafeWithoutRevocation`.
+        EvidenceError: a revocation list that is not required, without :class:`UnsafeWithoutRevocation`; a field of
+            another type.
     """
 
     min_tcb: Mapping[Product, Tcb] = field(default_factory=lambda: dict(MIN_TCB))
@@ -113,6 +113,14 @@ class SevSnp:
         if not isinstance(known, UnsafeWithoutRevocation) and not (isinstance(known, SnpRevocation) and known.required):
             message = 'AMD\'s list is required; who goes without it says UnsafeWithoutRevocation("reason")'
             raise EvidenceError("policy.sev_snp.revocation", message)
+        for setting in ("smt", "single_socket", "alias_check", "ciphertext_hiding"):
+            if not isinstance(getattr(self, setting), Setting):
+                raise EvidenceError(f"policy.sev_snp.{setting}", "expected Setting.REQUIRED, FORBIDDEN or EITHER")
+        for value in ("host_data", "id_key_digest", "author_key_digest"):
+            if not isinstance(getattr(self, value), Expectation):
+                raise EvidenceError(f"policy.sev_snp.{value}", "expected OneOf, MustBeZero or AnyValue")
+        if not isinstance(self.boot, (HardwareVouchedBoot, CloudVouchedBoot)):
+            raise EvidenceError("policy.sev_snp.boot", 'expected HardwareVouchedBoot() or CloudVouchedBoot("reason")')
 
     @property
     def name(self) -> str:
@@ -149,13 +157,11 @@ class SevSnp:
             self.deny,
         )
         failures = tuple([failure for clause in clauses for failure in clause.judge(facts, ledger)])
-        return failures + self._boot(evidence.platform, ledger)
+        return failures + (self._boot(ledger) if evidence.tee and evidence.tee.hcl is None else ())
 
     @keeps("T10.1")
-    def _boot(self, platform: str, ledger: Ledger) -> tuple[Failure, ...]:
-        """Judge who vouches for the image; elsewhere than on Google Cloud a paravisor does, which the CPU measured."""
-        if platform != GCP:
-            return ()
+    def _boot(self, ledger: Ledger) -> tuple[Failure, ...]:
+        """Judge who vouches for the image, where no paravisor does that the CPU measured (Azure's)."""
         taken = isinstance(self.boot, CloudVouchedBoot)
         return ledger.judge(
             "T10.1",

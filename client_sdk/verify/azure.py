@@ -19,6 +19,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -56,7 +57,7 @@ def verify_hcl(hcl: HclReport, report_data: bytes, *, ledger: Ledger) -> HclFact
     ledger.equal("T1.rest", "the rest of the report data is zero", expected=bytes(32), got=report_data[32:])
     if (ak := hcl.claims.keys.get(AK_KID)) is None:
         raise VerificationError("T1.ak", "the runtime data names no attestation key", expected=AK_KID, got="none")
-    return HclFacts(hcl.kind, ak, hcl.claims.user_data, hcl.claims.configuration)
+    return HclFacts(hcl.kind, ak, hcl.claims.user_data, MappingProxyType(hcl.claims.configuration))
 
 
 @keeps("T1.ak")

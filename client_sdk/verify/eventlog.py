@@ -15,6 +15,7 @@ It proves what was measured, not that it is good: the values are compared with a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -58,7 +59,9 @@ class FirmwareFacts:
 
 
 @keeps(*(rule for rule, _ in _REPLAYED.values()))
-def verify_event_log(log: bytes, quoted: dict[int, bytes], *, ledger: Ledger, family: Firmware = EDK2) -> FirmwareFacts:
+def verify_event_log(
+    log: bytes, quoted: Mapping[int, bytes], *, ledger: Ledger, family: Firmware = EDK2
+) -> FirmwareFacts:
     """Replay a log against quoted PCRs and check every event against the grammar of its PCR.
 
     Raises:
@@ -106,7 +109,7 @@ def verify_firmware_events(log: bytes, *, ledger: Ledger, family: Firmware) -> F
 
 
 @keeps("L6.1")
-def verify_without_log(log: bytes, quoted: dict[int, bytes], *, ledger: Ledger) -> None:
+def verify_without_log(log: bytes, quoted: Mapping[int, bytes], *, ledger: Ledger) -> None:
     """Check that a platform which gives no log gives none: one that is there would have to be replayed.
 
     Nothing is known of the firmware's events then; PCR 0 to 9 are for :class:`client_sdk.clauses.golden.GoldenPcrs`.
@@ -155,7 +158,7 @@ def _by_pcr(events: tuple[Event, ...], ledger: Ledger) -> dict[int, list[Event]]
 
 
 @keeps(*(rule for rule, _ in _UNTOUCHED.values()))
-def _untouched(by_pcr: dict[int, list[Event]], quoted: dict[int, bytes], ledger: Ledger) -> None:
+def _untouched(by_pcr: dict[int, list[Event]], quoted: Mapping[int, bytes], ledger: Ledger) -> None:
     for pcr, (rule, what) in _UNTOUCHED.items():
         ledger.holds(
             rule,

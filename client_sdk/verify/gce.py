@@ -17,6 +17,7 @@ from client_sdk.verify.replay import Hash
 
 NONE, SEV, SEV_ES, TDX, SNP = range(5)
 TECHNOLOGIES = {"none": NONE, "sev": SEV, "sev-es": SEV_ES, "tdx": TDX, "snp": SNP}
+OLDEST = 2  # v1 does not know TDX and SNP
 NEWEST = 64  # versions are counted up from 1; v2 is the newest seen
 
 
@@ -33,6 +34,11 @@ def gce_pcr0(version: int, technology: int, hashed: Hash = sha256) -> bytes:
     return value
 
 
+def firmware_version(pcr0: bytes, technology: int) -> int:
+    """Return the version of the firmware whose PCR 0 this is on a machine of a technology, or 0; SHA-256 bank."""
+    return next((v for v in range(1, NEWEST + 1) if gce_pcr0(v, technology) == pcr0), 0)
+
+
 @keeps("L8.1")
 def verify_gce_pcr0(pcr0: bytes, technology: int, *, oldest: int, ledger: Ledger) -> int:
     """Return the firmware's version after checking that PCR 0 is one of this technology; SHA-256 bank.
@@ -40,14 +46,14 @@ def verify_gce_pcr0(pcr0: bytes, technology: int, *, oldest: int, ledger: Ledger
     Raises:
         VerificationError: L8.1.
     """
-    version = next((v for v in range(oldest, NEWEST + 1) if gce_pcr0(v, technology) == pcr0), 0)
+    version = firmware_version(pcr0, technology)
     names = {number: name for name, number in TECHNOLOGIES.items()}
     ledger.holds(
         "L8.1",
         "PCR 0 is that of Google's firmware on a machine of the CPU report's technology",
         expected=(names[technology], "in firmware v", oldest, "or later"),
         got=lambda: _told(pcr0),
-        condition=version,
+        condition=version >= oldest,
     )
     return version
 

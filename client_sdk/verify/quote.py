@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256, sha384, sha512
+from types import MappingProxyType
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -108,7 +109,7 @@ class QuotedPcrs:
     """A quote whose signature held, and the values of PCR 0 to 15 that its digest covers."""
 
     attest: Attest
-    pcrs: dict[int, bytes]
+    pcrs: Mapping[int, bytes]
 
 
 @keeps("Q4.3", "Q7.1", "Q7.2", "Q7.3")
@@ -211,7 +212,7 @@ def verify_quote(
         got=firmware[:1],
         condition=b"".join(firmware).strip(b"\0"),
     )
-    return QuotedPcrs(attest, {i: claimed[i] for i in profile.selection if i < FIRST_RESETTABLE_PCR})
+    return QuotedPcrs(attest, MappingProxyType({i: claimed[i] for i in profile.selection if i < FIRST_RESETTABLE_PCR}))
 
 
 @keeps("C2.3")

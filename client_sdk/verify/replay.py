@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import new, sha1, sha256, sha384, sha512
+from types import MappingProxyType
 from typing import Any
 
 from client_sdk.errors import EvidenceError
@@ -57,7 +58,7 @@ class Replayed:
     """A log that gives the PCR values. ``secure_boot`` is ``on``, ``off``, or ``unknown`` where PCR 7 does not say."""
 
     events: tuple[Event, ...]
-    values: dict[int, bytes]
+    values: Mapping[int, bytes]
     secure_boot: str
 
 
@@ -82,7 +83,7 @@ def verify_replay(
     told = {pcr: value for pcr, value in expected.items() if pcr in values or pcr not in elsewhere}
     _compare(values, told, zero, ledger)
     _recompute(extending, hashed, ledger)
-    return Replayed(extending, values, _secure_boot(by_pcr.get(7, [])))
+    return Replayed(extending, MappingProxyType(values), _secure_boot(by_pcr.get(7, [])))
 
 
 @keeps("L4")

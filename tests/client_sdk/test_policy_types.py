@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from client_sdk.clauses.snp import SnpRevocation
+from client_sdk.clauses.snp import SnpDenyList, SnpRevocation
+from client_sdk.clauses.tdx import DenyList
 from client_sdk.conformance.__main__ import MALFORMED, judge
 from client_sdk.conformance.tdx import quote
 from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.policies.file import read_policy
-from client_sdk.policy import AnyValue, AzureCloud, Count, GoogleCloud, NvidiaGpu, SevSnp
+from client_sdk.policy import (
+    AnyValue,
+    AzureCloud,
+    Count,
+    GoogleCloud,
+    MatchesRelease,
+    NvidiaGpu,
+    OneOf,
+    Setting,
+    SevSnp,
+)
 
 
 @pytest.mark.parametrize("revocation", [False, True, "a reason", 0])
@@ -22,6 +33,61 @@ def test_going_without_ocsp_by_mistake(revocation):
 def test_going_without_amds_list_by_mistake(revocation):
     with pytest.raises(EvidenceError, match="UnsafeWithoutRevocation"):
         SevSnp(revocation=revocation)
+
+
+@pytest.mark.parametrize("wrong", ["required", True, None, OneOf((b"",))])
+@pytest.mark.parametrize("field", ["smt", "single_socket", "alias_check", "ciphertext_hiding"])
+def test_a_setting_that_is_a_word(field, wrong):
+    with pytest.raises(EvidenceError, match=rf"policy\.sev_snp\.{field}: expected Setting"):
+        SevSnp(**{field: wrong})
+
+
+@pytest.mark.parametrize("wrong", [b"", None, bytes(32), Setting.EITHER])
+@pytest.mark.parametrize("field", ["host_data", "id_key_digest", "author_key_digest"])
+def test_a_bare_value_where_snp_measures_something(field, wrong):
+    with pytest.raises(EvidenceError, match=rf"policy\.sev_snp\.{field}: expected OneOf"):
+        SevSnp(**{field: wrong})
+
+
+@pytest.mark.parametrize("boot", ["a reason", None, True])
+def test_taking_the_clouds_word_by_mistake(boot):
+    with pytest.raises(EvidenceError, match=r"policy\.sev_snp\.boot"):
+        SevSnp(boot=boot)
+
+
+@pytest.mark.parametrize("unpinned", ["a reason", True, AnyValue("a reason")])
+def test_leaving_a_release_open_by_mistake(unpinned):
+    with pytest.raises(EvidenceError, match=r"policy\.unpinned"):
+        MatchesRelease(unpinned)
+
+
+CHIP, PRINT = b"\1" * 64, b"\2" * 32
+
+
+@pytest.mark.parametrize(
+    ("field", "chips", "serials", "prints"),
+    [
+        ("chips", frozenset({CHIP.hex()}), frozenset(), frozenset()),
+        ("chips", frozenset({CHIP.hex().encode()}), frozenset(), frozenset()),
+        ("chips", frozenset({CHIP[:63]}), frozenset(), frozenset()),
+        ("chips", {CHIP}, frozenset(), frozenset()),
+        ("chips", CHIP, frozenset(), frozenset()),
+        ("serials", frozenset(), frozenset({"17"}), frozenset()),
+        ("serials", frozenset(), frozenset({True}), frozenset()),
+        ("serials", frozenset(), (17,), frozenset()),
+        ("certificates", frozenset(), frozenset(), frozenset({PRINT.hex()})),
+        ("certificates", frozenset(), frozenset(), frozenset({PRINT[:20]})),
+    ],
+)
+def test_a_deny_list_made_in_code_that_would_deny_nothing(field, chips, serials, prints):
+    with pytest.raises(EvidenceError, match=rf"policy\.sev_snp\.deny\.{field}: expected"):
+        SnpDenyList(chips, serials, prints)
+
+
+@pytest.mark.parametrize("ppids", [frozenset({"ab" * 16}), frozenset({b"1" * 15}), {b"1" * 16}, b"1" * 16])
+def test_a_deny_list_of_platforms_that_would_deny_nothing(ppids):
+    with pytest.raises(EvidenceError, match=r"policy\.tdx\.deny\.ppids: expected"):
+        DenyList(ppids)
 
 
 @pytest.mark.parametrize("modes", ["xsingle-gpux", {"single-gpu"}, frozenset({"any"})])

@@ -56,9 +56,9 @@ def test_a_pcr_0_that_is_none_of_googles():
 def test_the_clause_about_firmware_never_goes_below_version_2():
     ledger = Ledger()
     assert GoogleFirmware(oldest=2).judge(gce_pcr0(2, TDX), "tdx", ledger) == ()
-    assert [check.id for check in ledger.checks] == ["L8.1"]
+    assert [check.id for check in ledger.checks] == ["L8.2"]
     (failure,) = GoogleFirmware(oldest=1).judge(gce_pcr0(1, TDX), "tdx", ledger)
-    assert failure.clause.startswith("L8.1: ")
+    assert failure.clause.startswith("L8.2: ")
 
 
 # --- L6: no log at all
