@@ -56,5 +56,11 @@ class GoogleFirmware:
         try:
             verify_gce_pcr0(pcr0, technology, oldest=max(self.oldest, OLDEST_FIRMWARE), ledger=ledger)
         except VerificationError as error:
-            return (Failure("L8.1: PCR 0 is the firmware's of such a machine", error.expected, error.got),)
+            return (
+                Failure(
+                    "L8.1: PCR 0 is that of Google's firmware on a machine of the CPU report's technology",
+                    error.expected,
+                    error.got,
+                ),
+            )
         return ()
