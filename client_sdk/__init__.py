@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from client_sdk.release import Release, verify_release
     from client_sdk.report import Check, Report
     from client_sdk.roots import Roots
-    from client_sdk.rounds import attest, observe
+    from client_sdk.rounds import attest, observe, verify_stored
     from client_sdk.verifier import VerifiedEvidence, challenge
     from client_sdk.verify.activation import Activation
 
@@ -87,6 +87,7 @@ __all__ = [
     "load_policy",
     "observe",
     "verify_release",
+    "verify_stored",
 ]
 
 # `verify` and `accept` are not here: the folder and the file of these names would shadow them. Take them from
@@ -138,6 +139,7 @@ _HOMES = {
     "load_policy": "policy",
     "observe": "rounds",
     "verify_release": "release",
+    "verify_stored": "rounds",
 }
 
 

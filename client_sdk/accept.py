@@ -45,7 +45,7 @@ COVERS = {
     1: "boot entries and ACPI tables",
     2: "drivers and option ROMs that ran before the image",
     3: "settings of drivers and option ROMs",
-    4: "the image (UKI) that the firmware started",
+    4: "the image, a UKI, that the firmware started",
     5: "the partition table, and how firmware handed over",
     6: "events of the platform's maker",
     7: "Secure Boot's state and keys",
@@ -60,7 +60,7 @@ COVERS = {
 OPEN_FIRMWARE, OPEN_TABLES, OPEN_LAUNCH = "L1.pcr0", "L1.acpi", "T5.1, T8.11"
 _RULES = {2: "L9", 3: "L9", 6: "L9", 9: "L7", 12: "L7", 13: "L7", 14: "L7"}
 _CLAUSES = {
-    pcr: (f"{_RULES.get(pcr, 'L1')}.pcr{pcr}", f"PCR {pcr} is as the release predicts: {COVERS[pcr]}")
+    pcr: (f"{_RULES.get(pcr, 'L1')}.pcr{pcr}", f"PCR {pcr} ({COVERS[pcr]}) is as the release predicts")
     for pcr in EXACT_PCRS
 }
 
@@ -171,7 +171,7 @@ def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tup
 @keeps("R4")
 def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release]) -> tuple[Failure, ...]:
     if not releases:
-        return (Failure("R4: a release to compare with", "at least one", "none"),)
+        return (Failure("R4: there is a release to compare with", "at least one", "none"),)
     has = sorted({measurement.platform for release in releases for measurement in release.measurements})
     return (Failure("R4: the release has measurements for this platform", evidence.platform, ", ".join(has) or "none"),)
 
@@ -252,7 +252,7 @@ def _judge_phases(
     for phase in measurement.phases:
         value = sha256(value + sha256(phase.encode()).digest()).digest()
     got = evidence.pcrs[11]
-    what = f"PCR 11 is the log's sections and then the phases {', '.join(measurement.phases)}"
+    what = f"PCR 11 is the log's sections and then the release's phases ({', '.join(measurement.phases)})"
     return ledger.judge("L1.phases", what, expected=value, got=got, condition=value == got)
 
 
@@ -261,7 +261,7 @@ def _judge_firmware(evidence: VerifiedEvidence, measurement: Measurement, ledger
     if not measurement.pcr0_allowed:  # unpinned: only a policy that takes it lets this pass
         return ()
     got, allowed = evidence.pcrs[0], measurement.pcr0_allowed
-    what = f"PCR 0 is one that the release allows: {COVERS[0]}"
+    what = f"PCR 0 is one that the release allows ({COVERS[0]})"
     return ledger.judge("L1.pcr0", what, expected=allowed, got=got, condition=got in allowed)
 
 
@@ -278,7 +278,7 @@ def _judge_acpi(log: FirmwareFacts, measurement: Measurement, ledger: Ledger) ->
 def _judge_image(log: FirmwareFacts, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     image, pcr = measurement.image_authenticode, measurement.image_pcr
     places = tuple(place for place, digest in log.images if digest == image)
-    what = f"the release's image was started exactly once, and measured into PCR {pcr}"
+    what = f"the release's image was started exactly once, and measured into its PCR ({pcr})"
     expected, got = partial(_images, ((pcr, image),)), partial(_images, log.images)
     return ledger.judge("L10.2", what, expected=expected, got=got, condition=places == (pcr,))
 
@@ -293,7 +293,7 @@ def _judge_runtime_log(evidence: VerifiedEvidence, measurement: Measurement, led
     said = {event.kind: event.data for event in evidence.runtime_log}
     for event in measurement.pcr15_template:
         got, expected = said.get(event.kind, b""), event.data
-        what = f"the run-time event {event.kind} says what the release says"
+        what = f"each run-time event says what the release says ({event.kind})"
         if expected is None and event.kind != "gpu":  # differs from boot to boot; L11.2 tied it to the TLS key
             continue
         if expected is None:  # the same, and G5.1 tied it to the evidence: there must be some

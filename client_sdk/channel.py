@@ -82,7 +82,7 @@ class Session:
         """
         if (scheme, host, port or DEFAULT_PORT) != ("https", self.origin.host, self.origin.port):
             got = f"{scheme}://{host}:{port}"
-            raise VerificationError("C3", "the request is for another origin", expected=str(self.origin), got=got)
+            raise VerificationError("C3", "the request is for the verified origin", expected=str(self.origin), got=got)
 
     def _verify(self) -> Verdict:
         started = self.clock()  # the nonce is drawn after this: the verdict is never younger than it says
@@ -102,5 +102,5 @@ def attested_context(accepted: Accepted, *, max_age: float = MAX_AGE) -> PinnedC
 def _checked(max_age: float) -> float:
     """Refuse an age limit that limits nothing."""
     if not 0 < max_age < math.inf:
-        raise PolicyError((Failure("C7: the age limit of a verdict", "a positive number of seconds", str(max_age)),))
+        raise PolicyError((Failure("C7: a verdict has an age limit", "a positive number of seconds", str(max_age)),))
     return max_age

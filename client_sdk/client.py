@@ -152,7 +152,9 @@ def _session(
 ) -> Session:
     where = Origin.parse(origin)
     if publisher is None:
-        raise PolicyError((Failure("R1: the publisher that you trust", "publisher=Publisher(keys=(…,))", "none"),))
+        raise PolicyError(
+            (Failure("R1: the publisher that you trust is given", "publisher=Publisher(keys=(…,))", "none"),)
+        )
 
     def attest() -> Accepted:
         opened = open_releases(releases, publisher, now=datetime.now(UTC))
@@ -167,11 +169,13 @@ def _refuse(options: dict[str, Any]) -> None:
     """Refuse options that lead requests elsewhere, before anything is sent."""
     if unknown := sorted(options.keys() - _KNOWN):
         raise TypeError(f"unexpected keyword argument {unknown[0]!r}: neither this client nor openai takes it")
-    wanted = "not given: requests go to the verified service"
-    failures = [Failure(f"C3: the option {n}", wanted, "given") for n in _SHUT if options.get(n) is not None]
+    what = "C3: no option leads requests away from the verified service"
+    failures = [Failure(what, f"{n} is not given", f"{n} is given") for n in _SHUT if options.get(n) is not None]
     if retries := options.get("max_retries", 0):
         failures.append(
-            Failure("C7: automatic retries", "0: what may have been read is never sent again", str(retries))
+            Failure(
+                "C7: nothing that may have been read is sent again", "max_retries is 0", f"max_retries is {retries}"
+            )
         )
     if failures:
         raise PolicyError(tuple(failures))
@@ -204,5 +208,5 @@ def _forget_environment(client: OpenAI | AsyncOpenAI, given: dict[str, Any]) -> 
 @keeps("C3")
 def _report(session: Session | None) -> Report:
     if session is None:
-        raise PolicyError((Failure("C3: the HTTP client", "an attested one", "another"),))
+        raise PolicyError((Failure("C3: the HTTP client is an attested one", "an attested one", "another"),))
     return session.latest.accepted.report

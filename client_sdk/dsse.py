@@ -39,7 +39,7 @@ class Envelope:
         """
         top = exact_keys(strict_json(data), frozenset({"payloadType", "payload", "signatures"}), "$")
         if text(top["payloadType"], "$.payloadType") != PAYLOAD_TYPE:
-            raise VerificationError("R1", "not a release", expected=PAYLOAD_TYPE, got=top["payloadType"][:64])
+            raise VerificationError("R1", "the file is a release", expected=PAYLOAD_TYPE, got=top["payloadType"][:64])
         signatures = []
         for i, item in enumerate(items(top["signatures"], "$.signatures", limit=MAX_SIGNATURES)):
             fields = exact_keys(item, frozenset({"keyid", "sig"}), f"$.signatures[{i}]")

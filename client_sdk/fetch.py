@@ -149,11 +149,11 @@ def _refusal(origin: Origin, response: http.client.HTTPResponse, *, second: bool
     if status in BUSY:
         return FetchError(f"{origin} is not ready yet (HTTP {status})", retry_after=_retry_after(response))
     if status // 100 == 3:
-        return VerificationError("C3", f"{origin} redirects, which is never followed", expected="200", got=str(status))
-    if second:
         return VerificationError(
-            "Q8.3", "the peer could not activate the credential", expected="HTTP 200", got=f"HTTP {status}"
+            "C3", f"the peer answers itself and does not redirect ({origin})", expected="200", got=str(status)
         )
+    if second:
+        return VerificationError("Q8.3", "the peer activated the credential", expected="HTTP 200", got=f"HTTP {status}")
     return FetchError(f"{origin} answered HTTP {status} to a request for evidence; is it a Vitrine service?")
 
 

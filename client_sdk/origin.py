@@ -42,4 +42,6 @@ class Origin:
 
 @keeps("C3")
 def _refusal(text: str) -> PolicyError:
-    return PolicyError((Failure("C3: the origin", "https://HOST[:PORT], without a path", text[:200]),))
+    return PolicyError(
+        (Failure("C3: the origin is a scheme, a host and a port", "https://HOST[:PORT], without a path", text[:200]),)
+    )

@@ -160,7 +160,7 @@ def verify_release(data: bytes, publisher: Publisher, *, now: datetime, ledger: 
     release = open_release(data, publisher, ledger=recorded)
     recorded.holds(
         "R6",
-        f"release {release.number} is inside its dates (else ask for a newer one)",
+        f"the release is inside its dates (release {release.number}; else ask for a newer one)",
         expected=f"{format_instant(release.not_before)} to {format_instant(release.not_after)}",
         got=format_instant(now),
         condition=release.not_before <= now < release.not_after,

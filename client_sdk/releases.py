@@ -57,7 +57,7 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
     """
     many = (sources,) if isinstance(sources, (str, Path, bytes)) else tuple(sources)
     if not many:
-        raise PolicyError((Failure("R4: a release to compare with", "at least one", "none"),))  # (1)
+        raise PolicyError((Failure("R4: there is a release to compare with", "at least one", "none"),))  # (1)
     ledger, files = Ledger(), tuple(_read(source) for source in many)
     try:
         dated, outside = _in_date(tuple(zip(many, files, strict=True)), publisher, now=now, ledger=ledger)  # (2) (3)

@@ -115,6 +115,7 @@ def judge_stored(
     policy: Policy,
     now: datetime,
     collateral: Collateral | None = None,
+    activation: Activation | None = None,
 ) -> Accepted:
     """Judge evidence that somebody stored, as a service sent it, by the nonce that it was asked for with; pure.
 
@@ -128,10 +129,39 @@ def judge_stored(
 
     def verified() -> VerifiedEvidence:
         parsed = Evidence.from_json(evidence)
-        found = verify(parsed, roots=policy.roots, nonce=nonce, now=now, collateral=collateral)
+        found = verify(parsed, roots=policy.roots, nonce=nonce, now=now, activation=activation, collateral=collateral)
         return found.without(_NOBODY_CONNECTED)
 
     return _held_against(verified, releases=releases, policy=policy)
+
+
+def verify_stored(
+    evidence: bytes,
+    nonce: bytes,
+    *,
+    releases: ReleaseSources,
+    publisher: Publisher,
+    now: datetime,
+    policy: Policy | None = None,
+    collateral: Collateral | None = None,
+    activation: Activation | None = None,
+) -> Accepted:
+    """Judge evidence that was stored, as a service sent it, by its nonce and as at ``now``; production by default.
+
+    It is the verdict of ``vitrine verify --evidence``. Nobody connected, so it does not prove that any service uses the
+    attested certificate (C3), and the report says so; nor that the nonce was drawn freshly: only who drew it knows.
+    ``activation`` is what a second round brought, which evidence without a certified attestation key needs.
+
+    Raises:
+        EvidenceError: malformed bytes, or a release that cannot be read.
+        VerificationError: not genuine, not an answer to this nonce, or not bound.
+        PolicyError: genuine, but not what was asked for.
+    """
+    opened = open_releases(releases, publisher, now=now)
+    taken = policy or Production()
+    return judge_stored(
+        evidence, nonce, releases=opened, policy=taken, now=now, collateral=collateral, activation=activation
+    )
 
 
 def _held_against(verified: Callable[[], VerifiedEvidence], *, releases: Opened, policy: Policy) -> Accepted:

@@ -158,7 +158,7 @@ def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationReques
         VerificationError: Q8.1.
     """
     if not evidence.ek_certificates:
-        raise VerificationError("Q8.1", "there is no certificate of an endorsement key", expected="one", got="none")
+        raise VerificationError("Q8.1", "there is a certificate of an endorsement key", expected="one", got="none")
     key = parse_certificate(evidence.ek_certificates[0], "$.ek_certificates[0]").public_key
     return make_credential(key, parse_public(evidence.ak_public).name, random)
 
@@ -245,7 +245,7 @@ def _platform(evidence: Evidence) -> Platform:
     if found is None:
         raise VerificationError(
             "K5",
-            f"this version does not verify platform {evidence.platform!r}; use a client that does",
+            "the platform is one that this version verifies (else use a client that does)",
             expected=", ".join(PLATFORMS),
             got=evidence.platform,
         )

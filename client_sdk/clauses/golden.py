@@ -16,7 +16,7 @@ from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 
 PCRS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 11)
-_RULES = {pcr: (f"L6.pcr{pcr}", f"PCR {pcr} has a golden value") for pcr in PCRS}
+_RULES = {pcr: (f"L6.pcr{pcr}", f"PCR {pcr} is one of the golden values that the release names") for pcr in PCRS}
 
 
 @dataclass(frozen=True, slots=True)

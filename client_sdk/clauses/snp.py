@@ -53,12 +53,18 @@ class SnpSigningKey:
             condition=kind in self.kinds,
         )
         if kind == VLEK:
-            failures += self.csp_id.judge("T3.8", "the VLEK's cloud provider", vek.csp_id.encode(), ledger)
+            failures += self.csp_id.judge(
+                "T3.8", "the VLEK's cloud provider is as expected", vek.csp_id.encode(), ledger
+            )
         else:
             setting = Setting.EITHER if self.masked_chip_id else Setting.FORBIDDEN
-            failures += setting.judge("T3.9", "a masked chip id", facts.chip_id_masked, ledger)
+            failures += setting.judge(
+                "T3.9", "the chip's id is masked only where the policy takes that", facts.chip_id_masked, ledger
+            )
         masked = facts.report.flags & snp.FLAG_MASK_CHIP_KEY
-        return failures + Setting.FORBIDDEN.judge("T3.10", "MASK_CHIP_KEY", masked, ledger)
+        return failures + Setting.FORBIDDEN.judge(
+            "T3.10", "the chip's key is not masked (MASK_CHIP_KEY)", masked, ledger
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +81,24 @@ class SnpGuest:
         """Judge the guest policy and the VMPL."""
         report, policy = facts.report, facts.report.policy
         return (
-            Setting.FORBIDDEN.judge("T4.8", "the guest may be debugged by its host", policy & snp.POLICY_DEBUG, ledger)
-            + Setting.FORBIDDEN.judge("T4.9", "a migration agent", policy & snp.POLICY_MIGRATE_MA, ledger)
-            + self.smt.judge("T4.10", "SMT is allowed", policy & snp.POLICY_SMT, ledger)
-            + self.single_socket.judge("T4.11", "one socket only", policy & snp.POLICY_SINGLE_SOCKET, ledger)
+            Setting.FORBIDDEN.judge("T4.8", "the host cannot debug the guest", policy & snp.POLICY_DEBUG, ledger)
+            + Setting.FORBIDDEN.judge(
+                "T4.9", "no migration agent can move the guest", policy & snp.POLICY_MIGRATE_MA, ledger
+            )
+            + self.smt.judge("T4.10", "the guest policy's SMT is as expected", policy & snp.POLICY_SMT, ledger)
+            + self.single_socket.judge(
+                "T4.11", "the guest policy's single socket is as expected", policy & snp.POLICY_SINGLE_SOCKET, ledger
+            )
             + ledger.judge(
                 "T4.12",
-                "the ABI version that the guest asks for",
+                "the ABI version that the guest asks for is not below the least",
                 expected=("at least", *self.minimum_abi),
                 got=report.policy_abi,
                 condition=report.policy_abi >= self.minimum_abi,
             )
             + ledger.judge(
                 "T4.13",
-                "the privilege level (VMPL) that asked for the report",
+                "the privilege level (VMPL) that asked for the report is a permitted one",
                 expected=tuple(sorted(self.vmpls)),
                 got=report.vmpl,
                 condition=report.vmpl in self.vmpls,
@@ -114,13 +124,15 @@ class SnpPlatform:
         """Judge PLATFORM_INFO, the firmware's version and its patch levels."""
         info, version = facts.report.platform_info, facts.report.committed_version
         failures = (
-            self.alias_check.judge("T4.14", "memory alias check done", info & snp.PLATFORM_ALIAS_CHECK, ledger)
+            self.alias_check.judge(
+                "T4.14", "the memory alias check is as expected", info & snp.PLATFORM_ALIAS_CHECK, ledger
+            )
             + self.ciphertext_hiding.judge(
-                "T4.15", "ciphertext hiding on", info & snp.PLATFORM_CIPHERTEXT_HIDING, ledger
+                "T4.15", "ciphertext hiding is as expected", info & snp.PLATFORM_CIPHERTEXT_HIDING, ledger
             )
             + ledger.judge(
                 "T4.16",
-                "the committed firmware version",
+                "the committed firmware version is not below the least",
                 expected=("at least", *self.minimum_firmware),
                 got=version,
                 condition=version >= self.minimum_firmware,
@@ -129,9 +141,9 @@ class SnpPlatform:
         floor = self.tcb_floors.get(facts.vek.product)
         return (
             failures
-            + _floor("T4.17", "reported", floor, facts.reported_tcb, ledger)
-            + _floor("T4.18", "committed", floor, facts.committed_tcb, ledger)
-            + _floor("T4.19", "launch", floor, facts.launch_tcb, ledger)
+            + _floor("T4.17", "the reported TCB is not below the product's floor", floor, facts.reported_tcb, ledger)
+            + _floor("T4.18", "the committed TCB is not below the product's floor", floor, facts.committed_tcb, ledger)
+            + _floor("T4.19", "the launch TCB is not below the product's floor", floor, facts.launch_tcb, ledger)
         )
 
 
@@ -150,9 +162,11 @@ class SnpGivens:
         enabled = bool(report.flags & snp.FLAG_AUTHOR_KEY)
         given = bool(report.author_key_digest.strip(b"\0"))
         return (
-            self.host_data.judge("T5.2", "host data", report.host_data, ledger)
-            + self.id_key_digest.judge("T5.3", "digest of the id key", report.id_key_digest, ledger)
-            + self.author_key_digest.judge("T5.4", "digest of the author key", report.author_key_digest, ledger)
+            self.host_data.judge("T5.2", "the host data is as expected", report.host_data, ledger)
+            + self.id_key_digest.judge("T5.3", "the digest of the id key is as expected", report.id_key_digest, ledger)
+            + self.author_key_digest.judge(
+                "T5.4", "the digest of the author key is as expected", report.author_key_digest, ledger
+            )
             + ledger.judge(
                 "T5.5",
                 "an author key's digest is there exactly when its flag is set",
@@ -176,7 +190,9 @@ class SnpIdentity:
     def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the launch measurement and what the host launched it with."""
         given = SnpGivens(self.host_data, self.id_key_digest, self.author_key_digest)
-        launched = self.measurement.judge("T5.1", "launch measurement", facts.report.measurement, ledger)
+        launched = self.measurement.judge(
+            "T5.1", "the launch measurement is as expected", facts.report.measurement, ledger
+        )
         return launched + given.judge(facts, ledger)
 
 
@@ -198,7 +214,12 @@ class SnpRevocation:
     def judge_number(self, number: int | None, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge a list by its number, None where there was none; what it says was checked with the chain."""
         setting = Setting.REQUIRED if self.required else Setting.EITHER
-        failures = setting.judge("T11.amd.4", "a revocation list of the ARK", number is not None, ledger)
+        failures = setting.judge(
+            "T11.amd.4",
+            "a revocation list of the ARK is there where the policy requires it",
+            number is not None,
+            ledger,
+        )
         if number is None:
             return failures
         return failures + ledger.judge(
@@ -250,10 +271,10 @@ class SnpDenyList:
         )
 
 
-def _floor(rule: str, which: str, floor: Tcb | None, got: Tcb, ledger: Ledger) -> tuple[Failure, ...]:
+def _floor(rule: str, what: str, floor: Tcb | None, got: Tcb, ledger: Ledger) -> tuple[Failure, ...]:
     return ledger.judge(
         rule,
-        f"the {which} TCB is not below the product's floor",
+        what,
         expected=partial(str, floor) if floor else "a floor for this product in the policy",
         got=partial(str, got),
         condition=floor is not None and got.covers(floor),

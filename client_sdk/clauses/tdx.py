@@ -90,8 +90,18 @@ class EvaluationFloor:
     @keeps("T7.22", "T7.23")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge both numbers."""
-        return _floor("T7.22", "the TCB info's evaluation", self.tcb_info, facts.tcb.tcb_evaluation, ledger) + _floor(
-            "T7.23", "the QE identity's evaluation", self.qe_identity, facts.tcb.qe_evaluation, ledger
+        return _floor(
+            "T7.22",
+            "the number of the TCB info's evaluation data does not go back",
+            self.tcb_info,
+            facts.tcb.tcb_evaluation,
+            ledger,
+        ) + _floor(
+            "T7.23",
+            "the number of the QE identity's evaluation data does not go back",
+            self.qe_identity,
+            facts.tcb.qe_evaluation,
+            ledger,
         )
 
 
@@ -105,8 +115,18 @@ class CrlFloor:
     @keeps("T11.4", "T11.5")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge both numbers."""
-        return _floor("T11.4", "the PCK revocation list", self.pck, facts.tcb.pck_crl_number, ledger) + _floor(
-            "T11.5", "the root's revocation list", self.root, facts.tcb.root_crl_number, ledger
+        return _floor(
+            "T11.4",
+            "the number of the PCK revocation list does not go back",
+            self.pck,
+            facts.tcb.pck_crl_number,
+            ledger,
+        ) + _floor(
+            "T11.5",
+            "the number of the root's revocation list does not go back",
+            self.root,
+            facts.tcb.root_crl_number,
+            ledger,
         )
 
 
@@ -172,11 +192,11 @@ class BootRegisters:
         """Judge each value."""
         body, add = facts.quote.body, ledger
         return (
-            self.mr_td.judge("T8.11", "MRTD, the initial memory", body.mr_td, add)
-            + self.rtmr0.judge("T8.12", "RTMR0, the firmware's configuration", body.rtmrs[0], add)
-            + self.rtmr1.judge("T8.13", "RTMR1, what was booted", body.rtmrs[1], add)
-            + self.rtmr2.judge("T8.14", "RTMR2, what the system was given", body.rtmrs[2], add)
-            + self.rtmr3.judge("T8.15", "RTMR3, what the system measured", body.rtmrs[3], add)
+            self.mr_td.judge("T8.11", "MRTD, the initial memory, is as expected", body.mr_td, add)
+            + self.rtmr0.judge("T8.12", "RTMR0, the firmware's configuration, is as expected", body.rtmrs[0], add)
+            + self.rtmr1.judge("T8.13", "RTMR1, what was booted, is as expected", body.rtmrs[1], add)
+            + self.rtmr2.judge("T8.14", "RTMR2, what the system was given, is as expected", body.rtmrs[2], add)
+            + self.rtmr3.judge("T8.15", "RTMR3, what the system measured, is as expected", body.rtmrs[3], add)
         )
 
 
@@ -195,11 +215,13 @@ class OwnerRegisters:
         """Judge each value."""
         body, add = facts.quote.body, ledger
         return (
-            self.mr_seam.judge("T8.10", "MRSEAM, the TDX module", body.mr_seam, add)
-            + self.mr_config_id.judge("T8.16", "MRCONFIGID", body.mr_config_id, add)
-            + self.mr_owner.judge("T8.17", "MROWNER", body.mr_owner, add)
-            + self.mr_owner_config.judge("T8.18", "MROWNERCONFIG", body.mr_owner_config, add)
-            + self.mr_service_td.judge("T8.19", "MRSERVICETD, the service TDs bound to it", body.mr_service_td, add)
+            self.mr_seam.judge("T8.10", "MRSEAM, the TDX module, is as expected", body.mr_seam, add)
+            + self.mr_config_id.judge("T8.16", "MRCONFIGID is as expected", body.mr_config_id, add)
+            + self.mr_owner.judge("T8.17", "MROWNER is as expected", body.mr_owner, add)
+            + self.mr_owner_config.judge("T8.18", "MROWNERCONFIG is as expected", body.mr_owner_config, add)
+            + self.mr_service_td.judge(
+                "T8.19", "MRSERVICETD, the service TDs bound to it, is as expected", body.mr_service_td, add
+            )
         )
 
 
@@ -261,6 +283,4 @@ class ObservedEvents:
 
 
 def _floor(rule: str, what: str, floor: int, number: int, ledger: Ledger) -> tuple[Failure, ...]:
-    return ledger.judge(
-        rule, f"{what} does not go back", expected=f"at least {floor}", got=number, condition=number >= floor
-    )
+    return ledger.judge(rule, what, expected=f"at least {floor}", got=number, condition=number >= floor)

@@ -25,11 +25,27 @@ from client_sdk.rules import Keeper, keepers
 
 MANIFEST = "manifest.json"
 _SAID = {"what", "message"}  # variables that hold the words of the check that follows
-# What makes checks under a prefix of the caller's → the file whose first lines number them.
-_NUMBERED = {f"{kind.title()}Rules": f"client_sdk.verify.{kind}" for kind in ("chain", "crl", "ocsp")}
+# A variable part of a text, in brackets or as the place before a colon.
+_VARIABLE = re.compile(r" \([^()]*…[^()]*\)|^[^:]*…[^:]*: ")
 _EXAMPLES = ("vitrine rules", "vitrine rules --json", "vitrine rules --vectors tests/vectors")
 # Where the vectors are in a working tree; an installed client has none.
 _TREE = Path(client_sdk.__file__).parent.parent / "tests" / "vectors"
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """Checks under a prefix of the caller's: the file whose first lines number them, and what they are of."""
+
+    module: str
+    of: str
+
+
+_NUMBERED = {
+    "ChainRules": _Numbered("client_sdk.verify.chain", "chain of"),
+    "CrlRules": _Numbered("client_sdk.verify.crl", "revocation list of"),
+    "OcspRules": _Numbered("client_sdk.verify.ocsp", "OCSP response for"),
+}
+Said = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_row(row.id, number, Text(row.check), Text(f"{row.file} {row.function}"))
     screen = console()
     screen.print(table)
-    screen.print(Text(f"{len({row.id for row in found})} rules in {len({row.file for row in found})} files"))
+    ids, files = {row.id for row in found}, {row.file for row in found}
+    screen.print(Text(f"{len(ids)} rules, checked at {len(found)} places in {len(files)} files"))
     return 0
 
 
@@ -82,11 +99,11 @@ def rows(counted: Counter[str] | None) -> tuple[Row, ...]:
         except ModuleNotFoundError as error:  # of the extra `client`
             progress(f"left out: {module.name}, because {error.name} is not installed")
     known = {keeper for keeper in keepers() if keeper.module.startswith("client_sdk.")}
-    words = {name: dict(reversed(tuple(_words(name)))) for name in {keeper.module for keeper in known}}
+    words = {name: _said(name) for name in {keeper.module for keeper in known}}
     found = [
         Row(
             keeper.rule,
-            words[keeper.module].get(keeper.rule) or keeper.what,
+            _text_of(keeper, words[keeper.module]),
             keeper.module.replace(".", "/") + ".py",
             keeper.function,
             None if counted is None else counted[keeper.rule],
@@ -115,50 +132,92 @@ def _counted(folder: Path | None) -> Counter[str] | None:
         raise UsageError(f"--vectors: {path} is not a manifest of vectors") from error
 
 
-def _words(name: str) -> Iterator[tuple[str, str]]:
-    """Read in a module's source what it says of each rule: the words beside the id in a check, or in a table."""
-    for value in vars(importlib.import_module(name)).values():
+def _text_of(keeper: Keeper, said: Said) -> str:
+    """Return what a function says of its rule; where that is in a table of its module, what the module says."""
+    return said.get((keeper.function, keeper.rule)) or said.get(("", keeper.rule)) or keeper.what
+
+
+def _said(name: str) -> Said:
+    """Read in a module's source what it says of each rule, by function, all of it; and by module, under no function."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for function, rule, text in _words(name):
+        if said := _VARIABLE.sub("", text).strip("… "):
+            found.setdefault((function, rule), {})[said] = None
+            found.setdefault(("", rule), {})[said] = None
+    return {place: "; ".join(texts) for place, texts in found.items()}
+
+
+def _words(name: str) -> Iterator[tuple[str, str, str]]:
+    """Yield function, rule and text: the words beside the id in a check, or in a table."""
+    module = importlib.import_module(name)
+    for value in vars(module).values():
         for pair in value.values() if isinstance(value, dict) else ():
             if isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
-                yield pair
-    said = ""
-    for node in _in_order(name):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _SAID:
-            said = _text(node.value)
-        elif isinstance(node, ast.Call) and (kind := ast.unparse(node.func).rpartition(".")[2]) in _NUMBERED:
-            yield from _numbered(kind, _text(node.args[0]))
-        elif isinstance(node, ast.Call) and kind != "keeps":
-            yield from _beside(node, said)
+                yield "", *pair
+    for function, node in _bodies(name):
+        said, is_used = "", False
+        for one in _in_order(node):
+            if isinstance(one, ast.Assign):
+                for text in _assigned(one):
+                    said, is_used = text if is_used or not said else f"{said}; {text}", False
+            elif (kind := ast.unparse(one.func).rpartition(".")[2]) in _NUMBERED:
+                yield from (("", *pair) for pair in _numbered(kind, *[_value(module, a) for a in one.args[:2]]))
+            elif kind != "keeps":
+                is_used = is_used or any(ast.unparse(argument) in _SAID for argument in one.args)
+                yield from ((function, *pair) for pair in _beside(one, said))
+
+
+def _assigned(node: ast.Assign) -> Iterator[str]:
+    """Yield the text that an assignment gives to a variable which holds the words of a check."""
+    target, value = node.targets[0], node.value
+    pairs = zip(target.elts, value.elts, strict=False) if _are_tuples(target, value) else [(target, value)]  # type: ignore[attr-defined]
+    yield from (_text(one) for name, one in pairs if ast.unparse(name) in _SAID)
+
+
+def _are_tuples(*nodes: ast.expr) -> bool:
+    return all(isinstance(node, ast.Tuple) for node in nodes)
+
+
+def _value(module: Any, node: ast.expr) -> str:
+    """Return a text that stands in a call, or in the module's variable that stands there."""
+    return str(vars(module)[node.id]) if isinstance(node, ast.Name) else _text(node)
 
 
 def _beside(call: ast.Call, said: str) -> Iterator[tuple[str, str]]:
     """Yield a rule's id and the text that follows it, in the same string or among the arguments."""
     texts = [said if ast.unparse(one) in _SAID else _text(one) for one in call.args]
-    at = next((place for place, one in enumerate(call.args) if _text(one)), None)
+    at = next((place for place, text in enumerate(texts) if text), None)
     if at is None:
         return
     rule, _, text = texts[at].partition(": ")
-    if following := [text, *[one for one in texts[at + 1 :] if one]]:
-        yield rule, next((one for one in following if one), "")
+    if following := [one for one in (text, *texts[at + 1 :]) if one]:
+        yield rule, following[0]
 
 
-def _numbered(kind: str, prefix: str) -> Iterator[tuple[str, str]]:
+def _numbered(kind: str, prefix: str, subject: str) -> Iterator[tuple[str, str]]:
     """Yield the checks of a chain, a list or an answer under a prefix, as the file that makes them numbers them."""
-    module = importlib.import_module(_NUMBERED[kind])
+    module = importlib.import_module(_NUMBERED[kind].module)
     for number, text in re.findall(r"\(\.(\d)\) ([^.:]+)", module.__doc__ or ""):
         plain = re.sub(r"[`*]", "", " ".join(text.split()))
-        yield f"{prefix}.{number}", plain[0].lower() + plain[1:]
+        yield f"{prefix}.{number}", f"{_NUMBERED[kind].of} {subject}: {plain[0].lower() + plain[1:]}"
     if kind == "OcspRules":
-        yield from (
-            (rule, f"{text} (the responder's)") for rule, text in _numbered("ChainRules", f"{prefix}.responder")
-        )
+        yield from _numbered("ChainRules", f"{prefix}.responder", f"the OCSP responder for {subject}")
 
 
-def _in_order(name: str) -> list[ast.Assign | ast.Call]:
-    """Return assignments and calls of a module as they stand in its file."""
+def _bodies(name: str) -> Iterator[tuple[str, ast.AST]]:
+    """Yield the functions of a module and of its classes by qualified name, and what stands outside of them."""
     spec = find_spec(name)
     source = spec.loader.get_source(name) if spec and spec.loader else None  # type: ignore[attr-defined]
-    found = [node for node in ast.walk(ast.parse(source or "")) if isinstance(node, (ast.Assign, ast.Call))]
+    for node in ast.parse(source or "").body:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for one in inside:
+            yield (prefix + one.name if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)) else ""), one
+
+
+def _in_order(body: ast.AST) -> list[ast.Assign | ast.Call]:
+    """Return assignments and calls as they stand in their file."""
+    found = [node for node in ast.walk(body) if isinstance(node, (ast.Assign, ast.Call))]
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))
 
 

@@ -10,6 +10,7 @@ import importlib
 import sys
 from typing import Any, BinaryIO
 
+from client_sdk.conformance.describe import COMMAND, DESCRIPTION, of_stage, of_stages
 from client_sdk.conformance.request import MAX_REQUEST, Request, Stage
 from client_sdk.encoding import canonical_json
 from client_sdk.errors import AttestationError, EvidenceError, PolicyError, VerificationError
@@ -56,11 +57,22 @@ def _checks(ledger: Ledger) -> list[dict[str, str]]:
     return [check.as_dict() for check in ledger.checks]
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=COMMAND, description=DESCRIPTION, add_help=False)
+    parser.add_argument("stage", nargs="?", metavar="STAGE", choices=STAGES, help="what to judge")
+    parser.add_argument("-h", "--help", action="store_true", help="print this, or with STAGE the fields of its request")
+    return parser
+
+
 def main(arguments: list[str] | None = None, stdin: BinaryIO | None = None) -> int:
     """Judge one request; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m client_sdk.conformance", description=__doc__)
-    parser.add_argument("stage", choices=sorted(STAGES))
-    module, function = STAGES[parser.parse_args(arguments).stage]
+    asked = _parser().parse_args(arguments)
+    if asked.help:
+        sys.stdout.write(of_stage(asked.stage) if asked.stage else _parser().format_help() + of_stages(STAGES))
+        return ACCEPTED
+    if asked.stage is None:
+        _parser().error("expected STAGE")
+    module, function = STAGES[asked.stage]
     stage = getattr(importlib.import_module(f"client_sdk.conformance.{module}"), function)
     status, verdict = judge(stage, (stdin or sys.stdin.buffer).read(MAX_REQUEST + 1))
     sys.stdout.write(canonical_json(verdict).decode() + "\n")

@@ -39,8 +39,8 @@ class LocalQemu:
         simulated = case.roots.simulated
         case.ledger.holds(
             "D1",
-            "the platform is a software TPM, which proves nothing about its host: only the explicit simulated policy "
-            "takes it (--simulated TPM_CA.pem, or SimulatedPlatform in code)",
+            "a software TPM, which proves nothing about its host, is judged by the explicit simulated policy alone "
+            "(--simulated TPM_CA.pem, or SimulatedPlatform in code)",
             expected="the simulated policy",
             got="the simulated policy" if simulated else "a policy for production",
             condition=simulated,

@@ -37,7 +37,7 @@ def verify_tee_parts(case: Case, kinds: Mapping[str, Parts]) -> None:
     ledger.holds("C6.2", what, expected=tuple(kinds), got=kind, condition=kind in kinds)
     parts = kinds[kind]
     missing = tuple([name for name in parts.needed if not _part(case.evidence, name)])
-    ledger.equal("C6.1", "every part is there that has to be bound", expected=(), got=missing)
+    ledger.equal("C6.1", "the evidence has every part that has to be bound", expected=(), got=missing)
     verify_nothing_unbound(case, parts.unbound)
 
 
@@ -51,7 +51,7 @@ def verify_nothing_unbound(case: Case, unbound: tuple[str, ...]) -> None:
     got = tuple([name for name in unbound if _part(case.evidence, name)])
     if case.activation is not None and "ek_certificates" in unbound:
         got += ("activation",)
-    case.ledger.equal("C6", "no part is there that nothing on this platform binds", expected=(), got=got)
+    case.ledger.equal("C6", "the evidence has no part that nothing on this platform binds", expected=(), got=got)
 
 
 def _part(evidence: Evidence, name: str) -> object:

@@ -95,5 +95,5 @@ class AnyOf:
 @keeps("R4")
 def _roots(policies: tuple[Policy, ...], kind: str) -> Roots:
     if not policies:
-        raise PolicyError((Failure(f"R4: {kind} has policies", "at least one", "none"),))
+        raise PolicyError((Failure(f"R4: a policy made of policies has some ({kind})", "at least one", "none"),))
     return merged([policy.roots for policy in policies])

@@ -53,13 +53,13 @@ class MatchesRelease:
         tables = listed or 1 in dict(measurement.pcrs)
         failures = ledger.judge(
             "P2",
-            "the firmware is a known one",
+            "the release names the firmware that it allows",
             expected=expected,
             got=f"{len(measurement.pcr0_allowed)} values",
             condition=measurement.pcr0_allowed or open_anyway,
         ) + ledger.judge(
             "P3",
-            "the ACPI tables are known ones",
+            "the release names the ACPI tables that it allows",
             expected=expected,
             got=f"{listed} values",
             condition=tables or open_anyway,
@@ -69,7 +69,7 @@ class MatchesRelease:
         launched = len(measurement.launch_measurements)
         return failures + ledger.judge(
             "P4",
-            "the firmware that the CPU measured is a known one",
+            "the release names the launch measurements that it allows",
             expected=expected,
             got=f"{launched} values",
             condition=launched or open_anyway,

@@ -78,7 +78,8 @@ def make_credential(
     try:
         encrypted_seed = checked.encrypt(seed, padding.OAEP(padding.MGF1(SHA256()), SHA256(), b"IDENTITY\0"))
     except ValueError as error:  # an even modulus, for example
-        raise VerificationError("Q8.1", "nothing can be encrypted to the endorsement key") from error
+        what = "a secret can be encrypted to the endorsement key"
+        raise VerificationError("Q8.1", what, expected="an RSA key", got="a key that encrypts nothing") from error
     cipher = Cipher(AES(_kdfa(seed, b"STORAGE", ak_name, 128)), CFB(bytes(16))).encryptor()
     identity = cipher.update(_tpm2b(secret)) + cipher.finalize()
     integrity = hmac.digest(_kdfa(seed, b"INTEGRITY", b"", 256), identity + ak_name, "sha256")
@@ -101,7 +102,8 @@ def verify_activation(
     """
     _, ek = _template(key, ledger)
     if activation is None:
-        raise VerificationError("Q8.3", "the attestation key was not activated: ask the peer for the second round")
+        what = "the attestation key was activated (else ask the peer for the second round)"
+        raise VerificationError("Q8.3", what, expected="an activation", got="none")
     state = activation.state
     ledger.equal("Q8.2", "the credential was made for this endorsement key", expected=ek, got=state.ek)
     ledger.equal("Q8.2", "the credential was made for this attestation key", expected=ak_name, got=state.ak_name)
@@ -118,7 +120,7 @@ def verify_activation(
 def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger) -> tuple[rsa.RSAPublicKey, bytes]:
     """Return the key, and its name: the SHA-256 of its SubjectPublicKeyInfo."""
     if not isinstance(key, rsa.RSAPublicKey):
-        raise VerificationError("Q8.1", "the endorsement key is not of the template", expected="RSA", got="ECC")
+        raise VerificationError("Q8.1", "the endorsement key is of the standard template", expected="RSA", got="ECC")
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     ledger.holds(
         "Q8.1",

@@ -76,7 +76,7 @@ def verify_google_ak(
     try:
         found = path[0].certificate.extensions.get_extension_for_oid(_INSTANCE_INFO).value
     except x509.ExtensionNotFound as error:
-        message = "the certificate does not say which instance it is for"
+        message = "the certificate says which instance it is for"
         raise VerificationError("K3.1", message, expected=INSTANCE_INFO, got="no such extension") from error
     instance = parse_instance(found.public_bytes())
     states = {None: "not stated", 0: "no", 1: "yes"}
@@ -121,7 +121,7 @@ def verify_certified(leaf: CertificateFields, key: PublicKey, *, ledger: Ledger)
     """
     ledger.holds(
         "K5.2",
-        "the certified key is the one that signed",
+        "the certified key is the one that signed the quote",
         expected="the certificate's key",
         got="the same" if leaf.public_key == key else "another key",
         condition=leaf.public_key == key,

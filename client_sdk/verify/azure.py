@@ -54,9 +54,9 @@ def verify_hcl(hcl: HclReport, report_data: bytes, *, ledger: Ledger) -> HclFact
     digest = sha256(hcl.runtime_data).digest()
     what = "the hardware report names this runtime data, and so this attestation key"
     ledger.equal("T1.runtime", what, expected=digest, got=report_data[:32])
-    ledger.equal("T1.rest", "the rest of the report data is zero", expected=bytes(32), got=report_data[32:])
+    ledger.equal("T1.rest", "the last 32 bytes of the report data are zero", expected=bytes(32), got=report_data[32:])
     if (ak := hcl.claims.keys.get(AK_KID)) is None:
-        raise VerificationError("T1.ak", "the runtime data names no attestation key", expected=AK_KID, got="none")
+        raise VerificationError("T1.ak", "the runtime data names an attestation key", expected=AK_KID, got="none")
     return HclFacts(hcl.kind, ak, hcl.claims.user_data, MappingProxyType(hcl.claims.configuration))
 
 

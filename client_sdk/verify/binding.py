@@ -29,7 +29,8 @@ def verify_binding(signed: bytes, place: Place, *, nonce: bytes, spki: bytes, gp
     try:
         root = merkle_root(nonce, place)
     except EvidenceError as error:
-        raise VerificationError("C2.1", f"the nonce's place in the tree is impossible: {error}") from error
+        what = "the nonce's place is one that a tree of this size has"
+        raise VerificationError("C2.1", what, expected="such a place", got=str(error)) from error
     expected = extra_data(root, place.tree_size, spki, gpu)
     ledger.holds(
         "C2.2",

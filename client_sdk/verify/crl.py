@@ -3,8 +3,8 @@
 The rules have the caller's prefix:
 
 (.1) The list is signed by the key of the CA whose certificates it revokes.
-(.2) It is inside ``thisUpdate`` and ``nextUpdate`` at ``now``, and no older than the caller's limit.
-(.3) No certificate under judgement is in it.
+(.2) The list is inside ``thisUpdate`` and ``nextUpdate`` at ``now``, and no older than the caller's limit.
+(.3) No certificate under judgement is in the list.
 
 A list proves what its issuer had revoked when it was made. That a newer list exists is not known: the number, which
 only grows, is returned for a caller that remembers the highest one it saw (rule T11).

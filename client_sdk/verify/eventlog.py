@@ -117,7 +117,7 @@ def verify_without_log(log: bytes, quoted: Mapping[int, bytes], *, ledger: Ledge
     Raises:
         VerificationError: L6 or L7.
     """
-    ledger.equal("L6.1", "there is no event log, so that nothing is replayed", expected=0, got=len(log))
+    ledger.equal("L6.1", "the evidence of a platform without an event log has none", expected=0, got=len(log))
     _untouched({pcr: [] for pcr in UNTOUCHED}, quoted, ledger)
 
 

@@ -147,26 +147,26 @@ def _refuse(rule: str, event: Event, what: str, *, expected: str) -> None:
 
 @keeps("L3")
 def _other_data(event: Event) -> None:
-    _refuse("L3", event, "the digest is not of the data beside it", expected="the data that was measured")
+    _refuse("L3", event, "the event's digest is of the data beside it", expected="the data that was measured")
 
 
 @keeps("L2.separator")
 def _separator(event: Event, _variables: Variables, _family: Firmware) -> None:
     if event.data != _SEPARATOR_DATA:
-        _refuse("L2.separator", event, "the separator reports an error", expected=repr(_SEPARATOR_DATA))
+        _refuse("L2.separator", event, "the separator reports no error", expected=repr(_SEPARATOR_DATA))
 
 
 @keeps("L2.action")
 def _action(event: Event, _variables: Variables, family: Firmware) -> None:
     if event.data not in family.actions[event.pcr]:
-        _refuse("L2.action", event, "an action that does not belong here", expected="a boot attempt, or its end")
+        _refuse("L2.action", event, "an action is one that belongs in its PCR", expected="a boot attempt, or its end")
 
 
 @keeps("L2.variable")
 def _boot_variable(event: Event, variables: Variables, _family: Firmware) -> None:
     variable = variables[event.offset]
     if variable.vendor != GLOBAL_VARIABLE or not _BOOT_VARIABLE.fullmatch(variable.name):
-        _refuse("L2.variable", event, "a variable that does not belong here", expected="BootOrder or Boot####")
+        _refuse("L2.variable", event, "a boot variable is BootOrder or Boot####", expected="BootOrder or Boot####")
     # EDK2 hashes the value alone for EV_EFI_VARIABLE_BOOT, the whole structure for EV_EFI_VARIABLE_BOOT2.
     if sha256(variable.value if event.kind == BOOT_VARIABLE else event.data).digest() != event.digest:
         _other_data(event)
@@ -175,27 +175,29 @@ def _boot_variable(event: Event, variables: Variables, _family: Firmware) -> Non
 @keeps("L2.version")
 def _version(event: Event, _variables: Variables, family: Firmware) -> None:
     if not family.version.fullmatch(event.data):
-        _refuse("L2.version", event, "not a version of this family's firmware", expected=family.name)
+        _refuse("L2.version", event, "the firmware's version is one of its family", expected=family.name)
 
 
 @keeps("L2.host")
 def _host_information(event: Event, _variables: Variables, family: Firmware) -> None:
     if not family.host.fullmatch(event.data):
-        _refuse("L2.host", event, "not what this family tells about its host", expected=family.name)
+        _refuse(
+            "L2.host", event, "what the firmware tells about its host has the form of its family", expected=family.name
+        )
 
 
 @keeps("L2.authority")
 def _authority(event: Event, _variables: Variables, _family: Firmware) -> None:
     variable = parse_variable(event.data, event.offset)
     if (variable.vendor, variable.name) != (IMAGE_SECURITY, "db"):
-        _refuse("L2.authority", event, "an image was let through by another list than db", expected="db")
+        _refuse("L2.authority", event, "the list that let an image start is db", expected="db")
 
 
 @keeps("L2.flags")
 def _platform_flags(event: Event, _variables: Variables, _family: Firmware) -> None:
     # The digest is of an ACPI table that the log does not carry; the text beside it says which kind it is.
     if event.data != _ACPI_DATA:
-        _refuse("L2.flags", event, "a platform setting that does not belong here", expected=repr(_ACPI_DATA))
+        _refuse("L2.flags", event, "a platform setting is marked as ACPI data", expected=repr(_ACPI_DATA))
 
 
 # Version, host information, separators, Secure Boot variables, partition table, actions, keys: the digest is of the
@@ -219,16 +221,21 @@ def _secure_boot_variables(events: list[Event], variables: Variables) -> None:
     for event, (vendor, name) in zip(events, _SECURE_BOOT_VARIABLES, strict=False):
         variable = variables[event.offset]
         if (variable.vendor, variable.name) != (vendor, name):
-            _refuse("L5", event, "another Secure Boot variable than is due", expected=name)
+            _refuse("L5", event, "the Secure Boot variables are there in their fixed order", expected=name)
         if name == "SecureBoot" and variable.value not in _SECURE_BOOT_STATES:
-            _refuse("L5", event, "SecureBoot has no such state", expected="empty, 0 or 1")
+            _refuse("L5", event, "SecureBoot is empty, 0 or 1", expected="empty, 0 or 1")
 
 
 @keeps("L2.tag")
 def _kernel_inputs(events: list[Event], _variables: Variables) -> None:
     for event, tag in zip(events, _KERNEL_TAGS, strict=False):
         if parse_tag(event.data, event.offset) != (tag, _KERNEL_TAGS[tag]):
-            _refuse("L2.tag", event, "another kernel input than is due", expected=repr(_KERNEL_TAGS[tag]))
+            _refuse(
+                "L2.tag",
+                event,
+                "the kernel's inputs are its command line and then the initrd",
+                expected=repr(_KERNEL_TAGS[tag]),
+            )
 
 
 @keeps("L2.section")
@@ -237,9 +244,9 @@ def _sections(events: list[Event], _variables: Variables) -> None:
     for name_event, content_event in zip(events[::2], events[1::2], strict=True):
         told = name_event.data
         if told != content_event.data:
-            _refuse("L2.section", content_event, "name and content of a section are not paired", expected="a pair")
+            _refuse("L2.section", content_event, "name and content of a section are paired", expected="a pair")
         if told not in _SECTIONS or told in seen:
-            _refuse("L2.section", name_event, "a section that does not belong here", expected="each section once")
+            _refuse("L2.section", name_event, "a section is a known one, and there once", expected="each section once")
         if name_event.digest != _SECTIONS[told]:
             _other_data(name_event)
         seen.add(told)

@@ -2,9 +2,9 @@
 
 The rules have the caller's prefix:
 
-(.1) The response is successful, and signed by the key of the CA that issued the certificate, or by a responder whom
-that very CA certified for it (section 4.2.2.2): then its certificate is judged by the rules of ``chain.py`` as
-``.responder``, and (.2) it has the purpose OCSPSigning.
+(.1) The response is signed by the key of the CA that issued the certificate, or by a responder whom that very CA
+certified for it. One that is not successful is no response. (.2) The responder's certificate has the purpose
+OCSPSigning. The rules of ``chain.py`` judge it as ``.responder`` (section 4.2.2.2).
 (.3) The certificate's status is *good*.
 (.4) The answer is inside ``thisUpdate`` and ``nextUpdate`` at ``now``, and no older than the caller's limit.
 

@@ -191,9 +191,9 @@ def verify_quote(
     """
     attest = parse_attest(attest_bytes)
     magic, kind = attest.magic, attest.kind
-    what = "the signed bytes come from a TPM"
+    what = "the signed bytes were made by a TPM (magic is TPM_GENERATED_VALUE)"
     ledger.holds("Q1.1", what, expected=_hex(MAGIC), got=_hex(magic), condition=magic == MAGIC)
-    what = "the signed bytes are a quote"
+    what = "the signed bytes are a quote (type is TPM_ST_ATTEST_QUOTE)"
     ledger.holds("Q1.2", what, expected=_hex(TYPE_QUOTE), got=_hex(kind), condition=kind == TYPE_QUOTE)
     _signature(attest_bytes, parse_signature(signature_bytes), ak, ledger)
     info = parse_quote_info(attest.body)

@@ -100,7 +100,7 @@ def without_no_action(events: tuple[Event, ...], zero: bytes, ledger: Ledger) ->
     first = next((event for event in extending if event.pcr == 0), None)
     ledger.holds(
         "L4",
-        "what extends nothing proves nothing, but for where PCR 0 started",
+        "an event that extends nothing says at most where PCR 0 started, once and before PCR 0's events",
         expected="at most one StartupLocality, of 0, 3 or 4, before PCR 0's first event",
         got=values,
         condition=not said
@@ -132,7 +132,7 @@ def _compare(values: Mapping[int, bytes], expected: Mapping[int, bytes], zero: b
             ones = b"\xff" * len(zero)
             untouched = ones if pcr in _DYNAMIC and value == ones else zero
             gives = values.get(pcr, untouched)
-            ledger.equal("L1.replay", f"PCR {pcr} is what the event log gives", expected=gives, got=value)
+            ledger.equal("L1.replay", f"each PCR is what the event log gives (PCR {pcr})", expected=gives, got=value)
 
 
 @keeps("L3")
@@ -141,7 +141,7 @@ def _recompute(events: tuple[Event, ...], hashed: Hash, ledger: Ledger) -> None:
         if event.kind in _OF_DATA:
             ledger.equal(
                 "L3",
-                f"event_log byte {event.offset}: the digest is of the data beside it ({_OF_DATA[event.kind]})",
+                f"event_log byte {event.offset}: the event's digest is of the data beside it ({_OF_DATA[event.kind]})",
                 expected=hashed(event.data).digest(),
                 got=event.digest,
             )

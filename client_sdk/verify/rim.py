@@ -228,7 +228,7 @@ def _golden(rim: Rim, measurements: dict[int, bytes], ledger: Ledger) -> None:
     wrong = [record for record in rim.golden if measurements.get(record.index + 1) not in record.values]
     ledger.holds(
         "G3.7",
-        f"the device has the {len(rim.golden)} measurements that the RIM of {rim.version} names",
+        f"the device has all measurements that the RIM names ({len(rim.golden)}, RIM of {rim.version})",
         expected=[_spell(record) for record in wrong] or "all of them",
         got=[measurements.get(record.index + 1, b"") for record in wrong] or "all of them",
         condition=rim.golden and not wrong,

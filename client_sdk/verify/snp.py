@@ -90,12 +90,12 @@ def _signature(report: SnpReport, vek: VerifiedVek, ledger: Ledger) -> None:
     """Check that the certified key signed the report."""
     version, algorithm = report.version, report.signature_algorithm
     ledger.holds("T4.1", "the report's version is known", expected=VERSIONS, got=version, condition=version in VERSIONS)
-    what = "the signature is ECDSA on P-384 with SHA-384"
+    what = "the report's signature is ECDSA on P-384 with SHA-384"
     ledger.equal("T2.11", what, expected=snp.ECDSA_P384_SHA384, got=algorithm)
     r, s = report.r, report.s
     ledger.holds(
         "T2.12",
-        "r and s of the signature fit in 48 bytes",
+        "r and s of the report's signature fit in 48 bytes",
         expected=f"at most {_COMPONENT_BITS} bits",
         got=(r.bit_length(), s.bit_length()),
         condition=max(r, s) >> _COMPONENT_BITS == 0,
@@ -158,10 +158,12 @@ def _reserved(facts: SnpFacts, ledger: Ledger) -> None:
         got=(report.platform_info & ~snp.PLATFORM_KNOWN, report.flags & ~snp.FLAGS_KNOWN),
     )
     offsets = tuple(map(hex, report.reserved_set))
-    ledger.equal("T4.4", "reserved fields are zero", expected=(), got=offsets)
+    ledger.equal("T4.4", "the report's reserved fields are zero", expected=(), got=offsets)
     tcbs = (facts.reported_tcb, facts.current_tcb, facts.committed_tcb, facts.launch_tcb)
     reserved = b"".join([tcb.reserved for tcb in tcbs])
-    ledger.equal("T4.5", "reserved bytes of the TCBs are zero", expected=bytes(len(reserved)), got=reserved)
+    ledger.equal(
+        "T4.5", "the reserved bytes of the report's TCBs are zero", expected=bytes(len(reserved)), got=reserved
+    )
 
 
 @keeps("T4.6", "T4.7")

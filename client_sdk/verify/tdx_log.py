@@ -113,7 +113,7 @@ def verify_rtmr0(events: tuple[CcEvent, ...], *, ledger: Ledger) -> LogFacts:
     for event, (vendor, name) in zip(found[first:], _SECURE_BOOT, strict=False):
         variable = parse_variable(event.data, event.offset)
         if (variable.vendor, variable.name) != (vendor, name):
-            _refuse("T9.10", event, "another Secure Boot variable than is due", expected=name)
+            _refuse("T9.10", event, "the Secure Boot variables are there in their fixed order", expected=name)
         if name == "SecureBoot":
             secure_boot = "on" if variable.value == b"\1" else "off"
     observed = [event.digest for letter, event in zip(word, found, strict=True) if letter not in _KNOWN]
@@ -126,13 +126,13 @@ def _content(letter: str, event: CcEvent) -> None:
     if letter in "BW":
         variable = parse_variable(event.data, event.offset)
         if variable.vendor != GLOBAL_VARIABLE or not _BOOT_VARIABLE.fullmatch(variable.name):
-            _refuse("T9.11", event, "a variable that does not belong here", expected="BootOrder or Boot####")
+            _refuse("T9.11", event, "a boot variable is BootOrder or Boot####", expected="BootOrder or Boot####")
         # EDK2 hashes the value alone for EV_EFI_VARIABLE_BOOT, the whole structure for EV_EFI_VARIABLE_BOOT2.
         measured = variable.value if letter == "B" else event.data
     if letter not in _OPAQUE and sha384(measured).digest() != event.digest:
-        _refuse("T9.8", event, "the digest is not of the data beside it", expected="the data that was measured")
+        _refuse("T9.8", event, "the event's digest is of the data beside it", expected="the data that was measured")
     if letter == "S" and event.data != bytes(4):
-        _refuse("T9.9", event, "the separator reports an error", expected=repr(bytes(4)))
+        _refuse("T9.9", event, "the separator reports no error", expected=repr(bytes(4)))
 
 
 def _refuse(rule: str, event: CcEvent, what: str, *, expected: str) -> None:

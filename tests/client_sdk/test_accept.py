@@ -132,7 +132,7 @@ def test_a_failure_says_what_the_pcr_covers():
     vm = SimulatedVm()
     other_command_line(vm)
     message = str(refused(vm))
-    assert "PCR 9 is as the release predicts: kernel command line or initrd as the kernel saw them" in message
+    assert "PCR 9 (kernel command line or initrd as the kernel saw them) is as the release predicts" in message
     assert set(COVERS) == set(PCRS)
 
 

@@ -249,7 +249,7 @@ def test_a_failed_verification_is_tried_again_with_the_next_request(server, pins
 def test_requests_to_another_origin_are_refused_before_they_are_sent(server, pins, clock, url):
     with AttestedHttpClient(session(server, pins, clock)) as client:
         count = server.connections
-        with pytest.raises(VerificationError, match=r"\[C3\].*another origin"):
+        with pytest.raises(VerificationError, match=r"\[C3\].*for the verified origin"):
             client.post(url.format(port=server.server_address[1]), content=b"secret")
         assert server.connections == count
 

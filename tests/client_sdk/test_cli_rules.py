@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -12,6 +13,12 @@ from client_sdk.cli import rules as command
 from client_sdk.rules import keepers
 from tests.vectors.behaviour import registered
 from tests.vectors.manifest import FOLDER, vectors
+
+# A text is a statement, so one of these is in it.
+VERB = re.compile(
+    r"\b(is|are|was|were|has|have|did|does|can|cannot|may|must|holds?|names?|states|says|signed|answers|answered|asked|logged|"
+    r"ran|extended|activated|stay|leads|reports|claims|fits?|judges)\b"
+)
 
 
 def printed(capsys, *words) -> dict:
@@ -29,9 +36,20 @@ def test_every_rule_of_the_registry_is_there_in_words(capsys):
     words = {row["id"]: row["check"] for row in found}
     assert words["T2.13"] == "the certified key signed the report"
     assert words["L2.7"] == "PCR 7 holds only what belongs there, in order"
-    assert words["T7.1.3"] == "each issuer is a CA by basicConstraints, with room in its pathlen"
-    assert words["G1.6.responder.6"] == "signatures are over SHA-256 or stronger (the responder's)"
-    assert words["T1.ak"] == "the runtime data names no attestation key"
+    chain = "chain of the PCK certificate: "
+    assert words["T7.1.3"] == f"{chain}each issuer is a CA by basicConstraints, with room in its pathlen"
+    chain = "chain of the OCSP responder for the device's certificate: "
+    assert words["G1.6.responder.6"] == f"{chain}signatures are over SHA-256 or stronger"
+    said = {(row["id"], row["function"]): row["check"] for row in found}
+    assert said["T1.ak", "verify_hcl"] == "the runtime data names an attestation key"
+    sizes, values = "each quoted PCR has a value of its bank's size", "the PCR values are the quoted ones"
+    assert said["Q3", "verify_quote"] == f"{sizes}; {values}"
+    assert said["C3", "_refuse"] == "no option leads requests away from the verified service"
+
+
+def test_every_text_is_a_sentence_about_what_must_hold(capsys):
+    texts = {(row["id"], row["function"]): row["check"] for row in printed(capsys)}
+    assert {place: text for place, text in texts.items() if "…" in text or not VERB.search(text)} == {}
 
 
 def test_the_vectors_of_the_working_tree_are_counted(capsys):
@@ -50,7 +68,7 @@ def test_the_table_has_a_dash_where_there_are_no_vectors(capsys, monkeypatch, tm
     assert main(["rules"]) == 0
     said = capsys.readouterr().out
     assert "T2.13" in said
-    assert f"{len(registered())} rules in " in said
+    assert f"{len(registered())} rules, checked at {len(printed(capsys))} places in " in said
     assert {row["vectors"] for row in printed(capsys)} == {None}
 
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from client_sdk.conformance import nvidia
 from client_sdk.conformance.__main__ import ACCEPTED, MALFORMED, REFUSED, judge
+from client_sdk.conformance.describe import SCHEMAS
 from client_sdk.fields import format_instant
 from tests.fakes.simulated_nvidia import NONCE, NOW, SimulatedGpu, SimulatedRim, device_root, rim_root
 
@@ -164,7 +165,7 @@ def test_a_rim_file():
 
 @pytest.mark.parametrize(("stage", "example"), [("nvidia-gpu", device()), ("nvidia-rim", {"rim": ""})])
 def test_the_schema_names_the_fields_of_the_stage(stage, example):
-    schema = json.loads((DOCS / f"{stage}.schema.json").read_text())
+    schema = json.loads((SCHEMAS / f"{stage}.schema.json").read_text())
     page = (DOCS / f"{stage}.md").read_text()
     assert schema["title"] == stage
     assert example.keys() <= schema["properties"].keys()

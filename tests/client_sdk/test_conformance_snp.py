@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from client_sdk.conformance import __main__ as command
 from client_sdk.conformance import snp
+from client_sdk.conformance.describe import SCHEMAS
 from client_sdk.vendor import vendor_roots
 from tests.fakes.simulated_snp import DAY, NOW, SimulatedSnp, ark_fields
 
@@ -237,7 +238,7 @@ def test_a_request_that_is_not_one(sim, where, changes):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_documents_name_the_fields_that_the_stage_takes(stage):
-    schema = json.loads((DOCS / f"{stage}.schema.json").read_text())
+    schema = json.loads((SCHEMAS / f"{stage}.schema.json").read_text())
     assert set(schema["properties"]) == set(STAGES[stage])
     assert schema["additionalProperties"] is False
     text = (DOCS / f"{stage}.md").read_text()

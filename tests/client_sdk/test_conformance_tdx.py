@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from client_sdk.conformance.__main__ import ACCEPTED, MALFORMED, REFUSED, judge
+from client_sdk.conformance.describe import SCHEMAS
 from client_sdk.conformance.tdx import ccel, quote
 from client_sdk.fields import format_instant
 from client_sdk.vendor import vendor_roots
@@ -156,7 +157,7 @@ def test_the_grammar_is_judged_where_it_is_asked_for():
 
 @pytest.mark.parametrize(("stage", "function"), [("tdx", quote), ("ccel", ccel)])
 def test_the_documents_name_every_field(stage, function):
-    schema = json.loads((ROOT / f"docs/conformance/{stage}.schema.json").read_text())
+    schema = json.loads((SCHEMAS / f"{stage}.schema.json").read_text())
     words = set(re.findall(r"\w+", (ROOT / f"docs/conformance/{stage}.md").read_text())) | {"rtmr1", "rtmr2"}
     properties = schema["properties"]
     taken = {"": set(properties)} | {part: set(properties[part]["properties"]) for part in ("expected", "params")}

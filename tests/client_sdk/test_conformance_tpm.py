@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.conformance import azure, gce, tpm
 from client_sdk.conformance.__main__ import ACCEPTED, MALFORMED, REFUSED, STAGES, judge
+from client_sdk.conformance.describe import SCHEMAS
 from client_sdk.fields import format_instant
 from client_sdk.verify.gce import gce_pcr0
 from tests.fakes.boot_log import boot_log, serialise
@@ -288,7 +289,7 @@ def fields_of(schema):
 
 @pytest.mark.parametrize("stage", GOOD)
 def test_the_schema_takes_what_the_stage_takes(stage):
-    schema = json.loads((DOCS / f"{stage}.schema.json").read_text())
+    schema = json.loads((SCHEMAS / f"{stage}.schema.json").read_text())
     for name in GOOD[stage]:
         assert name in fields_of(schema), name
     for name in fields_of(schema):
@@ -302,7 +303,7 @@ def test_the_schema_takes_what_the_stage_takes(stage):
 @pytest.mark.parametrize("stage", GOOD)
 def test_the_document_names_every_field_and_its_example_is_a_request(stage):
     text = (DOCS / f"{stage}.md").read_text()
-    schema = json.loads((DOCS / f"{stage}.schema.json").read_text())
+    schema = json.loads((SCHEMAS / f"{stage}.schema.json").read_text())
     for name in fields_of(schema):
         assert f"`{name}`" in text, name
     example = json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])

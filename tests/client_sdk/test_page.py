@@ -356,7 +356,7 @@ def test_the_table_of_pcrs():
     assert all(quoted[pcr].hex() in row for pcr, row in by_pcr.items())
     assert {pcr for pcr, row in by_pcr.items() if row.startswith("✕")} == {4, 9}
     assert "01" * 32 in by_pcr[4]
-    assert "the image (UKI) that the firmware started" in by_pcr[4]
+    assert "the image, a UKI, that the firmware started" in by_pcr[4]
     assert "the same value" in by_pcr[7]
     assert "the release pins no firmware" in by_pcr[0]
     assert "the release pins no ACPI tables" in by_pcr[1]

@@ -53,7 +53,7 @@ def test_a_release_outside_its_dates_is_left_out_and_said_so():
     opened = open_releases((signed(ONE), signed(late)), publisher(), now=ONE.not_after)
     assert [found.number for found in opened.releases] == [2]
     (said,) = opened.left_out
-    assert "release 1 is inside its dates" in said
+    assert "the release is inside its dates (release 1;" in said
 
 
 def test_what_was_left_out_is_in_the_report():

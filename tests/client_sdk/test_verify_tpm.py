@@ -171,7 +171,7 @@ def test_an_elliptic_endorsement_key_is_not_of_the_template():
 
 def test_no_second_round():
     vm = SimulatedVm()
-    with pytest.raises(VerificationError, match=r"\[Q8.3\].*not activated"):
+    with pytest.raises(VerificationError, match=r"\[Q8.3\].*was activated .*got none"):
         verify(vm.evidence(NONCE), roots=simulated().roots, nonce=NONCE, now=NOW)
 
 
@@ -364,7 +364,7 @@ def test_a_part_that_nothing_binds(part):
 def test_platforms_of_the_future_are_refused_by_name():
     vm = SimulatedVm()
     vm.platform = "somewhere"
-    assert "'somewhere'" in str(refused(vm, "K5"))
+    assert "got somewhere" in str(refused(vm, "K5"))
 
 
 @pytest.mark.parametrize("platform", ["gcp", "azure"])
