@@ -167,8 +167,12 @@ def trust(arguments: argparse.Namespace) -> Trust:
     """Read whom the caller trusts.
 
     Raises:
-        UsageError: a file cannot be read, or is not a key.
+        UsageError: a file cannot be read, or is not a key; or more keys must have signed than there are.
     """
+    keys, threshold = len(arguments.publisher), arguments.threshold
+    if not 1 <= threshold <= keys:
+        what = f"--threshold: expected 1 to {keys}, as many keys as --publisher names, got {threshold}"
+        raise UsageError(f"{what}; name more keys, or another threshold")
     try:
         publisher = Publisher(keys=tuple(arguments.publisher), threshold=arguments.threshold)
     except EvidenceError as error:

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk import cli
+from client_sdk.cli import rules
 from client_sdk.fields import format_instant
 from client_sdk.policies import cloud, gpu, production, release, tee
 from client_sdk.policies import file as policy_file
@@ -126,6 +127,56 @@ def test_a_reader_that_goes_away_is_no_refusal():
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (3, b"")
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("words", [("rules",), ("rules", "--json"), ("collateral", "show", "{d}")])
+def test_a_full_disk_under_the_output_is_one_line(words, buffered, tmp_path):
+    (tmp_path / "index.json").write_text('{"files":[],"gathered_at":"2026-01-31T12:00:00Z","version":1}')
+    command = [sys.executable, "-m", "client_sdk.cli", *[word.format(d=tmp_path) for word in words]]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a file
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": buffered},
+        )
+    says = (
+        "vitrine: no verdict: cannot write to standard output: No space left on device; free space or send it elsewhere"
+    )
+    assert (done.returncode, done.stderr) == (3, f"{says}\n")
+
+
+def test_another_fault_of_a_file_is_not_taken_for_the_output(monkeypatch):
+    def fail(_arguments):
+        raise FileNotFoundError(2, "No such file or directory", "x")
+
+    monkeypatch.setattr(rules, "run", fail)
+    with pytest.raises(FileNotFoundError):
+        cli.main(["rules"])
+
+
+def test_evidence_of_a_cloud_is_not_a_simulated_platforms(run, files):
+    (files / "ca.pem").write_bytes(SimulatedVm().ca.pem)
+    said = run(*stored(files), "--simulated", files / "ca.pem", *with_collateral(files))
+    assert (said.code, said.failed) == (1, ["K1.1"]), said.all
+    says = "this is evidence of a cloud's VM (gcp), and --simulated (SimulatedPlatform in code) takes a local"
+    assert says in said.out
+    assert "leave it out to judge a cloud's VM" in said.out
+    words = run(*stored(files), *with_collateral(files)).out
+    assert "--simulated" not in words
+
+
+def test_a_threshold_that_cannot_be_met_is_the_thresholds_fault(run, files):
+    for threshold in ("0", "2"):
+        said = run(*stored(files), "--threshold", threshold)
+        says = (
+            f"usage: --threshold: expected 1 to 1, as many keys as --publisher names, got {threshold}; name more keys"
+        )
+        assert (said.code, says in said.err) == (2, True), said.all
 
 
 def test_stored_evidence_answers_one_nonce(run, files):
