@@ -74,7 +74,7 @@ def trust(files):
 
 
 def stored(files):
-    evidence = ("--evidence", files / "raw.json", "--nonce", NONCE.hex(), "--now", format_instant(MOMENT))
+    evidence = ("--evidence", files / "raw.json", "--nonce", NONCE.hex(), "--at", format_instant(MOMENT))
     return ("verify", *evidence, *trust(files))
 
 
@@ -179,6 +179,20 @@ def test_a_threshold_that_cannot_be_met_is_the_thresholds_fault(run, files):
         assert (said.code, says in said.err) == (2, True), said.all
 
 
+def test_the_instant_has_two_names(run, files):
+    words = ["--now" if word == "--at" else word for word in stored(files)]
+    assert run(*words, *with_collateral(files)).code == 0
+    said = run(*words, "--at", format_instant(MOMENT))
+    assert (said.code, "--at and --now are two names of one option: give one of them" in said.err) == (2, True)
+
+
+def test_stored_evidence_that_its_peer_malformed_is_refused(run, files):
+    raw = files / "raw.json"
+    raw.write_bytes(raw.read_bytes().replace(b'"version":', b'"version":1,"version":'))
+    said = run(*stored(files), *with_collateral(files))
+    assert (said.code, "the key appears twice" in said.out) == (1, True), said.all
+
+
 def test_stored_evidence_answers_one_nonce(run, files):
     words = ["00" * 32 if word == NONCE.hex() else word for word in stored(files)]
     assert run(*words, *with_collateral(files)).failed == ["C2.2"]
@@ -224,7 +238,7 @@ def test_a_policy_with_faults_names_them_all(run, files):
         ("a policy and a simulated platform", ("--policy", "{d}/policy.toml", "--simulated", "{d}/ca.pem")),
         ("a policy that is not there", ("--policy", "{d}/none.toml")),
         ("collateral that is not there", ("--collateral", "{d}/none")),
-        ("an instant for a saved file", ("--at", "2026-01-01T00:00:00Z")),
+        ("an instant by two names", ("--now", "2026-01-01T00:00:00Z")),
         ("saving what was stored", ("--save", "{d}/new.json")),
         ("an origin", ("https://h",)),
         ("a nonce that is none", ("--nonce", "00")),
@@ -236,10 +250,10 @@ def test_usage(run, files, fault, more):
     assert (said.code, bool(said.err)) == (2, True), said.all
 
 
-@pytest.mark.parametrize("left", ["--nonce", "--now", "--evidence", "all"])
+@pytest.mark.parametrize("left", ["--nonce", "--at", "--evidence", "all"])
 def test_raw_evidence_needs_everything(run, files, left):
     words = list(stored(files))
-    for name in ("--nonce", "--now", "--evidence") if left == "all" else (left,):
+    for name in ("--nonce", "--at", "--evidence") if left == "all" else (left,):
         place = words.index(name)
         del words[place : place + 2]
     said = run(*words)
