@@ -350,10 +350,10 @@ def evidence_of(vm):
     ("attack", "fields", "says"),
     [
         ("a wrong nonce", {"nonce": "00" * 32}, "C2.2"),
-        ("another VM's evidence", {"evidence": evidence_of(SimulatedVm("other"))}, "C3.1"),
         ("evidence that is none", {"evidence": "AAAA"}, "refused"),
-        ("another connection's certificate", {"certificate": "AAAA"}, "C3.1"),
+        ("another VM's evidence", {"evidence": evidence_of(SimulatedVm("other"))}, "C3.1"),
         ("no activation", {"activation": None}, "Q8.3"),
+        ("another connection's certificate", {"certificate": "AAAA"}, "C3.1"),
     ],
 )
 def test_an_edited_file_is_refused(run, server, pins, saved, attack, fields, says):
