@@ -66,14 +66,16 @@ class VerificationError(AttestationError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One clause of a policy that did not hold."""
+    """One clause of a policy that did not hold. ``remedy`` says what to do, where the policy itself is at fault."""
 
     clause: str
     expected: str
     got: str
+    remedy: str = ""
 
     def __str__(self) -> str:
-        return printable(f"[{self.clause}] expected {self.expected}, got {self.got}")
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return printable(f"[{self.clause}] expected {self.expected}, got {self.got}{remedy}")
 
 
 class PolicyError(AttestationError):

@@ -36,8 +36,11 @@ class Publisher:
         # Read once: what is pinned must not follow a file that somebody replaces later.
         found = tuple(_read(key, f"publisher.keys[{i}]") for i, key in enumerate(self.keys))
         object.__setattr__(self, "public_keys", found)
+        if not found:
+            raise EvidenceError("publisher.keys", "expected at least one key, got none: write keys=(key,)")
         if not 1 <= self.threshold <= len(found):
-            raise EvidenceError("publisher.threshold", f"expected 1 to {len(found)}, got {self.threshold}")
+            what = f"expected 1 to {len(found)}, as many keys as are given, got {self.threshold}"
+            raise EvidenceError("publisher.threshold", f"{what}: give more keys, or another threshold")
         if len({key.public_bytes_raw() for key in found}) != len(found):
             raise EvidenceError("publisher.keys", "a key is given twice")
 

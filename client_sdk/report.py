@@ -40,6 +40,12 @@ class Check(NamedTuple):
         }
 
 
+class Phrase(tuple[Any, ...]):
+    """Words and values that are one text: :func:`show` puts spaces between them, where a list gets commas."""
+
+    __slots__ = ()
+
+
 class Ledger:
     """Collects the checks of one verification; the first that does not hold raises.
 
@@ -157,7 +163,7 @@ def show(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex() or "nothing"
     if isinstance(value, (tuple, list)):
-        return ", ".join(show(item) for item in value) or "nothing"
+        return (" " if isinstance(value, Phrase) else ", ").join(show(item) for item in value) or "nothing"
     return printable(str(value))
 
 

@@ -33,17 +33,6 @@ def save(path: Path, gathered: Gathered) -> None:
     write(path, to_json(gathered), mode=PRIVATE)
 
 
-def load(path: Path) -> Gathered:
-    """Read a file that :func:`save` wrote.
-
-    Raises:
-        EvidenceError: it is malformed.
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return from_json(file.read(MAX_FILE + 1))
-
-
 def to_json(gathered: Gathered) -> bytes:
     """Serialise as canonical JSON."""
     activation = gathered.activation

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from client_sdk.errors import EvidenceError, Failure
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 
 Value = bytes | str | int | bool
 
@@ -61,7 +61,7 @@ class AnyValue:
 
     def judge(self, rule: str, what: str, got: object, ledger: Ledger) -> tuple[Failure, ...]:
         """Record that the value was not compared."""
-        return ledger.judge(rule, what, expected=("anything:", self.why), got=got, condition=True)
+        return ledger.judge(rule, what, expected=Phrase(("anything:", self.why)), got=got, condition=True)
 
 
 def require_ids(ids: object, sizes: tuple[int, ...], where: str) -> None:

@@ -22,7 +22,7 @@ from client_sdk.clauses.expected import Expectation, Setting, require_ids
 from client_sdk.errors import EvidenceError, Failure
 from client_sdk.parse import snp
 from client_sdk.parse.snp import FirmwareVersion, Product, Tcb
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.rules import keeps
 from client_sdk.verify.snp import VLEK, SnpFacts
 
@@ -92,7 +92,7 @@ class SnpGuest:
             + ledger.judge(
                 "T4.12",
                 "the ABI version that the guest asks for is not below the least",
-                expected=("at least", *self.minimum_abi),
+                expected=Phrase(("at least", self.minimum_abi)),
                 got=report.policy_abi,
                 condition=report.policy_abi >= self.minimum_abi,
             )
@@ -133,7 +133,7 @@ class SnpPlatform:
             + ledger.judge(
                 "T4.16",
                 "the committed firmware version is not below the least",
-                expected=("at least", *self.minimum_firmware),
+                expected=Phrase(("at least", self.minimum_firmware)),
                 got=version,
                 condition=version >= self.minimum_firmware,
             )
@@ -225,7 +225,7 @@ class SnpRevocation:
         return failures + ledger.judge(
             "T11.amd.5",
             "the revocation list's number did not go back",
-            expected=("at least", self.highest_seen),
+            expected=Phrase(("at least", self.highest_seen)),
             got=number,
             condition=number >= self.highest_seen,
         )
@@ -259,14 +259,14 @@ class SnpDenyList:
         return ledger.judge(
             "T11.amd.6",
             "the chip is not on the deny-list",
-            expected=("not one of", len(denied)),
+            expected=Phrase(("none of the", len(denied), "that the policy denies")),
             got=facts.chip or "the report does not name it",
             condition=facts.chip not in denied,
         ) + ledger.judge(
             "T11.amd.7",
             "the signing key's certificate is not on the deny-list",
-            expected=("not one of", len(self.serials) + len(self.certificates)),
-            got=("serial", vek.serial, "SHA-256", vek.fingerprint),
+            expected=Phrase(("none of the", len(self.serials) + len(self.certificates), "that the policy denies")),
+            got=Phrase(("serial", vek.serial, "SHA-256", vek.fingerprint)),
             condition=vek.serial not in self.serials and vek.fingerprint not in self.certificates,
         )
 

@@ -30,7 +30,7 @@ from client_sdk.verify.tdx_tcb import NO_MATCH, REVOKED, STATUSES, UP_TO_DATE
 PPID_SIZE = 16
 _DEBUG_GROUP = 0xFF
 ALLOWED_ATTRIBUTES = tdx.SEPT_VE_DISABLE | tdx.LASS | tdx.PKS | tdx.KEY_LOCKER
-_GRACED = frozenset(STATUSES) - {UP_TO_DATE, NO_MATCH, REVOKED}
+GRACED = frozenset(STATUSES) - {UP_TO_DATE, NO_MATCH, REVOKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Grace:
     until: datetime
 
     def __post_init__(self) -> None:
-        if self.status not in _GRACED:
-            raise ValueError(f"no grace is possible for {self.status!r}; choose from {', '.join(sorted(_GRACED))}")
+        if self.status not in GRACED:
+            raise ValueError(f"no grace is possible for {self.status!r}; choose from {', '.join(sorted(GRACED))}")
 
 
 @dataclass(frozen=True, slots=True)

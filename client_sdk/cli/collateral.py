@@ -12,10 +12,11 @@ from typing import Any
 
 from client_sdk.binding import NONCE_SIZE
 from client_sdk.cli.collateral_printing import print_collected, print_failures, print_inventory
+from client_sdk.cli.evidence_file import read_either
 from client_sdk.cli.options import Commands, UsageError, add_command, add_network, now, patiently
 from client_sdk.cli.printing import print_json, progress
-from client_sdk.encoding import strict_json
 from client_sdk.errors import AttestationError, EvidenceError, PolicyError
+from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
 from client_sdk.gather.collect import Collected, Offline, Sources, collect
 from client_sdk.gather.folder import check_replaceable, index_of, read_index, write
@@ -27,7 +28,6 @@ from client_sdk.gather.web import Web
 from client_sdk.origin import Origin
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.pem import parse_pem_or_der
-from client_sdk.saved import MAX_FILE, from_json
 
 INCOMPLETE = 3
 _FETCH = (
@@ -52,7 +52,7 @@ def register(commands: Commands) -> None:
         "sources",
         metavar="EVIDENCE|ORIGIN",
         nargs="+",
-        help="file of `verify --save`, evidence as JSON, or https://HOST[:PORT] (nothing of it is verified here)",
+        help="file of `verify --save`, raw evidence, or https://HOST[:PORT] of a service (nothing is verified here)",
     )
     parser.add_argument(
         "--output", metavar="DIR", type=Path, required=True, help="the folder; it will hold this and nothing else"
@@ -99,6 +99,8 @@ def fetch(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """Print what is in a folder; return the exit code."""
     moment = now()
+    if arguments.folder.is_file():
+        raise UsageError(f"{arguments.folder} is a file; give the folder that `vitrine collateral fetch` wrote")
     try:
         found = inventory(arguments.folder)
     except EvidenceError as error:
@@ -128,21 +130,21 @@ def _given(paths: list[Path]) -> tuple[CertificateFields, ...]:
 
 
 def _wanted(source: str, arguments: argparse.Namespace, roots: PinnedRoots) -> tuple[Wanted, ...]:
-    if "://" in source:
-        return plan(_asked(source, arguments), roots)
+    """Say what a source needs; a file that is no evidence is the caller's to replace, what is missing is not."""
+    data = _asked(source, arguments) if "://" in source else _read(source)
     try:
-        with Path(source).open("rb") as file:
-            return plan(_evidence_in(file.read(MAX_FILE + 1)), roots)
-    except OSError as error:
-        raise UsageError(f"cannot read {source}: {error.strerror}") from error
+        return plan(data, roots)
     except EvidenceError as error:
-        raise UsageError(f"{source}: {error}") from error
+        raise EvidenceError(source, str(error)) from error
 
 
-def _evidence_in(data: bytes) -> bytes:
-    """Return the evidence in a file, which is wrapped where ``verify --save`` wrote it."""
-    top = strict_json(data, limit=MAX_FILE)
-    return from_json(data).evidence if isinstance(top, dict) and "evidence" in top else data
+def _read(source: str) -> bytes:
+    data = read_either(Path(source))
+    try:
+        Evidence.from_json(data)
+    except EvidenceError as error:
+        raise UsageError(f"EVIDENCE: {source} is no evidence that this client reads: {error}") from error
+    return data
 
 
 def _asked(source: str, arguments: argparse.Namespace) -> bytes:

@@ -1,6 +1,7 @@
 """Parse the command line, run one command, turn errors into exit codes: this is the process's edge.
 
-0 accepted · 1 refused · 2 usage · 3 no verdict (unreachable, still booting).
+0 accepted · 1 refused · 2 usage (a file of the caller's that is not what it should be is one) · 3 no verdict
+(unreachable, still booting, or it could not be printed).
 
 Other packages add commands through the entry-point group ``vitrine.commands``: a function that takes the
 ``add_parser`` action, adds its parser and sets the default ``run`` to a function from arguments to an exit code.
@@ -9,8 +10,10 @@ Other packages add commands through the entry-point group ``vitrine.commands``: 
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points, version
 
 from client_sdk.cli import ask, collateral, observe, rules, verify
@@ -19,13 +22,36 @@ from client_sdk.errors import AttestationError, FetchError
 
 GROUP = "vitrine.commands"
 ACCEPTED, REFUSED, USAGE, NO_VERDICT = 0, 1, 2, 3
+# Whatever else a command writes, it names the file; these without a name are standard output's.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _EPILOG = """exit codes:
-  0 accepted    1 refused    2 usage    3 no verdict (unreachable, or still booting)
+  0 accepted    1 refused    2 usage, or a file of yours that is not what it should be
+  3 no verdict (unreachable, still booting, or it could not be printed)
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code. What was printed has left this process by then, or the code says so."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `vitrine … | head`
+        _give_up_output()
+        sys.stderr.close()
+        return NO_VERDICT
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        _give_up_output()
+        sys.stderr.write(
+            f"vitrine: no verdict: cannot write to standard output: {error.strerror}; free space or send it elsewhere\n"
+        )
+        return NO_VERDICT
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="vitrine",
         description="Check that a service runs exactly a published image in a sealed machine, then talk to it.",
@@ -48,9 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"refused: {error}", REFUSED)
     except KeyboardInterrupt:
         return _say("interrupted: no verdict", NO_VERDICT)
-    except BrokenPipeError:  # `vitrine … | head`
-        sys.stderr.close()
-        return NO_VERDICT
+
+
+def _give_up_output() -> None:
+    """Close standard output: at exit the interpreter would try once more to write what is left, and say so."""
+    with suppress(OSError):
+        sys.stdout.close()
 
 
 def _say(message: str, code: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,7 +123,15 @@ def origin(arguments: argparse.Namespace) -> Origin:
     try:
         return Origin.parse(arguments.origin)
     except PolicyError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"{error}{_of_a_file(arguments.origin)}") from error
+
+
+def _of_a_file(name: str) -> str:
+    """Say what to do with a file of evidence in the place of an origin."""
+    with suppress(OSError):
+        if Path(name).is_file():
+            return "; this is a file: of the commands, `vitrine verify` judges evidence in files, by --evidence FILE"
+    return ""
 
 
 def policy(arguments: argparse.Namespace) -> Policy:
@@ -167,8 +176,12 @@ def trust(arguments: argparse.Namespace) -> Trust:
     """Read whom the caller trusts.
 
     Raises:
-        UsageError: a file cannot be read, or is not a key.
+        UsageError: a file cannot be read, or is not a key; or more keys must have signed than there are.
     """
+    keys, threshold = len(arguments.publisher), arguments.threshold
+    if not 1 <= threshold <= keys:
+        what = f"--threshold: expected 1 to {keys}, as many keys as --publisher names, got {threshold}"
+        raise UsageError(f"{what}; name more keys, or another threshold")
     try:
         publisher = Publisher(keys=tuple(arguments.publisher), threshold=arguments.threshold)
     except EvidenceError as error:
@@ -212,7 +225,7 @@ def patiently(attempt: Callable[[], Result], *, wait: float, say: Say) -> Result
 def at(text: str) -> datetime:
     """Read an instant, for argparse."""
     try:
-        return instant(text, "--at")
+        return instant(text, "INSTANT")
     except EvidenceError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not an instant like 2026-01-31T12:00:00Z") from error
 

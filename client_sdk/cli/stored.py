@@ -1,4 +1,4 @@
-"""`vitrine verify --evidence FILE --nonce HEX --now INSTANT`: judge raw evidence that somebody stored.
+"""`vitrine verify --evidence FILE --nonce HEX --at INSTANT`: judge raw evidence that somebody stored.
 
 The file is the body that a service sent (docs/protocol.md), nothing around it. The verdict is the one that a client
 would have given at that instant, but for what only a connection shows (rule C3).
@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 
 from client_sdk.binding import NONCE_SIZE
+from client_sdk.cli.evidence_file import read_raw
 from client_sdk.cli.options import UsageError, at, opened, trust
 from client_sdk.cli.verdict import Subject, tell_acceptance, tell_refusal
-from client_sdk.encoding import MAX_JSON, from_hex
+from client_sdk.encoding import from_hex
 from client_sdk.errors import AttestationError, EvidenceError
 from client_sdk.rounds import judge_stored
 
@@ -21,7 +22,7 @@ def add_stored(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("origin", metavar="ORIGIN", nargs="?", default="", help="https://HOST[:PORT] of the service")
     group = parser.add_argument_group("stored raw evidence, in place of ORIGIN")
     group.add_argument("--nonce", metavar="HEX", help="the nonce that the evidence in --evidence was asked for with")
-    group.add_argument("--now", metavar="INSTANT", type=at, help="judge it as at 2026-01-31T12:00:00Z")
+    group.add_argument("--now", metavar="INSTANT", type=at, help="another name of --at, which is needed here")
 
 
 def is_stored(arguments: argparse.Namespace) -> bool:
@@ -30,13 +31,12 @@ def is_stored(arguments: argparse.Namespace) -> bool:
     Raises:
         UsageError: options that do not go together.
     """
-    given = [arguments.nonce is not None, arguments.now is not None]
-    if not any(given):
+    if arguments.nonce is None:
         if not arguments.origin:
-            raise UsageError("expected ORIGIN, or --evidence, --nonce and --now")
+            raise UsageError("expected ORIGIN, or --evidence, --nonce and --at for raw evidence")
         return False
-    if not all(given) or not arguments.evidence or arguments.origin or arguments.save or arguments.at:
-        raise UsageError("raw evidence takes --evidence, --nonce and --now; not ORIGIN, --save or --at")
+    if not arguments.at or not arguments.evidence or arguments.origin or arguments.save:
+        raise UsageError("raw evidence takes --evidence, --nonce and --at; neither ORIGIN nor --save")
     if arguments.html and arguments.html == arguments.evidence:
         raise UsageError("--html needs a file of its own")
     return True
@@ -47,22 +47,19 @@ def run_stored(arguments: argparse.Namespace) -> int:
     trusted, name = trust(arguments), str(arguments.evidence)
     try:
         nonce = from_hex(arguments.nonce, "--nonce", size=NONCE_SIZE)
-        with arguments.evidence.open("rb") as file:
-            evidence = file.read(MAX_JSON + 1)
     except EvidenceError as error:
-        raise UsageError(str(error)) from error
-    except OSError as error:
-        raise UsageError(f"--evidence: cannot read {name}: {error.strerror}") from error
-    note = f" as at {arguments.now:%Y-%m-%dT%H:%M:%SZ}"
-    subject = Subject(name, trusted.policy, when=arguments.now, saved=True, note=note)
+        raise UsageError(f"{error}; give the nonce as it stands in the request") from error
+    evidence = read_raw(arguments.evidence)
+    note = f" as at {arguments.at:%Y-%m-%dT%H:%M:%SZ}"
+    subject = Subject(name, trusted.policy, when=arguments.at, saved=True, note=note)
     try:
-        releases = opened(trusted, at_instant=arguments.now)
+        releases = opened(trusted, at_instant=arguments.at)
         accepted = judge_stored(
             evidence,
             nonce,
             releases=releases,
             policy=trusted.policy,
-            now=arguments.now,
+            now=arguments.at,
             collateral=trusted.collateral,
         )
     except AttestationError as error:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from client_sdk.accept import Accepted
+from client_sdk.cli.evidence_file import read_saved
 from client_sdk.cli.options import (
     Commands,
     Trust,
@@ -25,9 +26,9 @@ from client_sdk.cli.options import (
 from client_sdk.cli.printing import progress
 from client_sdk.cli.stored import add_stored, is_stored, run_stored
 from client_sdk.cli.verdict import Subject, tell_acceptance, tell_refusal
-from client_sdk.errors import AttestationError, EvidenceError
+from client_sdk.errors import AttestationError
 from client_sdk.rounds import Gathered, gather, judge
-from client_sdk.saved import load, save
+from client_sdk.saved import save
 
 _EXAMPLES = (
     "vitrine verify https://127.0.0.1:8443 --release release.json --publisher publisher.pub --simulated tpm-ca.pem",
@@ -35,7 +36,7 @@ _EXAMPLES = (
     "vitrine verify https://llm.example --release r.json --publisher p.pub --save evidence.json",
     "vitrine verify https://llm.example --release r.json --publisher p.pub --evidence evidence.json",
     "vitrine verify https://llm.example --release r.json --publisher p.pub --html report.html",
-    "vitrine verify --evidence raw.json --nonce HEX --now 2026-01-31T12:00:00Z --collateral DIR --release r.json \\",
+    "vitrine verify --evidence raw.json --nonce HEX --at 2026-01-31T12:00:00Z --collateral DIR --release r.json \\",
     "      --publisher p.pub",
 )
 
@@ -53,22 +54,31 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--save", metavar="FILE", type=Path, help="keep what was received, for --evidence (mode 0600)")
     parser.add_argument(
-        "--evidence", metavar="FILE", type=Path, help="judge a saved file instead of asking; says nothing about now"
+        "--evidence",
+        metavar="FILE",
+        type=Path,
+        help="judge a file instead of asking, which says nothing about now: one of --save for ORIGIN, or raw evidence",
     )
     parser.add_argument(
-        "--at", metavar="INSTANT", type=at, help="with --evidence: judge as at 2026-01-31T12:00:00Z (default: now)"
+        "--at",
+        metavar="INSTANT",
+        type=at,
+        help="with --evidence: judge as at 2026-01-31T12:00:00Z (default for a file of --save: now)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify and print; return the exit code."""
+    if arguments.at and arguments.now:
+        raise UsageError("--at and --now are two names of one option: give one of them")
+    arguments.at = arguments.at or arguments.now
     if is_stored(arguments):
         return run_stored(arguments)
     if arguments.evidence and arguments.save:
         raise UsageError("--save and --evidence exclude each other")
     if arguments.at and not arguments.evidence:
-        raise UsageError("--at judges a saved file: it needs --evidence")
+        raise UsageError("--at judges a file: it needs --evidence")
     if arguments.html and arguments.html in {arguments.save, arguments.evidence}:
         raise UsageError("--html needs a file of its own")
     trusted = trust(arguments)
@@ -98,14 +108,10 @@ def _accepted(arguments: argparse.Namespace, trusted: Trust) -> Accepted:
 def _gathered(arguments: argparse.Namespace) -> Gathered:
     where = origin(arguments)
     if arguments.evidence:
-        try:
-            found = load(arguments.evidence)
-        except OSError as error:
-            raise UsageError(f"--evidence: cannot read {arguments.evidence}: {error.strerror}") from error
-        except EvidenceError as error:
-            raise EvidenceError(f"{arguments.evidence}", f"not as this command saved it: {error}") from error
+        found = read_saved(arguments.evidence)
         if found.origin != str(where):
-            raise EvidenceError("$.origin", f"the file is about {found.origin}, not about {where}")
+            what = f"--evidence: the file is about {found.origin}, not about {where}"
+            raise UsageError(f"{what}; give that ORIGIN, or the file of this one")
         return found
     gathered = patiently(lambda: gather(where, timeout=arguments.timeout), wait=arguments.wait, say=progress)
     if arguments.save:

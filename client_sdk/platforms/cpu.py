@@ -11,6 +11,7 @@ from client_sdk.collateral import AmdProduct, Collateral, IntelStatement
 from client_sdk.parse.amd_certificate import parse_vek
 from client_sdk.parse.snp import Product, SnpReport, parse_report, product_of
 from client_sdk.platforms.interface import Case
+from client_sdk.report import Phrase
 from client_sdk.rules import keeps
 from client_sdk.verify import tdx, tdx_collateral
 from client_sdk.verify.amd_chain import RevocationList, VerifiedVek, verify_vek
@@ -41,7 +42,7 @@ def _verified_vek(case: Case, report: SnpReport, certificates: tuple[bytes, ...]
     ledger.holds(
         "T11.amd.8",
         "there is a certificate of the key that signed the report, in the evidence or in the collateral",
-        expected=("chip", report.chip_id, "TCB", report.reported_tcb),
+        expected=Phrase(("chip", report.chip_id, "with TCB", report.reported_tcb)),
         got="a certificate" if found else "none",
         condition=found,
     )

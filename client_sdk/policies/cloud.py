@@ -17,7 +17,7 @@ from client_sdk.errors import EvidenceError, Failure
 from client_sdk.evidence import AZURE, GCP
 from client_sdk.platforms.interface import TeeFacts
 from client_sdk.release import Measurement
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.roots import Roots, production_roots
 from client_sdk.rules import keeps
 from client_sdk.verifier import VerifiedEvidence
@@ -161,7 +161,7 @@ class AzureCloud:
             "T5.6",
             "the paravisor is a known one: the release names its measurement, or the policy the key that signed it",
             expected=(*measurement.launch_measurements, *self.id_key_digests) or "a measurement in the release",
-            got=("measurement", measured, "id key", key or "none"),
+            got=Phrase(("measurement", measured, "and id key", key or "none")),
             condition=measured in measurement.launch_measurements or key in self.id_key_digests,
         )
 

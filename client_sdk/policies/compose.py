@@ -87,7 +87,7 @@ class AnyOf:
             "P7",
             "one of the policy's alternatives holds",
             expected=tuple([policy.name for policy in self.policies]),
-            got=name if not count else ("none; the closest is", name),
+            got=name if not count else f"none; the closest is {name}",
             condition=not count,
         )
 

@@ -12,7 +12,7 @@ from client_sdk.ages import PRODUCTION, Ages
 from client_sdk.errors import EvidenceError, Failure
 from client_sdk.policies.unsafe import UnsafeUnpinned
 from client_sdk.release import Measurement
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.roots import Roots, production_roots
 from client_sdk.rules import keeps
 from client_sdk.verifier import VerifiedEvidence
@@ -49,7 +49,7 @@ class MatchesRelease:
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the release, not the evidence."""
         open_anyway, listed = self.unpinned is not None, len(measurement.acpi_allowed)
-        expected = ("anything:", self.unpinned.why) if self.unpinned else "an allow-list in the release"
+        expected = Phrase(("anything:", self.unpinned.why)) if self.unpinned else "an allow-list in the release"
         tables = listed or 1 in dict(measurement.pcrs)
         failures = ledger.judge(
             "P2",

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.encoding import canonical_json, to_base64
 from client_sdk.errors import VerificationError
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.rules import keeps
 
 SECRET_SIZE = 32
@@ -111,7 +111,7 @@ def verify_activation(
         "Q8.3",
         "the TPM that the CA certified holds the attestation key: it gave the secret back",
         expected="the secret of 32 bytes",
-        got=("bytes", len(activation.answer)),
+        got=Phrase((len(activation.answer), "bytes")),
         condition=hmac.compare_digest(state.secret, activation.answer) and len(state.secret) == SECRET_SIZE,
     )
 
@@ -125,7 +125,7 @@ def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger)
     ledger.holds(
         "Q8.1",
         "the endorsement key is of the standard template",
-        expected=("RSA", EK_BITS, "exponent", EK_EXPONENT),
+        expected=Phrase(("RSA", EK_BITS, "with exponent", EK_EXPONENT)),
         got=partial(_description, key),
         # The exponent is the last element; with the modulus' and the whole's size its own size is given.
         condition=key.key_size == EK_BITS and len(spki) == _EK_SPKI_SIZE and spki.endswith(_EK_EXPONENT_DER),
@@ -133,8 +133,8 @@ def _template(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, ledger: Ledger)
     return key, sha256(spki).digest()
 
 
-def _description(key: rsa.RSAPublicKey) -> tuple[str | int, ...]:
-    return ("RSA", key.key_size, "exponent", key.public_numbers().e)
+def _description(key: rsa.RSAPublicKey) -> Phrase:
+    return Phrase(("RSA", key.key_size, "with exponent", key.public_numbers().e))
 
 
 def _tpm2b(data: bytes) -> bytes:

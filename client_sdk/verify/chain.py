@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
-from client_sdk.report import Ledger, Row
+from client_sdk.report import Ledger, Phrase, Row
 
 MAX_DEPTH = 4
 # basicConstraints, keyUsage and extKeyUsage are checked here or by the caller.
@@ -275,8 +275,8 @@ def _issuers(path: tuple[CertificateFields, ...], rules: ChainRules, ledger: Led
         ledger.holds(
             rules.ids[2],
             "the issuer is a CA with room for this path",
-            expected=("a CA, pathlen at least", below),
-            got=("a CA" if issuer.is_ca else "not a CA", "pathlen", issuer.path_length),
+            expected=Phrase(("a CA, pathlen at least", below)),
+            got=Phrase(("a CA," if issuer.is_ca else "not a CA,", "pathlen", issuer.path_length)),
             condition=issuer.is_ca and room,
         )
         usage = issuer.key_usage

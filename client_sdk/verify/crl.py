@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 
 from client_sdk.parse.certificate import CertificateFields
 from client_sdk.parse.crl import parse_crl
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.verify.chain import Verified, VerifiedPaths, verify_signed
 
 
@@ -84,7 +84,7 @@ def _verified(
     ledger.holds(
         f"{rules.prefix}.2",
         f"the revocation list of {rules.subject} is in date",
-        expected=("made at", start, "good until", end, "and at most", rules.max_age, "old"),
+        expected=Phrase(("made at", start, "good until", end, "and at most", rules.max_age, "old")),
         got=now,
         condition=end is not None and start <= now <= end and now - start <= rules.max_age,
     )

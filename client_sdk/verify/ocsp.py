@@ -29,7 +29,7 @@ from cryptography.x509 import ocsp
 
 from client_sdk.errors import EvidenceError
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.verify.chain import ChainRules, verify_chain
 
 MAX_SIZE = 64 * 1024
@@ -189,7 +189,7 @@ def _status(single: ocsp.OCSPSingleResponse, rules: OcspRules, now: datetime, le
     ledger.holds(
         f"{rules.prefix}.4",
         f"the OCSP response for {rules.subject} is in date",
-        expected=("made at", start, "good until", end, "and at most", rules.max_age, "old"),
+        expected=Phrase(("made at", start, "good until", end, "and at most", rules.max_age, "old")),
         got=now,
         condition=end is not None and start <= now <= end and now - start <= rules.max_age,
     )

@@ -166,7 +166,7 @@ def certified_key(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, *, ledger: 
     ledger.holds(
         "Q7.4",
         "the attestation key is of a kind that the clouds' templates make",
-        expected=("RSA-2048 with RSASSA", "or P-256 with ECDSA", "over SHA-256"),
+        expected="RSA-2048 with RSASSA or P-256 with ECDSA, over SHA-256",
         got=("RSA" if is_rsa else "ECC", size),
         condition=size in (2048, "secp256r1"),
     )

@@ -35,7 +35,7 @@ from client_sdk.parse.intel_collateral import (
 from client_sdk.parse.names import common_name
 from client_sdk.parse.pck import SGX_EXTENSIONS
 from client_sdk.parse.tdx import QeReport
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.rules import keeps
 from client_sdk.verify.chain import ChainRules, VerifiedPaths, verify_chain
 from client_sdk.verify.crl import CrlRules, verify_crl
@@ -216,10 +216,16 @@ def _tcb_info(
     ledger.equal("T7.8", "Intel signed the TCB info, as received", expected="valid", got=verdict)
     start, end = statement.issued, statement.next_update
     ledger.holds(
-        "T7.9", "the TCB info is in date", expected=("from", start, "to", end), got=now, condition=start <= now <= end
+        "T7.9",
+        "the TCB info is in date",
+        expected=Phrase(("from", start, "to", end)),
+        got=now,
+        condition=start <= now <= end,
     )
     what = "the TCB info is no older than the caller's limit"
-    ledger.holds("T11.2", what, expected=("at most", max_age), got=now - start, condition=now - start <= max_age)
+    ledger.holds(
+        "T11.2", what, expected=Phrase(("at most", max_age)), got=now - start, condition=now - start <= max_age
+    )
     got = (statement.id, statement.version)
     ledger.equal("T7.13", "the TCB info is one for TDX", expected=(TDX_ID, TDX_VERSION), got=got)
     return statement, parse_tcb_info(statement.value)
@@ -236,12 +242,14 @@ def _qe_identity(
     ledger.holds(
         "T7.12",
         "the QE identity is in date",
-        expected=("from", start, "to", end),
+        expected=Phrase(("from", start, "to", end)),
         got=now,
         condition=start <= now <= end,
     )
     what = "the QE identity is no older than the caller's limit"
-    ledger.holds("T11.3", what, expected=("at most", max_age), got=now - start, condition=now - start <= max_age)
+    ledger.holds(
+        "T11.3", what, expected=Phrase(("at most", max_age)), got=now - start, condition=now - start <= max_age
+    )
     got = (statement.id, statement.version)
     ledger.equal("T7.14", "the QE identity is one for TDX", expected=(QE_ID, QE_VERSION), got=got)
     return statement, parse_qe_identity(statement.value)

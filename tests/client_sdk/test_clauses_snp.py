@@ -187,6 +187,23 @@ def test_a_chip_on_the_deny_list_that_hides_in_the_report():
     assert [failure.clause.partition(":")[0] for failure in deny.judge(verified(sim), Ledger())] == ["T11.amd.6"]
 
 
+def test_a_denied_chip_is_told_in_one_sentence():
+    sim = SimulatedSnp()
+    facts = verified(sim)
+    deny = SnpDenyList(frozenset({sim.hwid}), frozenset(), frozenset({facts.vek.fingerprint}))
+    chip, key = deny.judge(facts, Ledger())
+    assert str(chip) == (
+        "[T11.amd.6: the chip is not on the deny-list] "
+        f"expected none of the 1 that the policy denies, got {sim.hwid.hex()}"
+    )
+    assert f"got serial 0 SHA-256 {facts.vek.fingerprint.hex()}" in str(key)
+
+
+def test_a_list_that_went_back_is_told_without_stray_commas():
+    (failure,) = SnpRevocation(required=True, highest_seen=6).judge_number(5, Ledger())
+    assert (failure.expected, failure.got) == ("at least 6", "5")
+
+
 def test_a_key_on_the_deny_list():
     sim = SimulatedSnp()
     assert failed(sim, "deny", serials=frozenset({0})) == ["T11.amd.7"]
@@ -207,7 +224,7 @@ def test_what_is_not_compared_stands_in_the_report_with_its_reason():
     ledger = Ledger()
     judged(SimulatedSnp(), "identity", ledger, measurement=AnyValue("the cloud vouches for it"))
     (row,) = [check.as_dict() for check in ledger.checks if check.id == "T5.1"]
-    assert (row["expected"], row["got"]) == ("anything:, the cloud vouches for it", "11" * 48)
+    assert (row["expected"], row["got"]) == ("anything: the cloud vouches for it", "11" * 48)
 
 
 @pytest.mark.parametrize("make", [lambda: OneOf(()), lambda: AnyValue(""), lambda: AnyValue("  ")])

@@ -350,20 +350,75 @@ def evidence_of(vm):
     ("attack", "fields", "says"),
     [
         ("a wrong nonce", {"nonce": "00" * 32}, "C2.2"),
-        ("a nonce of another size", {"nonce": "00"}, "32 bytes"),
-        ("another VM's evidence", {"evidence": evidence_of(SimulatedVm("other"))}, "C3.1"),
         ("evidence that is none", {"evidence": "AAAA"}, "refused"),
-        ("another connection's certificate", {"certificate": "AAAA"}, "C3.1"),
+        ("another VM's evidence", {"evidence": evidence_of(SimulatedVm("other"))}, "C3.1"),
         ("no activation", {"activation": None}, "Q8.3"),
-        ("another service", {"origin": "https://other:1"}, "the file is about"),
-        ("another version", {"version": 2}, "version"),
-        ("a field too many", {"more": 1}, "unknown key"),
+        ("another connection's certificate", {"certificate": "AAAA"}, "C3.1"),
     ],
 )
 def test_an_edited_file_is_refused(run, server, pins, saved, attack, fields, says):
     edit(saved, **fields)
     said = run("verify", server.origin, *pins.words, "--evidence", saved)
     assert (said.code, says in said.out) == (1, True), said.all
+
+
+@pytest.mark.parametrize(
+    ("fault", "fields", "says"),
+    [
+        ("a nonce of another size", {"nonce": "00"}, "expected 32 bytes of hex, got 1; save it again"),
+        ("another version", {"version": 2}, "is not as `vitrine verify --save` wrote it: $.version: this client reads"),
+        ("a field too many", {"more": 1}, "unknown key"),
+        ("another service", {"origin": "https://other:1"}, "the file is about https://other:1, not about https://127"),
+        ("an activation of another form", {"activation": {}}, "$.activation: missing"),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_saved_is_the_callers(run, server, pins, saved, fault, fields, says):
+    edit(saved, **fields)
+    said = run("verify", server.origin, *pins.words, "--evidence", saved)
+    assert (said.code, says in said.err, said.out) == (2, True, ""), said.all
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b"[" * 99_999, b'{"evidence":1}', b"<html>"])
+def test_a_file_that_is_no_evidence_is_the_callers(run, server, pins, tmp_path, data):
+    path = tmp_path / "other.json"
+    path.write_bytes(data)
+    stored = ("--nonce", "00" * 32, "--at", "2026-01-31T12:00:00Z")
+    for words in ((server.origin,), stored):
+        said = run("verify", *words, *pins.words, "--evidence", path)
+        assert (said.code, said.out) == (2, "")
+        assert f"--evidence: {path} is no evidence; give a file of `vitrine verify --save`, or the body of" in said.err
+
+
+def test_raw_evidence_in_place_of_a_saved_file_is_told_how_to_judge_it(run, server, pins, tmp_path):
+    path = tmp_path / "raw.json"
+    path.write_bytes(server.vm.evidence(bytes(32)).to_json())
+    said = run("verify", server.origin, *pins.words, "--evidence", path)
+    says = f"is raw evidence, not a file of `vitrine verify --save`; judge it with --evidence {path} --nonce HEX --at"
+    assert (said.code, says in said.err) == (2, True), said.all
+
+
+@pytest.mark.parametrize("name", ["verify", "ask", "observe"])
+def test_a_file_in_place_of_an_origin_is_told_where_files_go(run, pins, saved, name):
+    words = {"verify": pins.words, "ask": ("q", *pins.words), "observe": ()}[name]
+    said = run(name, saved, *words)
+    says = (
+        f"got {saved}; this is a file: of the commands, `vitrine verify` judges evidence in files, by --evidence FILE"
+    )
+    assert (said.code, says in said.err) == (2, True), said.all
+    assert "this is a file" not in run(name, "x" * 5000, *words).err
+
+
+def test_a_saved_file_in_place_of_raw_evidence_is_told_how_to_judge_it(run, server, pins, saved):
+    stored = ("--evidence", saved, "--nonce", "00" * 32, "--at", "2026-01-31T12:00:00Z")
+    said = run("verify", *stored, *pins.words)
+    says = "is a file of `vitrine verify --save`, not raw evidence; it has its nonce in it, so judge it with ORIGIN"
+    assert (said.code, says in said.err) == (2, True), said.all
+
+
+def test_the_help_of_evidence_names_both_kinds(run):
+    said = " ".join(run("verify", "--help").out.split())
+    assert "judge a file instead of asking, which says nothing about now: one of --save for ORIGIN, or raw" in said
+    assert "another name of --at" in said
 
 
 def test_an_edited_activation_is_refused(run, server, pins, saved):
@@ -373,7 +428,7 @@ def test_an_edited_activation_is_refused(run, server, pins, saved):
         said = run("verify", server.origin, *pins.words, "--evidence", saved)
         assert (said.code, failed(said)) == (1, [rule]), field
     edit(saved, activation=activation | {"secret": ""})
-    assert run("verify", server.origin, *pins.words, "--evidence", saved).code == 1
+    assert run("verify", server.origin, *pins.words, "--evidence", saved).code == 2
 
 
 def test_older_evidence_of_the_same_vm_is_refused(run, server, pins, saved):

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk import cli
+from client_sdk.cli import rules
 from client_sdk.fields import format_instant
 from client_sdk.policies import cloud, gpu, production, release, tee
 from client_sdk.policies import file as policy_file
@@ -73,7 +74,7 @@ def trust(files):
 
 
 def stored(files):
-    evidence = ("--evidence", files / "raw.json", "--nonce", NONCE.hex(), "--now", format_instant(MOMENT))
+    evidence = ("--evidence", files / "raw.json", "--nonce", NONCE.hex(), "--at", format_instant(MOMENT))
     return ("verify", *evidence, *trust(files))
 
 
@@ -128,6 +129,70 @@ def test_a_reader_that_goes_away_is_no_refusal():
     assert (done.returncode, done.stderr) == (3, b"")
 
 
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("words", [("rules",), ("rules", "--json"), ("collateral", "show", "{d}")])
+def test_a_full_disk_under_the_output_is_one_line(words, buffered, tmp_path):
+    (tmp_path / "index.json").write_text('{"files":[],"gathered_at":"2026-01-31T12:00:00Z","version":1}')
+    command = [sys.executable, "-m", "client_sdk.cli", *[word.format(d=tmp_path) for word in words]]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a file
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": buffered},
+        )
+    says = (
+        "vitrine: no verdict: cannot write to standard output: No space left on device; free space or send it elsewhere"
+    )
+    assert (done.returncode, done.stderr) == (3, f"{says}\n")
+
+
+def test_another_fault_of_a_file_is_not_taken_for_the_output(monkeypatch):
+    def fail(_arguments):
+        raise FileNotFoundError(2, "No such file or directory", "x")
+
+    monkeypatch.setattr(rules, "run", fail)
+    with pytest.raises(FileNotFoundError):
+        cli.main(["rules"])
+
+
+def test_evidence_of_a_cloud_is_not_a_simulated_platforms(run, files):
+    (files / "ca.pem").write_bytes(SimulatedVm().ca.pem)
+    said = run(*stored(files), "--simulated", files / "ca.pem", *with_collateral(files))
+    assert (said.code, said.failed) == (1, ["K1.1"]), said.all
+    says = "this is evidence of a cloud's VM (gcp), and --simulated (SimulatedPlatform in code) takes a local"
+    assert says in said.out
+    assert "leave it out to judge a cloud's VM" in said.out
+    words = run(*stored(files), *with_collateral(files)).out
+    assert "--simulated" not in words
+
+
+def test_a_threshold_that_cannot_be_met_is_the_thresholds_fault(run, files):
+    for threshold in ("0", "2"):
+        said = run(*stored(files), "--threshold", threshold)
+        says = (
+            f"usage: --threshold: expected 1 to 1, as many keys as --publisher names, got {threshold}; name more keys"
+        )
+        assert (said.code, says in said.err) == (2, True), said.all
+
+
+def test_the_instant_has_two_names(run, files):
+    words = ["--now" if word == "--at" else word for word in stored(files)]
+    assert run(*words, *with_collateral(files)).code == 0
+    said = run(*words, "--at", format_instant(MOMENT))
+    assert (said.code, "--at and --now are two names of one option: give one of them" in said.err) == (2, True)
+
+
+def test_stored_evidence_that_its_peer_malformed_is_refused(run, files):
+    raw = files / "raw.json"
+    raw.write_bytes(raw.read_bytes().replace(b'"version":', b'"version":1,"version":'))
+    said = run(*stored(files), *with_collateral(files))
+    assert (said.code, "the key appears twice" in said.out) == (1, True), said.all
+
+
 def test_stored_evidence_answers_one_nonce(run, files):
     words = ["00" * 32 if word == NONCE.hex() else word for word in stored(files)]
     assert run(*words, *with_collateral(files)).failed == ["C2.2"]
@@ -173,7 +238,7 @@ def test_a_policy_with_faults_names_them_all(run, files):
         ("a policy and a simulated platform", ("--policy", "{d}/policy.toml", "--simulated", "{d}/ca.pem")),
         ("a policy that is not there", ("--policy", "{d}/none.toml")),
         ("collateral that is not there", ("--collateral", "{d}/none")),
-        ("an instant for a saved file", ("--at", "2026-01-01T00:00:00Z")),
+        ("an instant by two names", ("--now", "2026-01-01T00:00:00Z")),
         ("saving what was stored", ("--save", "{d}/new.json")),
         ("an origin", ("https://h",)),
         ("a nonce that is none", ("--nonce", "00")),
@@ -185,10 +250,10 @@ def test_usage(run, files, fault, more):
     assert (said.code, bool(said.err)) == (2, True), said.all
 
 
-@pytest.mark.parametrize("left", ["--nonce", "--now", "--evidence", "all"])
+@pytest.mark.parametrize("left", ["--nonce", "--at", "--evidence", "all"])
 def test_raw_evidence_needs_everything(run, files, left):
     words = list(stored(files))
-    for name in ("--nonce", "--now", "--evidence") if left == "all" else (left,):
+    for name in ("--nonce", "--at", "--evidence") if left == "all" else (left,):
         place = words.index(name)
         del words[place : place + 2]
     said = run(*words)

@@ -87,7 +87,8 @@ def test_a_key_whose_certificate_does_not_say_who_issued_it(run, vendors, tmp_pa
     evidence_file.write_bytes(evidence(ak=(tpm.certificate(),)))
     ca.write_bytes(authority("another", azure_root()).pem + tpm.ca.pem + azure_root().pem)
     said = run("fetch", evidence_file, "--output", out, now=TODAY)
-    assert said.code == 2
+    assert (said.code, out.exists()) == (3, False), "the evidence is as it should be: something could not be had"
+    assert f"{evidence_file}: ak_certificates: " in said.err
     assert "is missing, and nothing says where it is; give it by --ca" in said.err
     assert run("fetch", evidence_file, "--output", out, "--ca", ca, now=TODAY).code == 0
     got = files(out)
@@ -238,8 +239,16 @@ def test_usage(run, vendors, machine, tmp_path, monkeypatch, words):
 def test_a_file_that_is_no_evidence(run, vendors, tmp_path, data):
     path = tmp_path / "evidence.json"
     path.write_bytes(data)
-    assert run("fetch", path, "--output", tmp_path / "out").code == 2
-    assert vendors.requests == []
+    said = run("fetch", path, "--output", tmp_path / "out")
+    assert (said.code, vendors.requests) == (2, [])
+    assert f"EVIDENCE: {path} is no evidence; give a file of `vitrine verify --save`, or the body of GET /" in said.err
+
+
+def test_evidence_of_another_version_in_a_file(run, vendors, machine):
+    machine.path.write_bytes(machine.data.replace(b'"version":', b'"version":9'))
+    said = run("fetch", machine.path, "--output", machine.out)
+    assert (said.code, vendors.requests) == (2, [])
+    assert f"{machine.path} is no evidence that this client reads: $.version" in said.err
 
 
 def test_an_output_that_cannot_be_written(run, machine, tmp_path):
@@ -314,6 +323,12 @@ def test_show_of_a_folder_that_is_none(run, tmp_path):
     said = run("show", tmp_path)
     assert said.code == 2
     assert "is no folder of collateral" in said.err
+
+
+def test_show_of_evidence(run, machine):
+    said = run("show", machine.path)
+    says = f"{machine.path} is a file; give the folder that `vitrine collateral fetch` wrote"
+    assert (said.code, says in said.err) == (2, True)
 
 
 def test_show_never_writes(run, machine):

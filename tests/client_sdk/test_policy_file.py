@@ -28,6 +28,7 @@ def faults(text: str) -> list[str]:
     with pytest.raises(PolicyError) as caught:
         read_policy(text.encode())
     assert {failure.clause.split(":")[0] for failure in caught.value.failures} == {"R4"}
+    assert all(failure.remedy for failure in caught.value.failures), "each says what to do"
     return [str(failure) for failure in caught.value.failures]
 
 
@@ -115,59 +116,110 @@ def test_a_range_of_gpus():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "[R4: version]"),
-        ("version = 2", "version"),
-        ("version = true", "version"),
-        ("version = 1\nroots = 1", "unknown key"),
-        ('version = 1\nsimulated = "tpm-ca.pem"', "unknown key"),
-        ("version = 1\n[gogle]", "gogle"),
+        ("", "[R4: version] expected the key version, which is needed, got nothing; add version = 1 as the first line"),
+        (
+            "version = 2",
+            "[R4: version] expected version 1, which this client reads, got 2; write version = 1, or read the",
+        ),
+        ("version = true", "got true; write version = 1"),
+        ("version = 1\nroots = 1", "a policy says what to accept; whom to trust is an option of the command"),
+        ('version = 1\nsimulated = "tpm-ca.pem"', "got a key that is about trust; remove it"),
+        ("version = 1\n[gogle]", "got an unknown key; write google if that is meant, else remove it"),
         (
             'version = 1\n[google]\nproject = "x"',
-            "[R4: google.zones] expected what docs/policy.md describes, got missing",
+            (
+                "[R4: google.zones] expected the key zones, which is needed, got nothing; "
+                'add zones = ["us-central1-a"], or zones = { any = "the reason" } where any will do'
+            ),
         ),
-        ('version = 1\n[google]\nproject = []\nzones = ["x"]', "google.project"),
-        ('version = 1\n[google]\nproject = 1.5\nzones = ["x"]', "google.project"),
-        ('version = 1\n[google]\nproject = { any = "" }\nzones = ["x"]', "needs a reason"),
+        (
+            'version = 1\n[google]\nproject = []\nzones = ["x"]',
+            (
+                "[R4: google.project] expected at least one value, got an empty list; "
+                'list at least one, or write project = { any = "the reason" } where any will do'
+            ),
+        ),
+        (
+            'version = 1\n[google]\nproject = ["x", ""]\nzones = ["x", 5]',
+            "[R4: google.zones[1]] expected a printable text",
+        ),
+        ('version = 1\n[google]\nname = "x"\nproject = "x"\nzones = ["x"]', "[R4: google.name] expected no other keys"),
+        ('version = 1\n[google]\nproject = 1.5\nzones = ["x"]', 'or its number, got 1.5; write project = "the-id"'),
+        (
+            'version = 1\n[google]\nproject = { any = "" }\nzones = ["x"]',
+            '[R4: google.project.any] expected a reason in quotation marks, got ""; write any = "the reason"',
+        ),
         ('version = 1\n[google]\nproject = { all = "x" }\nzones = ["x"]', "google.project"),
         ('version = 1\n[google]\nproject = "x"\nzones = ["x"]\noldest_firmware = 1', "google.oldest_firmware"),
-        ('version = 1\n[azure]\nid_key_digests = ["any"]', "azure.id_key_digests[0]"),
+        (
+            'version = 1\n[azure]\nid_key_digests = ["any"]',
+            "expected 48 bytes in lower-case hex, which are 96 digits, got",
+        ),
         ('version = 1\n[azure]\nid_key_digests = "any"', "azure.id_key_digests"),
-        ("version = 1\n[azure]\nid_key_digests = []", "azure.id_key_digests"),
-        ('version = 1\n[azure]\nconsole_enabled = "no"', "neither true nor false"),
+        ("version = 1\n[azure]\nid_key_digests = []", "got an empty list; list at least one, or leave the key out"),
+        (
+            'version = 1\n[azure]\nconsole_enabled = "no"',
+            'expected true or false, got "no"; write console_enabled = true or console_enabled = false',
+        ),
         ("version = 1\n[sev_snp.min_tcb.rome]\nsnp = 1", "[R4: sev_snp.min_tcb.rome]"),
         ("version = 1\n[sev_snp.min_tcb.genoa]\nsnp = 256", "sev_snp.min_tcb.genoa.snp"),
-        ("version = 1\n[sev_snp.min_tcb.genoa]\nsnp = 22", "min_tcb.genoa.snp: not an integer from 23"),
-        ("version = 1\n[tdx]\nmin_tcb_evaluation = 16", "min_tcb_evaluation: not an integer from 17"),
-        ("version = 1\n[tdx]\nmin_qe_evaluation = 0", "min_qe_evaluation: not an integer from 17"),
-        ('version = 1\n[sev_snp]\nmin_firmware = "1.54.9"', "below the client's floor, 1.55.0"),
+        (
+            "version = 1\n[sev_snp.min_tcb.genoa]\nsnp = 22",
+            "genoa.snp] expected a whole number from 23 to 255, got 22; write 23 or higher",
+        ),
+        ("version = 1\n[tdx]\nmin_tcb_evaluation = 16", "min_tcb_evaluation] expected a whole number from 17"),
+        ("version = 1\n[tdx]\nmin_qe_evaluation = 0", "min_qe_evaluation] expected a whole number from 17"),
+        ('version = 1\n[sev_snp]\nmin_firmware = "1.54.9"', "expected 1.55.0 or a higher version, got"),
         ("version = 1\n[sev_snp.min_tcb.genoa]\nspl = 1", "sev_snp.min_tcb.genoa.spl"),
         ('version = 1\n[sev_snp]\nmin_firmware = "1.55"', "three numbers"),
         ('version = 1\n[sev_snp]\nsmt = "no"', "required, forbidden or either"),
         ("version = 1\n[sev_snp]\nsmt = []", "required, forbidden or either"),
-        ('version = 1\n[sev_snp]\ncloud_vouched_boot = ""', "reason"),
-        ('version = 1\n[sev_snp]\nunsafe_without_revocation = " "', "reason"),
-        ('version = 1\n[[tdx.grace]]\nstatus = "Revoked"\nuntil = "2026-12-31T00:00:00Z"', "no grace is possible"),
+        ('version = 1\n[sev_snp]\ncloud_vouched_boot = ""', 'write cloud_vouched_boot = "the reason"'),
+        ('version = 1\n[sev_snp]\nunsafe_without_revocation = " "', 'write unsafe_without_revocation = "the reason"'),
+        (
+            'version = 1\n[[tdx.grace]]\nstatus = "Revoked"\nuntil = "2026-12-31T00:00:00Z"',
+            "remove this grace: a revoked platform has none",
+        ),
         (
             'version = 1\n[[tdx.grace]]\nstatus = "OutOfDate"',
-            "[R4: tdx.grace[0].until] expected what docs/policy.md describes, got missing",
+            "[R4: tdx.grace[0].until] expected the key until, which is needed, got nothing; add until = ",
         ),
-        ('version = 1\n[[tdx.grace]]\nstatus = "OutOfDate"\nuntil = 2026-12-31T00:00:00Z', "tdx.grace[0].until"),
-        ("version = 1\n[tdx]\ngrace = []", "an empty list"),
+        (
+            'version = 1\n[[tdx.grace]]\nstatus = "OutOfDate"\nuntil = 2026-12-31T00:00:00Z',
+            "+00:00, without quotation marks; write until =",
+        ),
+        ("version = 1\n[tdx]\ngrace = []", "got an empty list; write each as [[tdx.grace]]"),
         ("version = 1\n[nvidia]\ncount = -1", "nvidia.count"),
         ("version = 1\n[nvidia]\ncount = { fewest = 2, most = 1 }", "nvidia.count.most"),
-        ('version = 1\n[nvidia]\nmodes = ["off"]', "'off' is not one of"),
+        ('version = 1\n[nvidia]\nmodes = ["off"]', 'unstated, got "off"; choose from these'),
         ('version = 1\n[nvidia]\ndevices = ["x"]', "nvidia.devices[0]"),
         ("version = 1\n[max_age_days]\nocsp = 0", "max_age_days.ocsp"),
         ("version = 1\n[max_age_days]\nocps = 1", "max_age_days.ocps"),
-        ("version = 1\nany_of = []", "any_of"),
+        ("version = 1\nany_of = []", "got an empty list; write each as [[any_of]] with its keys on the lines below"),
         ("version = 1\nany_of = [1]", "any_of[0]"),
         ("version = 1\n[[any_of]]\nx = 1", "any_of[0].x"),
         (
             "version = 1\n[tdx]\n[[any_of]]\nname = 'x'",
-            "[R4: tdx] expected what docs/policy.md describes, got unknown key",
+            (
+                "[R4: tdx] expected no other keys here than any_of, version, got a key beside [[any_of]]; "
+                "an alternative is a whole policy: write tdx = … below each [[any_of]] that it is meant for"
+            ),
         ),
-        ("version = 1\ngoogle = 1", "google"),
-        ("version = 1\nunsafe_unpinned = true", "unsafe_unpinned"),
+        ("version = 1\ngoogle = 1", "[R4: google] expected a table, got 1; write [google], and its keys on"),
+        (
+            "version = 1\nunsafe_unpinned = true",
+            (
+                "[R4: unsafe_unpinned] expected a reason in quotation marks, got true; "
+                'write unsafe_unpinned = "the reason", which will stand in every report, or leave the key out'
+            ),
+        ),
+        (
+            'version = 1\nunsafe_unpinned = ""',
+            '[R4: unsafe_unpinned] expected a reason in quotation marks, got ""; write',
+        ),
+        ("version = 1\n[sev_snp]\ncloud_vouched_boot = true", 'got true; write cloud_vouched_boot = "the reason"'),
+        ("version = 1\n[sev_snp]\nmin_crl_number = 0x" + "f" * 9999, "got a number of 39996 bits"),
+        ('version = 1\nname = "' + "n" * 65 + '"', 'got "' + "n" * 64 + '…" (65 characters); write such a name'),
     ],
 )
 def test_a_fault_is_named(text, says):

@@ -122,7 +122,9 @@ def test_a_bare_value_where_azure_states_something(fields):
     [("sev_snp", "deny_chips", 63), ("sev_snp", "deny_chips", 65), ("tdx", "deny_ppids", 1), ("nvidia", "devices", 31)],
 )
 def test_an_id_of_another_size_denies_nothing(table, key, size):
-    with pytest.raises(PolicyError, match=f"{table}.{key}: expected ids of .* bytes in hex, got {size}"):
+    with pytest.raises(
+        PolicyError, match=rf"{table}\.{key}\[0\]\] expected .* bytes in lower-case hex, .* got {size} bytes; write"
+    ):
         read_policy(f'version = 1\n[{table}]\n{key} = ["{"ab" * size}"]\n'.encode())
 
 

@@ -194,9 +194,17 @@ def test_a_key_file_replaced_after_pinning_changes_nobody(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "arguments", "message"),
     [
-        ("no key", {"keys": ()}, "threshold: expected 1 to 0"),
-        ("threshold of none", {"keys": (_pem(KEY),), "threshold": 0}, "threshold"),
-        ("threshold over the keys", {"keys": (_pem(KEY),), "threshold": 2}, "threshold"),
+        ("no key", {"keys": ()}, r"publisher\.keys: expected at least one key, got none: write keys=\(key,\)"),
+        (
+            "threshold of none",
+            {"keys": (_pem(KEY),), "threshold": 0},
+            "threshold: expected 1 to 1, as many keys as are given, got 0",
+        ),
+        (
+            "threshold over the keys",
+            {"keys": (_pem(KEY),), "threshold": 2},
+            "got 2: give more keys, or another threshold",
+        ),
         ("one key twice", {"keys": (_pem(KEY), KEY.public_key())}, "given twice"),
         ("another kind of key", {"keys": (_pem(generate_private_key(SECP256R1())),)}, "not an Ed25519 key"),
         ("no key in the file", {"keys": (b"hello",)}, "not a public key"),
