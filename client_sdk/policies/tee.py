@@ -141,9 +141,9 @@ class SevSnp:
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the report by every clause."""
         _ = measurement
-        facts = evidence.tee.report if evidence.tee else None
-        if not isinstance(facts, SnpFacts):
-            got = evidence.tee.kind if evidence.tee else "none"
+        tee = evidence.tee
+        if tee is None or not isinstance(tee.report, SnpFacts):
+            got = tee.kind if tee else "none"
             return ledger.judge("P1.snp", "the CPU TEE is SEV-SNP", expected="snp", got=got, condition=False)
         revocation = self.revocation
         if isinstance(revocation, UnsafeWithoutRevocation):
@@ -156,8 +156,8 @@ class SevSnp:
             revocation,
             self.deny,
         )
-        failures = tuple([failure for clause in clauses for failure in clause.judge(facts, ledger)])
-        return failures + (self._boot(ledger) if evidence.tee and evidence.tee.hcl is None else ())
+        failures = tuple([failure for clause in clauses for failure in clause.judge(tee.report, ledger)])
+        return failures if tee.hcl is not None else failures + self._boot(ledger)
 
     @keeps("T10.1")
     def _boot(self, ledger: Ledger) -> tuple[Failure, ...]:

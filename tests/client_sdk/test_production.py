@@ -248,6 +248,12 @@ def test_a_platform_that_nobody_has_thought_of_yet_gets_no_leniency():
     assert {check.id for check in ledger.checks if not check.passed} == {"T10.1", "P4"}
 
 
+@pytest.mark.parametrize(("clause", "rule"), [(SevSnp(), "P1.snp"), (Tdx(), "P1.tdx")])
+def test_a_clause_about_a_cpu_where_no_cpu_vouches(clause, rule):
+    (failure,) = clause.judge(judging.verified(SimulatedVm()), release().measurements[0], Ledger())
+    assert (failure.clause.split(":")[0], failure.got) == (rule, "none")
+
+
 def test_tdx_without_a_log_and_without_a_named_rtmr0():
     vm = SimulatedCloudVm(GCP_TDX)
     tee = replace(verified(vm).tee, log=None)
