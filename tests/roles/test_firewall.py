@@ -182,13 +182,13 @@ except OSError as error: print(type(error).__name__)
 """
 
 
-def asked(network, port):
+def asked(network, port, address=VM):
     server = subprocess.Popen(
         network.enter(network.vm, sys.executable, "-c", SERVE.replace("PORT", str(port))), stdout=subprocess.PIPE
     )
     try:
         server.stdout.readline()
-        return network.python(network.peer, ASK.replace("PORT", str(port))).strip()
+        return network.python(network.peer, ASK.replace(VM, address).replace("PORT", str(port))).strip()
     finally:
         server.kill()
         server.wait()
@@ -197,6 +197,29 @@ def asked(network, port):
 
 def test_a_client_of_the_service_is_answered(firewalled):
     assert asked(firewalled, 8443) == "hello"
+
+
+BALANCER = "198.51.100.7"
+
+
+def asked_at_the_balancer(network):
+    """Send a client's connection to the address of a balancer that passes it on as it is."""
+    network.run(network.peer, "ip", "route", "replace", f"{BALANCER}/32", "via", VM)
+    return asked(network, 8443, BALANCER)
+
+
+def test_a_client_of_a_balancer_is_answered_from_its_address(firewalled):
+    assert asked_at_the_balancer(firewalled) == "hello"
+
+
+def test_without_the_rules_packets_for_the_balancers_address_are_lost(network):
+    assert asked_at_the_balancer(network) != "hello"
+
+
+@pytest.mark.parametrize("port", [22, 80, 443, 8442, 8444])
+def test_any_other_port_of_the_balancer_is_silent(firewalled, port):
+    firewalled.run(firewalled.peer, "ip", "route", "replace", f"{BALANCER}/32", "via", VM)
+    assert asked(firewalled, port, BALANCER) == "TimeoutError"
 
 
 @pytest.mark.parametrize("port", [22, 80, 443, 8442, 8444])
