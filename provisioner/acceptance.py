@@ -1,38 +1,66 @@
 """Accepting a deployment from outside, as any client would, before its release is published.
 
-(1) What a client is given is read: publisher's key, TPM CA, release. (2) The release is signed and inside its dates.
-(3) The VM is asked until it answers. (4) What was predicted is compared with what it quotes.
+(1) What a client is given is read: publisher's key, policy or TPM CA, collateral, release.
+(2) The release is signed and inside its dates. (3) The VM is asked until it answers. (4) What was predicted is compared
+with what it quotes.
 What is wrong before (3) is about files of ours; a difference in (4) means :class:``MeasureError`` and no release.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from client_sdk import FetchError, Policy, Publisher, SimulatedPlatform, attest, verify_release
-from client_sdk.errors import AttestationError, EvidenceError, VerificationError
+from client_sdk import (
+    Collateral,
+    FetchError,
+    Policy,
+    Publisher,
+    SimulatedPlatform,
+    attest,
+    load_collateral,
+    load_policy,
+    verify_release,
+)
+from client_sdk.errors import AttestationError, EvidenceError, PolicyError, VerificationError
 from provisioner.errors import CloudError, Fault, MeasureError, SpecError
 from provisioner.progress import Progress
 
 PAUSE = 2.0
 _OUTSIDE_ITS_DATES = "R6"
-_RELEASE = "a release"
+_RELEASE = "a release, as `make deploy` writes it"
 _T = TypeVar("_T")
+Kind = Literal["policy", "simulated"]
+_TRUST: Mapping[Kind, tuple[str, Callable[[Path], Policy]]] = {
+    "policy": ("a policy file (docs/policy.md)", load_policy),
+    "simulated": ("the CA of this deployment's software TPMs, as `make deploy` writes it", SimulatedPlatform),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """By which file a deployment is judged, and what that file is."""
+
+    kind: Kind
+    file: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to connect to, and the files that a client would be given to judge it by."""
+    """What to connect to, and the files that a client would be given to judge it by.
+
+    ``collateral`` is a folder of what makers publish about the hardware; None where nothing is judged by any.
+    """
 
     origin: str
     release: Path
     publisher: Path
-    tpm_ca: Path
+    trust: Trust
+    collateral: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +70,14 @@ class _Pins:
     release: bytes
     publisher: Publisher
     policy: Policy
+    collateral: Collateral | None
 
 
 def accept(target: Target, *, seconds: float, progress: Progress) -> dict[str, Any]:
     """Return the client's report once it accepts the deployment; a VM that still boots is asked again.
 
     Raises:
-        SpecError: the release, the publisher's key or the TPM CA is missing or not what it should be.
+        SpecError: the release, the publisher's key, the policy or the TPM CA is missing or not what it should be.
         CloudError: nobody answered in time.
         MeasureError: the VM answered and is not what was predicted.
     """
@@ -70,16 +99,23 @@ def accept(target: Target, *, seconds: float, progress: Progress) -> dict[str, A
 def _read(target: Target) -> _Pins:
     return _Pins(
         release=_read_one(target.release, _RELEASE, Path.read_bytes),
-        publisher=_read_one(target.publisher, "the publisher's public key", lambda path: Publisher(keys=(path,))),
-        policy=_read_one(target.tpm_ca, "the CA of this deployment's software TPMs", SimulatedPlatform),
+        publisher=_read_one(
+            target.publisher,
+            "the publisher's public key, as `make deploy` writes it",
+            lambda path: Publisher(keys=(path,)),
+        ),
+        policy=_read_one(target.trust.file, *_TRUST[target.trust.kind]),
+        collateral=None
+        if target.collateral is None
+        else _read_one(target.collateral, "a folder of collateral", load_collateral),
     )
 
 
 def _read_one(path: Path, expected: str, read: Callable[[Path], _T]) -> _T:
     try:
         return read(path)
-    except (OSError, EvidenceError) as error:
-        raise SpecError((Fault(str(path), f"{expected}, as `make deploy` writes it", str(error)),)) from error
+    except (OSError, EvidenceError, PolicyError) as error:
+        raise SpecError((Fault(str(path), expected, str(error)),)) from error
 
 
 def _check_release(target: Target, pins: _Pins) -> None:
@@ -96,5 +132,11 @@ def _check_release(target: Target, pins: _Pins) -> None:
 
 
 def _attest(origin: str, pins: _Pins) -> dict[str, Any]:
-    accepted = attest(origin, releases=pins.release, publisher=pins.publisher, policy=pins.policy)
+    accepted = attest(
+        origin,
+        releases=pins.release,
+        publisher=pins.publisher,
+        policy=pins.policy,
+        collateral=pins.collateral,
+    )
     return accepted.report.as_dict()

@@ -8,7 +8,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.acceptance import Target, accept
+from provisioner.acceptance import Target, Trust, accept
 from provisioner.errors import ProvisionError
 from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE, promote
 
@@ -17,6 +17,9 @@ ARGUMENTS = {
     "origin": {"type": "str", "required": True},
     "seconds": {"type": "float", "default": 600},
     "publish": {"type": "bool", "default": True},
+    # A policy file and a folder of collateral; without, the CA of the local VM's software TPM is what counts.
+    "policy": {"type": "path"},
+    "collateral": {"type": "path"},
 }
 
 
@@ -34,7 +37,7 @@ class ActionModule(ActionBase):
         root = Path(wanted["root"])
         release = root / (CANDIDATES[RELEASE] if wanted["publish"] else RELEASE)
         before = _bytes(root / RELEASE)
-        target = Target(wanted["origin"], release, root / PUBLISHER, root / "tpm-ca.pem")
+        target = Target(wanted["origin"], release, root / PUBLISHER, self._trust(wanted), self._collateral(wanted))
         try:
             report = accept(target, seconds=wanted["seconds"], progress=lambda text: Display().display(f"  {text}"))
         except ProvisionError as error:
@@ -45,6 +48,14 @@ class ActionModule(ActionBase):
             "release": str(published),
             "checks": len(report["checks"]),
         }
+
+    def _trust(self, wanted: dict) -> Trust:
+        if wanted["policy"]:
+            return Trust("policy", Path(wanted["policy"]))
+        return Trust("simulated", Path(wanted["root"]) / "tpm-ca.pem")
+
+    def _collateral(self, wanted: dict) -> Path | None:
+        return Path(wanted["collateral"]) if wanted["collateral"] else None
 
 
 def _bytes(path: Path) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from provisioner import acceptance
-from provisioner.acceptance import Target, accept
+from provisioner.acceptance import Target, Trust, accept
 from provisioner.errors import CloudError, MeasureError, SpecError
 from tests.fakes.simulated_server import serving
 from tests.fakes.simulated_vm import NOW, SimulatedVm, TestCa, default_ca, publisher_key, release, signed
@@ -18,17 +19,20 @@ from tests.fakes.simulated_vm import NOW, SimulatedVm, TestCa, default_ca, publi
 def target(tmp_path):
     """A deployment's files, and an address where nobody is."""
     found = Target(
-        "https://127.0.0.1:9", tmp_path / "release.json", tmp_path / "publisher.pub", tmp_path / "tpm-ca.pem"
+        "https://127.0.0.1:9",
+        tmp_path / "release.json",
+        tmp_path / "publisher.pub",
+        Trust("simulated", tmp_path / "tpm-ca.pem"),
     )
     found.release.write_bytes(signed(release()))
     public = publisher_key().public_key()
     found.publisher.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    found.tpm_ca.write_bytes(default_ca().pem)
+    found.trust.file.write_bytes(default_ca().pem)
     return found
 
 
 def at(target, origin):
-    return Target(origin, target.release, target.publisher, target.tpm_ca)
+    return replace(target, origin=origin)
 
 
 def judged(target, vm, seconds=1.0):
@@ -40,10 +44,10 @@ def test_what_was_predicted_is_accepted(target):
     assert judged(target, SimulatedVm())["verdict"] == "accepted"
 
 
-@pytest.mark.parametrize("name", ["release", "publisher", "tpm_ca"])
+@pytest.mark.parametrize("name", ["release", "publisher", "trust"])
 @pytest.mark.parametrize("content", [None, b"", b"something else"])
 def test_a_file_that_is_missing_or_another_is_no_word_about_the_vm(target, name, content):
-    path = getattr(target, name)
+    path = target.trust.file if name == "trust" else getattr(target, name)
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -63,6 +67,27 @@ def test_a_release_outside_its_dates_is_said_in_its_own_words(target, age):
     target.release.write_bytes(signed(release(since=NOW - age)))
     with pytest.raises(SpecError, match=r"release\.json: expected a release inside its dates: deploy once more"):
         accept(target, seconds=0, progress=lambda _: None)
+
+
+@pytest.mark.parametrize("text", [b"version = 2", b"nonsense", None])
+def test_a_policy_file_that_cannot_be_read_is_our_own_fault(target, tmp_path, text):
+    path = tmp_path / "policy.toml"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(SpecError, match=r"policy\.toml: expected a policy file"):
+        accept(replace(target, trust=Trust("policy", path)), seconds=0, progress=lambda _: None)
+
+
+def test_collateral_that_is_not_there_is_our_own_fault(target, tmp_path):
+    with pytest.raises(SpecError, match="expected a folder of collateral"):
+        accept(replace(target, collateral=tmp_path / "nowhere"), seconds=0, progress=lambda _: None)
+
+
+def test_a_production_policy_takes_no_simulated_machine(target, tmp_path):
+    path = tmp_path / "policy.toml"
+    path.write_text("version = 1\n")
+    with pytest.raises(MeasureError, match="D1"):
+        judged(replace(target, trust=Trust("policy", path)), SimulatedVm())
 
 
 def test_another_image_is_not_what_was_predicted(target):
