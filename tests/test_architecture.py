@@ -51,12 +51,16 @@ OFFLINE = (
     *(f"client_sdk/gather/{name}.py" for name in ("amd", "intel", "nvidia", "tpm")),
 )
 # The files of the client that may open a connection: the channel to a service, and the gatherer's to vendors.
-TALKERS = {f"client_sdk/{name}.py" for name in ("fetch", "pinning", "transport", "client", "gather/web")}
+TALKERS = {
+    f"client_sdk/{name}.py" for name in ("fetch", "wire", "backends", "pinning", "transport", "client", "gather/web")
+}
 TALKERS |= {"client_sdk/cli/asking.py"}
-SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|openai|asyncio)(\.|$)")
+SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|httpcore2|openai|asyncio|anyio)(\.|$)")
 JUDGING = tuple(f"client_sdk/{name}" for name in ("verify/", "clauses/", "platforms/", "policies/", "policy"))
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")
-NETWORK = re.compile(r"^(socket|ssl|http|urllib|requests|httpx|httpx2|openai|subprocess|asyncio|time|os)(\.|$)")
+NETWORK = re.compile(
+    r"^(socket|ssl|http|urllib|requests|httpx|httpx2|httpcore2|openai|anyio|subprocess|asyncio|time|os)(\.|$)"
+)
 
 
 def _ours(name):
