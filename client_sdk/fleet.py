@@ -197,8 +197,11 @@ class Fleet:
             except (NotAdmittedError, FetchError) as error:
                 attempts.failed(error)
 
-    def _once(self, peer: Peer) -> Verdict:
-        """Verify, or wait for whoever is verifying the same certificate on another connection and share the outcome."""
+    def _once(self, peer: Peer, *, again: bool = True) -> Verdict:
+        """Verify, or wait for whoever verifies the same certificate on another connection and share the outcome.
+
+        That the other connection broke says nothing about this one: then verify after all, or wait once more.
+        """
         with self._lock:
             if found := self._known(peer.certificate):
                 return found
@@ -206,7 +209,12 @@ class Fleet:
             if flight is None:
                 mine = self._flights[peer.certificate] = Future()
         if flight is not None:
-            return flight.result()
+            try:
+                return flight.result()
+            except FetchError:
+                if not again:
+                    raise
+                return self._once(peer, again=False)
         try:
             verdict = self._verify(peer)
         except BaseException as error:

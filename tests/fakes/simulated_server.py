@@ -43,6 +43,9 @@ class SimulatedServer(ThreadingHTTPServer):
         self.connections = 0
         self.loading = 0  # how many times /healthz says that the model is loading
         self.cut_after: int | None = None  # close the connection after so many words of an answer
+        self.close_after = ""  # a path: the connection ends with its answer
+        self.before_tls = lambda: None  # called for each connection
+        self.hold: threading.Event | None = None  # evidence waits for it
 
     @property
     def origin(self) -> str:
@@ -57,6 +60,7 @@ class SimulatedServer(ThreadingHTTPServer):
 
     def finish_request(self, request, client_address):
         self.connections += 1
+        self.before_tls()
         request.settimeout(20)
         try:
             with _context(self).wrap_socket(request, server_side=True) as tls:
@@ -94,6 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in ({"Content-Type": "application/json"} | headers).items():
             self.send_header(name, value)
+        if urlsplit(self.path).path == self.server.close_after:
+            self.send_header("Connection", "close")  # which http.server does, then, too
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if not self.server.drip:
@@ -104,6 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.server.drip)
 
     def evidence(self, query, _body):
+        if self.server.hold:
+            self.server.hold.wait(20)
         nonce = self.server.nonce_override or bytes.fromhex(parse_qs(query)["nonce"][0])
         self._send(200, {}, self.server.vm.evidence(nonce).to_json())
 
