@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import socket
 import ssl
@@ -39,6 +40,7 @@ class SimulatedServer(ThreadingHTTPServer):
         self.drip = 0.0
         self.minimum, self.maximum = ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3
         self.requests: list[tuple[str, str, bytes]] = []
+        self.received: list[bytes] = []  # all that was decrypted, in pieces
         self.headers: list[dict[str, str]] = []
         self.connections = 0
         self.loading = 0  # how many times /healthz says that the model is loading
@@ -72,9 +74,29 @@ class SimulatedServer(ThreadingHTTPServer):
         """Clients that hang up are what the tests are about."""
 
 
+class _Noting(io.RawIOBase):
+    """A connection to read from that notes every byte that was read."""
+
+    def __init__(self, connection, received):
+        super().__init__()
+        self._connection, self._received = connection, received
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        size = self._connection.recv_into(buffer)
+        self._received.append(bytes(buffer[:size]))
+        return size
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: SimulatedServer
+
+    def setup(self):
+        super().setup()
+        self.rfile = io.BufferedReader(_Noting(self.connection, self.server.received))
 
     def log_message(self, *args):
         pass
