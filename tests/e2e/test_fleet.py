@@ -53,7 +53,7 @@ def test_an_impostor_behind_the_balancer_gets_no_prompt_and_the_vm_answers(vm, t
 @pytest.mark.parametrize("kind", IMPOSTORS)
 def test_with_nobody_else_behind_the_balancer_the_error_names_the_impostor(vm, tmp_path, kind):
     with serving(IMPOSTORS[kind](vm.origin)) as impostor, balanced(tmp_path, port(impostor.origin)) as at:
-        with pytest.raises(VerificationError, match="it was the node with TLS key [0-9a-f]{64}"):
+        with pytest.raises(VerificationError, match=r"it was the node with TLS key [0-9a-f]{64}"):
             Client(at, **arguments(vm))
         only_attestation(impostor)
 
@@ -74,7 +74,7 @@ def vms(boot):
     return machines
 
 
-def identities(vm) -> tuple[str, bytes, bytes, bytes]:
+def identities(vm) -> tuple[bytes, bytes, bytes]:
     evidence = Evidence.from_json(gather(Origin.parse(vm.origin), timeout=120).evidence)
     return evidence.ek_certificates[0], evidence.ak_public, evidence.tls_certificate
 
