@@ -19,7 +19,7 @@ import anyio.to_thread
 import httpcore2
 
 from client_sdk.errors import FetchError, VerificationError
-from client_sdk.fetch import Peer, spelt, tls_context
+from client_sdk.fetch import HANDSHAKE, Peer, spelt, tls_context
 from client_sdk.fleet import Attempts, Fleet, NotAdmittedError, Verdict
 from client_sdk.rules import keeps
 from client_sdk.wire import Read, Wire, Write
@@ -53,6 +53,11 @@ def _admit(fleet: Fleet, tls: Any, read: Read, write: Write, attempts: Attempts)
     if wire.closed:
         raise NotAdmittedError(FetchError(f"{fleet.origin} ends a connection after attestation; is a proxy before it?"))
     return verdict
+
+
+def _limited(timeout: float | None) -> float:
+    """Limit a handshake: the caller's time is about answers, and a machine that hangs is not worth all of it."""
+    return HANDSHAKE if timeout is None else min(timeout, HANDSHAKE)
 
 
 def _shown(tls: Any) -> bytes:
@@ -116,7 +121,7 @@ class _Unverified(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> AttestedStream:
-        tls = self._stream.start_tls(tls_context(), server_hostname, timeout)
+        tls = self._stream.start_tls(tls_context(), server_hostname, _limited(timeout))
         with ExitStack() as on_error:
             on_error.callback(tls.close)
             verdict = _admit(self._fleet, tls, tls.read, tls.write, _ATTEMPTS.get())
@@ -194,7 +199,7 @@ class _AsyncUnverified(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> AsyncAttestedStream:
-        tls = await self._stream.start_tls(tls_context(), server_hostname, timeout)
+        tls = await self._stream.start_tls(tls_context(), server_hostname, _limited(timeout))
         async with AsyncExitStack() as on_error:
             on_error.push_async_callback(_close, tls)
             verdict = self._fleet.known(_shown(tls)) or await self._verified(tls)

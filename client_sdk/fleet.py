@@ -9,7 +9,6 @@ meet others, on at most :data:`CONNECTIONS` connections in all, and asks no node
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from client_sdk.fetch import Peer
 from client_sdk.origin import DEFAULT_PORT, Origin
 from client_sdk.parse.certificate import spki_digest
 from client_sdk.pinning import boot_clock
-from client_sdk.report import Report, refusal
+from client_sdk.report import NO_VERDICT, Report, refusal
 from client_sdk.rounds import TIMEOUT
 from client_sdk.rules import keeps
 
@@ -64,15 +63,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A node that was met and got no request, and why. With a ``FetchError`` nothing is said about its honesty."""
+    """A node that was met and got no request, ``why`` in words, and the report of what was checked until then.
+
+    Where the report's verdict is ``no verdict``, the node gave no evidence: that says nothing about its honesty.
+    """
 
     node: Node
-    error: AttestationError
-
-    @property
-    def report(self) -> Report:
-        """What was checked before it was refused, and what failed."""
-        return refusal(self.error)
+    why: str
+    report: Report
 
 
 class NotAdmittedError(Exception):
@@ -135,7 +133,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._verdicts: dict[bytes, Verdict] = {}  # by certificate; the one that was used last is last
         self._flights: dict[bytes, Future[Verdict]] = {}  # certificates that are being verified now
-        self._refused: deque[Refused] = deque(maxlen=KEPT)
+        self._refused: dict[bytes, Refused] = {}  # by certificate; the latest is last
         self.latest = self._first()
 
     @property
@@ -149,7 +147,7 @@ class Fleet:
     def refused(self) -> tuple[Refused, ...]:
         """The nodes that were refused, the latest last."""
         with self._lock:
-            return tuple(self._refused)
+            return tuple(self._refused.values())
 
     def known(self, certificate: bytes) -> Verdict | None:
         """Return the verdict over a certificate, if there is one that holds."""
@@ -237,7 +235,7 @@ class Fleet:
             error.node = _node(peer, error)
             with self._lock:
                 self._verdicts.pop(peer.certificate, None)
-                self._refused.append(Refused(error.node, error))
+                self._note(peer.certificate, Refused(error.node, str(error), refusal(error)))
             raise
         with self._lock:
             self._keep(verdict)
@@ -254,6 +252,14 @@ class Fleet:
             del self._verdicts[certificate]
         while len(self._verdicts) > KEPT:
             del self._verdicts[next(iter(self._verdicts))]
+
+    def _note(self, certificate: bytes, refused: Refused) -> None:
+        """List a node once. One that was distrusted does not become one that was merely silent."""
+        before = self._refused.pop(certificate, None)
+        silent = refused.report.verdict == NO_VERDICT
+        self._refused[certificate] = before if before and silent else refused
+        while len(self._refused) > KEPT:
+            del self._refused[next(iter(self._refused))]
 
 
 @keeps("C3")

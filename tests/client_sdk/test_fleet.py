@@ -17,6 +17,7 @@ from httpcore2._backends import anyio as asynchronous
 from httpcore2._backends import sync
 from httpcore2._sync import http11
 
+from client_sdk import backends
 from client_sdk import fleet as fleet_module
 from client_sdk.backends import AsyncAttestedStream, AttestedStream, AttestingBackend
 from client_sdk.client import AsyncAttestedHttpClient, AttestedHttpClient
@@ -27,7 +28,7 @@ from client_sdk.parse.certificate import spki_digest
 from client_sdk.releases import open_releases
 from client_sdk.rounds import gather_from, judge
 from tests.fakes.balancer import balancing
-from tests.fakes.simulated_server import ATTESTATION, serving, show_other_key
+from tests.fakes.simulated_server import ATTESTATION, serving, show_other_key, silent_port
 from tests.fakes.simulated_vm import SimulatedVm, TestCa, ec_key, release, signed, tls_certificate
 
 CHAT = "/v1/chat/completions"
@@ -340,6 +341,18 @@ def test_many_requests_that_meet_one_impostor_share_its_refusal(fleet, nodes, ba
     only_attestation(nodes[1])
 
 
+def test_an_impostor_does_not_leave_the_list_by_falling_silent(fleet, nodes, balancer):
+    members = fleet()
+    be_impostor(nodes[1])
+    balancer.nodes = [port(nodes[1])]
+    sync_send(members)
+    nodes[1].answer_with[ATTESTATION] = (503, {}, b"{}")
+    sync_send(members)
+    ((refused),) = members.refused
+    assert refused.report.verdict == "refused"
+    assert "[C3.1]" in refused.why
+
+
 # Nodes that are slow, booting, or gone
 
 
@@ -369,7 +382,17 @@ def test_a_node_that_answers_no_attestation_in_time(fleet, nodes, send):
     nodes[1].drip = 0.05
     nodes[2].drip = 0.0
     assert send(members, 2, headers=ANEW) == [200, 200]
-    assert [type(refused.error) for refused in members.refused] == [FetchError]
+    assert [refused.report.verdict for refused in members.refused] == ["no verdict"]
+
+
+@both
+def test_a_node_that_hangs_in_the_handshake_is_passed_over(fleet, nodes, balancer, send, monkeypatch):
+    """Its port accepts and says nothing, as a machine that is paused: not all of a request's time is spent on it."""
+    monkeypatch.setattr(backends, "HANDSHAKE", 0.5)
+    members = fleet()
+    with silent_port() as origin:
+        balancer.nodes = [Origin.parse(origin).port, port(nodes[1]), port(nodes[2])]
+        assert send(members, 3, headers=ANEW) == [200] * 3
 
 
 @both

@@ -45,7 +45,7 @@ def test_an_impostor_behind_the_balancer_gets_no_prompt_and_the_vm_answers(vm, t
             tally.show(kind, client)
             assert tally.answered == 4
             assert len(client.attestations) == 1
-            assert {type(refused.error) for refused in client.refused} == {VerificationError}
+            assert {refused.report.verdict for refused in client.refused} == {"refused"}
             assert client.refused[0].node.spki not in client.attestations
         only_attestation(impostor)
 
@@ -153,4 +153,4 @@ def replaced(client, at, vm, kind):
     tally.show(f"{kind}, AsyncClient", asynchronous)
     assert {type(error) for error in tally.errors} <= {VerificationError}
     assert tally.answered > len(tally.errors)
-    assert {type(refused.error) for refused in asynchronous.refused} == {VerificationError}
+    assert {refused.report.verdict for refused in asynchronous.refused} == {"refused"}
