@@ -48,11 +48,19 @@ def trusting_nobody() -> ssl.SSLContext:
 def _admit(fleet: Fleet, tls: Any, read: Read, write: Write, attempts: Attempts) -> Verdict:
     """Verify the node at the other end of a TLS stream, on that stream."""
     wire = Wire(read, write, seconds=fleet.seconds)
-    peer = Peer(fleet.origin, wire, certificate=_shown(tls), address=spelt(tls.get_extra_info("server_addr")))
+    peer = Peer(fleet.origin, wire, certificate=_shown(tls), address=_address(fleet, tls))
     verdict = fleet.admit(peer, attempts)
     if wire.closed:
         raise NotAdmittedError(FetchError(f"{fleet.origin} ends a connection after attestation; is a proxy before it?"))
     return verdict
+
+
+def _address(fleet: Fleet, tls: Any) -> str:
+    """Say where the connection leads, for errors; a socket that was reset does not know any more."""
+    try:
+        return spelt(tls.get_extra_info("server_addr"))
+    except OSError:
+        return spelt((fleet.origin.host, fleet.origin.port))
 
 
 def _limited(timeout: float | None) -> float:
@@ -61,8 +69,15 @@ def _limited(timeout: float | None) -> float:
 
 
 def _shown(tls: Any) -> bytes:
-    """Return the certificate of the key that TLS has just proven."""
-    return bytes(tls.get_extra_info("ssl_object").getpeercert(True) or b"")
+    """Return the certificate of the key that TLS has just proven.
+
+    Raises:
+        NotAdmittedError: there was no handshake: ``ssl`` makes none, and says nothing, on a socket that was reset.
+    """
+    session = tls.get_extra_info("ssl_object")
+    if session is None:
+        raise NotAdmittedError(FetchError("the connection was reset before TLS began; is a machine behind it?"))
+    return bytes(session.getpeercert(True) or b"")
 
 
 @keeps("C3")

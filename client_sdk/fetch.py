@@ -85,14 +85,15 @@ class Peer:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # A port forward accepts before its VM listens: do not spend the whole limit on that.
             raw.settimeout(min(left(deadline) or HANDSHAKE, HANDSHAKE))
-            sock = tls_context(DeadlineTls).wrap_socket(raw, server_hostname=origin.host)
+            address = spelt(raw.getpeername())
+            sock = _shake_hands(raw, origin)
         except (OSError, ValueError) as error:
             raw.close()
             raise FetchError(f"no TLS 1.3 with {origin}: {_reason(error)}; is it still booting?") from error
         if isinstance(sock, DeadlineTls):
             sock.deadline = deadline
         shown = sock.getpeercert(binary_form=True) or b""
-        return cls(origin, sock, certificate=shown, address=spelt(sock.getpeername()))
+        return cls(origin, sock, certificate=shown, address=address)
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +134,15 @@ class Peer:
         if response.status != http.HTTPStatus.OK:
             raise _refusal(self.origin, response, second=body is not None)
         return found
+
+
+def _shake_hands(raw: socket.socket, origin: Origin) -> ssl.SSLSocket:
+    """Begin TLS; ``ssl`` does not, and says nothing, on a socket that was reset."""
+    sock = tls_context(DeadlineTls).wrap_socket(raw, server_hostname=origin.host)
+    if sock.version() is None:
+        sock.close()
+        raise ConnectionResetError("the connection was reset before TLS began")
+    return sock
 
 
 def tls_context(sockets: type[ssl.SSLSocket] = ssl.SSLSocket) -> ssl.SSLContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,7 +18,7 @@ from httpcore2._backends import anyio as asynchronous
 from httpcore2._backends import sync
 from httpcore2._sync import http11
 
-from client_sdk import backends
+from client_sdk import backends, fetch
 from client_sdk import fleet as fleet_module
 from client_sdk.backends import AsyncAttestedStream, AttestedStream, AttestingBackend
 from client_sdk.client import AsyncAttestedHttpClient, AttestedHttpClient
@@ -28,7 +29,7 @@ from client_sdk.parse.certificate import spki_digest
 from client_sdk.releases import open_releases
 from client_sdk.rounds import gather_from, judge
 from tests.fakes.balancer import balancing
-from tests.fakes.simulated_server import ATTESTATION, serving, show_other_key, silent_port
+from tests.fakes.simulated_server import ATTESTATION, resetting_port, serving, show_other_key, silent_port
 from tests.fakes.simulated_vm import SimulatedVm, TestCa, ec_key, release, signed, tls_certificate
 
 CHAT = "/v1/chat/completions"
@@ -393,6 +394,59 @@ def test_a_node_that_hangs_in_the_handshake_is_passed_over(fleet, nodes, balance
     with silent_port() as origin:
         balancer.nodes = [Origin.parse(origin).port, port(nodes[1]), port(nodes[2])]
         assert send(members, 3, headers=ANEW) == [200] * 3
+
+
+def slowly(monkeypatch, module):
+    """Let a reset arrive before the handshake begins."""
+    connect = module.socket.create_connection
+
+    def late(*words, **options):
+        made = connect(*words, **options)
+        time.sleep(0.1)
+        return made
+
+    monkeypatch.setattr(module.socket, "create_connection", late)
+
+
+def test_a_connection_that_is_reset_before_tls_is_no_verdict(monkeypatch):
+    slowly(monkeypatch, fetch)
+    with resetting_port() as origin, pytest.raises(FetchError, match=r"no TLS|cannot reach"):
+        fetch.Peer.connect(Origin.parse(origin), seconds=5)
+
+
+@both
+def test_connections_that_are_reset_before_tls_lead_to_no_request(fleet, monkeypatch, send):
+    """Python's ssl makes a socket without a handshake of one that was reset: that is not one without a certificate."""
+    members = fleet()
+    slowly(monkeypatch, sync)
+    with resetting_port() as origin:
+        members.origin = Origin.parse(origin)
+        (error,) = send(members)
+    assert isinstance(error, (FetchError, httpx2.ConnectError))
+
+
+@both
+def test_a_node_that_dies_between_handshake_and_attestation_is_passed_over(fleet, nodes, balancer, send, monkeypatch):
+    """Its socket is reset, and does not even say any more where it led."""
+    members, dead = fleet(), []
+
+    def reset(tls):
+        if not dead:
+            dead.append(tls)
+            raise OSError(107, "Transport endpoint is not connected")
+        return balancer.server_address
+
+    monkeypatch.setattr(sync.SyncStream, "get_extra_info", _instead(sync.SyncStream, reset))
+    monkeypatch.setattr(asynchronous.AnyIOStream, "get_extra_info", _instead(asynchronous.AnyIOStream, reset))
+    nodes[1].answer_with[ATTESTATION] = (503, {}, b"")
+    assert send(members, 2, headers=ANEW) == [200, 200]
+    assert [refused.node.address for refused in members.refused] == [balancer.origin.removeprefix("https://")]
+    assert dead
+
+
+def _instead(kind, server_address):
+    genuine = kind.get_extra_info
+    return lambda self, info: server_address(self) if info == "server_addr" else genuine(self, info)
 
 
 @both

@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import ssl
+import struct
 import tempfile
 import threading
 import time
@@ -217,6 +218,27 @@ def serving(vm: SimulatedVm, *, port: int = 0):
 def show_other_key(server: SimulatedServer, key: ec.EllipticCurvePrivateKey, certificate: bytes) -> None:
     """Be an impostor from the next connection on."""
     server.tls_key, server.tls_certificate = key, certificate
+
+
+@contextmanager
+def resetting_port():
+    """A port that resets every connection at once: a balancer whose machine has gone."""
+
+    def reset():
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=reset, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
 
 
 @contextmanager
