@@ -45,9 +45,9 @@ setup: system-packages $(VENV)/.complete ## install system packages and the virt
 system-packages:
 	@scripts/system-packages.sh
 
-# The tests of the report look at it in a browser.
+# The tests of the report look at it in a browser, those of a fleet put a balancer before it.
 setup-test: setup
-	@scripts/system-packages.sh chromium
+	@scripts/system-packages.sh chromium haproxy
 
 # Marked at its end: an interrupted set-up goes on where it was, or starts over where not even pip is there.
 $(VENV)/.complete: requirements/dev.lock pyproject.toml
@@ -100,13 +100,13 @@ unit: setup-test
 	@echo "== unit"
 	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow" tests
 
-e2e: setup
+e2e: setup-test
 	@echo "== end to end"
 	@$(SUDO) $(BIN)/python -m pytest -m "e2e and not slow" tests
 
 test: lint type unit e2e ## everything that CI runs
 
-test-slow: setup ## the whole of the slow suites (hours are not needed: about half of one)
+test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
 
 mutants: setup ## change the verifier in every way that matters, and see that a vector or a test notices (minutes)

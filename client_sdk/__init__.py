@@ -9,8 +9,17 @@ if TYPE_CHECKING:
     from client_sdk.channel import attested_context
     from client_sdk.client import AsyncClient, Client
     from client_sdk.collateral import Collateral, load_collateral
-    from client_sdk.errors import AttestationError, EvidenceError, Failure, FetchError, PolicyError, VerificationError
+    from client_sdk.errors import (
+        AttestationError,
+        EvidenceError,
+        Failure,
+        FetchError,
+        Node,
+        PolicyError,
+        VerificationError,
+    )
     from client_sdk.evidence import Evidence
+    from client_sdk.fleet import Refused
     from client_sdk.policy import (
         AllOf,
         AnyOf,
@@ -64,12 +73,14 @@ __all__ = [
     "Grace",
     "MatchesRelease",
     "MaxAge",
+    "Node",
     "NvidiaGpu",
     "OneOf",
     "Policy",
     "PolicyError",
     "Production",
     "Publisher",
+    "Refused",
     "Release",
     "Report",
     "Roots",
@@ -116,12 +127,14 @@ _HOMES = {
     "Grace": "policy",
     "MatchesRelease": "policy",
     "MaxAge": "policy",
+    "Node": "errors",
     "NvidiaGpu": "policy",
     "OneOf": "policy",
     "Policy": "policy",
     "PolicyError": "errors",
     "Production": "policy",
     "Publisher": "publisher",
+    "Refused": "fleet",
     "Release": "release",
     "Report": "report",
     "Roots": "roots",

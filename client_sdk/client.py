@@ -16,15 +16,17 @@ import httpx2
 from openai import AsyncOpenAI, OpenAI
 
 from client_sdk.accept import Accepted
-from client_sdk.channel import MAX_AGE, Session
+from client_sdk.channel import MAX_AGE
 from client_sdk.collateral import Collateral
 from client_sdk.errors import Failure, PolicyError
+from client_sdk.fetch import Peer
+from client_sdk.fleet import Fleet, Refused
 from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production
 from client_sdk.publisher import Publisher
 from client_sdk.releases import ReleaseSources, open_releases
 from client_sdk.report import Report
-from client_sdk.rounds import TIMEOUT, gather, judge
+from client_sdk.rounds import TIMEOUT, gather_from, judge
 from client_sdk.rules import keeps
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
@@ -48,22 +50,23 @@ class _Limits:
 class AttestedHttpClient(httpx2.Client):
     """A stock client whose only transport is an attested one; it follows nothing and reads no environment."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(transport=AttestedTransport(session), trust_env=False, follow_redirects=False)
-        self.session = session
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(transport=AttestedTransport(fleet), trust_env=False, follow_redirects=False)
+        self.fleet = fleet
 
 
 class AsyncAttestedHttpClient(httpx2.AsyncClient):
     """The same, asynchronous."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(transport=AsyncAttestedTransport(session), trust_env=False, follow_redirects=False)
-        self.session = session
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(transport=AsyncAttestedTransport(fleet), trust_env=False, follow_redirects=False)
+        self.fleet = fleet
 
 
 class Client(OpenAI):
-    """``openai.OpenAI`` for one verified service; making it verifies, and may take a second or two.
+    """``openai.OpenAI`` for one verified service; making it verifies a node, and may take a second or two.
 
+    Behind a balancer every other node is verified when a connection first leads to it, on that connection.
     ``origin`` is ``https://host[:port]`` without ``/v1``. ``releases`` are paths or bytes. ``publisher`` and ``policy``
     say whom you trust. ``max_age`` is for how many seconds one verification holds, ``attestation_timeout`` how many it
     may take. Other options go to ``openai.OpenAI``; its ``timeout`` is about requests. A verdict says nothing about
@@ -93,16 +96,30 @@ class Client(OpenAI):
         if not isinstance(http, AttestedHttpClient):  # openai's own copy() and with_options() hand it on
             _refuse(openai_options)
             limits = _Limits(max_age, attestation_timeout)
-            session = _session(origin, releases, publisher, policy or Production(), collateral, limits=limits)
-            http = AttestedHttpClient(session)
-        super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
+            fleet = _fleet(origin, releases, publisher, policy or Production(), collateral, limits=limits)
+            http = AttestedHttpClient(fleet)
+        super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
         _forget_environment(self, openai_options)
 
     @property
     def attestation(self) -> Report:
-        """The report of the latest verification of the node that answers."""
+        """The report about the node that answered the latest request; before the first, of the one met at the start."""
+        return self._fleet.latest.accepted.report
+
+    @property
+    def attestations(self) -> dict[str, Report]:
+        """The reports about all nodes whose verdict holds, by the SHA-256 of their TLS key in hex."""
+        return self._fleet.attestations
+
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """The nodes that were met, failed and got nothing of any request: the latest last, a bounded number."""
+        return self._fleet.refused
+
+    @property
+    def _fleet(self) -> Fleet:
         http = self._client
-        return _report(http.session if isinstance(http, AttestedHttpClient) else None)
+        return _behind(http.fleet if isinstance(http, AttestedHttpClient) else None)
 
 
 class AsyncClient(AsyncOpenAI):
@@ -128,20 +145,34 @@ class AsyncClient(AsyncOpenAI):
         if not isinstance(http, AsyncAttestedHttpClient):
             _refuse(openai_options)
             limits = _Limits(max_age, attestation_timeout)
-            session = _session(origin, releases, publisher, policy or Production(), collateral, limits=limits)
-            http = AsyncAttestedHttpClient(session)
-        super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
+            fleet = _fleet(origin, releases, publisher, policy or Production(), collateral, limits=limits)
+            http = AsyncAttestedHttpClient(fleet)
+        super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
         _forget_environment(self, openai_options)
 
     @property
     def attestation(self) -> Report:
-        """The report of the latest verification of the node that answers."""
+        """The report about the node that answered the latest request; before the first, of the one met at the start."""
+        return self._fleet.latest.accepted.report
+
+    @property
+    def attestations(self) -> dict[str, Report]:
+        """The reports about all nodes whose verdict holds, by the SHA-256 of their TLS key in hex."""
+        return self._fleet.attestations
+
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """The nodes that were met, failed and got nothing of any request: the latest last, a bounded number."""
+        return self._fleet.refused
+
+    @property
+    def _fleet(self) -> Fleet:
         http = self._client
-        return _report(http.session if isinstance(http, AsyncAttestedHttpClient) else None)
+        return _behind(http.fleet if isinstance(http, AsyncAttestedHttpClient) else None)
 
 
 @keeps("R1")
-def _session(
+def _fleet(
     origin: str,
     releases: ReleaseSources,
     publisher: Publisher | None,
@@ -149,19 +180,20 @@ def _session(
     collateral: Collateral | None,
     *,
     limits: _Limits,
-) -> Session:
+) -> Fleet:
     where = Origin.parse(origin)
     if publisher is None:
         raise PolicyError(
             (Failure("R1: the publisher that you trust is given", "publisher=Publisher(keys=(…,))", "none"),)
         )
 
-    def attest() -> Accepted:
+    def attest(peer: Peer) -> Accepted:
         opened = open_releases(releases, publisher, now=datetime.now(UTC))
-        gathered = gather(where, timeout=limits.attestation)
+        gathered = gather_from(peer)
         return judge(gathered, releases=opened, policy=policy, now=datetime.now(UTC), collateral=collateral)
 
-    return Session(where, attest, max_age=limits.max_age)
+    open_releases(releases, publisher, now=datetime.now(UTC))  # what nobody signed is not worth a connection
+    return Fleet(where, attest, max_age=limits.max_age, seconds=limits.attestation)
 
 
 @keeps("C3", "C7")
@@ -181,9 +213,9 @@ def _refuse(options: dict[str, Any]) -> None:
         raise PolicyError(tuple(failures))
 
 
-def _options(given: dict[str, Any], session: Session, api_key: str | None) -> dict[str, Any]:
+def _options(given: dict[str, Any], fleet: Fleet, api_key: str | None) -> dict[str, Any]:
     """Return the options for openai's class: ours over the caller's, and nothing that leads elsewhere."""
-    base = f"{session.origin}/v1"
+    base = f"{fleet.origin}/v1"
     inherited = {"http_client", "websocket_base_url"} | ({"base_url"} if _is_at(given, base) else set())
     _refuse({name: value for name, value in given.items() if name not in inherited})
     return {name: value for name, value in given.items() if name not in _SHUT} | {
@@ -206,7 +238,7 @@ def _forget_environment(client: OpenAI | AsyncOpenAI, given: dict[str, Any]) -> 
 
 
 @keeps("C3")
-def _report(session: Session | None) -> Report:
-    if session is None:
+def _behind(fleet: Fleet | None) -> Fleet:
+    if fleet is None:
         raise PolicyError((Failure("C3: the HTTP client is an attested one", "an attested one", "another"),))
-    return session.latest.accepted.report
+    return fleet

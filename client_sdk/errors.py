@@ -22,18 +22,39 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine behind an address, by the TLS key that it showed (the SHA-256 of its SubjectPublicKeyInfo, in hex).
+
+    ``spki`` is empty where no key could be read. ``ak_name`` is what the node *claims* while nothing is verified.
+    """
+
+    spki: str
+    address: str
+    ak_name: str = ""
+
+    def __str__(self) -> str:
+        key = f"the node with TLS key {self.spki or '(unreadable)'} at {self.address}"
+        return printable(f"{key}, attestation key {self.ak_name}" if self.ak_name else key)
+
+
 class AttestationError(Exception):
     """Base of everything that the client raises on purpose.
 
     It carries what a report of the failed verification has (``client_sdk.report.refusal``): ``checks`` are those made
     before it failed (``client_sdk.report.Check``), the failed one last; ``not_run``, ``facts`` and ``sources`` are what
-    was known by then.
+    was known by then. ``node`` is which machine failed, where one of several behind an address did.
     """
 
+    node: Node | None = None
     checks: tuple[Any, ...] = ()
     not_run: tuple[tuple[str, str], ...] = ()
     facts: tuple[tuple[str, Any], ...] = ()
     sources: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+
+    def __str__(self) -> str:
+        told = super().__str__()
+        return told if self.node is None else f"{told}; it was {self.node}"
 
 
 class FetchError(AttestationError):

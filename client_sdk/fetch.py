@@ -1,5 +1,7 @@
 """Bytes from a peer that nobody trusts yet: one TLS 1.3 connection, bounded in size and time, nothing followed.
 
+The connection may be one that is opened for this alone, or the one that a request is going to use.
+
 It decides nothing. The certificate that the peer shows is kept, to be compared with the one in the evidence (C3).
 Proxies, CA files and key logs that the environment names are ignored: this file never looks at the environment.
 """
@@ -56,13 +58,25 @@ class DeadlineTls(ssl.SSLSocket):
 
 
 class Peer:
-    """One connection; ``certificate`` is the DER that the peer showed. Use it as a context manager."""
+    """One connection; ``certificate`` is the DER that the peer showed. A context manager that closes the connection.
 
-    def __init__(self, origin: Origin, *, seconds: float) -> None:
-        self._origin = origin
-        deadline = time.monotonic() + seconds
+    ``sock`` is what ``http.client`` needs of one: ``sendall``, ``makefile`` and ``close``.
+    """
+
+    def __init__(self, origin: Origin, sock: Any, *, certificate: bytes, address: str) -> None:
+        self.origin, self.certificate, self.address = origin, certificate, address
         self._connection = http.client.HTTPConnection(origin.host, origin.port)
         self._connection.auto_open = 0  # both rounds on this connection or not at all
+        self._connection.sock = sock
+
+    @classmethod
+    def connect(cls, origin: Origin, *, seconds: float) -> Self:
+        """Open a connection for attestation alone, which may last so many seconds in all.
+
+        Raises:
+            FetchError: nobody there, or nobody who speaks TLS 1.3.
+        """
+        deadline = time.monotonic() + seconds
         try:
             raw = socket.create_connection((origin.host, origin.port), timeout=left(deadline))
         except OSError as error:
@@ -71,14 +85,15 @@ class Peer:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # A port forward accepts before its VM listens: do not spend the whole limit on that.
             raw.settimeout(min(left(deadline) or HANDSHAKE, HANDSHAKE))
-            sock = _context().wrap_socket(raw, server_hostname=origin.host)
+            address = spelt(raw.getpeername())
+            sock = _shake_hands(raw, origin)
         except (OSError, ValueError) as error:
             raw.close()
             raise FetchError(f"no TLS 1.3 with {origin}: {_reason(error)}; is it still booting?") from error
         if isinstance(sock, DeadlineTls):
             sock.deadline = deadline
-        self._connection.sock = sock
-        self.certificate = sock.getpeercert(binary_form=True) or b""
+        shown = sock.getpeercert(binary_form=True) or b""
+        return cls(origin, sock, certificate=shown, address=address)
 
     def __enter__(self) -> Self:
         return self
@@ -115,19 +130,29 @@ class Peer:
             response = self._connection.getresponse()
             found = _bounded(response)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise FetchError(f"no answer from {self._origin}: {_reason(error)}") from error
+            raise FetchError(f"no answer from {self.origin}: {_reason(error)}") from error
         if response.status != http.HTTPStatus.OK:
-            raise _refusal(self._origin, response, second=body is not None)
+            raise _refusal(self.origin, response, second=body is not None)
         return found
 
 
-def _context() -> ssl.SSLContext:
+def _shake_hands(raw: socket.socket, origin: Origin) -> ssl.SSLSocket:
+    """Begin TLS; ``ssl`` does not, and says nothing, on a socket that was reset."""
+    sock = tls_context(DeadlineTls).wrap_socket(raw, server_hostname=origin.host)
+    if sock.version() is None:
+        sock.close()
+        raise ConnectionResetError("the connection was reset before TLS began")
+    return sock
+
+
+def tls_context(sockets: type[ssl.SSLSocket] = ssl.SSLSocket) -> ssl.SSLContext:
     """TLS 1.3 to anybody: who it is gets decided by attestation, with this connection's certificate in it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = DeadlineTls
+    context.options |= ssl.OP_NO_TICKET
+    context.sslsocket_class = sockets
     return context
 
 
@@ -166,3 +191,9 @@ def _retry_after(response: http.client.HTTPResponse) -> int | None:
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def spelt(address: Any) -> str:
+    """Spell a socket's address."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,7 +1,8 @@
 """One ``ssl.SSLContext`` that trusts exactly one certificate, for as long as the verdict over it holds (C3, C7).
 
-Any HTTP library that takes a context can use it, sync or async. A connection that was made before the verdict ran out
-is the library's to close; :mod:`client_sdk.channel` does so.
+Any HTTP library that takes a context can use it, sync or async. It is about one node: behind a balancer the next
+connection may meet another, which it refuses. A connection that was made before the verdict ran out is the library's
+to close. The project's own clients do without it: :mod:`client_sdk.fleet` judges each connection on its own.
 """
 
 from __future__ import annotations
@@ -32,16 +33,6 @@ class StaleVerdictError(VerificationError, ssl.SSLCertVerificationError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-def stale_verdict(error: BaseException | None, *, until: BaseException | None) -> StaleVerdictError | None:
-    """Find the refused handshake behind an HTTP library's error.
-
-    ``until`` is the exception that the caller was handling before: what lies behind it is about an earlier request.
-    """
-    while error is not None and error is not until and not isinstance(error, StaleVerdictError):
-        error = error.__cause__ or error.__context__
-    return error if isinstance(error, StaleVerdictError) and error is not until else None
 
 
 class PinnedContext(ssl.SSLContext):

@@ -49,26 +49,37 @@ class Gathered:
 
 
 def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
-    """Ask a peer for evidence, and for activation where that is needed, on one connection.
+    """Ask a peer for evidence, and for activation where that is needed, on one connection that is opened for it.
 
     Raises:
         FetchError: unreachable or not ready.
         EvidenceError: the answers cannot be read.
         VerificationError: the peer redirects, shows another certificate than its evidence has, or cannot activate.
     """
+    with Peer.connect(origin, seconds=timeout) as peer:
+        return gather_from(peer)
+
+
+def gather_from(peer: Peer) -> Gathered:
+    """Ask a peer on the connection that there is.
+
+    Raises:
+        FetchError: no answer, or not ready.
+        EvidenceError: the answers cannot be read.
+        VerificationError: the peer redirects, shows another certificate than its evidence has, or cannot activate.
+    """
     nonce = secrets.token_bytes(NONCE_SIZE)
-    with Peer(origin, seconds=timeout) as peer:
-        gathered, ledger = Gathered(str(origin), peer.evidence(nonce), nonce, peer.certificate, None), Ledger()
-        try:
-            evidence = Evidence.from_json(gathered.evidence)
-            _same_certificate(evidence, peer.certificate, ledger)  # else there is nothing more to ask of this peer
-            if evidence.ak_certificates:
-                return gathered
-            request, state = challenge(evidence, secrets.token_bytes)
-            return replace(gathered, activation=Activation(state, _secret(peer.activate(request.to_json()))))
-        except AttestationError as error:
-            error.checks, error.sources = ledger.checks, _sources(gathered)
-            raise
+    gathered, ledger = Gathered(str(peer.origin), peer.evidence(nonce), nonce, peer.certificate, None), Ledger()
+    try:
+        evidence = Evidence.from_json(gathered.evidence)
+        _same_certificate(evidence, peer.certificate, ledger)  # else there is nothing more to ask of this peer
+        if evidence.ak_certificates:
+            return gathered
+        request, state = challenge(evidence, secrets.token_bytes)
+        return replace(gathered, activation=Activation(state, _secret(peer.activate(request.to_json()))))
+    except AttestationError as error:
+        error.checks, error.sources = ledger.checks, _sources(gathered)
+        raise
 
 
 def examine(

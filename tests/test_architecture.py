@@ -52,11 +52,14 @@ OFFLINE = (
 )
 # The files of the client that may open a connection: the channel to a service, and the gatherer's to vendors.
 TALKERS = {f"client_sdk/{name}.py" for name in ("fetch", "pinning", "transport", "client", "gather/web")}
-TALKERS |= {"client_sdk/cli/asking.py"}
-SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|openai|asyncio)(\.|$)")
+# A request's connection is attested before it is used: the streams for that, and how attestation runs on them.
+TALKERS |= {"client_sdk/backends.py", "client_sdk/wire.py", "client_sdk/cli/asking.py"}
+SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|httpcore2|openai|asyncio|anyio)(\.|$)")
 JUDGING = tuple(f"client_sdk/{name}" for name in ("verify/", "clauses/", "platforms/", "policies/", "policy"))
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")
-NETWORK = re.compile(r"^(socket|ssl|http|urllib|requests|httpx|httpx2|openai|subprocess|asyncio|time|os)(\.|$)")
+NETWORK = re.compile(
+    r"^(socket|ssl|http|urllib|requests|httpx|httpx2|httpcore2|openai|anyio|subprocess|asyncio|time|os)(\.|$)"
+)
 
 
 def _ours(name):

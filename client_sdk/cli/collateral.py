@@ -154,7 +154,7 @@ def _asked(source: str, arguments: argparse.Namespace) -> bytes:
         raise UsageError(str(error)) from error
 
     def ask() -> bytes:
-        with Peer(where, seconds=arguments.timeout) as peer:
+        with Peer.connect(where, seconds=arguments.timeout) as peer:
             return peer.evidence(secrets.token_bytes(NONCE_SIZE))
 
     return patiently(ask, wait=arguments.wait, say=progress)

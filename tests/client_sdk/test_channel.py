@@ -1,4 +1,4 @@
-"""The channel: one context for one certificate, and when a verdict is made again (rules C3, C4, C7)."""
+"""The channel to one node: a context for its certificate, and when a verdict is made again (rules C3, C4, C7)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import httpcore2
 import httpx2
 import pytest
 
-from client_sdk.channel import Session, attested_context
+from client_sdk.channel import attested_context
 from client_sdk.client import AsyncAttestedHttpClient, AttestedHttpClient
 from client_sdk.errors import FetchError, PolicyError, VerificationError
+from client_sdk.fleet import CONNECTIONS, Fleet
 from client_sdk.origin import Origin
 from client_sdk.pinning import StaleVerdictError, boot_clock, pinned_context
-from client_sdk.rounds import attest
+from client_sdk.releases import open_releases
+from client_sdk.rounds import attest, gather_from, judge
 from tests.fakes.simulated_server import serving, show_other_key
 from tests.fakes.simulated_vm import SimulatedVm, ec_key, tls_certificate
 
@@ -43,13 +47,13 @@ def clock():
     return Clock()
 
 
-def session(server, pins, clock, **options) -> Session:
-    return Session(
-        Origin.parse(server.origin),
-        lambda: attest(server.origin, **pins.options),
-        clock=clock,
-        **{"max_age": 60.0, **options},
-    )
+def fleet(server, pins, clock, **options) -> Fleet:
+    def verified(peer):
+        trusted, now = pins.options, datetime.now(UTC)
+        opened = open_releases(trusted["releases"], trusted["publisher"], now=now)
+        return judge(gather_from(peer), releases=opened, policy=trusted["policy"], now=now)
+
+    return Fleet(Origin.parse(server.origin), verified, clock=clock, **{"max_age": 60.0, **options})
 
 
 def handshake(context: ssl.SSLContext, server) -> None:
@@ -117,7 +121,7 @@ def test_a_stock_library_runs_on_the_bare_context(server, pins):
 @pytest.mark.parametrize("max_age", [0, -1, float("inf"), float("nan")])
 def test_an_age_limit_that_limits_nothing(server, pins, clock, max_age):
     with pytest.raises(PolicyError, match="C7"):
-        session(server, pins, clock, max_age=max_age)
+        fleet(server, pins, clock, max_age=max_age)
     with pytest.raises(PolicyError, match="C7"):
         attested_context(attest(server.origin, **pins.options), max_age=max_age)
 
@@ -127,33 +131,32 @@ def test_a_verdict_ages_while_the_machine_sleeps():
 
 
 def test_no_request_waits_in_a_pool_until_the_verdict_has_run_out(server, pins, clock):
-    held = AttestedHttpClient(session(server, pins, clock))
+    held = AttestedHttpClient(fleet(server, pins, clock))
     server.drip = 0.2
     with held as client, ThreadPoolExecutor(120) as pool:
         list(pool.map(lambda _: client.get(server.origin + HEALTH, timeout=httpx2.Timeout(30, pool=0.001)), range(120)))
 
 
-def test_an_old_refusal_behind_another_error_is_not_this_requests(server, pins, clock):
-    """A caller that tries again inside `except` must not make us send twice."""
-    with AttestedHttpClient(session(server, pins, clock)) as client:
-        transport = client._transport
+def test_an_error_after_the_request_may_have_left_is_not_tried_again(server, pins, clock):
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         sent = []
 
         def broken(request):
             sent.append(request)
             raise httpx2.ReadError("the connection broke after the request was sent")
 
-        transport._generations[-1].transport.handle_request = broken
-        try:
-            _refuse_earlier()
-        except StaleVerdictError:
-            with pytest.raises(httpx2.ReadError):
-                client.get(server.origin + HEALTH)
+        client._transport._stock.handle_request = broken
+        with pytest.raises(httpx2.ReadError):
+            client.get(server.origin + HEALTH)
         assert len(sent) == 1
 
 
-def _refuse_earlier():
-    raise StaleVerdictError("C3", "of an earlier request")
+def test_a_library_that_ignores_the_backend_connects_to_nobody(server, pins, clock):
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
+        client._transport._stock._pool._network_backend = httpcore2.SyncBackend()
+        with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            client.get(server.origin + HEALTH)
+    assert [path for _, path, _ in server.requests if path == HEALTH] == []
 
 
 def _open(server, context):
@@ -161,7 +164,7 @@ def _open(server, context):
 
 
 def test_one_verdict_serves_many_requests(server, pins, clock):
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         for _ in range(3):
             assert client.get(server.origin + HEALTH).status_code == 200
     assert server.rounds() == 1
@@ -169,13 +172,13 @@ def test_one_verdict_serves_many_requests(server, pins, clock):
 
 
 def test_past_its_age_a_verdict_is_made_again_once(server, pins, clock):
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         client.get(server.origin + HEALTH)
         clock.now += 60.0
         client.get(server.origin + HEALTH)
         client.get(server.origin + HEALTH)
     assert server.rounds() == 2
-    assert server.connections == 4, "the connection under the old verdict takes no new request"
+    assert server.connections == 3, "the connection under the old verdict takes no new request"
 
 
 def restarted(server) -> None:
@@ -185,7 +188,7 @@ def restarted(server) -> None:
 
 
 def test_after_a_restart_the_peer_is_verified_again_and_the_request_sent_once(server, pins, clock):
-    current = session(server, pins, clock)
+    current = fleet(server, pins, clock)
     with AttestedHttpClient(current) as client:
         before = current.latest.accepted.evidence.spki
         restarted(server)
@@ -196,16 +199,17 @@ def test_after_a_restart_the_peer_is_verified_again_and_the_request_sent_once(se
 
 
 def test_an_impostor_on_the_port_gets_no_prompt(server, pins, clock):
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         show_other_key(server, ec_key("impostor"), tls_certificate(ec_key("impostor")))
         with pytest.raises(VerificationError, match=r"\[C3\.1\]"):
             client.post(server.origin + "/v1/chat/completions", content=b"secret")
     assert server.rounds() == 2, "verified again exactly once"
+    assert server.connections == 1 + CONNECTIONS
     assert server.prompts == []
 
 
 def test_a_vm_with_another_image_after_the_restart_gets_no_prompt(server, pins, clock):
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         restarted(server)
         server.vm.phases = ("sysinit",)
         with pytest.raises(Exception, match="phases"):
@@ -215,28 +219,28 @@ def test_a_vm_with_another_image_after_the_restart_gets_no_prompt(server, pins, 
 
 def test_an_error_of_the_service_leads_to_no_second_verification(server, pins, clock):
     server.answer_with[HEALTH] = (503, {}, b"{}")
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         assert client.get(server.origin + HEALTH).status_code == 503
     assert server.rounds() == 1
 
 
 def test_a_request_whose_answer_broke_off_is_not_sent_again(server, pins, clock):
     server.answer_with["/v1/chat/completions"] = (200, {"Transfer-Encoding": "chunked"}, b"zz\r\n")
-    with AttestedHttpClient(session(server, pins, clock)) as client, pytest.raises(httpx2.TransportError):
+    with AttestedHttpClient(fleet(server, pins, clock)) as client, pytest.raises(httpx2.TransportError):
         client.post(server.origin + "/v1/chat/completions", content=b"secret")
     assert (server.rounds(), len(server.prompts)) == (1, 1)
 
 
 def test_a_service_that_went_away_is_an_error_and_no_verification(pins, clock):
     with serving(SimulatedVm()) as server:
-        client = AttestedHttpClient(session(server, pins, clock))
+        client = AttestedHttpClient(fleet(server, pins, clock))
         origin = server.origin
     with client, pytest.raises(httpx2.ConnectError):
         client.get(origin + HEALTH)
 
 
 def test_a_failed_verification_is_tried_again_with_the_next_request(server, pins, clock):
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         clock.now += 60.0
         server.answer_with["/.well-known/attestation"] = (503, {"Retry-After": "1"}, b"{}")
         with pytest.raises(FetchError):
@@ -247,7 +251,7 @@ def test_a_failed_verification_is_tried_again_with_the_next_request(server, pins
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "https://127.0.0.1:1/", "https://localhost:{port}/"])
 def test_requests_to_another_origin_are_refused_before_they_are_sent(server, pins, clock, url):
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         count = server.connections
         with pytest.raises(VerificationError, match=r"\[C3\].*for the verified origin"):
             client.post(url.format(port=server.server_address[1]), content=b"secret")
@@ -256,7 +260,7 @@ def test_requests_to_another_origin_are_refused_before_they_are_sent(server, pin
 
 def test_a_redirect_of_the_service_is_handed_to_the_caller(server, impostor, pins, clock):
     server.answer_with["/v1/models"] = (307, {"Location": impostor.origin + "/v1/models"}, b"")
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         assert client.get(server.origin + "/v1/models").status_code == 307
         with pytest.raises(VerificationError, match=r"\[C3\]"):
             client.get(server.origin + "/v1/models", follow_redirects=True)
@@ -266,13 +270,13 @@ def test_a_redirect_of_the_service_is_handed_to_the_caller(server, impostor, pin
 def test_the_environment_changes_nothing(server, impostor, pins, clock, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, impostor.origin)
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         assert client.get(server.origin + HEALTH).status_code == 200
     assert impostor.connections == 0
 
 
 def test_an_answer_that_is_being_read_survives_a_new_verdict(server, pins, clock):
-    with AttestedHttpClient(session(server, pins, clock)) as client:
+    with AttestedHttpClient(fleet(server, pins, clock)) as client:
         url = server.origin + "/v1/chat/completions"
         with client.stream("POST", url, json={"stream": True}) as answer:
             lines = answer.iter_lines()
@@ -280,12 +284,12 @@ def test_an_answer_that_is_being_read_survives_a_new_verdict(server, pins, clock
             clock.now += 60.0
             assert client.get(server.origin + HEALTH).status_code == 200
             assert "Paris" in first + "".join(lines)
-        transport = client._transport
-        assert len(transport._generations) == 1, "and then its connections are closed"
+        pool = client._transport._stock._pool
+        assert len(pool.connections) == 1, "and then its connections are closed"
 
 
 def test_many_threads_verify_once(server, pins, clock):
-    client = AttestedHttpClient(session(server, pins, clock))
+    client = AttestedHttpClient(fleet(server, pins, clock))
     client.get(server.origin + HEALTH)
     clock.now += 60.0
     statuses = []
@@ -308,7 +312,7 @@ def run_async(function):
 
 
 def test_async_one_verdict_serves_many_requests_and_is_made_again_past_its_age(server, pins, clock):
-    current = session(server, pins, clock)
+    current = fleet(server, pins, clock)
 
     async def talk():
         async with AsyncAttestedHttpClient(current) as client:
@@ -325,7 +329,7 @@ def test_async_one_verdict_serves_many_requests_and_is_made_again_past_its_age(s
 
 
 def test_async_after_a_restart_the_request_is_sent_once(server, pins, clock):
-    current = session(server, pins, clock)
+    current = fleet(server, pins, clock)
     restarted(server)
 
     async def talk():
@@ -337,7 +341,7 @@ def test_async_after_a_restart_the_request_is_sent_once(server, pins, clock):
 
 
 def test_async_an_impostor_gets_no_prompt(server, pins, clock):
-    current = session(server, pins, clock)
+    current = fleet(server, pins, clock)
     show_other_key(server, ec_key("impostor"), tls_certificate(ec_key("impostor")))
 
     async def talk():
@@ -350,7 +354,7 @@ def test_async_an_impostor_gets_no_prompt(server, pins, clock):
 
 
 def test_async_other_origins_are_refused(server, pins, clock):
-    current = session(server, pins, clock)
+    current = fleet(server, pins, clock)
 
     async def talk():
         async with AsyncAttestedHttpClient(current) as client:
@@ -361,7 +365,7 @@ def test_async_other_origins_are_refused(server, pins, clock):
 
 
 def test_async_an_answer_that_is_being_read_survives_a_new_verdict(server, pins, clock):
-    current = session(server, pins, clock)
+    current = fleet(server, pins, clock)
 
     async def talk():
         async with AsyncAttestedHttpClient(current) as client:
@@ -373,8 +377,8 @@ def test_async_an_answer_that_is_being_read_survives_a_new_verdict(server, pins,
                 await client.get(server.origin + HEALTH)
                 async for line in lines:
                     text += line
-            return text, len(client._transport._generations)
+            return text, len(client._transport._stock._pool.connections)
 
-    text, generations = run_async(talk)
+    text, connections = run_async(talk)
     assert "Paris" in text
-    assert generations == 1
+    assert connections == 1

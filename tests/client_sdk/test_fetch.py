@@ -222,5 +222,5 @@ def test_releases_that_are_none(sources, server, pins):
 
 
 def test_a_peer_keeps_what_it_was_shown(server):
-    with Peer(Origin.parse(server.origin), seconds=10) as peer:
+    with Peer.connect(Origin.parse(server.origin), seconds=10) as peer:
         assert peer.certificate == server.vm.tls_certificate

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import socket
 import ssl
+import struct
 import tempfile
 import threading
 import time
@@ -39,10 +41,14 @@ class SimulatedServer(ThreadingHTTPServer):
         self.drip = 0.0
         self.minimum, self.maximum = ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3
         self.requests: list[tuple[str, str, bytes]] = []
+        self.received: list[bytes] = []  # all that was decrypted, in pieces
         self.headers: list[dict[str, str]] = []
         self.connections = 0
         self.loading = 0  # how many times /healthz says that the model is loading
         self.cut_after: int | None = None  # close the connection after so many words of an answer
+        self.close_after = ""  # a path: the connection ends with its answer
+        self.before_tls = lambda: None  # called for each connection
+        self.hold: threading.Event | None = None  # evidence waits for it
 
     @property
     def origin(self) -> str:
@@ -57,6 +63,7 @@ class SimulatedServer(ThreadingHTTPServer):
 
     def finish_request(self, request, client_address):
         self.connections += 1
+        self.before_tls()
         request.settimeout(20)
         try:
             with _context(self).wrap_socket(request, server_side=True) as tls:
@@ -68,9 +75,29 @@ class SimulatedServer(ThreadingHTTPServer):
         """Clients that hang up are what the tests are about."""
 
 
+class _Noting(io.RawIOBase):
+    """A connection to read from that notes every byte that was read."""
+
+    def __init__(self, connection, received):
+        super().__init__()
+        self._connection, self._received = connection, received
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        size = self._connection.recv_into(buffer)
+        self._received.append(bytes(buffer[:size]))
+        return size
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: SimulatedServer
+
+    def setup(self):
+        super().setup()
+        self.rfile = io.BufferedReader(_Noting(self.connection, self.server.received))
 
     def log_message(self, *args):
         pass
@@ -94,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in ({"Content-Type": "application/json"} | headers).items():
             self.send_header(name, value)
+        if urlsplit(self.path).path == self.server.close_after:
+            self.send_header("Connection", "close")  # which http.server does, then, too
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if not self.server.drip:
@@ -104,6 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.server.drip)
 
     def evidence(self, query, _body):
+        if self.server.hold:
+            self.server.hold.wait(20)
         nonce = self.server.nonce_override or bytes.fromhex(parse_qs(query)["nonce"][0])
         self._send(200, {}, self.server.vm.evidence(nonce).to_json())
 
@@ -187,6 +218,27 @@ def serving(vm: SimulatedVm, *, port: int = 0):
 def show_other_key(server: SimulatedServer, key: ec.EllipticCurvePrivateKey, certificate: bytes) -> None:
     """Be an impostor from the next connection on."""
     server.tls_key, server.tls_certificate = key, certificate
+
+
+@contextmanager
+def resetting_port():
+    """A port that resets every connection at once: a balancer whose machine has gone."""
+
+    def reset():
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=reset, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
 
 
 @contextmanager
