@@ -55,6 +55,10 @@ class RawTpm:
         attributes = OWNER_WRITE | AUTH_WRITE | OWNER_READ | AUTH_READ | NO_DA
         area = struct.pack(">IHIHH", index, 0x000B, attributes, 0, len(data))
         self._ask(0x12A, (OWNER,), _sized(b"") + _sized(area))
+        self.rewrite_nv(index, data)
+
+    def rewrite_nv(self, index: int, data: bytes) -> None:
+        """Write an index that is there."""
         for offset in range(0, len(data), _CHUNK):
             part = data[offset : offset + _CHUNK]
             self._ask(0x137, (OWNER, index), _sized(part) + struct.pack(">H", offset))
@@ -93,27 +97,43 @@ def command(state: Path, sockets: Path) -> list[str]:
 @contextmanager
 def open_tpm(state: Path) -> Iterator[RawTpm]:
     """Run a swtpm over a state folder, made where it is empty, for as long as the block lasts."""
-    with tempfile.TemporaryDirectory(prefix="tpm-") as folder:
-        argv = command(state, Path(folder))
-        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            with socket.socket(socket.AF_UNIX) as channel:
-                channel.settimeout(_SECONDS)
-                _connect(channel, Path(folder) / "tpm", process)
-                tpm = RawTpm(channel)
-                yield tpm
-                tpm.shut_down()
-        finally:
-            process.terminate()
-            process.wait(_SECONDS)
+    with (
+        tempfile.TemporaryDirectory(prefix="tpm-") as folder,
+        running(state, Path(folder)) as path,
+        connected(path) as tpm,
+    ):
+        yield tpm
+        tpm.shut_down()
 
 
-def _connect(channel: socket.socket, path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while channel.connect_ex(str(path)):
-        assert process.poll() is None, "swtpm died"
-        assert time.monotonic() < deadline, "swtpm does not listen"
-        time.sleep(0.01)
+@contextmanager
+def running(state: Path, sockets: Path) -> Iterator[Path]:
+    """Run a swtpm for as long as the block lasts; return the socket that takes its commands."""
+    process = subprocess.Popen(command(state, sockets), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + _SECONDS
+        while not (_listens(sockets / "tpm") and _listens(sockets / "tpm.ctrl")):
+            assert process.poll() is None, "swtpm died"
+            assert time.monotonic() < deadline, "swtpm does not listen"
+            time.sleep(0.01)
+        yield sockets / "tpm"
+    finally:
+        process.terminate()
+        process.wait(_SECONDS)
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[RawTpm]:
+    """Open a connection to a swtpm that runs."""
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.settimeout(_SECONDS)
+        channel.connect(str(path))
+        yield RawTpm(channel)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _sized(data: bytes) -> bytes:

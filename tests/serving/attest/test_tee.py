@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import threading
 
 import pytest
 
@@ -12,29 +10,16 @@ from serving.attest.interface import Machine
 from serving.attest.snp import ASK, VCEK, VLEK, certificates
 from serving.attest.tee import DEVICES, ENTRY, make_report
 from serving.errors import SealError
+from tests.fakes.kernel_reports import StandInKernel
 
 BYTES = bytes(range(64))
 
 
-class Kernel(threading.Thread):
-    """Plays the kernel's side of one entry, with pipes in place of the attributes that block."""
+class Kernel(StandInKernel):
+    """The stand-in, which mostly plays SEV-SNP here."""
 
     def __init__(self, root, provider="sev_guest", answer=lambda data: b"report over " + data):
-        super().__init__(daemon=True)
-        self.entry, self.answer, self.step = root / ENTRY, answer, 1
-        self.entry.mkdir(parents=True)
-        (root / "dev").mkdir()
-        (root / DEVICES[provider == "sev_guest"]).touch()
-        (self.entry / "provider").write_text(f"{provider}\n")
-        (self.entry / "generation").write_text("7\n")
-        for name in ("inblob", "outblob"):
-            os.mkfifo(self.entry / name)
-        self.start()
-
-    def run(self):
-        data = (self.entry / "inblob").read_bytes()
-        (self.entry / "generation").write_text(f"{7 + self.step}\n")
-        (self.entry / "outblob").write_bytes(self.answer(data))
+        super().__init__(root, provider, answer)
 
 
 def table(*entries, end=True):
