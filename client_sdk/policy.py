@@ -1,8 +1,8 @@
 """What a caller finds acceptable: which roots, and clauses over verified evidence. It judges, it does not verify.
 
-Production is the default and refuses every platform that is not confidential. A simulated platform is taken only by a
-policy that says so in its name, made in code with the CA of that very run (rules D1, D2): no environment variable and
-no fallback leads to it, and it cannot be mixed with production clauses.
+Production is the default and refuses every platform that is not confidential. A simulated platform or cloud is taken
+only by a policy that says so in its name, made in code with the CA of that very run (rules D1, D2): no environment
+variable and no fallback leads to it, and it cannot be mixed with production clauses.
 
 The objects are in ``client_sdk/policies``, one idea a file; docs/policy.md has examples of all.
 """
@@ -17,7 +17,7 @@ from client_sdk.policies.gpu import NvidiaGpu
 from client_sdk.policies.interface import Policy
 from client_sdk.policies.production import Production
 from client_sdk.policies.release import MatchesRelease, MaxAge
-from client_sdk.policies.simulated import SimulatedPlatform
+from client_sdk.policies.simulated import SimulatedCloud, SimulatedPlatform
 from client_sdk.policies.tee import CloudVouchedBoot, HardwareVouchedBoot, SevSnp, Tdx
 from client_sdk.policies.unsafe import UnsafeUnpinned, UnsafeWithoutRevocation
 
@@ -41,6 +41,7 @@ __all__ = [
     "Production",
     "Setting",
     "SevSnp",
+    "SimulatedCloud",
     "SimulatedPlatform",
     "Tdx",
     "UnsafeUnpinned",

@@ -33,6 +33,18 @@ def vendor_roots(vendor: str, use: str) -> tuple[CertificateFields, ...]:
     return found
 
 
+@cache
+def every_root() -> tuple[CertificateFields, ...]:
+    """Return all that ship, also those that production does not pin.
+
+    Raises:
+        EvidenceError: a file is not the one that was pinned.
+    """
+    folder = resources.files("client_sdk").joinpath("data", "roots")
+    lists = [json.loads(file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".json")]
+    return tuple([_read(folder.joinpath(row["file"]).read_bytes(), row) for rows in lists for row in rows])
+
+
 def _read(data: bytes, row: dict[str, str]) -> CertificateFields:
     where = f"roots: {row['file']}"
     if sha256(data).hexdigest() != row["sha256"]:

@@ -9,7 +9,7 @@
 (5) L1 to L5, L7 to L10: the event log gives the quoted PCRs and follows the firmware's grammar; L6: or there is none.
 (6) L11: the run-time log gives PCR 15 and names this TLS key.
 (7) G1 to G3, G5: each GPU is genuine, distinct, of this boot, and as the RIM files say.
-(8) T1 to T9: the CPU's report is genuine, in date, and binds all of this.
+(8) T1 to T9: the CPU's report is genuine, in date, and binds all of this. Under simulated roots there may be none.
 
 (2), (5), (7) and (8) differ by platform: ``client_sdk.platforms`` has a file for each.
 
@@ -188,7 +188,7 @@ def verify(
         return _verify(_platform(evidence), case, nonce)
     except AttestationError as error:
         error.checks, error.sources = case.ledger.checks, digests(parts(evidence))
-        error.not_run = _not_run(evidence)
+        error.not_run = _not_run(case)
         raise
 
 
@@ -225,7 +225,7 @@ def _verify(platform: Platform, case: Case, nonce: bytes) -> VerifiedEvidence:
         rows=tuple(ledger.rows),
         evidence=evidence,
         roots=case.roots,
-        not_run=_not_run(evidence),
+        not_run=_not_run(case),
         cloud=tpm.cloud,
         tee=tee,
         gpu=gpu,
@@ -233,10 +233,10 @@ def _verify(platform: Platform, case: Case, nonce: bytes) -> VerifiedEvidence:
     )
 
 
-def _not_run(evidence: Evidence) -> NotRun:
+def _not_run(case: Case) -> NotRun:
     """Return what does not apply to a platform; nothing is known of an unknown one."""
-    platform = PLATFORMS.get(evidence.platform)
-    return (*platform.not_run(evidence), *_NEVER_RUN) if platform else ()
+    platform = PLATFORMS.get(case.evidence.platform)
+    return (*platform.not_run(case), *_NEVER_RUN) if platform else ()
 
 
 @keeps("K5")

@@ -15,7 +15,7 @@ from client_sdk.collateral import Collateral, load_collateral
 from client_sdk.errors import EvidenceError, FetchError, PolicyError
 from client_sdk.fields import instant
 from client_sdk.origin import Origin
-from client_sdk.policy import Policy, Production, SimulatedPlatform, load_policy
+from client_sdk.policy import Policy, Production, SimulatedCloud, SimulatedPlatform, load_policy
 from client_sdk.publisher import Publisher
 from client_sdk.releases import Opened, open_releases
 
@@ -95,14 +95,20 @@ def add_collateral(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_simulated(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Add the one way to take a simulated platform."""
+def add_simulated(parser: argparse.ArgumentParser) -> None:
+    """Add the ways to take a simulated platform; each names the test CA that is believed."""
     parser.add_argument(
         "--simulated",
         metavar="TPM_CA.pem",
-        required=required,
         type=Path,
         help="take a development VM whose software TPM this CA certified; proves nothing about its host",
+    )
+    parser.add_argument(
+        "--simulated-cloud",
+        metavar="AK_CA.pem",
+        type=Path,
+        help="take a VM of a pretended cloud whose attestation key this test CA certified; proves nothing about its "
+        "host, nor that a cloud runs it",
     )
 
 
@@ -135,20 +141,23 @@ def _of_a_file(name: str) -> str:
 
 
 def policy(arguments: argparse.Namespace) -> Policy:
-    """Return the policy: production, or that of ``--policy``, or the simulated one of ``--simulated``.
+    """Return the policy: production, or that of ``--policy``, or the one of a simulated platform or cloud.
 
     Raises:
-        UsageError: the CA or the policy cannot be read, or both are given.
+        UsageError: the CA or the policy cannot be read, or more than one is given.
     """
-    file = getattr(arguments, "policy", None)
-    if file is not None and arguments.simulated is not None:
-        raise UsageError("--policy and --simulated exclude each other: a simulated platform is no production one")
-    if arguments.simulated is None:
-        return _from_file(file) if file is not None else Production()
+    file, simulated, cloud = getattr(arguments, "policy", None), arguments.simulated, arguments.simulated_cloud
+    if len([one for one in (file, simulated, cloud) if one is not None]) > 1:
+        message = "--policy, --simulated and --simulated-cloud exclude each other"
+        raise UsageError(f"{message}: a simulated platform is no production one, and no cloud")
     try:
-        return SimulatedPlatform(tpm_ca=arguments.simulated)
+        if cloud is not None:
+            return SimulatedCloud(ak_ca=cloud)
+        if simulated is not None:
+            return SimulatedPlatform(tpm_ca=simulated)
     except EvidenceError as error:
-        raise UsageError(f"--simulated: {error}") from error
+        raise UsageError(f"{'--simulated' if cloud is None else '--simulated-cloud'}: {error}") from error
+    return _from_file(file) if file is not None else Production()
 
 
 def _from_file(path: Path) -> Policy:

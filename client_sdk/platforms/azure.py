@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from client_sdk.binding import report_data
-from client_sdk.evidence import AZURE, Evidence, TeeEvidence
+from client_sdk.evidence import AZURE, TeeEvidence
 from client_sdk.parse.azure import SNP, TDX, HclReport, parse_hcl_report
 from client_sdk.platforms.cloud_key import verify_cloud_key
 from client_sdk.platforms.cpu import verify_snp, verify_tdx
@@ -39,7 +39,6 @@ _NOT_RUN = (
     ("K2.1 to K2.3, K3, Q8", "Azure certified the attestation key itself"),
     ("L1 but L1.15, L2 to L5, L8 to L10", "there is no event log: PCRs are compared with golden values"),
     ("T9", "what booted is in the TPM of the paravisor, not in registers of the CPU"),
-    ("D1, D2", "the platform is not a simulated one"),
 )
 
 
@@ -51,7 +50,7 @@ class AzureCompute:
 
     def parts(self, case: Case) -> None:
         """Expect the paravisor's report, and on TDX the quote that was fetched for it; no endorsement key."""
-        verify_tee_parts(case, _KINDS)
+        verify_tee_parts(case, _KINDS, case.roots.azure)
 
     def tpm(self, case: Case) -> TpmFacts:
         """Check Azure's certificate (K1, K2, K4, K5) and the key (Q7)."""
@@ -68,7 +67,7 @@ class AzureCompute:
     def tee(self, case: Case, bound: Bound) -> TeeFacts | None:
         """Verify the CPU's report, the paravisor's runtime data under it, and the guest's bytes in those (T1)."""
         tee, ledger = case.evidence.tee, case.ledger
-        if tee is None:  # `parts` refused it
+        if tee is None:  # `parts` takes that under simulated roots alone
             return None
         hcl = _hcl_report(case, tee)
         named = sha256(hcl.runtime_data).digest() + bytes(32)
@@ -85,10 +84,10 @@ class AzureCompute:
         verify_user_data(facts, expected, ledger=ledger)
         return TeeFacts("snp" if hcl.kind == SNP else "tdx", report, None, facts)
 
-    def not_run(self, evidence: Evidence) -> NotRun:
+    def not_run(self, case: Case) -> NotRun:
         """Return what is about other clouds, other CPUs, and logs."""
-        kind = evidence.tee.kind if evidence.tee else ""
-        return (*_NOT_RUN, *remarks(evidence, kind.removeprefix("azure-")))
+        tee = case.evidence.tee
+        return (*_NOT_RUN, *remarks(case, tee.kind.removeprefix("azure-") if tee else ""))
 
 
 @keeps("T1.kind")

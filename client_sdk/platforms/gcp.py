@@ -3,6 +3,8 @@
 The guest chooses all 64 bytes of the CPU's report, so the hardware itself says that this guest owns the TLS key, the
 attestation key, the GPU evidence and PCR 15 (rule T1). On TDX the CPU measured what booted (RTMR0 to RTMR2, with a
 log); on SEV-SNP its measurement is of Google's firmware alone, and the image is Google's word (rule T10).
+
+A simulated cloud's VM, which only simulated roots vouch for, may lack the report; it then runs the firmware of QEMU.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ _TECHNOLOGIES = {"snp": SNP, "tdx": TDX}
 _NOT_RUN = (
     ("K2.1 to K2.3, K4, Q8", "Google certified the attestation key itself"),
     ("L6", "there is an event log"),
-    ("D1, D2", "the platform is not a simulated one"),
 )
+_NO_TECHNOLOGY = (("L8", "no CPU's report came whose technology the firmware could claim"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class GoogleCompute:
 
     def parts(self, case: Case) -> None:
         """Expect a report of SEV-SNP, or a quote of TDX with its log; no endorsement key."""
-        verify_tee_parts(case, _KINDS)
+        verify_tee_parts(case, _KINDS, case.roots.google)
 
     def tpm(self, case: Case) -> TpmFacts:
         """Check Google's certificate (K1 to K3, K5) and the key (Q7)."""
@@ -54,6 +56,8 @@ class GoogleCompute:
 
     def firmware(self, case: Case, quote: QuotedPcrs) -> FirmwareFacts | None:
         """Replay the log of Google's firmware, which claims the technology of the CPU's report (L8)."""
+        if case.evidence.tee is None:
+            return verify_event_log(case.evidence.event_log, quote.pcrs, ledger=case.ledger)
         facts = verify_event_log(case.evidence.event_log, quote.pcrs, ledger=case.ledger, family=GCE)
         technology = _TECHNOLOGIES[_kind(case.evidence)]
         verify_gce_pcr0(quote.pcrs[0], technology, oldest=OLDEST, ledger=case.ledger)
@@ -66,7 +70,7 @@ class GoogleCompute:
     def tee(self, case: Case, bound: Bound) -> TeeFacts | None:
         """Verify the report, which binds everything else (T1)."""
         tee, ledger = case.evidence.tee, case.ledger
-        if tee is None:  # `parts` refused it
+        if tee is None:  # `parts` takes that under simulated roots alone
             return None
         expected = report_data(bound.tpm.ak_name, bound.spki, bound.gpu, bound.quote.pcrs[15])
         if tee.kind == "snp":
@@ -75,9 +79,10 @@ class GoogleCompute:
         events = verify_log(tee.ccel, facts.quote.body.rtmrs, ledger=ledger)
         return TeeFacts("tdx", facts, verify_rtmr0(events, ledger=ledger), None)
 
-    def not_run(self, evidence: Evidence) -> NotRun:
+    def not_run(self, case: Case) -> NotRun:
         """Return what is about other clouds and other CPUs."""
-        return (*_NOT_RUN, *remarks(evidence, _kind(evidence)))
+        firmware = () if case.evidence.tee else _NO_TECHNOLOGY
+        return (*_NOT_RUN, *firmware, *remarks(case, _kind(case.evidence)))
 
 
 def _kind(evidence: Evidence) -> str:

@@ -117,5 +117,5 @@ class Platform(Protocol):
     def tee(self, case: Case, bound: Bound) -> TeeFacts | None:
         """Verify the CPU's report, and that it binds this VM (rules T1 to T9)."""
 
-    def not_run(self, evidence: Evidence) -> NotRun:
+    def not_run(self, case: Case) -> NotRun:
         """Return the rules that are not run over this evidence, and why: they are never "passed"."""

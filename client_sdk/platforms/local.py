@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client_sdk.evidence import LOCAL_QEMU, Evidence
+from client_sdk.evidence import LOCAL_QEMU
 from client_sdk.parse.public import parse_public
 from client_sdk.platforms.interface import Bound, Case, NotRun, TpmFacts
 from client_sdk.platforms.parts import verify_nothing_unbound
@@ -74,7 +74,7 @@ class LocalQemu:
         """There is none (C6)."""
         _ = case, bound
 
-    def not_run(self, evidence: Evidence) -> NotRun:
+    def not_run(self, case: Case) -> NotRun:
         """Return everything about clouds, CPUs and GPUs."""
-        _ = evidence
+        _ = case
         return _NOT_RUN

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from client_sdk.clauses.nvidia import mode_of
-from client_sdk.evidence import Evidence
-from client_sdk.platforms.interface import NotRun, TeeFacts
+from client_sdk.platforms.interface import Case, NotRun, TeeFacts
 from client_sdk.verify.ak import AzureAk, GoogleAk
 from client_sdk.verify.rim import Appraisal
 from client_sdk.verify.snp import SnpFacts
@@ -16,13 +15,16 @@ _CPUS = {
     "snp": (("T6 to T9", "the CPU is AMD's"),),
     "tdx": (("T2 to T5", "the CPU is Intel's"), ("T10", "the CPU measured what booted, or its paravisor did")),
 }
+_NO_REPORT = (("T1 to T11", "no CPU's report came, and the policy takes a simulated cloud without"),)
+_NOT_SIMULATED = (("D1, D2", "the platform is not a simulated one"),)
 _NO_GPU = (("G1 to G5", "no GPU came along, and the quote names none; whether one is due, the release states"),)
 _GPU = (("G4: confidential-computing mode on, devtools off", "no signed field says so; the measured image looks"),)
 
 
-def remarks(evidence: Evidence, kind: str) -> NotRun:
-    """Return what does not apply to a kind of CPU (``snp`` or ``tdx``), and to a VM with or without GPUs."""
-    return (*_CPUS.get(kind, ()), *(_GPU if evidence.gpu else _NO_GPU))
+def remarks(case: Case, kind: str) -> NotRun:
+    """Return what does not apply to a kind of CPU (``snp`` or ``tdx``), to a VM with or without GPUs, and to roots."""
+    cpu = _CPUS.get(kind, ()) if case.evidence.tee else _NO_REPORT
+    return (*(() if case.roots.simulated else _NOT_SIMULATED), *cpu, *(_GPU if case.evidence.gpu else _NO_GPU))
 
 
 def hardware_facts(

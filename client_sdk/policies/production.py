@@ -84,10 +84,11 @@ class Production:
             return failures + self.release.judge(evidence, measurement, ledger)
         failures += judge_anchors(evidence, self.roots, ledger)
         return failures + tuple(
-            [one for clause in self._clauses(evidence) for one in clause.judge(evidence, measurement, ledger)]
+            [one for clause in self.clauses(evidence) for one in clause.judge(evidence, measurement, ledger)]
         )
 
-    def _clauses(self, evidence: VerifiedEvidence) -> tuple[Policy, ...]:
+    def clauses(self, evidence: VerifiedEvidence) -> tuple[Policy, ...]:
+        """Return the clauses that are about evidence with a CPU's report; P1 and P6 are judged besides."""
         cloud = (self.azure if evidence.platform == AZURE else self.google) or NotTaken()
         is_snp = evidence.tee is not None and isinstance(evidence.tee.report, SnpFacts)
         cpu: Policy = self.snp if is_snp else self.tdx

@@ -13,7 +13,7 @@ from provisioner.image.workshop import Workshop
 
 _FOLDERS = ("bin", "dev", "lib", "lib/x86_64-linux-gnu", "lib64", "modules", "proc", "root", "run", "sbin", "sys")
 # The busybox applets that init uses; no other name exists in there.
-_APPLETS = ("cat", "grep", "insmod", "ls", "mount", "poweroff", "sh", "sleep", "switch_root")
+_APPLETS = ("cat", "grep", "insmod", "ls", "mkdir", "mount", "poweroff", "sh", "sleep", "switch_root")
 _BUSYBOX = "usr/bin/busybox"
 _DMSETUP = "usr/sbin/dmsetup"
 _LOADER = "lib64/ld-linux-x86-64.so.2"

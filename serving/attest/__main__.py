@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from client_sdk.evidence import PLATFORMS
 from serving.attest.boot import seal
 from serving.attest.server import Limits, Server
 from serving.attest.service import Attester, Rate
@@ -34,7 +33,7 @@ class Config:
     selfcheck: Path
     tls: Path
     socket: Path
-    platform: str
+    root: Path
     notify: str | None
 
 
@@ -45,14 +44,14 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--selfcheck", type=Path, required=True)
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--socket", type=Path, required=True)
-    parser.add_argument("--platform", choices=PLATFORMS, required=True)
+    parser.add_argument("--root", type=Path, default=Path("/"))
     return Config(**vars(parser.parse_args(arguments)), notify=environment.get("NOTIFY_SOCKET"))
 
 
 def serve(config: Config) -> None:
     """Seal and serve. Returns never."""
     tpm = Tpm(config.tcti)
-    sealed = seal(tpm, selfcheck=config.selfcheck, tls=config.tls, platform=config.platform)
+    sealed = seal(tpm, selfcheck=config.selfcheck, tls=config.tls, root=config.root)
     attester = Attester(tpm, sealed, rate=Rate(), clock=time.monotonic)
     server = Server(listen(config.socket), attester, limits=Limits(), clock=time.monotonic)
     notify_ready(config.notify)

@@ -1,11 +1,13 @@
 """The boot sequence, in the order of docs/protocol.md, ending in *sealed*.
 
     (0) PCR 15 is untouched: nobody extended it before, and this is not a restart
-    (1) the self-check has passed                    → extend ``lockdown``
-    (2) the TLS key is born                          → extend ``tls-spki``
-    (3) GPU evidence is collected (here: none)       → extend ``gpu``
-    (4) the machine is closed                        → extend ``sealed``
-    (5) what every evidence of this boot shares is read once and frozen
+    (1) the self-check has passed
+    (2) the platform and its keys are found          → extend ``lockdown``
+    (3) the TLS key is born                          → extend ``tls-spki``
+    (4) GPU evidence is collected (here: none)       → extend ``gpu``
+    (5) the machine is closed                        → extend ``sealed``
+    (6) the CPU reports about all of it, where it is a TEE: once a boot
+    (7) what every evidence of this boot shares is read once and frozen
 
 A step that fails ends the process before the next extend. The unit then powers the machine off: a machine that
 cannot be attested serves nobody, and a second try would need a PCR 15 that only a reset gives.
@@ -17,45 +19,66 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from client_sdk.binding import LOCKDOWN, NO_GPU, SEALED, Place, runtime_digest
+from client_sdk.binding import LOCKDOWN, NO_GPU, SEALED, Place, report_data, runtime_digest
 from client_sdk.evidence import PCRS, Evidence, Quote, RuntimeEvent
-from serving.attest.tls import TlsIdentity, create_identity
-from serving.attest.tpm import RUNTIME_PCR, Keys, Tpm
+from serving.attest.interface import Identity, Machine
+from serving.attest.platforms import find_platform
+from serving.attest.tls import create_identity
+from serving.attest.tpm import RUNTIME_PCR, Tpm
 from serving.errors import SealError
-from serving.selfcheck.verdict import EVENT_LOG, read_passed
+from serving.selfcheck.verdict import CCEL, EVENT_LOG, read_passed
 
 _MAX_EVENT_LOG = 1024 * 1024
 _NO_QUOTE = Quote(b"", b"", Place(0, 1, ()))
+_NO_GPUS = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """What a sealed boot answers from: its keys, its TLS key's digest, and evidence that lacks only a quote."""
 
-    keys: Keys
+    identity: Identity
     spki: bytes
     gpu: bytes
     evidence: Evidence
     pcr_digest: bytes
 
 
-def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, platform: str) -> Sealed:
-    """Carry out the boot sequence.
+def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path) -> Sealed:
+    """Carry out the boot sequence; ``root`` is where /dev and /sys lie.
 
     Raises:
-        SealError: when the order cannot be kept.
+        SealError: when the order cannot be kept, or the TPM's identity is there in part.
         SelfCheckError: when the self-check has not passed.
         TpmError: when the TPM refuses.
     """
     _refuse_restart(tpm)  # (0)
     read_passed(selfcheck)  # (1)
-    event_log = _event_log(selfcheck)
+    event_log, machine = _log(selfcheck / EVENT_LOG), Machine(root, _log(selfcheck / CCEL))
+    platform, identity = find_platform(tpm)  # (2)
+    if platform.has_event_log and not event_log:
+        raise SealError("the firmware kept no event log; start the VM with firmware that measures (UEFI, a TPM)")
     events = [_extend(tpm, "lockdown", LOCKDOWN)]
-    identity = create_identity(tls)  # (2)
-    events.append(_extend(tpm, "tls-spki", identity.spki))
-    events.append(_extend(tpm, "gpu", NO_GPU))  # (3)
-    events.append(_extend(tpm, "sealed", SEALED))  # (4)
-    return _freeze(tpm, identity, tuple(events), platform=platform, event_log=event_log)  # (5)
+    tls_identity = create_identity(tls)  # (3)
+    events.append(_extend(tpm, "tls-spki", tls_identity.spki))
+    events.append(_extend(tpm, "gpu", NO_GPU))  # (4)
+    events.append(_extend(tpm, "sealed", SEALED))  # (5)
+    pcrs = tpm.read_pcrs(PCRS)
+    bound = report_data(identity.ak.name, tls_identity.spki, _NO_GPUS, dict(pcrs)[RUNTIME_PCR])
+    tee = platform.report(tpm, machine, bound)  # (6)
+    evidence = Evidence(  # (7)
+        platform=platform.name,
+        tls_certificate=tls_identity.certificate,
+        ak_public=identity.ak.public,
+        ak_certificates=identity.ak_certificates,
+        ek_certificates=identity.ek_certificates,
+        quote=_NO_QUOTE,
+        pcrs=pcrs,
+        event_log=event_log if platform.has_event_log else b"",
+        runtime_log=tuple(events),
+        tee=tee,
+    )
+    return Sealed(identity, tls_identity.spki, _NO_GPUS, evidence, _digest(pcrs))
 
 
 def _refuse_restart(tpm: Tpm) -> None:
@@ -69,31 +92,16 @@ def _extend(tpm: Tpm, kind: str, data: bytes) -> RuntimeEvent:
     return RuntimeEvent(kind, data)
 
 
-def _event_log(folder: Path) -> bytes:
+def _log(path: Path) -> bytes:
+    """Read a log that the self-check left; it leaves an empty one where the kernel has none."""
     try:
-        data = (folder / EVENT_LOG).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise SealError(f"the firmware's event log cannot be read: {error.strerror}") from error
-    if not 0 < len(data) <= _MAX_EVENT_LOG:
-        raise SealError(f"the firmware's event log has {len(data)} bytes")
+        raise SealError(f"the firmware's log {path.name} cannot be read: {error.strerror}") from error
+    if len(data) > _MAX_EVENT_LOG:
+        raise SealError(f"the firmware's log {path.name} has {len(data)} bytes")
     return data
 
 
-def _freeze(
-    tpm: Tpm, identity: TlsIdentity, events: tuple[RuntimeEvent, ...], *, platform: str, event_log: bytes
-) -> Sealed:
-    keys = tpm.make_keys()
-    pcrs = tpm.read_pcrs(PCRS)
-    evidence = Evidence(
-        platform=platform,
-        tls_certificate=identity.certificate,
-        ak_public=keys.ak_public,
-        ak_certificates=(),
-        ek_certificates=(keys.ek_certificate,),
-        quote=_NO_QUOTE,
-        pcrs=pcrs,
-        event_log=event_log,
-        runtime_log=events,
-    )
-    pcr_digest = sha256(b"".join(value for _, value in pcrs)).digest()
-    return Sealed(keys, identity.spki, b"", evidence, pcr_digest)
+def _digest(pcrs: tuple[tuple[int, bytes], ...]) -> bytes:
+    return sha256(b"".join([value for _, value in pcrs])).digest()

@@ -41,7 +41,7 @@ class Attester:
         """
         root, places = merkle_tree(nonces)
         wanted = extra_data(root, len(nonces), self._sealed.spki, self._sealed.gpu)
-        attest, signature = self._tpm.quote(self._sealed.keys, PCRS, wanted)
+        attest, signature = self._tpm.quote(self._sealed.identity.ak, PCRS, wanted)
         # The digest of the PCRs ends a TPMS_ATTEST: a TPM2B of 32 bytes.
         if attest[-_DIGEST_SIZE - 2 :] != _DIGEST_SIZE.to_bytes(2, "big") + self._sealed.pcr_digest:
             raise TpmError("quote: a PCR has changed since sealed")
@@ -51,11 +51,16 @@ class Attester:
         """Recover an activation secret.
 
         Raises:
-            RequestError: when callers ask too often, or the credential is not for this TPM and key.
+            RequestError: when callers ask too often, a cloud certified the attestation key, so that there is nothing
+                to activate, or the credential is not for this TPM and key.
         """
         self._take_token()
+        ak, ek = self._sealed.identity.ak, self._sealed.identity.ek
+        if ek is None:
+            message = "a cloud certified this machine's attestation key: there is nothing to activate"
+            raise RequestError("activation_refused", message)
         try:
-            return self._tpm.activate(self._sealed.keys, credential_blob, encrypted_secret)
+            return self._tpm.activate(ak, ek, credential_blob, encrypted_secret)
         except TpmError as error:
             message = "the credential is not for this machine's endorsement and attestation keys"
             raise RequestError("activation_refused", message) from error

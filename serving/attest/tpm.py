@@ -1,6 +1,7 @@
 """The few TPM commands that the attester knows (tpm2-tss, ESAPI).
 
-During boot: read PCRs, extend PCR 15, make the keys. After *sealed*: quote and activate, nothing else.
+During boot: read PCRs, extend PCR 15, make or find the keys, read what a cloud left in NV indices and write 64 bytes
+to one. After *sealed*: quote and activate, nothing else.
 """
 
 from __future__ import annotations
@@ -8,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 
 from tpm2_pytss import ESAPI, TSS2_Exception
-from tpm2_pytss.constants import ESYS_TR, TPM2_ALG, TPM2_ECC, TPM2_SE, TPMA_OBJECT
+from tpm2_pytss.constants import ESYS_TR, TPM2_ALG, TPM2_CAP, TPM2_ECC, TPM2_SE, TPMA_NV, TPMA_OBJECT
 from tpm2_pytss.types import (
     TPM2B_ECC_PARAMETER,
     TPM2B_ENCRYPTED_SECRET,
     TPM2B_ID_OBJECT,
+    TPM2B_NV_PUBLIC,
     TPM2B_PUBLIC,
     TPM2B_SENSITIVE_CREATE,
     TPML_DIGEST_VALUES,
     TPML_PCR_SELECTION,
     TPMS_ECC_PARMS,
     TPMS_ECC_POINT,
+    TPMS_NV_PUBLIC,
     TPMS_SCHEME_HASH,
     TPMT_ECC_SCHEME,
     TPMT_HA,
@@ -41,16 +45,22 @@ RUNTIME_PCR = 15
 MAX_CREDENTIAL, MAX_SECRET = 132, 256
 """The buffers of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET hold no more."""
 _MAX_READS = 16
+_MAX_NV, _NV_CHUNK = 16 * 1024, 512
+_OWNERS = TPMA_NV.OWNERREAD | TPMA_NV.OWNERWRITE
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """The two keys of one TPM: handles stay in this process, ``ak_public`` is a TPMT_PUBLIC."""
+class Key:
+    """A key in the TPM: its handle stays in this process; ``public`` is its TPMT_PUBLIC, ``pem`` its public key."""
 
-    ak: ESYS_TR
-    ak_public: bytes
-    ek: ESYS_TR
-    ek_certificate: bytes
+    handle: ESYS_TR
+    public: bytes
+    pem: bytes
+
+    @property
+    def name(self) -> bytes:
+        """The TPM's Name of a key whose name algorithm is SHA-256: the only one that clients take."""
+        return b"\x00\x0b" + sha256(self.public).digest()
 
 
 @contextmanager
@@ -88,29 +98,88 @@ class Tpm:
         with _tpm_errors("extend PCR 15"):
             self._esys.pcr_extend(ESYS_TR.PCR15, values)
 
-    def make_keys(self) -> Keys:
-        """Make the attestation key and the endorsement key as transient primaries, and read the EK's certificate."""
+    def has(self, handle: int) -> bool:
+        """Tell whether there is an NV index or a persistent key of this number."""
+        with _tpm_errors(f"look for {handle:#010x}"):
+            _, found = self._esys.get_capability(TPM2_CAP.HANDLES, handle, 1)
+        listed = found.data.handles
+        return listed.count > 0 and int(listed.handle[0]) == handle
+
+    def read_nv(self, index: int) -> bytes:
+        """Read an NV index whole, by whatever authorisation without a secret it takes."""
+        with _tpm_errors(f"read NV {index:#010x}"):
+            handle, area = self._nv(index)
+            if area.dataSize > _MAX_NV:
+                raise TpmError(f"NV {index:#010x} has {area.dataSize} bytes")
+            owner = ESYS_TR.OWNER if area.attributes & TPMA_NV.OWNERREAD else handle
+            parts = []
+            for offset in range(0, area.dataSize, _NV_CHUNK):
+                size = min(_NV_CHUNK, area.dataSize - offset)
+                parts.append(bytes(self._esys.nv_read(handle, size, offset, owner)))
+        return b"".join(parts)
+
+    def write_nv(self, index: int, data: bytes) -> None:
+        """Write an NV index from its start; it is defined first where it is not there."""
+        with _tpm_errors(f"write NV {index:#010x}"):
+            if not self.has(index):
+                area = TPMS_NV_PUBLIC(
+                    nvIndex=index, nameAlg=TPM2_ALG.SHA256, attributes=_OWNERS | TPMA_NV.NO_DA, dataSize=len(data)
+                )
+                self._esys.nv_define_space(None, TPM2B_NV_PUBLIC(nvPublic=area), ESYS_TR.OWNER)
+            handle, area = self._nv(index)
+            owner = ESYS_TR.OWNER if area.attributes & TPMA_NV.OWNERWRITE else handle
+            self._esys.nv_write(handle, data, 0, owner)
+
+    def persistent(self, handle: int) -> Key:
+        """Return a key that was made persistent."""
+        with _tpm_errors(f"find key {handle:#010x}"):
+            found = self._esys.tr_from_tpmpublic(handle)
+            public, *_ = self._esys.read_public(found)
+        return _key(found, public)
+
+    def make_primary(self, template: bytes, where: str) -> Key:
+        """Make the endorsement primary of a template, a TPMT_PUBLIC.
+
+        Raises:
+            TpmError: the template cannot be read, or the TPM makes no key of it.
+        """
+        with _tpm_errors(f"make the key of {where}"):
+            try:
+                public, consumed = TPMT_PUBLIC.unmarshal(template)
+            except ValueError as error:
+                raise TpmError(f"{where} cannot be read") from error
+            if template[consumed:].strip(b"\0"):
+                raise TpmError(f"{where} goes on behind its end")
+            return self._primary(TPM2B_PUBLIC(publicArea=public))
+
+    def make_ak(self) -> Key:
+        """Make an attestation key of our own, as a transient primary."""
         with _tpm_errors("make the attestation key"):
-            ak, ak_public, *_ = self._esys.create_primary(
-                TPM2B_SENSITIVE_CREATE(), TPM2B_PUBLIC(_ak_template()), ESYS_TR.ENDORSEMENT
-            )
+            return self._primary(TPM2B_PUBLIC(_ak_template()))
+
+    def make_ek(self) -> tuple[Key, bytes]:
+        """Make the endorsement key as a transient primary; return it with its certificate.
+
+        Raises:
+            TpmError: the TPM refuses, or holds no certificate.
+        """
         with _tpm_errors("make the endorsement key"):
             try:
                 certificate, template = create_ek_template("EK-RSA2048", NVReadEK(self._esys))
             except NoSuchIndex as error:
                 raise TpmError("the TPM holds no endorsement certificate (NV 0x01c00002)") from error
-            ek, *_ = self._esys.create_primary(TPM2B_SENSITIVE_CREATE(), template, ESYS_TR.ENDORSEMENT)
+            key = self._primary(template)
         if not certificate:
             raise TpmError("the TPM holds no endorsement certificate (NV 0x01c00002)")
-        return Keys(ak, bytes(ak_public.publicArea.marshal()), ek, bytes(certificate))
+        return key, bytes(certificate)
 
-    def quote(self, keys: Keys, pcrs: tuple[int, ...], extra_data: bytes) -> tuple[bytes, bytes]:
+    def quote(self, ak: Key, pcrs: tuple[int, ...], extra_data: bytes) -> tuple[bytes, bytes]:
         """Quote PCRs with the attestation key: TPMS_ATTEST and TPMT_SIGNATURE."""
         with _tpm_errors("quote"):
-            attest, signature = self._esys.quote(keys.ak, _selection(pcrs), extra_data)
+            attest, signature = self._esys.quote(ak.handle, _selection(pcrs), extra_data)
         return bytes(attest), bytes(signature.marshal())
 
-    def activate(self, keys: Keys, credential_blob: bytes, encrypted_secret: bytes) -> bytes:
+    def activate(self, ak: Key, ek: Key, credential_blob: bytes, encrypted_secret: bytes) -> bytes:
         """Recover the secret that somebody encrypted to the EK for a key of the AK's name.
 
         Raises:
@@ -125,8 +194,8 @@ class Tpm:
             try:
                 self._esys.policy_secret(ESYS_TR.ENDORSEMENT, session, b"", b"", b"", 0)
                 secret = self._esys.activate_credential(
-                    keys.ak,
-                    keys.ek,
+                    ak.handle,
+                    ek.handle,
                     TPM2B_ID_OBJECT(credential_blob),
                     TPM2B_ENCRYPTED_SECRET(encrypted_secret),
                     session2=session,
@@ -134,6 +203,15 @@ class Tpm:
             finally:
                 self._esys.flush_context(session)
         return bytes(secret)
+
+    def _primary(self, template: TPM2B_PUBLIC) -> Key:
+        handle, public, *_ = self._esys.create_primary(TPM2B_SENSITIVE_CREATE(), template, ESYS_TR.ENDORSEMENT)
+        return _key(handle, public)
+
+    def _nv(self, index: int) -> tuple[ESYS_TR, TPMS_NV_PUBLIC]:
+        handle = self._esys.tr_from_tpmpublic(index)
+        area, _ = self._esys.nv_read_public(handle)
+        return handle, area.nvPublic
 
     def _read_some(self, indexes: list[int]) -> dict[int, bytes]:
         with _tpm_errors("read PCRs"):
@@ -143,6 +221,10 @@ class Tpm:
         if len(read) != digests.count:
             raise TpmError("read PCRs: the TPM's answer contradicts itself")
         return {index: bytes(digests.digests[i]) for i, index in enumerate(read)}
+
+
+def _key(handle: ESYS_TR, public: TPM2B_PUBLIC) -> Key:
+    return Key(handle, bytes(public.publicArea.marshal()), bytes(public.to_pem()))
 
 
 def _selection(indexes: tuple[int, ...]) -> TPML_PCR_SELECTION:

@@ -1,7 +1,7 @@
 """``python3 -m serving.selfcheck``: check the lock-down of this boot, write the verdict for the attester.
 
-Exit 0: passed, verdict and event log written. Exit 1: at least one check failed, or could not be carried out; the
-unit then powers the machine off. Nothing is printed but the names and reasons of failed checks.
+Exit 0: passed, verdict and logs written. Exit 1: at least one check failed, or could not be carried out; the unit then
+powers the machine off. Nothing is printed but the names and reasons of failed checks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from serving.errors import SelfCheckError
 from serving.selfcheck.checks import run
-from serving.selfcheck.facts import collect, read_event_log
+from serving.selfcheck.facts import FIRMWARE_LOG, TDX_LOG, collect, read_log
 from serving.selfcheck.verdict import write_passed
 
 
@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         passed = run(collect(options.root))
-        write_passed(options.output, passed, read_event_log(options.root))
+        logs = read_log(options.root, FIRMWARE_LOG), read_log(options.root, TDX_LOG)
+        write_passed(options.output, passed, *logs)
     except (SelfCheckError, OSError) as error:
         sys.stderr.write(f"self-check: {error}\n")
         return 1

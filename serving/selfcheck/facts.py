@@ -14,6 +14,7 @@ from serving.errors import SelfCheckError
 from serving.selfcheck.devicemapper import read_table
 
 FIRMWARE_LOG = "sys/kernel/security/tpm0/binary_bios_measurements"
+TDX_LOG = "sys/firmware/acpi/tables/data/CCEL"
 MODEL = "/usr/share/vitrine/model"
 _MAX_FILE = 1024 * 1024
 _LIMIT_S = 60
@@ -57,9 +58,15 @@ def collect(root: Path) -> Facts:
     return Facts(root, mounts, tables, _ruleset(), time.time())
 
 
-def read_event_log(root: Path) -> bytes:
-    """Read the firmware's measurement log, which the kernel shows to root alone."""
-    return (root / FIRMWARE_LOG).read_bytes()
+def read_log(root: Path, path: str) -> bytes:
+    """Read a log of the firmware's, which the kernel shows to root alone; empty where the kernel has none.
+
+    Which platform needs which log is the attester's to know, and a client's to judge.
+    """
+    try:
+        return (root / path).read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def parse_mounts(text: str) -> tuple[Mount, ...]:

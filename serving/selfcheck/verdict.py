@@ -1,4 +1,4 @@
-"""How the self-check hands over to the attester: a verdict that names every check, and the event log beside it."""
+"""How the self-check hands over to the attester: a verdict that names every check, and logs beside it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from serving.errors import SelfCheckError
 from serving.selfcheck.checks import NAMES
 
-PASSED, EVENT_LOG = "passed.json", "event_log"
+PASSED, EVENT_LOG, CCEL = "passed.json", "event_log", "ccel"
 _MAX_VERDICT = 64 * 1024
 
 
-def write_passed(folder: Path, passed: tuple[str, ...], event_log: bytes) -> None:
-    """Write the event log, and then the verdict."""
+def write_passed(folder: Path, passed: tuple[str, ...], event_log: bytes, ccel: bytes) -> None:
+    """Write the firmware's logs, each empty where there is none, and then the verdict."""
     (folder / EVENT_LOG).write_bytes(event_log)
+    (folder / CCEL).write_bytes(ccel)
     (folder / PASSED).write_text(json.dumps({"version": 1, "passed": list(passed)}))
 
 

@@ -65,6 +65,9 @@ def test_verify_prints_json_for_machines(run, server, pins):
     assert {check["verdict"] for check in report["checks"]} == {"ok"}
 
 
+POLICY = ("--policy", "policy.toml")
+
+
 def without_simulated(pins):
     return pins.words[:-2]
 
@@ -193,6 +196,10 @@ def test_a_release_that_does_not_fit_lists_every_pcr_and_what_it_covers(run, ser
         ("a key that is not there", ("verify", "https://h", "--release", "{release}", "--publisher", "none")),
         ("a key that is none", ("verify", "https://h", "--release", "{release}", "--publisher", "{release}")),
         ("a CA that is none", ("verify", "https://h", "{words}", "--simulated", "{release}")),
+        ("a CA of a cloud that is none", ("verify", "https://h", "{pinned}", "--simulated-cloud", "{release}")),
+        ("a CA of a cloud that is not there", ("observe", "https://h", "--simulated-cloud", "none")),
+        ("two simulated platforms", ("verify", "https://h", "{words}", "--simulated-cloud", "{ca}")),
+        ("a simulated cloud and a policy", ("verify", "https://h", "{pinned}", "--simulated-cloud", "{ca}", *POLICY)),
         ("more signers than keys", ("verify", "https://h", "{words}", "--threshold", "2")),
         ("a time that is none", ("verify", "https://h", "{words}", "--wait", "soon")),
         ("a negative time", ("verify", "https://h", "{words}", "--timeout", "-1")),
@@ -206,7 +213,9 @@ def test_a_release_that_does_not_fit_lists_every_pcr_and_what_it_covers(run, ser
 def test_usage(run, pins, fault, argv):
     words = []
     for word in argv:
-        words += pins.words if word == "{words}" else [word.format(release=pins.release, publisher=pins.publisher)]
+        named = {"release": pins.release, "publisher": pins.publisher, "ca": pins.tpm_ca}
+        many = {"{words}": pins.words, "{pinned}": pins.words[:-2]}
+        words += many.get(word) or [word.format(**named)]
     said = run(*words)
     assert said.code == 2, said.all
     assert said.err

@@ -17,16 +17,8 @@ from client_sdk.parse.der import DerReader, trim_certificate
 from client_sdk.parse.eventlog import MAX_EVENTS, parse_event_log
 from client_sdk.parse.gce import parse_instance
 from tests.fakes.boot_log import NO_ACTION, Logged, boot_log
-from tests.fakes.simulated_cloud_tpm import (
-    AzureTpm,
-    GoogleTpm,
-    base64url,
-    der,
-    der_integer,
-    instance_info,
-    many_banks,
-    security_properties,
-)
+from tests.fakes.instance_info import der, der_integer, instance_info, security_properties
+from tests.fakes.simulated_cloud_tpm import AzureTpm, GoogleTpm, base64url, many_banks
 from tests.totality import only_evidence_errors, with_a_few_changes
 
 SHA1, SHA256, SHA384 = 0x4, 0xB, 0xC

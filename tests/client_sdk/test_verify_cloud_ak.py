@@ -15,6 +15,7 @@ from client_sdk.parse.certificate import parse_certificate
 from client_sdk.report import Ledger
 from client_sdk.vendor import vendor_roots
 from client_sdk.verify.ak import verify_azure_ak, verify_certified, verify_google_ak
+from tests.fakes.instance_info import der, der_integer, security_properties
 from tests.fakes.simulated_cloud_tpm import (
     AK_PURPOSE,
     EK_PURPOSE,
@@ -23,12 +24,9 @@ from tests.fakes.simulated_cloud_tpm import (
     GoogleTpm,
     TestCa,
     azure_root,
-    der,
-    der_integer,
     eku,
     google_root,
     intermediate,
-    security_properties,
 )
 from tests.fakes.simulated_vm import ec_key, rsa_key, usage
 

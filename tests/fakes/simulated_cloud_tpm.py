@@ -20,6 +20,7 @@ from client_sdk.parse.public import parse_public
 from client_sdk.verify.quote import AttestationKey
 from tests.fakes import boot_log
 from tests.fakes.boot_log import Logged
+from tests.fakes.instance_info import instance_info
 from tests.fakes.keys import REPEATABLE, ecdsa, pss_signature, rsa_key
 from tests.fakes.simulated_vm import TestCa as CaOfAnyTime
 from tests.fakes.simulated_vm import selection, usage
@@ -43,40 +44,6 @@ Extension = tuple[x509.ExtensionType, bool]
 
 def eku(*oids: str) -> Extension:
     return x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in oids]), False
-
-
-def der(tag: int, *parts: bytes) -> bytes:
-    """Encode one DER element."""
-    content = b"".join(parts)
-    size = len(content)
-    if size < 0x80:
-        return bytes([tag, size]) + content
-    coded = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(coded)]) + coded + content
-
-
-def der_integer(value: int) -> bytes:
-    bits = (value if value >= 0 else ~value).bit_length()
-    return der(0x02, value.to_bytes(bits // 8 + 1, "big", signed=True))
-
-
-def instance_info(**changes) -> bytes:
-    """Encode the instance information as Google's certificates have it; ``properties`` and ``further`` are DER."""
-    fields = {
-        "zone": der(0x0C, b"us-central1-a"),
-        "project_number": der_integer(117478743145),
-        "project_id": der(0x0C, b"vitrine-test"),
-        "instance_id": der_integer(218557372616137117),
-        "instance_name": der(0x0C, b"vitrine-1"),
-        "properties": der(0xA0, der(0x30, *security_properties())),
-        "further": b"",
-    } | changes
-    return der(0x30, *fields.values())
-
-
-def security_properties(production: bytes = b"\xff") -> tuple[bytes, ...]:
-    flags = (der(0xA2, b"\x01\x01\xff"), der(0xA3, der_integer(0)))
-    return (der(0xA0, der_integer(0)), der(0xA1, b"\x01\x01" + production), *flags)
 
 
 @cache

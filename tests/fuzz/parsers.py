@@ -39,8 +39,9 @@ from client_sdk.verify.eventlog import verify_event_log
 from client_sdk.verify.ocsp import _read as read_ocsp
 from client_sdk.verify.replay import PADDING
 from tests.fakes import boot_log
+from tests.fakes.instance_info import instance_info
 from tests.fakes.judging import NONCE, OTHERS
-from tests.fakes.simulated_cloud_tpm import AzureTpm, GoogleTpm, instance_info, many_banks
+from tests.fakes.simulated_cloud_tpm import AzureTpm, GoogleTpm, many_banks
 from tests.fakes.simulated_nvidia import SimulatedGpu, SimulatedRim, firmware_extension, p384
 from tests.fakes.simulated_snp import SimulatedSnp
 from tests.fakes.simulated_tdx import SimulatedTdx, serialise, td_log

@@ -44,7 +44,7 @@ def _listens(path) -> bool:
 
 
 def start_swtpm(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     path = folder / "tpm"
     argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear"]
     argv += ["--server", f"type=unixio,path={path}", "--ctrl", f"type=unixio,path={path}.ctrl"]
@@ -116,7 +116,7 @@ def verdict(tmp_path) -> Path:
     """The folder in which a passed self-check left its verdict."""
     folder = tmp_path / "selfcheck"
     folder.mkdir()
-    write_passed(folder, NAMES, EVENT_LOG)
+    write_passed(folder, NAMES, EVENT_LOG, b"")
     return folder
 
 
@@ -129,8 +129,16 @@ def tls(tmp_path) -> Path:
 
 
 @pytest.fixture
-def sealed(tpm, verdict, tls) -> Sealed:
-    return seal(tpm, selfcheck=verdict, tls=tls, platform="local-qemu")
+def machine(tmp_path) -> Path:
+    """The root of a machine whose CPU is no TEE: nothing in /dev and /sys."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def sealed(tpm, verdict, tls, machine) -> Sealed:
+    return seal(tpm, selfcheck=verdict, tls=tls, root=machine)
 
 
 def ask(nonce):

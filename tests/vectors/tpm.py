@@ -14,6 +14,7 @@ from tests.client_sdk.test_conformance_tpm import NONCE, certificate_of, pem, qu
 from tests.client_sdk.test_verify_azure import SAID
 from tests.client_sdk.test_verify_cloud_quote import KEY_ATTACKS, QUOTE_ATTACKS, SCHEME_ATTACKS
 from tests.fakes.boot_log import serialise
+from tests.fakes.instance_info import der, der_integer, security_properties
 from tests.fakes.keys import ec_key, rsa_key
 from tests.fakes.simulated_cloud_tpm import (
     ALL_PCRS,
@@ -23,12 +24,9 @@ from tests.fakes.simulated_cloud_tpm import (
     AzureTpm,
     CloudTpm,
     GoogleTpm,
-    der,
-    der_integer,
     gce_log,
     jwk,
     replayed,
-    security_properties,
 )
 from tests.vectors.case import Case, Family, Request, b64, merged
 

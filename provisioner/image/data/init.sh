@@ -33,6 +33,11 @@ done
 while read -r module; do insmod "/modules/$module"; done </modules/order
 
 mount -t securityfs -o ro,nosuid,nodev,noexec securityfs /sys/kernel/security || refuse "no securityfs"
+# Where the CPU is a TEE, the attester asks for its report through this one entry. Nothing else mounts configfs.
+if [ -e /dev/tdx_guest ] || [ -e /dev/sev-guest ]; then
+  mount -t configfs -o nosuid,nodev,noexec configfs /sys/kernel/config || refuse "no configfs"
+  mkdir /sys/kernel/config/tsm/report/vitrine || refuse "no TEE report"
+fi
 mount -t efivarfs -o ro,nosuid,nodev,noexec efivarfs /sys/firmware/efi/efivars || refuse "no efivarfs"
 # SystemdOptions and its like: systemd would take them for its command line, and nothing measures them.
 for variable in /sys/firmware/efi/efivars/*-8cf2644b-4b0b-428f-9387-6d876050dc67; do

@@ -72,7 +72,7 @@ def test_a_restart_after_sealed_is_refused_and_extends_nothing(tpm, sealed, soft
     fresh.mkdir()
     again = Tpm(software_tpm.tcti)
     with pytest.raises(SealError, match="restart after sealed"):
-        seal(again, selfcheck=verdict, tls=fresh, platform="local-qemu")
+        seal(again, selfcheck=verdict, tls=fresh, root=fresh)
     assert pcr15(again) == before
     assert list(fresh.iterdir()) == []
     again.close()
@@ -81,7 +81,7 @@ def test_a_restart_after_sealed_is_refused_and_extends_nothing(tpm, sealed, soft
 def test_a_foreign_extend_of_pcr_15_before_boot_is_refused(tpm, verdict, tls):
     tpm.extend(bytes(31) + b"\1")
     with pytest.raises(SealError, match="PCR 15 is not zero"):
-        seal(tpm, selfcheck=verdict, tls=tls, platform="local-qemu")
+        seal(tpm, selfcheck=verdict, tls=tls, root=tls)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_foreign_extend_of_pcr_15_before_boot_is_refused(tpm, verdict, tls):
 def test_a_verdict_that_does_not_name_every_check_extends_nothing(tpm, verdict, tls, text):
     (verdict / "passed.json").write_text(text)
     with pytest.raises(SelfCheckError, match="verdict"):
-        seal(tpm, selfcheck=verdict, tls=tls, platform="local-qemu")
+        seal(tpm, selfcheck=verdict, tls=tls, root=tls)
     assert pcr15(tpm) == ZERO
     assert list(tls.iterdir()) == []
 
@@ -106,24 +106,32 @@ def test_a_verdict_that_does_not_name_every_check_extends_nothing(tpm, verdict, 
 def test_without_a_self_check_nothing_is_extended(tpm, verdict, tls):
     (verdict / "passed.json").unlink()
     with pytest.raises(SelfCheckError, match="FileNotFoundError"):
-        seal(tpm, selfcheck=verdict, tls=tls, platform="local-qemu")
+        seal(tpm, selfcheck=verdict, tls=tls, root=tls)
     assert pcr15(tpm) == ZERO
 
 
-@pytest.mark.parametrize("content", [None, b"", b"x" * (1024 * 1024 + 1)], ids=["missing", "empty", "huge"])
-def test_a_missing_empty_or_huge_event_log_extends_nothing(tpm, verdict, tls, content):
-    (verdict / "event_log").unlink()
+@pytest.mark.parametrize("name", ["event_log", "ccel"])
+@pytest.mark.parametrize("content", [None, b"x" * (1024 * 1024 + 1)], ids=["missing", "huge"])
+def test_a_log_that_the_self_check_did_not_leave_or_a_huge_one_extends_nothing(tpm, verdict, tls, name, content):
+    (verdict / name).unlink()
     if content is not None:
-        (verdict / "event_log").write_bytes(content)
-    with pytest.raises(SealError, match="event log"):
-        seal(tpm, selfcheck=verdict, tls=tls, platform="local-qemu")
+        (verdict / name).write_bytes(content)
+    with pytest.raises(SealError, match=f"log {name}"):
+        seal(tpm, selfcheck=verdict, tls=tls, root=tls)
+    assert pcr15(tpm) == ZERO
+
+
+def test_firmware_that_kept_no_log_extends_nothing(tpm, verdict, tls):
+    (verdict / "event_log").write_bytes(b"")
+    with pytest.raises(SealError, match="kept no event log"):
+        seal(tpm, selfcheck=verdict, tls=tls, root=tls)
     assert pcr15(tpm) == ZERO
 
 
 def test_a_tls_key_that_is_there_already_stops_after_lockdown(tpm, verdict, tls):
     (tls / "cert.pem").write_text("planted")
     with pytest.raises(SealError, match=r"cert\.pem cannot be made"):
-        seal(tpm, selfcheck=verdict, tls=tls, platform="local-qemu")
+        seal(tpm, selfcheck=verdict, tls=tls, root=tls)
     assert (tls / "cert.pem").read_text() == "planted"
 
 
@@ -169,7 +177,7 @@ def test_the_certificate_says_nothing_but_constants(tls):
 def test_a_tpm_without_endorsement_certificate_is_refused(bare_tcti, verdict, tls):
     bare = Tpm(bare_tcti)
     with pytest.raises(TpmError, match="no endorsement certificate"):
-        seal(bare, selfcheck=verdict, tls=tls, platform="local-qemu")
+        seal(bare, selfcheck=verdict, tls=tls, root=tls)
     bare.close()
 
 

@@ -198,9 +198,9 @@ def test_all_failures_are_reported_at_once(facts):
 
 
 def test_a_verdict_is_read_back_and_an_edited_one_is_not(tmp_path):
-    write_passed(tmp_path, NAMES, b"log")
+    write_passed(tmp_path, NAMES, b"log", b"ccel")
     read_passed(tmp_path)
-    write_passed(tmp_path, NAMES[1:], b"log")
+    write_passed(tmp_path, NAMES[1:], b"log", b"ccel")
     with pytest.raises(SelfCheckError, match="does not name every check"):
         read_passed(tmp_path)
 
