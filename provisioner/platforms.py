@@ -15,6 +15,7 @@ from pathlib import Path
 from client_sdk.evidence import GCP, LOCAL_QEMU
 from provisioner.measure import LOCAL_BOOT, Boot
 from provisioner.platform_values import TDX, PlatformValues
+from provisioner.secure_boot import SignedImage
 
 UEFI, SECURE_BOOT = "uefi", "secure-boot"
 
@@ -49,6 +50,12 @@ class Platform:
 
 
 LOCAL = Platform(name=LOCAL_QEMU, boot=LOCAL_BOOT)
+
+
+def local_secure_boot(signed: SignedImage) -> Platform:
+    """Return the local VM with Secure Boot on and these keys enrolled."""
+    boot = Boot(variables=signed.variables, signer=signed.signer)
+    return Platform(name=LOCAL_QEMU, boot=boot, artefacts=signed.folder)
 
 
 def cloud_platform(

@@ -56,6 +56,7 @@ class VmSpec:
     memory_mib: int = 1024
     boot_bus: BootBus = "virtio"
     accelerator: AcceleratorChoice = "auto"
+    secure_boot: bool = False
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, object]) -> VmSpec:
@@ -109,6 +110,10 @@ def _whole_number(low: int, high: int) -> _Check:
     return check
 
 
+def _yes_or_no(value: object) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
 def _one_of(literal: object) -> _Check:
     choices = get_args(literal)
 
@@ -130,4 +135,5 @@ _CHECKS: Mapping[str, _Check] = {
     "memory_mib": _whole_number(512, 1 << 20),
     "boot_bus": _one_of(BootBus),
     "accelerator": _one_of(AcceleratorChoice),
+    "secure_boot": _yes_or_no,
 }

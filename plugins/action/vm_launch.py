@@ -12,6 +12,7 @@ from provisioner.errors import ProvisionError
 from provisioner.image.artefacts import open_image
 from provisioner.image.firmware import firmware
 from provisioner.launch import launch
+from provisioner.secure_boot import signed_image
 from provisioner.spec import VmSpec
 
 ARGUMENTS = {
@@ -48,9 +49,14 @@ class ActionModule(ActionBase):
 
     def _spec(self, wanted: dict) -> dict:
         image = open_image(Path(wanted["image"]))
+        ours = firmware(Path(wanted["cache"]))
+        boot_disk, folder = image.boot_disk, ours.code.parent
+        if wanted["vm"].get("secure_boot") is True and not self._task.check_mode:
+            signed = signed_image(image.path, Path(wanted["root"]), ours)
+            boot_disk, folder = signed.boot_disk, signed.folder
         return wanted["vm"] | {
-            "boot_disk": str(image.boot_disk),
+            "boot_disk": str(boot_disk),
             "model_disk": str(image.model_disk),
             "gateway_port": image.service.port,
-            "firmware": str(firmware(Path(wanted["cache"])).code.parent),
+            "firmware": str(folder),
         }

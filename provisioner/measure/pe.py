@@ -11,7 +11,7 @@ from provisioner.measure.window import Window
 _MAX_SECTIONS = 96  # the Windows loader's limit; a UKI has about a dozen
 _MAX_VIRTUAL = 1 << 30
 _PE32_PLUS = 0x20B
-CHECKSUM = 64  # offsets in the optional header, which the PE specification fixes
+_CHECKSUM = 64  # offsets in the optional header, which the PE specification fixes
 _HEADERS_SIZE = 60
 _DIRECTORY_COUNT = 108
 CERTIFICATE_DIRECTORY = 112 + 4 * 8
@@ -79,7 +79,7 @@ def authenticode(image: Image, algorithm: str = "sha256") -> bytes:
 
     It does not cover the checksum field or the certificate table, and says nothing about signatures.
     """
-    data, checksum = image.data, image.optional_header + CHECKSUM
+    data, checksum = image.data, image.optional_header + _CHECKSUM
     directory = image.optional_header + CERTIFICATE_DIRECTORY
     digest = hashlib.new(algorithm, data[:checksum])
     digest.update(data[checksum + 4 : directory])
