@@ -1,11 +1,14 @@
-"""The prediction held against logs of real machines of Google's, from the folder in VITRINE_EVIDENCE.
+"""The prediction held against logs and values of real machines of clouds, from the folder in VITRINE_EVIDENCE.
 
 They booted other people's images: compared is what the firmware does with any image, and with the variables it had.
+Azure's give no log, so of theirs only values can be looked at.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -19,6 +22,7 @@ from client_sdk.parse.variable import parse_variable
 from client_sdk.verify.tdx_log import replay
 from provisioner.measure import firmware
 from provisioner.measure.event import Event, event_of, replay_rtmr
+from provisioner.measure.event import replay as replay_pcr
 from provisioner.measure.rtmr import rtmr1, rtmr2
 from provisioner.measure.secure_boot import IMAGE_SECURITY, SecureBootVariables, authority, variable_events
 from provisioner.measure.signature_list import list_of, signatures
@@ -176,3 +180,34 @@ def test_edk2s_own_td_firmware_is_another():
     """Its separator is in RTMR0: a prediction for Google's machines does not fit it, and is not offered for it."""
     events = td_log("tdx/ccel-only/CCEL_data_ovmf.bin")
     assert SEPARATOR not in {event.kind for event in of_register(events, 1)}
+
+
+# --- Azure: values alone
+
+
+def azure_pcrs():
+    found = [json.loads(path.read_text())["sha256"] for path in sorted((FOLDER / "azure-vtpm").glob("*/pcrs.json"))]
+    assert len(found) == 6
+    return found
+
+
+def test_on_azure_nothing_but_the_separator_is_in_pcr_3():
+    assert {pcrs["3"] for pcrs in azure_pcrs()} == {event_value(firmware.separator(3))}
+
+
+def test_on_azure_pcr_2_is_the_separator_but_on_one_machine():
+    """That one booted a UKI (PCR 11 is extended): its firmware may measure the disk's image there, as Google's does."""
+    others = [pcrs for pcrs in azure_pcrs() if pcrs["2"] != event_value(firmware.separator(2))]
+    assert len(others) == 1
+    assert int(others[0]["11"], 16)
+
+
+def test_on_azure_pcr_6_is_another_one_on_every_machine():
+    """Also where image and firmware's configuration are the same: no golden value fits two machines."""
+    same = Counter((pcrs["1"], pcrs["4"], pcrs["5"]) for pcrs in azure_pcrs())
+    assert max(same.values()) == 2
+    assert len({pcrs["6"] for pcrs in azure_pcrs()}) == 6
+
+
+def event_value(event):
+    return replay_pcr((event,)).hex()
