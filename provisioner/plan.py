@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from provisioner.errors import PlanError
-from provisioner.image.firmware import CODE, VARIABLES
+from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES
 from provisioner.spec import Accelerator, VmSpec
 
 # Software emulation copies one byte at a time where the CPU promises fast "rep movsb" (ERMS): without the
@@ -64,7 +64,7 @@ def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, 
         port=spec.port,
         accelerator=accelerator,
         copies=(Copy(spec.firmware / VARIABLES, "vars.fd"),),
-        reads=(spec.firmware / CODE, spec.boot_disk, spec.model_disk),
+        reads=(_code(spec), spec.boot_disk, spec.model_disk),
         swtpm_setup=_swtpm_setup(),
         swtpm=_swtpm(),
         qemu=(*_machine(spec, accelerator), *_tpm(), *_disks(spec), *_network(spec), *_host(), *extra_qemu_args),
@@ -82,20 +82,33 @@ def probe_command(spec: VmSpec) -> tuple[str, ...]:
 
 
 def _machine(spec: VmSpec, accelerator: Accelerator) -> tuple[str, ...]:
-    code = spec.firmware / CODE
     return (
         "qemu-system-x86_64",
         *("-name", f"vitrine-{spec.name}"),
         # No floppy, no CD, no VGA, no default network card: what is not in the plan is not there.
         *("-nodefaults", "-no-user-config", "-display", "none"),
-        *("-machine", "q35,pflash0=code,pflash1=vars"),
+        *_board(spec),
         *("-accel", accelerator, "-cpu", _CPUS[accelerator]),
         *("-smp", "1", "-m", str(spec.memory_mib)),
-        *("-blockdev", _file("code", str(code), read_only=True)),
+        *("-blockdev", _file("code", str(_code(spec)), read_only=True)),
         *("-blockdev", _file("vars", "vars.fd", read_only=False)),
         # A guest that resets has refused to come up; starting it again would hide that.
         "-no-reboot",
     )
+
+
+def _code(spec: VmSpec) -> Path:
+    return spec.firmware / (SECURE_CODE if spec.secure_boot else CODE)
+
+
+def _board(spec: VmSpec) -> tuple[str, ...]:
+    """Return the machine; with Secure Boot only firmware in system management mode may write to the flash."""
+    flashes = "pflash0=code,pflash1=vars"
+    if not spec.secure_boot:
+        return ("-machine", f"q35,{flashes}")
+    # A wake from S3 would run a script that lies in the guest's memory.
+    guarded = ("-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
+    return ("-machine", f"q35,smm=on,{flashes}", *guarded)
 
 
 def _tpm() -> tuple[str, ...]:

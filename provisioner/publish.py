@@ -13,7 +13,6 @@ from pathlib import Path
 from client_sdk.binding import LOCKDOWN, NO_GPU, RUNTIME_TYPES, SEALED
 from client_sdk.dsse import sign
 from client_sdk.errors import AttestationError
-from client_sdk.evidence import LOCAL_QEMU
 from client_sdk.manifest import Manifest, digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import Measurement, Release, TemplateEvent, open_release
@@ -22,10 +21,10 @@ from provisioner.errors import Fault, MeasureError, SpecError
 from provisioner.image.shelf import alone
 from provisioner.keys import load_or_create, public_pem
 from provisioner.measure import Prediction, predict
+from provisioner.platforms import LOCAL, Platform
 
 LIFETIME = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=14)
-IMAGE_PCR = 4
 RELEASE, MANIFEST, IMAGE = "release.json", "manifest.json", "image"
 CANDIDATES = {
     IMAGE: "image.candidate",
@@ -49,21 +48,28 @@ class Candidate:
     changed: bool
 
 
-def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Candidate:
+def prepare(
+    image: Path, root: Path, *, service: str, now: datetime, platforms: tuple[Platform, ...] = (LOCAL,)
+) -> Candidate:
     """Write manifest, release and link of an image as candidates, and the publisher's public key.
+
+    The release has one measurement for each of ``platforms`` (``provisioner/platforms.py`` says how to make one), in an
+    order of its own: the same platforms make the same bytes, however they are given.
 
     Where the published release, or a candidate that was never accepted, says the same and stays valid for a while,
     it is the candidate again. Everything else gets a number that was never given before.
 
     Raises:
-        SpecError: the publisher's key, the published release or the number's file is not what it should be.
+        SpecError: the publisher's key, the published release or the number's file is not what it should be; or there
+            is no platform, or one twice.
         MeasureError: the artefacts cannot be measured.
     """
+    ordered = _ordered(platforms)
     root.mkdir(parents=True, exist_ok=True)
     key = load_or_create(root / KEY)
     pinned = public_pem(key)
     manifest = (image / MANIFEST).read_bytes()
-    wanted = _Wanted(service, digest(manifest), _measured(image, manifest), now.replace(microsecond=0))
+    wanted = _Wanted(service, digest(manifest), _measured(image, manifest, ordered), now.replace(microsecond=0))
     last = _published(root, pinned)
     # Not before: beside a release of another key it would be the wrong one.
     replace_file(root / PUBLISHER, pinned)
@@ -77,15 +83,28 @@ def prepare(image: Path, root: Path, *, service: str, now: datetime) -> Candidat
     return Candidate(root / CANDIDATES[RELEASE], found[0].number, changed=found[0] != last)
 
 
-def _measured(image: Path, manifest: bytes) -> Measurement:
+def _ordered(platforms: tuple[Platform, ...]) -> tuple[Platform, ...]:
+    keys = [platform.key for platform in platforms]
+    if not keys or len(set(keys)) != len(keys):
+        got = ", ".join(" ".join(filter(None, key)) for key in sorted(keys)) or "none"
+        raise SpecError((Fault("platforms", "at least one, each with its boot mode once", got),))
+    return tuple(sorted(platforms, key=lambda platform: platform.key))
+
+
+def _measured(image: Path, manifest: bytes, platforms: tuple[Platform, ...]) -> tuple[Measurement, ...]:
     """Predict what the image measures; that must be the image which the manifest is about."""
-    prediction, named = predict(image), Manifest.from_json(manifest).boot.uki_authenticode
-    if prediction.authenticode != named:
-        raise MeasureError(
-            f"{image}: changed since it was baked; delete the folder, bake again (the UKI's Authenticode digest is "
-            f"{prediction.authenticode.hex()}, the manifest says {named.hex()})"
-        )
-    return measurement_of(prediction)
+    named = Manifest.from_json(manifest).boot.uki_authenticode
+    found = []
+    for platform in platforms:
+        artefacts = platform.artefacts or image
+        prediction = predict(artefacts, boot=platform.boot)
+        if prediction.authenticode != named:
+            raise MeasureError(
+                f"{artefacts}: changed since it was baked; delete the folder, bake again (the UKI's Authenticode "
+                f"digest is {prediction.authenticode.hex()}, the manifest says {named.hex()})"
+            )
+        found.append(measurement_of(prediction, platform))
+    return tuple(found)
 
 
 def promote(root: Path) -> Path:
@@ -98,20 +117,27 @@ def promote(root: Path) -> Path:
     return root / RELEASE
 
 
-def measurement_of(prediction: Prediction, *, platform: str = LOCAL_QEMU, boot_mode: str = "uefi") -> Measurement:
+def measurement_of(prediction: Prediction, platform: Platform = LOCAL) -> Measurement:
     """Turn a prediction into what a release states for one platform.
 
-    PCR 0 is left unpinned: on this platform it moves with the VM's shape, and only the simulated policy accepts that.
+    PCR 0 is left unpinned on the local one: it moves with the VM's shape there, and only the simulated policy accepts
+    that.
     """
+    open_where = {"gpu"} if platform.gpus else set()
     return Measurement(
-        platform=platform,
-        boot_mode=boot_mode,
-        image_pcr=IMAGE_PCR,
+        platform=platform.name,
+        boot_mode=platform.boot_mode,
+        image_pcr=prediction.boot.image_pcr,
         image_authenticode=prediction.authenticode,
         pcrs=tuple(sorted(prediction.pcrs.items())),
-        pcr0_allowed=(),
+        pcr0_allowed=platform.pcr0_allowed,
         phases=prediction.phases,
-        pcr15_template=tuple(TemplateEvent(kind, _PCR15[kind]) for kind in RUNTIME_TYPES),
+        pcr15_template=tuple(
+            TemplateEvent(kind, None if kind in open_where else _PCR15[kind]) for kind in RUNTIME_TYPES
+        ),
+        rtmrs=tuple(sorted(prediction.rtmrs.items())),
+        launch_measurements=platform.launch_measurements,
+        acpi_allowed=platform.acpi_allowed,
     )
 
 
@@ -121,7 +147,7 @@ class _Wanted:
 
     service: str
     manifest_sha256: bytes
-    measurement: Measurement
+    measurements: tuple[Measurement, ...]
     start: datetime
 
     def release(self, number: int, *, supersedes: int | None) -> Release:
@@ -134,7 +160,7 @@ class _Wanted:
             revokes=(),
             service=self.service,
             manifest_sha256=self.manifest_sha256,
-            measurements=(self.measurement,),
+            measurements=self.measurements,
         )
 
     def is_said_by(self, release: Release) -> bool:

@@ -53,6 +53,7 @@ class VmSpec:
     memory_mib: int = 1024
     boot_bus: BootBus = "virtio"
     accelerator: AcceleratorChoice = "auto"
+    secure_boot: bool = False
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, object]) -> VmSpec:
@@ -75,4 +76,5 @@ _CHECKS: Checks = {
     "memory_mib": fields.whole_number(512, 1 << 20),
     "boot_bus": fields.one_of(BootBus),
     "accelerator": fields.one_of(AcceleratorChoice),
+    "secure_boot": fields.boolean,
 }

@@ -3,7 +3,7 @@
 A family says which kinds of events each PCR may hold and in which order (TCG PC Client Platform Firmware Profile,
 section 10.4), which actions it tells, and what its version event says. It lists kinds of events, not values.
 
-- ``edk2``: OVMF on QEMU, Secure Boot off; from logs of our own VMs.
+- ``edk2``: OVMF on QEMU, with and without Secure Boot; from logs of our own VMs.
 - ``gce``: Google Compute Engine's firmware, v1 and v2; from seven published logs. It tells its version and the
   machine's confidential technology as data in PCR 0, and where it starts an image from a disk that it takes for a
   device's own (seen on TDX), it measures the partition table and that image into PCR 2 in place of 5 and 4.
@@ -74,7 +74,7 @@ EDK2 = Firmware(
         4: ("boot attempts, separator, then images and boot attempts", re.compile("A*S[AI]*")),
         5: ("separator, partition table, end of boot services", re.compile("SG*A*")),
         6: ("separator", re.compile("S")),
-        7: ("the five Secure Boot variables, separator", re.compile("CCCCCS")),
+        7: ("the five Secure Boot variables, separator, the key that let the image through", re.compile("CCCCCSK?")),
         **UKI,
     },
     actions={4: BOOT_ACTIONS, 5: EXIT_ACTIONS},

@@ -7,7 +7,8 @@ data only where its digest is recomputed from it.
 (L2) Each PCR's events match the grammar of its firmware's family (``firmware.py``): known types, in order, with
 exactly one separator where one belongs, and known contents.
 (L3) Every digest that is one of data is recomputed from the data: separators, actions, variables, GPT, section names.
-(L5) PCR 7 opens with the Secure Boot variables in their fixed order; the state is read from there alone.
+(L5) PCR 7 opens with the Secure Boot variables in their fixed order; the state is read from there alone. A key let an
+image through only where it is on.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from client_sdk.parse.variable import (
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 from client_sdk.verify.firmware import (
+    AUTHORITY,
     BOOT_ACTIONS,
     BOOT_VARIABLE,
     BOOT_VARIABLE2,
@@ -224,6 +226,11 @@ def _secure_boot_variables(events: list[Event], variables: Variables) -> None:
             _refuse("L5", event, "the Secure Boot variables are there in their fixed order", expected=name)
         if name == "SecureBoot" and variable.value not in _SECURE_BOOT_STATES:
             _refuse("L5", event, "SecureBoot is empty, 0 or 1", expected="empty, 0 or 1")
+    if secure_boot(events, variables) == "off":
+        for event in events:
+            if event.kind == AUTHORITY:
+                what = "with Secure Boot off no key lets an image through"
+                _refuse("L5", event, what, expected="no such event")
 
 
 @keeps("L2.tag")

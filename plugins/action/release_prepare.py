@@ -9,12 +9,17 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from provisioner.errors import ProvisionError
+from provisioner.image.firmware import firmware
+from provisioner.platforms import LOCAL, local_secure_boot
 from provisioner.publish import prepare
+from provisioner.secure_boot import signed_image
 
 ARGUMENTS = {
     "image": {"type": "path", "required": True},
     "root": {"type": "path", "required": True},
     "service": {"type": "str", "required": True},
+    "cache": {"type": "path", "required": True},
+    "secure_boot": {"type": "bool", "default": False},
 }
 
 
@@ -31,7 +36,10 @@ class ActionModule(ActionBase):
             return result | {"changed": True, "skipped": True, "msg": "would predict and sign a candidate release"}
         try:
             image, root = Path(wanted["image"]), Path(wanted["root"])
-            candidate = prepare(image, root, service=wanted["service"], now=datetime.now(UTC))
+            platform = LOCAL
+            if wanted["secure_boot"]:
+                platform = local_secure_boot(signed_image(image, root, firmware(Path(wanted["cache"]))))
+            candidate = prepare(image, root, service=wanted["service"], now=datetime.now(UTC), platforms=(platform,))
         except ProvisionError as error:
             raise AnsibleActionFail(f"release: {error}") from None
         return result | {

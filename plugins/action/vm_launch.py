@@ -13,6 +13,7 @@ from provisioner.errors import ProvisionError
 from provisioner.image.artefacts import FILES, open_image
 from provisioner.image.firmware import firmware, has_firmware
 from provisioner.launch import launch, preview
+from provisioner.secure_boot import signed_image
 
 ARGUMENTS = {
     "image": {"type": "path", "required": True},
@@ -51,18 +52,18 @@ class ActionModule(ActionBase):
 
     def _image(self, wanted: dict) -> Image:
         """Name the image; one that a check run did not bake has no files yet, and a plan needs none."""
-        path = Path(wanted["image"])
+        path, cache = Path(wanted["image"]), Path(wanted["cache"])
+        boot_disk = path / FILES["boot_disk"]
+        folder = firmware(cache).code.parent if has_firmware(cache) else cache / "firmware"
         if not self._task.check_mode:
             open_image(path)
+            if wanted["vm"].get("secure_boot") is True:
+                signed = signed_image(path, Path(wanted["root"]), firmware(cache))
+                boot_disk, folder = signed.boot_disk, signed.folder
         return Image(
             key=path.name,
-            boot_disk=path / FILES["boot_disk"],
+            boot_disk=boot_disk,
             model_disk=path / FILES["model_disk"],
             gateway_port=wanted["gateway_port"],
-            firmware=self._firmware(wanted),
+            firmware=folder,
         )
-
-    def _firmware(self, wanted: dict) -> Path:
-        """Return the folder of the firmware; only the local cloud uses it."""
-        cache = Path(wanted["cache"])
-        return firmware(cache).code.parent if has_firmware(cache) else cache / "firmware"

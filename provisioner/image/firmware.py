@@ -11,15 +11,17 @@ from provisioner.image.shelf import make_once
 
 _SOURCE = "usr/share/OVMF"
 CODE = "OVMF_CODE_4M.fd"
+SECURE_CODE = "OVMF_CODE_4M.secboot.fd"
 VARIABLES = "OVMF_VARS_4M.fd"
 _CURRENT = "current"
 
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """A firmware's code and its empty variable store; a VM needs a copy of the second."""
+    """A firmware's code, without and with Secure Boot, and its empty variable store; a VM needs a copy of that."""
 
     code: Path
+    secure_code: Path
     variables: Path
 
 
@@ -27,13 +29,13 @@ def publish_firmware(tools_tree: Path, key: str, cache: Path) -> None:
     """Copy the firmware to where an ordinary user can read it: the tools tree itself is root's alone."""
 
     def copy(folder: Path) -> None:
-        for name in (CODE, VARIABLES):
+        for name in (CODE, SECURE_CODE, VARIABLES):
             shutil.copyfile(tools_tree / _SOURCE / name, folder / name)
             (folder / name).chmod(0o644)
         folder.chmod(0o755)
 
     shelf = cache / "firmware"
-    make_once(shelf / key, VARIABLES, copy, what="copying the firmware")
+    make_once(shelf / key, SECURE_CODE, copy, what="copying the firmware")
     (shelf / f"{_CURRENT}.new").write_text(key)
     (shelf / f"{_CURRENT}.new").replace(shelf / _CURRENT)
 
@@ -57,7 +59,7 @@ def firmware(cache: Path) -> Firmware:
         folder = cache / "firmware" / (cache / "firmware" / _CURRENT).read_text().strip()
     except OSError as error:
         raise BakeError(f"{cache} holds no firmware yet; bake an image first (`make bake`)") from error
-    found = Firmware(code=folder / CODE, variables=folder / VARIABLES)
-    if not (found.code.is_file() and found.variables.is_file()):
+    found = Firmware(code=folder / CODE, secure_code=folder / SECURE_CODE, variables=folder / VARIABLES)
+    if not all(path.is_file() for path in (found.code, found.secure_code, found.variables)):
         raise BakeError(f"the firmware in {folder} is gone; bake once more (`make bake`)")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from provisioner.measure.prediction import PHASES, PREDICTED_PCRS, Prediction, explain, predict
+from provisioner.measure.boot import Boot
+from provisioner.measure.prediction import LOCAL_BOOT, PHASES, PREDICTED_PCRS, Prediction, explain, predict
 
-__all__ = ["PHASES", "PREDICTED_PCRS", "Prediction", "explain", "predict"]
+__all__ = ["LOCAL_BOOT", "PHASES", "PREDICTED_PCRS", "Boot", "Prediction", "explain", "predict"]

@@ -40,6 +40,7 @@ def _render(prediction: Prediction, *, as_json: bool, with_events: bool) -> str:
         return explain(prediction)
     lines = [f"authenticode {prediction.authenticode.hex()}"]
     lines += [f"pcr {pcr:>2}       {value.hex()}" for pcr, value in prediction.pcrs.items()]
+    lines += [f"rtmr {index:>2}      {value.hex()}" for index, value in prediction.rtmrs.items()]
     return "\n".join(lines)
 
 

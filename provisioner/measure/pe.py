@@ -14,7 +14,7 @@ _PE32_PLUS = 0x20B
 _CHECKSUM = 64  # offsets in the optional header, which the PE specification fixes
 _HEADERS_SIZE = 60
 _DIRECTORY_COUNT = 108
-_CERTIFICATE_DIRECTORY = 112 + 4 * 8
+CERTIFICATE_DIRECTORY = 112 + 4 * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def parse_image(name: str, data: bytes) -> Image:
     optional = _optional_header(window)
     headers_size = window.number(optional + _HEADERS_SIZE, 4)
     window.take(0, headers_size)
-    if headers_size < optional + _CERTIFICATE_DIRECTORY + 8:
+    if headers_size < optional + CERTIFICATE_DIRECTORY + 8:
         raise MeasureError(f"{name}: SizeOfHeaders {headers_size} ends before the data directories")
     sections = tuple(_sections(window, optional, headers_size))
     certificates_size = _certificates_size(window, optional, sections)
@@ -74,14 +74,14 @@ def section(image: Image, name: str) -> bytes:
     return found[0].content()
 
 
-def authenticode(image: Image) -> bytes:
-    """Return the Authenticode SHA-256 of the image, which firmware extends into PCR 4.
+def authenticode(image: Image, algorithm: str = "sha256") -> bytes:
+    """Return the Authenticode digest of the image, which firmware extends into PCR 4 (SHA-256) or RTMR1 (SHA-384).
 
     It does not cover the checksum field or the certificate table, and says nothing about signatures.
     """
     data, checksum = image.data, image.optional_header + _CHECKSUM
-    directory = image.optional_header + _CERTIFICATE_DIRECTORY
-    digest = hashlib.sha256(data[:checksum])
+    directory = image.optional_header + CERTIFICATE_DIRECTORY
+    digest = hashlib.new(algorithm, data[:checksum])
     digest.update(data[checksum + 4 : directory])
     digest.update(data[directory + 8 : image.headers_size])
     hashed = image.headers_size
@@ -109,7 +109,7 @@ def _sections(window: Window, optional: int, headers_size: int) -> list[Section]
     table = optional + window.number(optional - 4, 2)
     if not 0 < count <= _MAX_SECTIONS:
         raise MeasureError(f"{window.name}: {count} sections, expected 1 to {_MAX_SECTIONS}")
-    if table < optional + _CERTIFICATE_DIRECTORY + 8 or table + 40 * count > headers_size:
+    if table < optional + CERTIFICATE_DIRECTORY + 8 or table + 40 * count > headers_size:
         raise MeasureError(f"{window.name}: the section table does not lie inside the headers")
     sections = [_section(window, table + 40 * index) for index in range(count)]
     _refuse_overlap(window.name, sections, headers_size)
@@ -139,8 +139,8 @@ def _refuse_overlap(name: str, sections: list[Section], headers_size: int) -> No
 def _certificates_size(window: Window, optional: int, sections: tuple[Section, ...]) -> int:
     if window.number(optional + _DIRECTORY_COUNT, 4) <= 4:
         raise MeasureError(f"{window.name}: no entry for a certificate table among the data directories")
-    offset = window.number(optional + _CERTIFICATE_DIRECTORY, 4)
-    size = window.number(optional + _CERTIFICATE_DIRECTORY + 4, 4)
+    offset = window.number(optional + CERTIFICATE_DIRECTORY, 4)
+    size = window.number(optional + CERTIFICATE_DIRECTORY + 4, 4)
     last = max(entry.raw_offset + entry.raw_size for entry in sections)
     if size and (offset < last or offset + size != len(window.data)):
         raise MeasureError(f"{window.name}: the certificate table does not end the file")

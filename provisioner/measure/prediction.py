@@ -1,13 +1,17 @@
-"""Predict what a boot of these artefacts leaves in the TPM, from the artefacts alone.
+"""Predict what a boot of these artefacts leaves in the TPM and in a TD's registers, from the artefacts alone.
 
 (0) read uki.efi and boot.raw, and check that the disk carries exactly this UKI
-(1) PCR 2, 3, 6: nothing of ours runs before the UKI, so only the separator
-(2) PCR 4: the boot attempt, the UKI, the kernel inside it
-(3) PCR 5: the partition table, the end of boot services
-(4) PCR 7: Secure Boot is off
+(1) PCR 2, 3, 6: nothing of ours runs before the UKI, so only the separator, or the platform's golden value
+(2) PCR 4: the boot attempt, the UKI, the kernel inside it; or the UKI in PCR 2 where the firmware does that
+(3) PCR 5: the partition table (or in PCR 2, with the UKI), the end of boot services
+(4) PCR 7: the state and the keys of Secure Boot, and the key that let the UKI through
 (5) PCR 9: command line and initrd as the kernel sees them
 (6) PCR 11: the UKI's sections, then the boot phases
 (7) PCR 12, 13, 14: nothing, so no event names them
+(8) RTMR1 and RTMR2 of a TD: the same boot, in the order in which it happens
+
+With Secure Boot the kernel inside the UKI is in no PCR of its own: nobody signed it, so the stub keeps the firmware
+from checking it, and it is the check that measures. The UKI's digest covers it.
 """
 
 from __future__ import annotations
@@ -19,31 +23,43 @@ from pathlib import Path
 from types import MappingProxyType
 
 from provisioner.errors import MeasureError
-from provisioner.measure import firmware, stub
-from provisioner.measure.event import Event, event_of, replay
+from provisioner.measure import firmware, secure_boot, stub
+from provisioner.measure.boot import Boot
+from provisioner.measure.event import PCR_START, Event, event_of, replay, replay_rtmr
 from provisioner.measure.gpt import Table, read_table
 from provisioner.measure.pe import Image, authenticode, parse_image, section
+from provisioner.measure.rtmr import rtmr1, rtmr2
 
 PREDICTED_PCRS = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14)
 PHASES = ("sysinit", "ready")
+LOCAL_BOOT = Boot()
 _MAX_UKI = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The PCR values that a boot of the artefacts gives, with the events that they come from.
+    """The values that a boot of the artefacts gives, with the events that they come from.
 
-    It says what *would* be measured by the firmware of the tools tree; it proves nothing about a machine.
+    It says what *would* be measured by firmware that boots like ``boot``; it proves nothing about a machine.
     """
 
     authenticode: bytes
     phases: tuple[str, ...]
+    boot: Boot
     events: tuple[Event, ...]
+    registers: tuple[tuple[int, tuple[Event, ...]], ...]
 
     @property
     def pcrs(self) -> Mapping[int, bytes]:
         """The predicted value of each predicted PCR."""
-        return MappingProxyType({pcr: replay(self.events_of(pcr)) for pcr in PREDICTED_PCRS})
+        golden = dict(self.boot.golden)
+        indexes = sorted({*PREDICTED_PCRS, *golden})
+        return MappingProxyType({pcr: replay(self.events_of(pcr), golden.get(pcr, PCR_START)) for pcr in indexes})
+
+    @property
+    def rtmrs(self) -> Mapping[int, bytes]:
+        """The predicted value of each predicted run-time register; none where there is no TD."""
+        return MappingProxyType({index: replay_rtmr(events) for index, events in self.registers})
 
     def events_of(self, pcr: int) -> tuple[Event, ...]:
         """Return the events of one PCR, in order."""
@@ -52,15 +68,16 @@ class Prediction:
     def to_json(self) -> dict[str, object]:
         """Return the prediction as JSON values."""
         return {
-            "version": 1,
+            "version": 2,
             "authenticode": self.authenticode.hex(),
             "phases": list(self.phases),
             "pcrs": {str(pcr): value.hex() for pcr, value in self.pcrs.items()},
+            "rtmrs": {str(index): value.hex() for index, value in self.rtmrs.items()},
         }
 
 
-def predict(artefacts: Path, *, phases: tuple[str, ...] = PHASES) -> Prediction:
-    """Predict the PCRs from artefacts/uki.efi and artefacts/boot.raw.
+def predict(artefacts: Path, *, phases: tuple[str, ...] = PHASES, boot: Boot = LOCAL_BOOT) -> Prediction:
+    """Predict from artefacts/uki.efi and artefacts/boot.raw what firmware that boots like ``boot`` measures.
 
     Raises:
         MeasureError: a file is missing or malformed, or the two do not belong together.
@@ -69,35 +86,58 @@ def predict(artefacts: Path, *, phases: tuple[str, ...] = PHASES) -> Prediction:
     uki = parse_image("uki.efi", _read_uki(artefacts / "uki.efi"))  # (0)
     table = _read_disk(artefacts / "boot.raw", uki.data)
     stub.check_sections(uki)
-    return Prediction(authenticode(uki), phases, _events(uki, table, phases))
+    disk = event_of(boot.table_pcr, table.event_data(), "GPT of the boot disk")
+    images, sections = _images(uki, boot), stub.sections_measured(uki)
+    events = (*_firmware(boot, disk, images), *stub.kernel_inputs(uki), *sections, *stub.phases_measured(phases))
+    registers = ((1, rtmr1(disk, images)), (2, rtmr2(sections))) if boot.tdx else ()  # (8)
+    return Prediction(authenticode(uki), phases, boot, events, registers)
 
 
 def explain(prediction: Prediction) -> str:
-    """Return the events per PCR with the running value after each, to find where a real boot parts from it."""
-    lines = []
-    for pcr in PREDICTED_PCRS:
+    """Return the events per register with its value after each, to find where a real boot parts from it."""
+    lines, golden = [], dict(prediction.boot.golden)
+    for pcr, value in prediction.pcrs.items():
+        lines.append(f"PCR {pcr} = {value.hex()}")
+        start = golden.get(pcr, PCR_START)
+        if pcr in golden:
+            lines.append(f"    {'':64}  -> {start.hex()[:16]}…  golden: the firmware's own part")
         events = prediction.events_of(pcr)
-        lines.append(f"PCR {pcr} = {replay(events).hex()}")
         for index, event in enumerate(events):
-            after = replay(events[: index + 1]).hex()
+            after = replay(events[: index + 1], start).hex()
             lines.append(f"    {event.digest.hex()}  -> {after[:16]}…  {event.what}")
+    for number, events in prediction.registers:
+        lines.append(f"RTMR{number} = {replay_rtmr(events).hex()}")
+        for index, event in enumerate(events):
+            after = replay_rtmr(events[: index + 1]).hex()
+            lines.append(f"    {event.digest384.hex()}  -> {after[:16]}…  {event.what}")
     return "\n".join(lines)
 
 
-def _events(uki: Image, table: Table, phases: tuple[str, ...]) -> tuple[Event, ...]:
+def _images(uki: Image, boot: Boot) -> tuple[Event, ...]:
+    """Return the images that the firmware checks, and so measures."""
+    loaded = (_image_event(boot.image_pcr, uki, "UKI, Authenticode"),)
+    if boot.variables.is_on:
+        return loaded
     kernel = parse_image("uki.efi: .linux", section(uki, ".linux"))
+    return (*loaded, _image_event(4, kernel, "kernel inside the UKI, Authenticode"))
+
+
+def _image_event(pcr: int, image: Image, what: str) -> Event:
+    return Event(pcr, authenticode(image), authenticode(image, "sha384"), what)
+
+
+def _firmware(boot: Boot, disk: Event, images: tuple[Event, ...]) -> tuple[Event, ...]:
+    golden = dict(boot.golden)
     return (
-        *(firmware.separator(pcr) for pcr in (2, 3, 6)),  # (1)
+        *(firmware.separator(pcr) for pcr in (2, 3, 6) if pcr not in golden),  # (1)
         *firmware.boot_attempt(),  # (2)
-        Event(4, authenticode(uki), "UKI, Authenticode"),
-        Event(4, authenticode(kernel), "kernel inside the UKI, Authenticode"),
         firmware.separator(5),  # (3)
-        event_of(5, table.event_data(), "GPT of the boot disk"),
+        disk,
+        *images,
         *firmware.exit_boot_services(),
-        *firmware.secure_boot_off(),  # (4)
-        *stub.kernel_inputs(uki),  # (5)
-        *stub.sections_measured(uki),  # (6)
-        *stub.phases_measured(phases),
+        *secure_boot.variable_events(boot.variables),  # (4)
+        firmware.separator(7),
+        *secure_boot.authority(boot.variables, boot.signer),
     )
 
 

@@ -7,7 +7,7 @@ from provisioner.measure.event import Event, event_of
 from provisioner.measure.pe import Image, section
 
 # The stub measures these in this order, whatever their order in the file.
-_MEASURED = (".linux", ".osrel", ".cmdline", ".initrd", ".uname", ".sbat")
+MEASURED = (".linux", ".osrel", ".cmdline", ".initrd", ".uname", ".sbat")
 # The stub's own sections are part of the Authenticode digest and measured nowhere else.
 _STUB_OWN = frozenset({".text", ".rodata", ".data", ".reloc", ".sdmagic"})
 
@@ -18,7 +18,7 @@ def check_sections(uki: Image) -> None:
     Raises:
         MeasureError: there are some; it names them.
     """
-    unknown = sorted({entry.name for entry in uki.sections} - _STUB_OWN - set(_MEASURED))
+    unknown = sorted({entry.name for entry in uki.sections} - _STUB_OWN - set(MEASURED))
     if unknown:
         raise MeasureError(f"{uki.name}: sections that this prediction does not know: {', '.join(unknown)}")
 
@@ -26,7 +26,7 @@ def check_sections(uki: Image) -> None:
 def sections_measured(uki: Image) -> tuple[Event, ...]:
     """Return the stub's part of PCR 11: for each section its name, then its content."""
     events = []
-    for name in _MEASURED:
+    for name in MEASURED:
         events.append(event_of(11, name.encode() + b"\0", f"name {name}"))
         events.append(event_of(11, section(uki, name), f"content of {name}"))
     return tuple(events)

@@ -16,11 +16,13 @@ from client_sdk.report import Ledger
 from client_sdk.verify.eventlog import verify_event_log
 from tests.fakes.boot_log import (
     ACTION,
+    AUTHORITY,
     BOOT,
     CONFIG,
     CRTM,
     DRIVER,
     FLAGS,
+    GLOBAL,
     GPT,
     IMAGE,
     IPL,
@@ -133,7 +135,7 @@ EXTRA_EVENTS = [
     ("a second separator", 3, separator(3)),
     ("a partition table after the end of boot services", 5, Logged(5, GPT, b"EFI PART")),
     ("an event of the maker", 6, Logged(6, 0x0000000C, b"compact")),
-    ("a key that let an image through", 7, Logged(7, 0x800000E0, b"authority")),
+    ("an event of a loader's in PCR 7", 7, Logged(7, IPL, b"MokListTrusted")),
     ("a type that nobody knows", 4, Logged(4, 0x12345678, b"?")),
     ("a third kernel input", 9, tag(0x8F3B22EE, b"more\0", b"more")),
     ("a section without content", 11, section(".hwids", b"")[0]),
@@ -322,6 +324,41 @@ def test_a_secure_boot_state_that_cannot_be(attack, first):
     vm = SimulatedVm()
     change(vm.log, 7, CONFIG, data=first)
     refused(vm, "L5")
+
+
+def authority(name="db", vendor=SECURITY, **changes):
+    return Logged(7, AUTHORITY, variable(name, b"owner of the key, and its certificate", vendor), **changes)
+
+
+def with_secure_boot(*extra):
+    """The log of a boot with Secure Boot on, which a key let through."""
+    log = boot_log()
+    change(log, 7, CONFIG, data=variable("SecureBoot", b"\1"))
+    return [*log, *extra]
+
+
+AUTHORITY_ATTACKS = [
+    ("two keys for one image", "L2.7", with_secure_boot(authority(), authority())),
+    ("a list of shim's", "L2.authority", with_secure_boot(authority("MokListTrusted"))),
+    ("db of another vendor", "L2.authority", with_secure_boot(authority("db", GLOBAL))),
+    ("a key beside another digest", "L3", with_secure_boot(authority(digest=b"\1" * 32))),
+    ("a key with Secure Boot off", "L5", [*boot_log(), authority()]),
+]
+
+
+def test_with_secure_boot_a_key_lets_the_image_through():
+    vm = SimulatedVm()
+    vm.log = with_secure_boot(authority())
+    assert verified(vm).firmware.secure_boot == "on"
+
+
+@pytest.mark.parametrize(
+    ("attack", "rule", "log"), AUTHORITY_ATTACKS, ids=[attack for attack, _, _ in AUTHORITY_ATTACKS]
+)
+def test_a_key_that_let_no_image_of_ours_through(attack, rule, log):
+    vm = SimulatedVm()
+    vm.log = list(log)
+    assert refused(vm, rule), attack
 
 
 # --- L7, L9, L10

@@ -28,7 +28,7 @@ from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
 from provisioner.image.filesystem import Verity
-from provisioner.image.firmware import CODE, VARIABLES, publish_firmware
+from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ def test_a_finished_image_is_used_again_as_long_as_it_is_what_was_made(checkout)
     assert finished(bake(checkout)) is None, "its firmware is not in the cache: a bake has to publish it"
     tools = checkout / "tools"
     (tools / "usr/share/OVMF").mkdir(parents=True)
-    for name in (CODE, VARIABLES):
+    for name in (CODE, SECURE_CODE, VARIABLES):
         (tools / "usr/share/OVMF" / name).write_bytes(b"firmware")
     publish_firmware(tools, "0" * 64, checkout / "cache")
     assert finished(bake(checkout)).path == folder

@@ -28,6 +28,7 @@ def as_json(planned):
     ("name", "spec", "accelerator"),
     [
         ("virtio-tcg", SPEC, "tcg"),
+        ("secure-boot", replace(SPEC, secure_boot=True), "tcg"),
         ("nvme-kvm", replace(SPEC, boot_bus="nvme", port=9443, memory_mib=2048), "kvm"),
     ],
 )
@@ -52,6 +53,7 @@ def test_planning_is_pure():
         {"boot_disk": Path("/images/l/boot.raw")},
         {"model_disk": Path("/images/l/model.raw")},
         {"firmware": Path("/ovmf2")},
+        {"secure_boot": True},
     ],
 )
 def test_every_difference_shows_in_the_digest(changes):
@@ -83,6 +85,14 @@ def test_what_every_plan_keeps(bus, accelerator):
     for argument in planned.qemu:
         if argument.startswith("{") and json.loads(argument)["node-name"] != "vars":
             assert json.loads(argument)["read-only"] is True
+
+
+def test_with_secure_boot_no_guest_writes_the_keys():
+    planned = plan(replace(SPEC, secure_boot=True), accelerator="tcg")
+    assert any(word.startswith("q35,smm=on,") for word in planned.qemu)
+    assert "driver=cfi.pflash01,property=secure,value=on" in planned.qemu
+    assert Path("/ovmf/OVMF_CODE_4M.secboot.fd") in planned.reads
+    assert not [word for word in planned.qemu if "OVMF_CODE_4M.fd" in word]
 
 
 def test_the_port_that_listens_inside_is_the_images(tmp_path):

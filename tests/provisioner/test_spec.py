@@ -26,6 +26,7 @@ def test_the_required_keys_suffice_and_the_rest_has_defaults():
     assert spec == VmSpec(
         name="vitrine", boot_disk=Path("/i/boot.raw"), model_disk=Path("/i/model.raw"), firmware=Path("/f"),
         gateway_port=8443, cloud="qemu", port=8443, memory_mib=1024, boot_bus="virtio", accelerator="auto",
+        secure_boot=False,
     )  # fmt: skip
 
 
@@ -79,6 +80,9 @@ BAD = [
     ("boot_bus", None),
     ("accelerator", "hvf"),
     ("accelerator", True),
+    ("secure_boot", "true"),
+    ("secure_boot", 1),
+    ("secure_boot", None),
     ("extra_qemu_args", []),
     ("Port", 8443),
 ]

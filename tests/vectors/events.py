@@ -142,6 +142,9 @@ def _edk2(family: Family) -> None:
         events = boot_log()
         events[place:place] = extra
         family.attack(f"a locality {attack}", "L4", grammar(events))
+    family.control("EDK2's firmware with Secure Boot on", grammar(ours.with_secure_boot(ours.authority())))
+    for attack, rule, events in ours.AUTHORITY_ATTACKS:
+        family.attack(f"Secure Boot: {attack}", rule, grammar(events))
     for attack, first in ours.SECURE_BOOT_ATTACKS:
         events = boot_log()
         change(events, 7, ours.CONFIG, data=first)

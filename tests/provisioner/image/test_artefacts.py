@@ -8,7 +8,7 @@ from client_sdk.manifest import Manifest
 from provisioner.errors import BakeError
 from provisioner.image import artefacts
 from provisioner.image.filesystem import Verity
-from provisioner.image.firmware import CODE, VARIABLES, firmware, publish_firmware
+from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, firmware, publish_firmware
 from provisioner.image.packages import shipped_lock
 from provisioner.image.wheels import shipped_wheels
 
@@ -86,16 +86,30 @@ def test_the_manifest_names_packages_wheels_model_and_digests(image, monkeypatch
 def test_firmware_is_published_once_per_tools_tree_and_found(tmp_path):
     source = tmp_path / "tools/usr/share/OVMF"
     source.mkdir(parents=True)
-    for name in (CODE, VARIABLES):
+    for name in (CODE, SECURE_CODE, VARIABLES):
         (source / name).write_bytes(name.encode())
     publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
     publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
     found = firmware(tmp_path / "cache")
     assert found.code.read_bytes() == CODE.encode()
-    assert found.code.parent == found.variables.parent
-    found.code.unlink()
-    with pytest.raises(BakeError, match=r"is gone; bake once more"):
-        firmware(tmp_path / "cache")
+    assert found.secure_code.read_bytes() == SECURE_CODE.encode()
+    assert found.code.parent == found.secure_code.parent == found.variables.parent
+    for path in (found.code, found.secure_code, found.variables):
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(BakeError, match=r"is gone; bake once more"):
+            firmware(tmp_path / "cache")
+        path.write_bytes(content)
+
+
+def test_a_cache_from_before_secure_boot_is_completed(tmp_path):
+    source, old = tmp_path / "tools/usr/share/OVMF", tmp_path / "cache/firmware" / ("k" * 64)
+    for folder, names in ((source, (CODE, SECURE_CODE, VARIABLES)), (old, (CODE, VARIABLES))):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_bytes(name.encode())
+    publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+    assert firmware(tmp_path / "cache").secure_code.read_bytes() == SECURE_CODE.encode()
 
 
 def test_no_firmware_before_the_first_bake(tmp_path):
