@@ -2,9 +2,12 @@
 
 For a cloud::
 
-    values = read_values(path, publisher, now=now)              # signed: provisioner/platform_values.py
-    platform = cloud_platform(values, signer=certificate)       # signer: DER, where the values have Secure Boot on
+    values = read_values(path, publisher, now=now)  # signed: provisioner/platform_values.py
+    signed = signed_image(image, root)  # only where the values have Secure Boot on
+    platform = cloud_platform(values, signer=signed.signer, artefacts=signed.folder)
     prepare(image, root, service=service, platforms=(platform,), now=now)
+
+Without Secure Boot it is ``cloud_platform(values)``.
 """
 
 from __future__ import annotations

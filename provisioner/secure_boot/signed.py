@@ -29,7 +29,11 @@ FOLDER, KEYS = "secure-boot", "keys"
 
 @dataclass(frozen=True, slots=True)
 class SignedImage:
-    """A folder with uki.efi, boot.raw, and firmware whose store holds ``variables``; ``signer`` is a certificate."""
+    """A folder with uki.efi and boot.raw, whose ``signer`` is a certificate (DER).
+
+    ``variables`` are those of a machine with these keys and nothing else. Where the folder has firmware, they are in
+    its store; what a cloud makes of the keys that it is given is for its platform values to say.
+    """
 
     folder: Path
     variables: SecureBootVariables
@@ -41,8 +45,10 @@ class SignedImage:
         return self.folder / DISK
 
 
-def signed_image(image: Path, root: Path, firmware: Firmware) -> SignedImage:
+def signed_image(image: Path, root: Path, firmware: Firmware | None = None) -> SignedImage:
     """Return the signed copy of an image in a deployment's folder, made where it is missing; the keys lie beside it.
+
+    Without ``firmware`` it is for a cloud, which has its own.
 
     Raises:
         SpecError: a key is not what it should be.
@@ -58,7 +64,7 @@ def enrolled(keys: Keys) -> SecureBootVariables:
     return SecureBootVariables(state=ON, pk=pk, kek=kek, db=db)
 
 
-def sign_image(image: Path, folder: Path, firmware: Firmware, keys: Keys) -> SignedImage:
+def sign_image(image: Path, folder: Path, firmware: Firmware | None, keys: Keys) -> SignedImage:
     """Sign an image's UKI and put it into a copy of its boot disk; a folder that is complete already is left alone.
 
     Raises:
@@ -66,11 +72,10 @@ def sign_image(image: Path, folder: Path, firmware: Firmware, keys: Keys) -> Sig
     """
     variables = enrolled(keys)
     try:
-        made = {
-            UKI: sign((image / UKI).read_bytes(), keys.db),
-            SECURE_CODE: firmware.secure_code.read_bytes(),
-            VARIABLES: enrol(firmware.variables.read_bytes(), variables),
-        }
+        made = {UKI: sign((image / UKI).read_bytes(), keys.db)}
+        if firmware is not None:
+            made[SECURE_CODE] = firmware.secure_code.read_bytes()
+            made[VARIABLES] = enrol(firmware.variables.read_bytes(), variables)
         stamp = _stamp(image, made)
         if not (folder / STAMP).exists() or (folder / STAMP).read_text() != stamp:
             _fill(image, folder, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import struct
 
@@ -13,11 +14,13 @@ from provisioner.image.firmware import SECURE_CODE, VARIABLES, Firmware
 from provisioner.measure import predict
 from provisioner.measure.event import replay
 from provisioner.measure.pe import authenticode, parse_image
-from provisioner.platforms import LOCAL, local_secure_boot
+from provisioner.measure.signature_list import list_of
+from provisioner.platforms import LOCAL, cloud_platform, local_secure_boot
 from provisioner.publish import prepare, promote
 from provisioner.secure_boot import load_or_create_keys, sign_image, signed_image
 from provisioner.secure_boot.signed import enrolled
 from provisioner.secure_boot.variable_store import enrol
+from tests.provisioner.cloud_values import OWNER, sourced, values, variables
 from tests.provisioner.measure.fake_artefacts import gpt_disk, uki_image
 from tests.provisioner.secure_boot import fat
 from tests.provisioner.test_publish import NOW, read, write_manifest
@@ -108,6 +111,29 @@ def test_a_disk_without_partitions(image, root, firmware):
     (image / "boot.raw").write_bytes(gpt_disk([]))
     with pytest.raises(MeasureError, match="no partitions"):
         signed_image(image, root, firmware)
+
+
+def test_for_a_cloud_there_is_no_firmware_of_ours(image, root):
+    signed = signed_image(image, root)
+    assert sorted(path.name for path in signed.folder.iterdir()) == ["boot.raw", "made-from", "uki.efi"]
+    assert (signed.folder / "uki.efi").read_bytes() in signed.boot_disk.read_bytes()
+
+
+def test_a_cloud_whose_values_know_the_signer(image, root):
+    signed = signed_image(image, root)
+    held = variables(b"\1") | {"db": sourced(base64.b64encode(list_of(signed.signer, OWNER)).decode())}
+    platform = cloud_platform(values(variables=held), signer=signed.signer, artefacts=signed.folder)
+    prepare(image, root, service="test", now=NOW, platforms=(platform,))
+    promote(root)
+    (measurement,) = read(root).measurements
+    assert (measurement.platform, measurement.boot_mode, len(measurement.rtmrs)) == ("gcp", "secure-boot", 2)
+
+
+def test_a_cloud_whose_values_do_not_know_the_signer(image, root):
+    signed = signed_image(image, root)
+    platform = cloud_platform(values(secure_boot=True), signer=signed.signer, artefacts=signed.folder)
+    with pytest.raises(MeasureError, match="0 times, expected once: enrol it"):
+        prepare(image, root, service="test", now=NOW, platforms=(platform,))
 
 
 # --- the release
