@@ -11,8 +11,8 @@
     L10.2: the image's Authenticode digest appears exactly once, in the PCR that the release names.
     L11.3: the run-time events say what the release's template says; GPU evidence is there where it leaves that open.
     T5.1, T8.11 to T8.15, T9: what the CPU measured is what the release names (``clauses/launch.py``).
-(3) The policy's own clauses hold. R4.1: it has clauses about every part that the evidence has. P6, D2.1: the evidence
-    was verified under this policy's anchors, and not under others.
+(3) The policy's own clauses hold. R4.1: it has clauses about every part that the evidence has. P6, D2.1,
+    T11.7: the evidence was verified under this policy's anchors and limits of age, and not under others.
 
 A failure lists every clause of the release that came closest. Accepting says that the values fit; it does not say
 that the release is harmless.
@@ -31,6 +31,7 @@ from client_sdk.clauses.golden import judge_golden
 from client_sdk.clauses.launch import judge_launch
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.policies.anchors import judge_other_anchors
+from client_sdk.policies.release import judge_other_ages
 from client_sdk.policy import Policy
 from client_sdk.release import EXACT_PCRS, Measurement, Release
 from client_sdk.report import ACCEPTED, Check, Ledger, Report, Row, as_checks
@@ -213,7 +214,7 @@ def _judge_roots(evidence: VerifiedEvidence, roots: Roots, ledger: Ledger) -> tu
     what = "the evidence was verified under roots of this policy's kind: simulated, or the makers'"
     same = evidence.simulated == roots.simulated
     failures = ledger.judge("D2.1", what, expected=roots.simulated, got=evidence.simulated, condition=same)
-    return failures + judge_other_anchors(evidence, roots, ledger)
+    return failures + judge_other_anchors(evidence, roots, ledger) + judge_other_ages(evidence, roots.ages, ledger)
 
 
 def _judge_log(

@@ -19,6 +19,7 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 MAX_JSON = 4 * 1024 * 1024
 MAX_DEPTH = 16
+MAX_VALUES = 64 * 1024
 MAX_INTEGER_DIGITS = 20
 
 
@@ -41,6 +42,8 @@ def strict_json(data: bytes, *, limit: int = MAX_JSON) -> Any:
     """
     if len(data) > limit:
         raise EvidenceError("$", f"JSON of {len(data)} bytes is over the limit of {limit}")
+    if sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:  # each becomes an object of many times its size
+        raise EvidenceError("$", f"JSON of more than {MAX_VALUES} values")
     _refuse_deep(data)
     try:
         text = data.decode("utf-8")

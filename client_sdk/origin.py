@@ -31,11 +31,12 @@ class Origin:
         """
         try:
             parts = urlsplit(text)
-            port = parts.port or DEFAULT_PORT
+            port = DEFAULT_PORT if parts.port is None else parts.port
+            (parts.hostname or "").encode("idna")  # a name that nobody could look up raises
         except ValueError as error:
             raise _refusal(text) from error
         extra = parts.query or parts.fragment or parts.username or parts.password
-        if parts.scheme != "https" or not parts.hostname or extra or parts.path not in ("", "/"):
+        if parts.scheme != "https" or not parts.hostname or not port or extra or parts.path not in ("", "/"):
             raise _refusal(text)
         return cls(parts.hostname, port)
 

@@ -6,6 +6,7 @@ published it, not that what it names is harmless.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,8 @@ EXACT_PCRS = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14)
 WITHOUT_LOG = (1, *EXACT_PCRS)
 """The same where there is no event log (Azure): no grammar is judged there, so PCR 1 has a golden value too."""
 _ACPI_SIZES = (32, 48)
+_TUPLES = ("pcrs", "rtmrs", "pcr0_allowed", "acpi_allowed", "launch_measurements", "phases", "pcr15_template")
+_OPEN_EVENTS = ("tls-spki", "gpu")  # they differ from boot to boot, or from VM to VM
 
 _PREDICATE_KEYS = frozenset(
     {"version", "number", "not_before", "not_after", "supersedes", "revokes"}
@@ -42,10 +45,20 @@ _MEASUREMENT_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TemplateEvent:
-    """One event that PCR 15 must hold; ``data`` is None where it differs from boot to boot (TLS key, GPU evidence)."""
+    """One event that PCR 15 must hold; ``data`` is None where it differs from boot to boot (TLS key, GPU evidence).
+
+    Raises:
+        EvidenceError: None for another event, or a value that is no bytes.
+    """
 
     kind: str
     data: bytes | None
+
+    def __post_init__(self) -> None:
+        if self.data is None and self.kind not in _OPEN_EVENTS:
+            raise EvidenceError(f"pcr15_template.{self.kind}", f"only {' and '.join(_OPEN_EVENTS)} may be null")
+        if not (self.data is None or isinstance(self.data, bytes)):
+            raise EvidenceError(f"pcr15_template.{self.kind}", f"expected bytes, got {type(self.data).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,8 @@ class Measurement:
     ``launch_measurements`` are SEV-SNP's or MRTD, one of which the CPU must have measured.
 
     Raises:
-        EvidenceError: a PCR or a run-time event is left out: what a release does not name, nobody would compare.
+        EvidenceError: a PCR or a run-time event is left out: what a release does not name, nobody would compare; or a
+            field is not a tuple of values of its size.
     """
 
     platform: str
@@ -74,11 +88,19 @@ class Measurement:
     acpi_allowed: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in _TUPLES:
+            if not isinstance(getattr(self, name), tuple):  # what can be used up or changed would compare nothing
+                raise EvidenceError(f"measurement.{name}", "expected a tuple")
         exact = WITHOUT_LOG if self.platform == AZURE else EXACT_PCRS
         if tuple([index for index, _ in self.pcrs]) != exact:
             raise EvidenceError("measurement.pcrs", f"expected PCRs {', '.join(map(str, exact))}, in this order")
         if tuple([event.kind for event in self.pcr15_template]) != RUNTIME_TYPES:
             raise EvidenceError("measurement.pcr15_template", f"expected the events {', '.join(RUNTIME_TYPES)}")
+        _require_sizes("pcrs", [value for _, value in self.pcrs], (32,))
+        _require_sizes("rtmrs", [value for _, value in self.rtmrs], (48,))
+        _require_sizes("pcr0_allowed", self.pcr0_allowed, (32,))
+        _require_sizes("acpi_allowed", self.acpi_allowed, _ACPI_SIZES)
+        _require_sizes("launch_measurements", self.launch_measurements, (48,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +223,11 @@ def _from_predicate(value: Any, where: str) -> Release:
     )
 
 
+def _require_sizes(name: str, values: Iterable[object], sizes: tuple[int, ...]) -> None:
+    if any(not isinstance(value, bytes) or len(value) not in sizes for value in values):
+        raise EvidenceError(f"measurement.{name}", f"expected {' or '.join(map(str, sizes))} bytes each")
+
+
 def _measurement_to_dict(item: Measurement) -> dict[str, Any]:
     return {
         "platform": item.platform,
@@ -270,17 +297,12 @@ def _rtmrs_from(value: Any, where: str) -> tuple[tuple[int, bytes], ...]:
     return tuple((int(key), from_hex(fields[key], f"{where}.{key}", size=48)) for key in sorted(fields))
 
 
-_OPEN_EVENTS = ("tls-spki", "gpu")  # they differ from boot to boot, or from VM to VM
-
-
 def _template_from(value: Any, where: str) -> tuple[TemplateEvent, ...]:
     events = []
     for i, item in enumerate(items(value, where, limit=16)):
         fields = exact_keys(item, frozenset({"type", "data"}), f"{where}[{i}]")
         data = fields["data"]
         kind = text(fields["type"], f"{where}[{i}].type", limit=64)
-        if data is None and kind not in _OPEN_EVENTS:
-            raise EvidenceError(f"{where}[{i}].data", f"only {' and '.join(_OPEN_EVENTS)} may be null")
         events.append(TemplateEvent(kind, None if data is None else from_base64(data, f"{where}[{i}].data")))
     if tuple(event.kind for event in events) != RUNTIME_TYPES:
         raise EvidenceError(where, f"expected the events {', '.join(RUNTIME_TYPES)} in this order")

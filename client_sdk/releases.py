@@ -3,7 +3,8 @@
 (1) R4: there is at least one.
 (2) R1: the pinned publisher signed each of them; one that he did not sign is refused, whatever the others say.
 (3) R6: those outside their dates are left out as long as one is inside.
-(4) R3: those that another of them revokes are left out as long as one stays.
+(4) R3: those that another of them revokes, whatever its own dates, are left out as long as one stays: what was revoked
+    once does not come back when the release that said so has run out.
 
 It judges what it is given: that no newer release exists, or one that revokes these, is not known without a log (R2, R5)
 and a memory of the highest number seen.
@@ -11,14 +12,14 @@ and a memory of the highest number seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
 from client_sdk.publisher import Publisher
-from client_sdk.release import Release, verify_release
+from client_sdk.release import Release, open_release, verify_release
 from client_sdk.report import Ledger, Row
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
@@ -61,7 +62,7 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
     ledger, files = Ledger(), tuple(_read(source) for source in many)
     try:
         dated, outside = _in_date(tuple(zip(many, files, strict=True)), publisher, now=now, ledger=ledger)  # (2) (3)
-        left, revoked = _not_revoked(dated, ledger)  # (4)
+        left, revoked = _not_revoked(dated, [open_release(data, publisher) for data in files], ledger)  # (4)
     except AttestationError as error:
         error.checks, error.sources = ledger.checks, digests((("releases", files),))
         raise
@@ -92,8 +93,10 @@ def _in_date(
 
 
 @keeps("R3")
-def _not_revoked(releases: tuple[Release, ...], ledger: Ledger) -> tuple[tuple[Release, ...], tuple[str, ...]]:
-    revokers = {(r.service, number): r.number for r in releases for number in r.revokes}
+def _not_revoked(
+    releases: tuple[Release, ...], signed: Iterable[Release], ledger: Ledger
+) -> tuple[tuple[Release, ...], tuple[str, ...]]:
+    revokers = {(r.service, number): r.number for r in signed for number in r.revokes}
     left = tuple(r for r in releases if (r.service, r.number) not in revokers)
     gone = tuple(
         f"release {r.number} is revoked by release {revokers[r.service, r.number]}" for r in releases if r not in left

@@ -16,10 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from client_sdk.ages import PRODUCTION, Ages
 from client_sdk.errors import EvidenceError, Failure, PolicyError
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.rules import keeps
 from client_sdk.vendor import vendor_roots
 
 Anchors = tuple[CertificateFields, ...]
+Anchor = tuple[str, bytes]
+"""A kind of anchor (a field of :class:`Roots`) and a certificate's SHA-256."""
 _KINDS = ("tpm", "google", "azure", "amd", "intel", "nvidia", "nvidia_rim")
 _VENDOR = {
     "google": ("google", "ak"),  # not "ak-legacy": confidential VMs with SNP or TDX are younger than that hierarchy
@@ -52,9 +55,9 @@ class Roots:
     ages: Ages = PRODUCTION
 
     @property
-    def fingerprints(self) -> frozenset[bytes]:
-        """The SHA-256 of every anchor."""
-        return frozenset([anchor.fingerprint for kind in _KINDS for anchor in getattr(self, kind)])
+    def fingerprints(self) -> frozenset[Anchor]:
+        """What each anchor vouches for, with its SHA-256."""
+        return frozenset([(kind, anchor.fingerprint) for kind in _KINDS for anchor in getattr(self, kind)])
 
 
 def anchors(*certificates: x509.Certificate | bytes) -> Anchors:
@@ -107,8 +110,7 @@ def _anchor(source: x509.Certificate | bytes, where: str) -> CertificateFields:
         return parse_certificate(source.public_bytes(Encoding.DER), where)
     if not source.startswith(b"-----BEGIN"):
         return parse_certificate(source, where)
-    try:
-        (certificate,) = x509.load_pem_x509_certificates(source)
-    except ValueError as error:
-        raise EvidenceError(where, "not exactly one certificate in PEM form") from error
-    return parse_certificate(certificate.public_bytes(Encoding.DER), where)
+    ders = parse_pem_or_der(source, where)
+    if len(ders) != 1:
+        raise EvidenceError(where, f"not exactly one certificate in PEM form, but {len(ders)}")
+    return parse_certificate(ders[0], where)

@@ -26,7 +26,7 @@ from typing import Any
 from client_sdk.binding import gpu_digest
 from client_sdk.collateral import Collateral
 from client_sdk.errors import AttestationError, VerificationError
-from client_sdk.evidence import Evidence, RuntimeEvent
+from client_sdk.evidence import AZURE, GCP, Evidence, RuntimeEvent
 from client_sdk.parse.certificate import parse_certificate, spki_digest
 from client_sdk.parse.public import parse_public
 from client_sdk.platforms.azure import AzureCompute
@@ -35,7 +35,7 @@ from client_sdk.platforms.interface import Bound, Case, NotRun, Platform, TeeFac
 from client_sdk.platforms.local import LocalQemu
 from client_sdk.platforms.remarks import hardware_facts
 from client_sdk.report import VERIFIED, Check, Ledger, Report, Row, as_checks
-from client_sdk.roots import Roots
+from client_sdk.roots import Anchor, Roots
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, Sources, digests, parts
 from client_sdk.verify.activation import (
@@ -52,6 +52,7 @@ from client_sdk.verify.eventlog import FirmwareFacts
 from client_sdk.verify.quote import verify_quote
 from client_sdk.verify.rim import Appraisal
 from client_sdk.verify.runtime_log import verify_runtime_log
+from client_sdk.verify.snp import SnpFacts
 
 PLATFORMS: Mapping[str, Platform] = {one.name: one for one in (LocalQemu(), GoogleCompute(), AzureCompute())}
 _NEVER_RUN = (("R2, R5, and the memory of R3", "there is no public log yet, and nothing is remembered between runs"),)
@@ -106,11 +107,13 @@ class VerifiedEvidence:
         return as_checks(self.rows)
 
     @property
-    def anchors(self) -> frozenset[bytes]:
-        """The pinned certificates that something in this evidence depends on, by their SHA-256."""
-        rims = [rim.root for appraisal in self.gpus for rim in appraisal.rims]
-        devices = [appraisal.device.root for appraisal in self.gpus]
-        return frozenset([self.tpm_ca, *([self.tee.root] if self.tee else []), *devices, *rims])
+    def anchors(self) -> frozenset[Anchor]:
+        """The pinned certificates that something in this evidence depends on: for what, and their SHA-256."""
+        tpm = {GCP: "google", AZURE: "azure"}.get(self.platform, "tpm")
+        cpu = [("amd" if isinstance(self.tee.report, SnpFacts) else "intel", self.tee.root)] if self.tee else []
+        devices = [("nvidia", appraisal.device.root) for appraisal in self.gpus]
+        rims = [("nvidia_rim", rim.root) for appraisal in self.gpus for rim in appraisal.rims]
+        return frozenset([(tpm, self.tpm_ca), *cpu, *devices, *rims])
 
     @property
     def facts(self) -> tuple[tuple[str, Any], ...]:

@@ -25,6 +25,7 @@ MAX_SIZE = 256 * 1024
 MAX_DEPTH = 16
 MAX_ELEMENTS = 4096
 MAX_ATTRIBUTES = 256
+MAX_NAMESPACES = 64
 XML = "http://www.w3.org/XML/1998/namespace"
 _SEPARATOR = "\x1f"  # no XML document can contain it
 _TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
@@ -78,7 +79,7 @@ class _Builder:
     """Takes expat's events and grows the tree; whatever is not of the subset raises at once."""
 
     def __init__(self, where: str) -> None:
-        self.where, self.count = where, 0
+        self.where, self.count, self.namespaces = where, 0, 0
         self.root: Element | None = None
         self.stack: list[_Open] = []
         self.declared: dict[str, str] = {}
@@ -110,6 +111,9 @@ class _Builder:
         self.refuse("a processing instruction is not allowed")
 
     def _namespace(self, prefix: str | None, uri: str | None) -> None:
+        self.namespaces += 1
+        if self.namespaces > MAX_NAMESPACES:  # each of them is in scope for all elements inside
+            self.refuse(f"more than {MAX_NAMESPACES} declarations of namespaces")
         self.declared[prefix or ""] = uri or ""
 
     def _start(self, name: str, attributes: list[str]) -> None:

@@ -92,11 +92,21 @@ class MaxAge:
         """The makers' own, with these limits: evidence is verified by the shortest of a policy's."""
         return replace(production_roots(), ages=self.ages)
 
-    @keeps("T11.7")
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge what the evidence was verified with."""
         _ = measurement
-        used, names = evidence.roots.ages, [field.name for field in fields(Ages)]
-        longer = tuple([name for name in names if getattr(used, name) > getattr(self.ages, name)])
-        what = "makers' statements were held to limits as short as the policy's"
-        return ledger.judge("T11.7", what, expected=(), got=longer, condition=not longer)
+        return _judge_ages(evidence, self.ages, ledger)
+
+
+@keeps("T11.7")
+def _judge_ages(evidence: VerifiedEvidence, ages: Ages, ledger: Ledger) -> tuple[Failure, ...]:
+    used, names = evidence.roots.ages, [field.name for field in fields(Ages)]
+    longer = tuple([name for name in names if getattr(used, name) > getattr(ages, name)])
+    what = "makers' statements were held to limits as short as the policy's"
+    return ledger.judge("T11.7", what, expected=(), got=longer, condition=not longer)
+
+
+def judge_other_ages(evidence: VerifiedEvidence, ages: Ages, ledger: Ledger) -> tuple[Failure, ...]:
+    """Judge the limits of age where makers stated something and the policy, whose ledger this is, did not look."""
+    judged = evidence.tee is None or "T11.7" in {row[0] for row in ledger.rows}
+    return () if judged else _judge_ages(evidence, ages, ledger)

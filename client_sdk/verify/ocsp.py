@@ -114,6 +114,8 @@ def _read(der: bytes, where: str) -> _Answer:
         raise EvidenceError(where, "not an OCSP response that can be read") from error
     if critical:
         raise EvidenceError(where, f"critical extension {critical[0]} is not understood")
+    if b"\0" + response.signature not in der:  # nothing signs the count of unused bits before it
+        raise EvidenceError(where, "the signature of the response is not whole bytes")
     return _Answer(response, singles, tuple([parse_certificate(one, where) for one in ders]))
 
 

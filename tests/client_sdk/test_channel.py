@@ -10,7 +10,8 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -113,9 +114,28 @@ def test_a_stock_library_runs_on_the_bare_context(server, pins):
     context = attested_context(attest(server.origin, **pins.options))
     with _open(server, context) as answer:
         assert answer.status == 200
-    expired = attested_context(attest(server.origin, **pins.options), max_age=1e-9)
+    short = attested_context(attest(server.origin, **pins.options), max_age=5)
+    short.clock = lambda: boot_clock() + 5
     with pytest.raises(urllib.error.URLError, match=r"\[C7\]"):
-        _open(server, expired)
+        _open(server, short)
+
+
+@pytest.mark.parametrize("later", [3600, 10**6, -60])
+def test_a_context_ages_from_the_verification_and_not_from_its_making(server, pins, later):
+    """Else one verdict could be made into contexts for ever; one of the future has a clock that cannot be believed."""
+    accepted = attest(server.origin, **pins.options)
+    with pytest.raises(PolicyError, match="C7: the verdict is not older than its limit"):
+        attested_context(accepted, now=accepted.evidence.verified_at + timedelta(seconds=later))
+    half = attested_context(accepted, now=accepted.evidence.verified_at + timedelta(seconds=1800))
+    assert half.deadline - boot_clock() == pytest.approx(1800, abs=5)
+
+
+def test_a_context_for_evidence_that_no_connection_showed(server, pins):
+    """Stored evidence may be anybody's: that somebody holds its key now was never seen."""
+    accepted = attest(server.origin, **pins.options)
+    stored = replace(accepted, evidence=accepted.evidence.without(("C3", "stored")))
+    with pytest.raises(PolicyError, match="C3: the evidence is one that a connection brought"):
+        attested_context(stored)
 
 
 @pytest.mark.parametrize("max_age", [0, -1, float("inf"), float("nan")])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256, sha384
 
 import pytest
 
 from client_sdk.accept import accept
+from client_sdk.ages import Ages
 from client_sdk.clauses.launch import judge_launch
 from client_sdk.errors import EvidenceError, PolicyError, VerificationError
 from client_sdk.page import Heading, render
@@ -335,3 +337,36 @@ def test_a_simulated_policy_takes_no_clouds_evidence():
 def test_a_change_of_a_file_that_is_not_there_is_noticed():
     with pytest.raises(AssertionError):
         changed({}, {"amd/genoa/crl.der": None})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("amd", "intel"), ("google", "nvidia"), ("nvidia", "nvidia_rim"), ("nvidia_rim", "nvidia")]
+)
+def test_an_anchor_vouches_for_its_own_kind_alone(theirs, ours):
+    """The policy pins the same certificate, but for something else: that must not pass as pinned."""
+    vm = SimulatedCloudVm(GCP_TDX, gpus=1)
+    moved = replace(roots(), **{theirs: getattr(roots(), theirs) + getattr(roots(), ours), ours: ()})
+    with pytest.raises(PolicyError) as caught:
+        accept(verified(vm), releases=(release(measured=vm.measurement()),), policy=production(roots=moved))
+    assert {failure.clause.split(":")[0] for failure in caught.value.failures} == {"P6"}
+
+
+def test_collateral_held_to_longer_limits_than_the_policys():
+    """A policy of clauses without MaxAge has limits all the same: those of its roots."""
+    vm = SimulatedCloudVm(GCP_TDX, gpus=1)
+    patient = replace(roots(), ages=Ages(**dict.fromkeys(Ages.__dataclass_fields__, timedelta(days=4000))))
+    clauses = (MatchesRelease(), GoogleCloud(project="vitrine-test", zones=("us-central1-a",)), Tdx(), NvidiaGpu(1))
+    policy = AllOf((Pinned(), *clauses))
+    assert accept(verified(vm), releases=(release(measured=vm.measurement()),), policy=policy)
+    with pytest.raises(PolicyError) as caught:
+        accept(verified(vm, anchors=patient), releases=(release(measured=vm.measurement()),), policy=policy)
+    assert {failure.clause.split(":")[0] for failure in caught.value.failures} == {"T11.7"}
+
+
+class Pinned:
+    """A clause of a caller's own, which brings the test roots and judges nothing."""
+
+    name, roots = "test roots", roots()
+
+    def judge(self, evidence, measurement, ledger):
+        return ()

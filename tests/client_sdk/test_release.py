@@ -227,15 +227,52 @@ def test_measurements_of_clouds_round_trip(kind, gpus):
 
 
 @pytest.mark.parametrize(
-    ("kind", "change", "says"),
+    ("change", "says"),
     [
-        ("gcp-tdx", {"acpi_allowed": (bytes(20),)}, "expected 32 or 48 bytes"),
-        ("gcp-tdx", {"pcr0_allowed": (bytes(48),)}, "expected 32 bytes"),
-        ("gcp-tdx", {"rtmrs": ((4, bytes(48)),)}, "expected keys 0 to 3"),
-        ("gcp-tdx", {"launch_measurements": (bytes(32),)}, "expected 48 bytes"),
+        ({"acpi_allowed": ["00" * 20]}, "expected 32 or 48 bytes"),
+        ({"pcr0_allowed": ["00" * 48]}, "expected 32 bytes"),
+        ({"rtmrs": {"4": "00" * 48}}, "expected keys 0 to 3"),
+        ({"launch_measurements": ["00" * 32]}, "expected 48 bytes"),
+        ({"pcrs": {"2": "00" * 32}}, "missing"),
     ],
 )
-def test_measurements_of_clouds_have_their_form(kind, change, says):
-    measured = replace(SimulatedCloudVm(kind).measurement(), **change)
+def test_measurements_of_clouds_have_their_form(change, says):
+    statement = json.loads(simulated_vm.release(measured=SimulatedCloudVm("gcp-tdx").measurement()).to_statement())
+    statement["predicate"]["measurements"][0] |= change
     with pytest.raises(EvidenceError, match=says):
-        open_release(simulated_vm.signed(simulated_vm.release(measured=measured)), simulated_vm.publisher())
+        open_release(sign(json.dumps(statement).encode(), (simulated_vm.publisher_key(),)), simulated_vm.publisher())
+
+
+GOOD = SimulatedCloudVm("gcp-tdx").measurement()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("pcrs", zip(EXACT_PCRS, [bytes(32)] * len(EXACT_PCRS), strict=True)),
+        ("pcrs", list(GOOD.pcrs)),
+        ("pcrs", GOOD.pcrs[1:]),
+        ("pcrs", tuple((index, value.hex()) for index, value in GOOD.pcrs)),
+        ("pcrs", tuple((index, value[:20]) for index, value in GOOD.pcrs)),
+        ("rtmrs", ((1, bytes(32)),)),
+        ("pcr0_allowed", GOOD.pcr0_allowed[0]),
+        ("pcr0_allowed", list(GOOD.pcr0_allowed)),
+        ("acpi_allowed", (bytes(20),)),
+        ("launch_measurements", (bytes(32),)),
+        ("launch_measurements", iter(GOOD.launch_measurements)),
+        ("phases", "ready"),
+        ("pcr15_template", list(GOOD.pcr15_template)),
+        ("pcr15_template", iter(GOOD.pcr15_template)),
+    ],
+)
+def test_a_measurement_made_in_code_that_could_be_used_up_or_changed_or_matches_nothing(field, value):
+    with pytest.raises(EvidenceError, match=rf"measurement\.{field}: expected"):
+        replace(GOOD, **{field: value})
+
+
+@pytest.mark.parametrize("kind", ["lockdown", "sealed"])
+def test_an_event_that_must_say_something_cannot_be_left_open(kind):
+    with pytest.raises(EvidenceError, match="only tls-spki and gpu may be null"):
+        TemplateEvent(kind, None)
+    with pytest.raises(EvidenceError, match="expected bytes, got str"):
+        TemplateEvent(kind, "x")

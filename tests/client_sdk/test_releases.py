@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -42,6 +43,15 @@ def test_a_revoked_release_is_left_out_and_said_so():
 def test_a_revoked_release_alone_is_refused_with_its_revoker():
     everything = replace(REVOKING, revokes=(1, 2))
     assert "release 1 is revoked by release 2" in refused("R3", ONE, everything)
+
+
+@pytest.mark.parametrize("days", [-100, 100])
+def test_what_was_revoked_does_not_come_back_when_the_revoking_release_is_out_of_its_dates(days):
+    """Else an operator who keeps the revoked image running only had to wait."""
+    start = NOW + timedelta(days=days)
+    revoking = replace(REVOKING, not_before=start, not_after=start + timedelta(days=1))
+    assert "release 1 is revoked by release 2" in refused("R3", ONE, revoking)
+    assert numbers(ONE, release(3), revoking) == [3]
 
 
 def test_another_services_release_revokes_nothing_here():
