@@ -65,9 +65,12 @@ def _address(tcp: Any) -> str:
         NotAdmittedError: it was reset.
     """
     try:
-        return spelt(tcp.get_extra_info("server_addr"))
-    except OSError as error:
+        address = tcp.get_extra_info("server_addr")
+    except OSError as error:  # as a socket says it; asyncio says nothing
         raise NotAdmittedError(FetchError(_RESET)) from error
+    if address is None:
+        raise NotAdmittedError(FetchError(_RESET))
+    return spelt(address)
 
 
 def _limited(timeout: float | None) -> float:

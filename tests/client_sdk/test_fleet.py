@@ -425,16 +425,19 @@ def test_connections_that_are_reset_before_tls_lead_to_no_request(fleet, monkeyp
     assert isinstance(error, (FetchError, httpx2.ConnectError))
 
 
+@pytest.mark.parametrize("says", [OSError(107, "Transport endpoint is not connected"), None])
 @both
-def test_a_connection_that_is_reset_at_once_is_passed_over(fleet, balancer, send, monkeypatch):
-    """Its socket does not even say any more where it led."""
+def test_a_connection_that_is_reset_at_once_is_passed_over(fleet, balancer, send, monkeypatch, says):
+    """Its socket does not even say any more where it led: with an error, or, under asyncio, with nothing."""
     members, dead = fleet(), []
 
     def reset(tls):
-        if not dead:
-            dead.append(tls)
-            raise OSError(107, "Transport endpoint is not connected")
-        return balancer.server_address
+        if dead:
+            return balancer.server_address
+        dead.append(tls)
+        if says:
+            raise says
+        return None
 
     monkeypatch.setattr(sync.SyncStream, "get_extra_info", _instead(sync.SyncStream, reset))
     monkeypatch.setattr(asynchronous.AnyIOStream, "get_extra_info", _instead(asynchronous.AnyIOStream, reset))
