@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import anyio
@@ -26,6 +27,8 @@ from client_sdk.wire import Read, Wire, Write
 
 # HTTP libraries hand nothing of a request to the backend that connects for it; thread and task are the request's own.
 _ATTEMPTS: ContextVar[Attempts] = ContextVar("_ATTEMPTS")
+
+_RESET = "the connection was reset before TLS began; is a machine behind it?"
 
 
 @contextmanager
@@ -45,22 +48,29 @@ def trusting_nobody() -> ssl.SSLContext:
     return context
 
 
-def _admit(fleet: Fleet, tls: Any, read: Read, write: Write, attempts: Attempts) -> Verdict:
+def _admit(fleet: Fleet, tls: Any, read: Read, write: Write, *, address: str, attempts: Attempts) -> Verdict:
     """Verify the node at the other end of a TLS stream, on that stream."""
     wire = Wire(read, write, seconds=fleet.seconds)
-    peer = Peer(fleet.origin, wire, certificate=_shown(tls), address=_address(fleet, tls))
+    peer = Peer(fleet.origin, wire, certificate=_shown(tls), address=address)
     verdict = fleet.admit(peer, attempts)
     if wire.closed:
         raise NotAdmittedError(FetchError(f"{fleet.origin} ends a connection after attestation; is a proxy before it?"))
     return verdict
 
 
-def _address(fleet: Fleet, tls: Any) -> str:
-    """Say where the connection leads, for errors; a socket that was reset does not know any more."""
+def _address(tcp: Any) -> str:
+    """Say where a connection leads. One that was reset does not know any more, and is not worth a handshake.
+
+    Raises:
+        NotAdmittedError: it was reset.
+    """
     try:
-        return spelt(tls.get_extra_info("server_addr"))
-    except OSError:
-        return spelt((fleet.origin.host, fleet.origin.port))
+        address = tcp.get_extra_info("server_addr")
+    except OSError as error:  # as a socket says it; asyncio says nothing
+        raise NotAdmittedError(FetchError(_RESET)) from error
+    if address is None:
+        raise NotAdmittedError(FetchError(_RESET))
+    return spelt(address)
 
 
 def _limited(timeout: float | None) -> float:
@@ -76,7 +86,7 @@ def _shown(tls: Any) -> bytes:
     """
     session = tls.get_extra_info("ssl_object")
     if session is None:
-        raise NotAdmittedError(FetchError("the connection was reset before TLS began; is a machine behind it?"))
+        raise NotAdmittedError(FetchError(_RESET))
     return bytes(session.getpeercert(True) or b"")
 
 
@@ -136,10 +146,12 @@ class _Unverified(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> AttestedStream:
-        tls = self._stream.start_tls(tls_context(), server_hostname, _limited(timeout))
         with ExitStack() as on_error:
+            on_error.callback(self._stream.close)
+            address = _address(self._stream)
+            tls = self._stream.start_tls(tls_context(), server_hostname, _limited(timeout))
             on_error.callback(tls.close)
-            verdict = _admit(self._fleet, tls, tls.read, tls.write, _ATTEMPTS.get())
+            verdict = _admit(self._fleet, tls, tls.read, tls.write, address=address, attempts=_ATTEMPTS.get())
             on_error.pop_all()
         return AttestedStream(tls, verdict)
 
@@ -214,14 +226,16 @@ class _AsyncUnverified(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> AsyncAttestedStream:
-        tls = await self._stream.start_tls(tls_context(), server_hostname, _limited(timeout))
         async with AsyncExitStack() as on_error:
+            on_error.push_async_callback(_close, self._stream)
+            address = _address(self._stream)
+            tls = await self._stream.start_tls(tls_context(), server_hostname, _limited(timeout))
             on_error.push_async_callback(_close, tls)
-            verdict = self._fleet.known(_shown(tls)) or await self._verified(tls)
+            verdict = self._fleet.known(_shown(tls)) or await self._verified(tls, address)
             on_error.pop_all()
         return AsyncAttestedStream(tls, verdict)
 
-    async def _verified(self, tls: httpcore2.AsyncNetworkStream) -> Verdict:
+    async def _verified(self, tls: httpcore2.AsyncNetworkStream, address: str) -> Verdict:
         """Verify in a thread, which reads and writes through this event loop."""
 
         def read(size: int, timeout: float | None) -> bytes:
@@ -230,7 +244,8 @@ class _AsyncUnverified(httpcore2.AsyncNetworkStream):
         def write(data: bytes, timeout: float | None) -> None:
             anyio.from_thread.run(tls.write, data, timeout)
 
-        return await anyio.to_thread.run_sync(_admit, self._fleet, tls, read, write, _ATTEMPTS.get())
+        admit = partial(_admit, self._fleet, tls, read, write, address=address, attempts=_ATTEMPTS.get())
+        return await anyio.to_thread.run_sync(admit)
 
 
 class AsyncAttestingBackend(httpcore2.AsyncNetworkBackend):

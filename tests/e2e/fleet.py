@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -58,12 +57,14 @@ def balanced(folder: Path, *ports: int):
 
 
 def _wait_for(port: int, process: subprocess.Popen) -> None:
+    """Wait until it listens, without a connection: HAProxy would pass it on, and a node would count it."""
+    listening = f":{port:04X} 00000000:0000 0A"  # as the kernel lists it
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if listening in Path("/proc/net/tcp").read_text():
+            return
         time.sleep(0.05)
+    process.kill()
     raise AssertionError(f"haproxy does not listen: {process.communicate(timeout=5)[1]}")
 
 
