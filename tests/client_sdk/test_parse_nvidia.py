@@ -307,6 +307,7 @@ def test_the_canonical_form_of_a_part_has_the_namespaces_around_it():
         ("no end", "<a><b></a>"),
         ("too deep", "<a>" * (MAX_DEPTH + 1)),
         ("too many elements", "<a>" + "<b/>" * MAX_ELEMENTS + "</a>"),
+        ("too many namespaces", "<a" + "".join(f' xmlns:n{i}="u"' for i in range(65)) + "/>"),
         ("too many attributes", "<a" + "".join(f' b{i}=""' for i in range(MAX_ATTRIBUTES + 1)) + "/>"),
         ("too large", "<a>" + " " * MAX_SIZE + "</a>"),
     ],

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.x509.ocsp import load_der_ocsp_response
 
-from client_sdk.errors import VerificationError
+from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.report import Ledger
 from client_sdk.verify.ocsp import OcspRules, verify_ocsp
 from tests.fakes.simulated_nvidia import (
@@ -47,3 +48,18 @@ def test_a_responder_of_an_issuer_that_may_not_vouch(prefix, root, attack, numbe
     with pytest.raises(VerificationError) as caught:
         judged(prefix, root, change)
     assert caught.value.rule == f"{prefix}.responder.{number}"
+
+
+def test_another_count_of_unused_bits_before_the_signature():
+    """Nothing signs that byte: one answer would have two spellings, and two digests."""
+    root = device_root()
+    issuer = issue("an issuer", root, ca_extensions())
+    subject = issue("a subject", issuer, signer_extensions())
+    answer = SimulatedOcsp(subject, issuer).response()
+    signature = load_der_ocsp_response(answer).signature
+    place = answer.index(b"\0" + signature)
+    changed = answer[:place] + b"\1" + answer[place + 1 :]
+    rules = OcspRules("G1.6", "a certificate", timedelta(days=7))
+    path = tuple(one.fields for one in (subject, issuer, root))
+    with pytest.raises(EvidenceError, match=r"OCSP response .* \[0\]"):
+        verify_ocsp((changed,), path, first=0, rules=rules, now=NOW, ledger=Ledger())
