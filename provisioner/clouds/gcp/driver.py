@@ -139,9 +139,26 @@ class GcpDriver:
         Raises:
             GcpError: Google refuses.
         """
+        self.settle(deployment)
         return tuple(
             found for found in self.everything(deployment) if found.mark and found.mark.deployment == deployment
         )
+
+    def settle(self, deployment: str) -> None:
+        """Wait for what an interrupted run had asked for last: it may be in no list yet, and come into being later.
+
+        Raises:
+            GcpError: Google refuses.
+            CloudError: an operation does not end.
+        """
+        request = {"project": self.project, "filter": 'status != "DONE"'}
+        for scope, found in self.session.listed("GlobalOperationsClient", "aggregated_list", request):
+            what, _, where = scope.partition("/")
+            kind = {"zones": "zone", "regions": "region"}.get(what, "global")
+            for operation in map(to_dict, found.operations):
+                name = operation.get("targetLink", "").rpartition("/")[2]
+                if name == deployment or name.startswith(f"{deployment}-"):
+                    self._await(operation, {kind: where} if where else {})
 
     def everything(self, deployment: str = "") -> Iterator[Found]:
         """Yield all that bears a mark (of one deployment, or of any), in the order in which it can be deleted.
@@ -244,20 +261,21 @@ class GcpDriver:
     def _change(self, key: Key, kind: Kind, method: str, request: Mapping[str, Any]) -> None:
         """Ask for a change, under an id that makes asking twice harmless, and wait for its end."""
         asked = self.session.compute(kind.client, method, {**request, "request_id": str(uuid.uuid4())})
-        operation = to_dict(asked)
-        client = {"global": "GlobalOperationsClient", "region": "RegionOperationsClient"}.get(
-            kind.scope, "ZoneOperationsClient"
-        )
-        where = _where(kind, key)
-        deadline = time.monotonic() + self.session.limits.operation
-        while operation.get("status") != "DONE":
-            if time.monotonic() > deadline:
-                raise CloudError(f"{key}: operation {operation['name']} does not end; look at it in the console")
-            about = {"project": self.project, **where, "operation": operation["name"]}
-            operation = to_dict(self.session.compute(client, "wait", about))
+        operation = self._await(to_dict(asked), _where(kind, key))
         for error in operation.get("error", {}).get("errors", ()):
             status = operation.get("httpErrorStatusCode", 0)
             raise GcpError(str(key), of_operation(error, status, operation["name"]))
+
+    def _await(self, operation: dict[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
+        """Wait for the end of an operation, well or not, and return it as it is then."""
+        client = f"{next(iter(where), 'global').capitalize()}OperationsClient"
+        about = {"project": self.project, **where, "operation": operation["name"]}
+        deadline = time.monotonic() + self.session.limits.operation
+        while operation.get("status") != "DONE":
+            if time.monotonic() > deadline:
+                raise CloudError(f"operation {operation['name']} does not end; look at it in the console")
+            operation = to_dict(self.session.compute(client, "wait", about))
+        return operation
 
 
 def found_of(kind: Kind, key: Key, body: Mapping[str, Any]) -> Found:

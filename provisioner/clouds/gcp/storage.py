@@ -45,7 +45,12 @@ class Storage:
         """
         wanted = {**body, "labels": {**body["labels"], **marks.labels(mark)}}
         url = f"{self.session.storage}/storage/v1/b"
-        self.session.http(f"making bucket {body['name']}", "POST", url, params={"project": self.project}, json=wanted)
+        what, key = f"making bucket {body['name']}", Key(kinds.BUCKET, body["name"])
+        try:
+            self.session.http(what, "POST", url, params={"project": self.project}, json=wanted)
+        except GcpError as error:
+            if not error.refusal.is_taken or (found := self.read(key)) is None or found.mark != mark:
+                raise  # else an answer got lost, and asking again found what the first call had made
 
     def delete(self, key: Key) -> None:
         """Delete a bucket or an object; one that is not there is fine.

@@ -18,7 +18,7 @@ from provisioner.clouds.gcp.session import Endpoints, Limits, Session, to_dict
 from provisioner.clouds.gcp.spec import GcpSpec
 from provisioner.clouds.gcp.upload import PIECE
 from provisioner.clouds.interface import Image, Node, Vm
-from provisioner.clouds.resources import ResourcePlan
+from provisioner.clouds.resources import Key, ResourcePlan
 from provisioner.errors import CloudError
 
 _RUNNING = "RUNNING"
@@ -95,7 +95,7 @@ class GcpVendor:
             name=name,
             endpoint=f"https://{address or 'nowhere.invalid'}:{port}",
             running=bool(nodes) and all(node.running for node in nodes),
-            plan_digest=next((one[marks.DIGEST] for one in labels if marks.DIGEST in one), ""),
+            plan_digest=_digest(machines, groups),
             nodes=nodes,
             facts=tuple(self._facts(driver, machines)),
         )
@@ -106,7 +106,10 @@ class GcpVendor:
         Raises:
             CloudError: Google refuses.
         """
-        found = {one.mark.deployment for one in self.driver().everything() if one.mark is not None}
+        driver = self.driver()
+        if "name" in self.told:
+            driver.settle(str(self.told["name"]))
+        found = {one.mark.deployment for one in driver.everything() if one.mark is not None}
         return tuple(sorted(found))
 
     def open_doors(self, name: str) -> tuple[str, ...]:
@@ -119,9 +122,13 @@ class GcpVendor:
         machines = self._machines(driver, name)
         if not machines:
             raise CloudError(f"{name}: there is no machine to look at: deploy it again")
-        return tuple(dict.fromkeys(door for where, body in machines for door in self._doors(driver, name, where, body)))
+        keys = (kinds.located(kinds.INSTANCE, where, body["name"]) for where, body in machines)
+        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key)))
 
-    def _doors(self, driver: GcpDriver, name: str, where: str, body: Mapping[str, Any]) -> Iterator[str]:
+    def _doors(self, driver: GcpDriver, name: str, key: Key) -> Iterator[str]:
+        where, body = kinds.place_of(key)[0], driver.get(key)
+        if body is None:
+            raise CloudError(f"{key}: went away while it was looked at: run it again")
         grouped = bool(created_by(body))
         about = {"project": self.place.project, "zone": where, "instance": body["name"]}
         ranges = frozenset((*self.told.get("client_ranges", ()), *(HEALTH_RANGES if grouped else ())))
@@ -172,6 +179,15 @@ class GcpVendor:
         if not self._open:
             self._open.append(Session(self.endpoints, self.limits))
         return self._open[0]
+
+
+def _digest(machines: list[tuple[str, dict[str, Any]]], groups: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return the digest of the body that the machines were made from; a group's is its own."""
+    if groups:
+        mark = marks.of_description(groups[0][1].get("description", ""))
+    else:
+        mark = marks.of_labels(machines[0][1].get("labels", {}))
+    return mark.digest if mark else ""
 
 
 def _node(body: Mapping[str, Any]) -> Node:
