@@ -65,14 +65,15 @@ class GcpVendor:
         """Return the calls, with the credentials that Google's libraries find.
 
         Raises:
+            SpecError: project or zone is missing or malformed.
             CloudError: the libraries or the credentials are missing.
         """
-        machine = str(self.told.get("machine_type", ""))
+        place, machine = self.place, str(self.told.get("machine_type", ""))
         return GcpDriver(
             session=self._session(),
-            project=self.place.project,
+            project=place.project,
             folder=self.folder,
-            machine=(self.place.zone, machine) if machine else None,
+            machine=(place.zone, machine) if machine else None,
             piece=self.piece,
         )
 
