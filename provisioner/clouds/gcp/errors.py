@@ -146,7 +146,7 @@ def advice(refusal: Refusal) -> str:
     if refusal.status == 401:
         return f"the credentials are not accepted any more: {_LOGIN} ({said})"
     if match := _UNKNOWN_PLACE.search(refusal.message):
-        kind = (match[1] or {"zones": "zone", "regions": "region"}.get(match[3] or "", "project")).lower()
+        kind = "zone" if match[1] or match[3] else "project"  # the region is made from the zone
         return f"there is no such {kind}, or not for these credentials: check {kind} in the inventory ({said})"
     if match := _PERMISSION.search(refusal.message):
         return f"the permission {match[1] or match[2]} is missing: grant it in the project's IAM ({said})"

@@ -34,6 +34,13 @@ class Compute:
         self.project = project
 
     def __call__(self, call):
+        try:
+            return self._called(call)
+        except RefusedError:
+            self._tick(None)
+            raise
+
+    def _called(self, call):
         method, told = discovery.find(call.method, call.path.removeprefix(discovery.PREFIX), call.query)
         body = json.loads(call.body) if call.body else None
         if (method.request is None) != (body is None):
