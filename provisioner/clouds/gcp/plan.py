@@ -3,7 +3,9 @@
 One machine has a static address of its own, which Google translates: the least that works, and nothing to pay or to
 trust beside it. Several are a managed group behind a passthrough load balancer, which does not end connections: TLS
 ends in the machine. Such a balancer sends packets on with its own address as their destination and the machine answers
-the client itself, so the machines need no addresses of their own; the image takes packets for whatever address.
+the client itself, so the machines need no addresses of their own, and each must take packets for the balancer's. In
+Google's images an agent sees to that; ours obeys nobody, so the address is baked in (base_service_addresses). It must
+be there before the image is: the operator reserves it, and it is no part of the plan.
 https://cloud.google.com/load-balancing/docs/network/networklb-backend-service
 
 The group is in one zone: confidential machines with GPUs are in one or two zones of a region.
@@ -41,6 +43,8 @@ def _warnings(spec: GcpSpec) -> Iterator[str]:
         yield "Secure Boot: the image's UKI must bear a signature by the key of secure_boot_db, else nothing boots"
     if spec.provisioning == "flex_start":
         yield f"flex_start: Google deletes the machine after {spec.hours} h"
+    if spec.replicas > 1:
+        yield f"the image must have been baked with base_service_addresses: [{spec.address}], and the address be yours"
     if spec.provisioning == "spot":
         yield "spot: Google may delete a machine at any time; deploy again to have it back"
 
@@ -132,12 +136,6 @@ def _network(spec: GcpSpec) -> Iterator[Resource]:
         needs=(network,),
     )
     yield from _firewalls(spec, network)
-    yield Resource(
-        key=located(kinds.ADDRESS, place.region, spec.name),
-        body={"name": spec.name, "addressType": "EXTERNAL", "networkTier": "PREMIUM"},
-        meter="address-hours",
-        note="the endpoint; stays when machines are made anew",
-    )
 
 
 def _firewalls(spec: GcpSpec, network: Key) -> Iterator[Resource]:
@@ -199,6 +197,12 @@ def _address_url(spec: GcpSpec) -> str:
 def _single(spec: GcpSpec) -> Iterator[Resource]:
     address = located(kinds.ADDRESS, spec.place.region, spec.name)
     yield Resource(
+        key=address,
+        body={"name": spec.name, "addressType": "EXTERNAL", "networkTier": "PREMIUM"},
+        meter="address-hours",
+        note="the endpoint; stays when machines are made anew",
+    )
+    yield Resource(
         key=located(kinds.INSTANCE, spec.place.zone, spec.name),
         body=machine.instance(spec, _properties(spec), address=_address_url(spec)),
         needs=(*_machine_needs(spec), address),
@@ -230,14 +234,14 @@ def _group(spec: GcpSpec) -> Iterator[Resource]:
         key=located(kinds.RULE, place.region, name),
         body={
             "name": name,
-            "IPAddress": _address_url(spec),
+            "IPAddress": spec.address,
             "IPProtocol": "TCP",
             "ports": [str(spec.port)],
             "loadBalancingScheme": "EXTERNAL",
             "networkTier": "PREMIUM",
             "backendService": f"{here}/regions/{place.region}/backendServices/{name}",
         },
-        needs=(backend, located(kinds.ADDRESS, place.region, name)),
+        needs=(backend,),
         meter="forwarding-rule-hours; GiB processed by the balancer",
     )
 

@@ -88,7 +88,9 @@ class GcpVendor:
         groups = list(driver.all_of(kinds.GROUP, name))
         if not (machines or groups):
             return None
-        address = next((body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)), "")
+        rules = [body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)]
+        addresses = [body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)]
+        address = next((one for one in (*rules, *addresses) if one), "")
         labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
         port = next((one[marks.PORT] for one in labels if marks.PORT in one), str(self.told.get("port", 443)))
         nodes = (*(_node(body) for _, body in machines), *self._missing(driver, groups, machines))

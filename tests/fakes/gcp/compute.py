@@ -120,6 +120,7 @@ class Compute:
         return {"name": told["machineType"], "zone": told["zone"]}
 
     def _list(self, collection, query, *, aggregated):
+        _matches(query.get("filter", ""), {})  # a filter that is none is refused where nothing is, too
         wanted = [
             (url.partition(f"/{collection}/")[0], _public(one))
             for url, one in sorted(self.project.resources.items())

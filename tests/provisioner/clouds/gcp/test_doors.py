@@ -52,11 +52,12 @@ def policy(**told):
 ALL, TCP = [{"IPProtocol": "all"}], [{"IPProtocol": "tcp", "ports": ["8443"]}]
 OURS = "vitrine deployment=prod digest=" + "0" * 40
 THEIRS = "vitrine deployment=other digest=" + "0" * 40
+INTO, STAYS_OPEN = "firewall prod-service lets more into", "no firewall rule of priority 0 denies"
 INGRESS = {"direction": "INGRESS", "allowed": TCP}
 DOORS = {
-    "project keys are let in": (metadata("block-project-ssh-keys", "FALSE"), "block-project-ssh-keys is in effect FALSE"),
+    "project keys are let in": (metadata("block-project-ssh-keys", "FALSE"), "block-project-ssh-keys is in effect"),
     "a console that takes input": (metadata("serial-port-enable", "TRUE"), "serial-port-enable is in effect TRUE"),
-    "the console is logged": (metadata("serial-port-logging-enable", "true"), "serial-port-logging-enable is in effect"),
+    "the console is logged": (metadata("serial-port-logging-enable", "true"), "serial-port-logging-enable is in"),
     "guest attributes": (metadata("enable-guest-attributes", "TRUE"), "enable-guest-attributes is in effect TRUE"),
     "OS Login": (metadata("enable-oslogin", "TRUE"), "enable-oslogin is in effect TRUE"),
     "OS Config": (metadata("enable-osconfig", "TRUE"), "enable-osconfig is in effect TRUE"),
@@ -74,29 +75,30 @@ DOORS = {
     "no vTPM": (change(["shieldedInstanceConfig", "enableVtpm"], False), "vTPM or integrity monitoring is off"),
     "no integrity monitoring": (
         change(["shieldedInstanceConfig", "enableIntegrityMonitoring"], False), "integrity monitoring is off"),
-    "clients from everywhere": (rule("prod-service", sourceRanges=["0.0.0.0/0"]), "firewall prod-service lets more into"),
-    "clients by tag": (rule("prod-service", sourceRanges=[], sourceTags=["x"]), "firewall prod-service lets more into"),
+    "clients from everywhere": (rule("prod-service", sourceRanges=["0.0.0.0/0"]), INTO),
+    "clients by tag": (rule("prod-service", sourceRanges=[], sourceTags=["x"]), INTO),
     "another port": (
-        rule("prod-service", allowed=[{"IPProtocol": "tcp", "ports": ["22"]}]), "firewall prod-service lets more into"),
-    "every port": (rule("prod-service", allowed=ALL), "firewall prod-service lets more into"),
-    "our rule without our mark": (rule("prod-service", description="x"), "firewall prod-service lets more into"),
-    "another deployment's mark": (rule("prod-service", description=THEIRS), "firewall prod-service lets more into"),
+        rule("prod-service", allowed=[{"IPProtocol": "tcp", "ports": ["22"]}]), INTO),
+    "every port": (rule("prod-service", allowed=ALL), INTO),
+    "our rule without our mark": (rule("prod-service", description="x"), INTO),
+    "another deployment's mark": (rule("prod-service", description=THEIRS), INTO),
     "a rule for SSH": (
         added("ssh", direction="INGRESS", allowed=[{"IPProtocol": "tcp", "ports": ["22"]}], sourceRanges=["0.0.0.0/0"]),
         "firewall ssh lets more into the machines"),
     "a forged mark with a wider range": (
         added("more", description=OURS, sourceRanges=["198.51.100.0/24"], **INGRESS), "firewall more lets more into"),
     "a way out": (
-        added("out", direction="EGRESS", allowed=ALL, destinationRanges=["0.0.0.0/0"]), "firewall out lets more out of"),
-    "the way out is not denied any more": (rule("prod-no-egress", disabled=True), "no firewall rule of priority 0 denies"),
-    "the way out is denied to some": (rule("prod-no-egress", targetTags=["x"]), "no firewall rule of priority 0 denies"),
-    "the way out is denied later": (rule("prod-no-egress", priority=1000), "no firewall rule of priority 0 denies"),
+        added("out", direction="EGRESS", allowed=ALL, destinationRanges=["0.0.0.0/0"]), "out lets more out of"),
+    "the way out is not denied any more": (rule("prod-no-egress", disabled=True), STAYS_OPEN),
+    "the way out is denied to some": (rule("prod-no-egress", targetTags=["x"]), STAYS_OPEN),
+    "the way out is denied later": (rule("prod-no-egress", priority=1000), STAYS_OPEN),
     "the way out is denied in part": (
-        rule("prod-no-egress", destinationRanges=["10.0.0.0/8"]), "no firewall rule of priority 0 denies"),
+        rule("prod-no-egress", destinationRanges=["10.0.0.0/8"]), STAYS_OPEN),
     "only TCP is denied": (
-        rule("prod-no-egress", denied=[{"IPProtocol": "tcp"}]), "no firewall rule of priority 0 denies"),
-    "connections are logged": (rule("prod-service", logConfig={"enable": True}), "firewall prod-service logs connections"),
-    "the organisation lets others in": (policy(action="allow", direction="INGRESS", priority=1), "policy org allows INGRESS"),
+        rule("prod-no-egress", denied=[{"IPProtocol": "tcp"}]), STAYS_OPEN),
+    "connections are logged": (rule("prod-service", logConfig={"enable": True}), "prod-service logs connections"),
+    "the organisation lets others in": (
+        policy(action="allow", direction="INGRESS", priority=1), "policy org allows INGRESS"),
     "the organisation lets out": (policy(action="allow", direction="EGRESS", priority=1), "policy org allows EGRESS"),
 }  # fmt: skip
 
@@ -173,7 +175,7 @@ def test_every_machine_of_a_group_is_looked_at(lab):
 def test_all_open_doors_are_told_at_once(deployed):
     for door in ("OS Login", "clients from everywhere", "a display"):
         DOORS[door][0](deployed)
-    with pytest.raises(CloudError, match="enable-oslogin.*display.*prod-service"):
+    with pytest.raises(CloudError, match=r"enable-oslogin.*display.*prod-service"):
         deployed.ready(CPU)
 
 

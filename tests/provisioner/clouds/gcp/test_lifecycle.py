@@ -98,7 +98,7 @@ def test_a_name_taken_by_something_that_is_not_ours_changes_nothing(lab, variabl
         lab.reset()
         theirs = {name: value for name, value in made[url].items() if name not in ("labels", "description")}
         lab.project.resources[url] = theirs
-        with pytest.raises(CloudError, match="did not make: .*; choose another deploy_name"):
+        with pytest.raises(CloudError, match=r"did not make: .*; choose another deploy_name"):
             lab.launch(variables)
         assert lab.project.leftovers() == [url], url
         assert lab.changing() == []
@@ -117,7 +117,7 @@ def test_a_bucket_of_somebody_else_is_refused(lab):
 def test_somebody_elses_object_in_our_bucket_is_named_and_stays(lab):
     lab.launch(CPU)
     lab.project.objects[CPU["bucket"], "theirs"] = {"name": "theirs"}
-    with pytest.raises(CloudError, match="not everything could be deleted.*bucket my-project-vitrine"):
+    with pytest.raises(CloudError, match=r"not everything could be deleted.*bucket my-project-vitrine"):
         lab.destroy(CPU)
     assert lab.project.leftovers() == ["gs://my-project-vitrine", "gs://my-project-vitrine/theirs"]
 
@@ -147,7 +147,7 @@ def test_half_deleted_leftovers_are_finished_or_replaced(lab, collection):
 
 def test_what_serves_ends_with_its_machine(lab):
     ended = []
-    lab.project.start = lambda body, address, port: lambda: ended.append((body["name"], port))
+    lab.project.start = lambda body, _address, port: lambda: ended.append((body["name"], port))
     lab.launch(CPU)
     lab.destroy(CPU)
     assert ended == [("prod", 8443)]

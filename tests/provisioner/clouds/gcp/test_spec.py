@@ -52,10 +52,12 @@ def test_a_missing_key(key, tmp_path):
 
 BAD = [
     ("name", "Prod"), ("name", "p" * 32), ("cloud", "azure"), ("project", "Mine"), ("project", "abc"),
-    ("project", "x/../y-z"), ("project", 12345678), ("zone", "europe-west4"), ("zone", "europe-west4-c/x"), ("zone", ""),
+    ("project", "x/../y-z"), ("project", 12345678), ("zone", "europe-west4"), ("zone", "europe-west4-c/x"),
+    ("zone", ""),
     ("technology", "sev"), ("technology", True), ("machine_type", 4), ("machine_type", "n2d standard"),
     ("provisioning", "preemptible"), ("hours", 169), ("hours", -1), ("hours", "2"), ("replicas", 0), ("replicas", 101),
-    ("replicas", "2"), ("replicas", True), ("port", 0), ("port", 65536), ("port", "8443"), ("boot_disk_gib", 9),
+    ("replicas", "2"), ("replicas", True), ("address", "here"), ("address", None), ("address", "::1"), ("port", 0),
+    ("port", 65536), ("port", "8443"), ("boot_disk_gib", 9),
     ("model_disk_gib", 9.5), ("model_disk_gib", 1 << 30), ("subnet", "10.64.0.1/24"), ("subnet", "8.8.8.0/24"),
     ("subnet", "10.0.0.0/8"), ("subnet", "10.64.0.0/30"), ("subnet", None), ("client_ranges", []),
     ("client_ranges", "203.0.113.0/24"), ("client_ranges", ["203.0.113.1/24"]), ("client_ranges", ["::/0"]),
@@ -95,6 +97,8 @@ TOGETHER = {
     "flex-start without an end": (GPU | {"provisioning": "flex_start"}, "hours", "how long the machine is wanted"),
     "an end without flex-start": (GPU | {"hours": 3}, "hours", "unless provisioning is flex_start"),
     "a group by flex-start": (GROUP | {"provisioning": "flex_start", "hours": 1}, "replicas", "1 with flex_start"),
+    "a group without an address": (GROUP | {"address": ""}, "address", "reserved by you and baked into the image"),
+    "an address for one machine": (CPU | {"address": "203.0.113.9"}, "address", "unless replicas is more than 1"),
     "a port that the image does not listen on": (CPU | {"port": 443}, "port", "8443, on which the image listens"),
     "Secure Boot keys without Secure Boot": (CPU | {"secure_boot_pk": "/k"}, "secure_boot_pk", "secure_boot is true"),
 }
