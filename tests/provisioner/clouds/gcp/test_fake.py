@@ -141,7 +141,8 @@ def without(body, images, feature):
 
 UNSUPPORTED = "not supported for"
 RULES = {
-    "TDX on AMD": (CPU, lambda b, _: b["confidentialInstanceConfig"].update(confidentialInstanceType="TDX"), UNSUPPORTED),
+    "TDX on AMD": (
+        CPU, lambda b, _: b["confidentialInstanceConfig"].update(confidentialInstanceType="TDX"), UNSUPPORTED),
     "SEV-SNP on Intel": (
         TDX, lambda b, _: b["confidentialInstanceConfig"].update(confidentialInstanceType="SEV_SNP"), UNSUPPORTED),
     "TDX on Blackwell": (GPU, lambda b, _: b.update(machineType="zones/z/machineTypes/g4-standard-48"), UNSUPPORTED),
