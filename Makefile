@@ -26,7 +26,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow mutants reproduce bench pcr-table fuzz clean
+.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -108,6 +108,9 @@ test: lint type unit e2e ## everything that CI runs
 
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
+
+test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds (most of an hour)
+	@VITRINE_EVERY_CALL=1 $(BIN)/python -m pytest tests/provisioner/clouds
 
 mutants: setup ## change the verifier in every way that matters, and see that a vector or a test notices (minutes)
 	@$(BIN)/python -m tests.mutants

@@ -38,7 +38,8 @@ class ActionModule(ActionBase):
         try:
             if self._task.check_mode:
                 plan = preview(wanted["vm"], self._image(wanted), root)
-                return result | {"changed": True, "skipped": False, "diff": {"prepared": plan}}
+                where = f"the endpoint of {wanted['vm'].get('name')}"
+                return result | {"changed": True, "skipped": False, "diff": {"prepared": plan}, "endpoint": where}
             vm, changed = launch(
                 wanted["vm"],
                 self._image(wanted),

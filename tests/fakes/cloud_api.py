@@ -128,6 +128,7 @@ class _Server(ThreadingHTTPServer):
 class _Http(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
+    disable_nagle_algorithm = True  # else the second half of each answer waits for the first one's acknowledgement
     server: _Server
 
     def handle(self) -> None:

@@ -1,0 +1,280 @@
+"""The plan of one deployment in Google Cloud: every resource, in the words of Google's own API, without effects.
+
+One machine has a static address of its own, which Google translates: the least that works, and nothing to pay or to
+trust beside it. Several are a managed group behind a passthrough load balancer, which does not end connections: TLS
+ends in the machine. Such a balancer sends packets on with its own address as their destination and the machine answers
+the client itself, so the machines need no addresses of their own, and each must take packets for the balancer's. In
+Google's images an agent sees to that; ours obeys nobody, so the address is baked in (base_service_addresses). It must
+be there before the image is: the operator reserves it, and it is no part of the plan.
+https://cloud.google.com/load-balancing/docs/network/networklb-backend-service
+
+The group is in one zone: confidential machines with GPUs are in one or two zones of a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from provisioner.clouds.gcp import kinds, machine
+from provisioner.clouds.gcp.kinds import located
+from provisioner.clouds.gcp.spec import GcpSpec
+from provisioner.clouds.resources import Key, Resource, ResourcePlan
+
+# https://cloud.google.com/load-balancing/docs/health-check-concepts#ip-ranges, external passthrough balancers
+HEALTH_RANGES = ("209.85.152.0/22", "209.85.204.0/22", "35.191.0.0/16")
+IMAGE_KEY_SIZE = 16  # characters of an image's key in a name; the labels have more of it
+_MTU = 1500  # the image takes no MTU from DHCP
+
+
+def plan(spec: GcpSpec) -> ResourcePlan:
+    """Plan everything, each after what it needs."""
+    resources = (*_images(spec), *_network(spec), *(_single(spec) if spec.replicas == 1 else _group(spec)))
+    return ResourcePlan(deployment=spec.name, cloud="gcp", resources=resources, warnings=tuple(_warnings(spec)))
+
+
+def _warnings(spec: GcpSpec) -> Iterator[str]:
+    if spec.family.confidential_type == "SEV_SNP":
+        yield (
+            "on n2d the CPU proves the firmware and the TLS key, and only Google's word says which image runs: clients "
+            "need the policy CloudVouchedBoot"
+        )
+    if spec.secure_boot is not None:
+        yield "Secure Boot: the image's UKI must bear a signature by the key of secure_boot_db, else nothing boots"
+    if spec.provisioning == "flex_start":
+        yield f"flex_start: Google deletes the machine after {spec.hours} h"
+    if spec.replicas > 1:
+        yield f"the image must have been baked with base_service_addresses: [{spec.address}], and the address be yours"
+    if spec.provisioning == "spot":
+        yield "spot: Google may delete a machine at any time; deploy again to have it back"
+
+
+def image_key(spec: GcpSpec, disk: str) -> Key:
+    """Name an image; another bake is another name."""
+    return Key("image", f"{spec.name}-{disk}-{spec.image.key[:IMAGE_KEY_SIZE]}")
+
+
+def _images(spec: GcpSpec) -> Iterator[Resource]:
+    bucket = Key(kinds.BUCKET, spec.bucket)
+    yield Resource(
+        key=bucket,
+        body={
+            "name": spec.bucket,
+            "location": spec.place.region.upper(),
+            "storageClass": "STANDARD",
+            "iamConfiguration": {
+                "uniformBucketLevelAccess": {"enabled": True},
+                "publicAccessPrevention": "enforced",
+            },
+            "softDeletePolicy": {"retentionDurationSeconds": "0"},
+            "labels": dict(spec.labels),
+        },
+        meter="nothing by itself: see its objects",
+        note="disks on their way to images",
+    )
+    for disk, path in (("boot", spec.image.boot_disk), ("model", spec.image.model_disk)):
+        name = f"{image_key(spec, disk).name}.tar.gz"
+        upload = Key(kinds.OBJECT, f"{spec.bucket}/{name}")
+        yield Resource(
+            key=upload,
+            body={"name": name, "contentType": "application/gzip", "metadata": {"vitrine-image": spec.image.key}},
+            needs=(bucket,),
+            source=path,
+            meter="GiB-months of storage, per compressed GiB",
+            note=f"the {disk} disk as disk.raw in a tar; kept, so that an image can be made again without an upload",
+        )
+        yield Resource(
+            key=image_key(spec, disk),
+            body=_image(spec, disk, f"{spec.bucket}/{name}"),
+            needs=(upload,),
+            meter="GiB-months of image storage",
+        )
+
+
+def _image(spec: GcpSpec, disk: str, source: str) -> dict[str, Any]:
+    # https://cloud.google.com/compute/docs/images/create-custom#guest-os-features
+    features = ["UEFI_COMPATIBLE", "GVNIC", spec.family.image_feature]
+    body: dict[str, Any] = {
+        "name": image_key(spec, disk).name,
+        "architecture": "X86_64",
+        "rawDisk": {"containerType": "TAR", "source": f"https://storage.googleapis.com/{source}"},
+        "guestOsFeatures": [{"type": feature} for feature in features],
+        "labels": dict(spec.labels),
+    }
+    if spec.secure_boot is not None and disk == "boot":
+        keys = spec.secure_boot
+        body["shieldedInstanceInitialState"] = {
+            "pk": {"content": keys.pk, "fileType": "X509"},
+            "keks": [{"content": keys.kek, "fileType": "X509"}],
+            "dbs": [{"content": keys.db, "fileType": "X509"}],
+        }
+    return body
+
+
+def _network(spec: GcpSpec) -> Iterator[Resource]:
+    place, network = spec.place, Key("network", spec.name)
+    yield Resource(
+        key=network,
+        body={
+            "name": spec.name,
+            "autoCreateSubnetworks": False,
+            "mtu": _MTU,
+            "routingConfig": {"routingMode": "REGIONAL"},
+        },
+        note="nothing else is in it",
+    )
+    yield Resource(
+        key=located(kinds.SUBNETWORK, place.region, spec.name),
+        body={
+            "name": spec.name,
+            "network": f"projects/{place.project}/global/networks/{spec.name}",
+            "ipCidrRange": spec.subnet,
+            "privateIpGoogleAccess": False,
+            "stackType": "IPV4_ONLY",
+            "enableFlowLogs": False,
+        },
+        needs=(network,),
+    )
+    yield from _firewalls(spec, network)
+
+
+def _firewalls(spec: GcpSpec, network: Key) -> Iterator[Resource]:
+    port = [{"IPProtocol": "tcp", "ports": [str(spec.port)]}]
+    # Priority 0: no other rule of the network comes before it.
+    yield _firewall(
+        spec,
+        network,
+        "no-egress",
+        {"direction": "EGRESS", "priority": 0, "denied": [{"IPProtocol": "all"}], "destinationRanges": ["0.0.0.0/0"]},
+        "no machine opens a connection; the image sees to it itself, this is the second lock",
+    )
+    yield _firewall(
+        spec,
+        network,
+        "service",
+        {"direction": "INGRESS", "priority": 1000, "allowed": port, "sourceRanges": list(spec.client_ranges)},
+        "who may connect; all else is denied",
+    )
+    if spec.replicas > 1:
+        yield _firewall(
+            spec,
+            network,
+            "health",
+            {"direction": "INGRESS", "priority": 1000, "allowed": port, "sourceRanges": list(HEALTH_RANGES)},
+            "the balancer's health checks",
+        )
+
+
+def _firewall(spec: GcpSpec, network: Key, what: str, rule: dict[str, Any], note: str) -> Resource:
+    name = f"{spec.name}-{what}"
+    body = {
+        "name": name,
+        "network": f"projects/{spec.place.project}/global/networks/{spec.name}",
+        "logConfig": {"enable": False},
+    }
+    return Resource(key=Key("firewall", name), body=body | rule, needs=(network,), note=note)
+
+
+def _machine_needs(spec: GcpSpec) -> tuple[Key, ...]:
+    firewalls = ("no-egress", "service") if spec.replicas == 1 else ("no-egress", "service", "health")
+    return (
+        image_key(spec, "boot"),
+        image_key(spec, "model"),
+        located(kinds.SUBNETWORK, spec.place.region, spec.name),
+        *(Key("firewall", f"{spec.name}-{what}") for what in firewalls),
+    )
+
+
+def _properties(spec: GcpSpec) -> dict[str, Any]:
+    names = (f"projects/{spec.place.project}/global/images/{image_key(spec, disk).name}" for disk in ("boot", "model"))
+    return machine.properties(spec, *names)
+
+
+def _address_url(spec: GcpSpec) -> str:
+    return f"projects/{spec.place.project}/regions/{spec.place.region}/addresses/{spec.name}"
+
+
+def _single(spec: GcpSpec) -> Iterator[Resource]:
+    address = located(kinds.ADDRESS, spec.place.region, spec.name)
+    yield Resource(
+        key=address,
+        body={"name": spec.name, "addressType": "EXTERNAL", "networkTier": "PREMIUM"},
+        meter="address-hours",
+        note="the endpoint; stays when machines are made anew",
+    )
+    yield Resource(
+        key=located(kinds.INSTANCE, spec.place.zone, spec.name),
+        body=machine.instance(spec, _properties(spec), address=_address_url(spec)),
+        needs=(*_machine_needs(spec), address),
+        meter=f"{spec.family.meter} ({spec.provisioning}); GiB-months of pd-balanced disks",
+    )
+
+
+def _group(spec: GcpSpec) -> Iterator[Resource]:
+    name, place = spec.name, spec.place
+    here = f"projects/{place.project}"
+    template, check = Key("template", name), located(kinds.HEALTH_CHECK, place.region, name)
+    group, backend = located(kinds.GROUP, place.zone, name), located(kinds.BACKEND, place.region, name)
+    yield Resource(key=template, body={"name": name, "properties": _properties(spec)}, needs=_machine_needs(spec))
+    yield Resource(
+        key=group,
+        body={
+            "name": name,
+            "baseInstanceName": name,
+            "instanceTemplate": f"{here}/global/instanceTemplates/{name}",
+            "targetSize": spec.replicas,
+            "updatePolicy": {"type": "OPPORTUNISTIC"},
+        },
+        needs=(template,),
+        meter=f"per machine: {spec.family.meter} ({spec.provisioning}); GiB-months of pd-balanced disks",
+    )
+    yield Resource(key=check, body=_health_check(spec), note="opens a connection and says nothing")
+    yield Resource(key=backend, body=_backend(spec), needs=(group, check))
+    yield Resource(
+        key=located(kinds.RULE, place.region, name),
+        body={
+            "name": name,
+            "IPAddress": spec.address,
+            "IPProtocol": "TCP",
+            "ports": [str(spec.port)],
+            "loadBalancingScheme": "EXTERNAL",
+            "networkTier": "PREMIUM",
+            "backendService": f"{here}/regions/{place.region}/backendServices/{name}",
+        },
+        needs=(backend,),
+        meter="forwarding-rule-hours; GiB processed by the balancer",
+    )
+
+
+def _health_check(spec: GcpSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "type": "TCP",
+        "tcpHealthCheck": {"port": spec.port, "portSpecification": "USE_FIXED_PORT", "proxyHeader": "NONE"},
+        "checkIntervalSec": 10,
+        "timeoutSec": 5,
+        "healthyThreshold": 2,
+        "unhealthyThreshold": 3,
+        "logConfig": {"enable": False},
+    }
+
+
+def _backend(spec: GcpSpec) -> dict[str, Any]:
+    place = spec.place
+    here = f"projects/{place.project}"
+    return {
+        "name": spec.name,
+        "protocol": "TCP",
+        "loadBalancingScheme": "EXTERNAL",
+        "backends": [
+            {
+                "group": f"{here}/zones/{place.zone}/instanceGroups/{spec.name}",
+                "balancingMode": "CONNECTION",
+            }
+        ],
+        "healthChecks": [f"{here}/regions/{place.region}/healthChecks/{spec.name}"],
+        # One client's connections meet one machine, as far as can be: each other machine is attested anew.
+        "sessionAffinity": "CLIENT_IP",
+        "connectionDraining": {"drainingTimeoutSec": 60},
+        "logConfig": {"enable": False},
+    }
