@@ -13,7 +13,7 @@ from provisioner.fields import Checks
 BootBus = Literal["virtio", "nvme"]
 Accelerator = Literal["tcg", "kvm"]
 AcceleratorChoice = Literal["auto", "tcg", "kvm"]
-CloudName = Literal["qemu"]
+CloudName = Literal["qemu", "azure"]
 _REQUIRED = ("name", "boot_disk", "model_disk", "firmware", "gateway_port")
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from provisioner.clouds.azure import AzureSpec, azure
 from provisioner.clouds.interface import Cloud
 from provisioner.clouds.qemu import QemuCloud
+from provisioner.clouds.remote import RemoteCloud
 from provisioner.spec import CloudName, VmIdentity
 
 
@@ -15,7 +17,11 @@ def _qemu(_variables: Mapping[str, Any], root: Path) -> QemuCloud:
     return QemuCloud(root)
 
 
-CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {"qemu": _qemu}
+def _azure(variables: Mapping[str, Any], _root: Path) -> RemoteCloud[AzureSpec]:
+    return azure(variables)
+
+
+CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {"qemu": _qemu, "azure": _azure}
 
 
 def cloud_of(variables: Mapping[str, Any], root: Path) -> Cloud[Any]:
