@@ -128,6 +128,7 @@ class _Server(ThreadingHTTPServer):
 class _Http(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
+    disable_nagle_algorithm = True  # head and body are two writes: an answer would wait 40 ms for an acknowledgement
     server: _Server
 
     def handle(self) -> None:
