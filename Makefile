@@ -26,7 +26,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow mutants reproduce bench pcr-table fuzz clean
+.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-clouds test-slow mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -98,13 +98,16 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds" tests
 
 e2e: setup
 	@echo "== end to end"
-	@$(SUDO) $(BIN)/python -m pytest -m "e2e and not slow" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "e2e and not slow and not clouds" tests
 
 test: lint type unit e2e ## everything that CI runs
+
+test-clouds: setup ## deploy on the fakes of the clouds, interrupted at every single call (minutes)
+	@$(BIN)/python -m pytest -m clouds tests
 
 test-slow: setup ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests

@@ -1,4 +1,4 @@
-"""A cloud's API on loopback, over TLS, that the unmodified SDKs talk to: the wire, the log of calls, and what goes wrong.
+"""A cloud's API on loopback, over TLS, that the unmodified SDKs talk to: the wire, the log of calls, and faults.
 
 What a call does is the vendor's fake's business (a ``Handler``). This file serves it, remembers every call in order,
 and breaks any of them: an error of the vendor's choice, a connection that ends before the call had its effect, or

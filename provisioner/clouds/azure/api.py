@@ -212,7 +212,9 @@ class Api:
             response = self.compute.send_request(request)
             try:
                 response.raise_for_status()
-            except ResourceNotFoundError as error:
+            except HttpResponseError as error:
+                if error.status_code != 404 or method == "PUT":
+                    raise
                 _refuse_other(error)
                 return None
             return dict(response.json()) if response.content else {}

@@ -19,7 +19,9 @@ def test_every_cloud_that_an_inventory_may_name_is_there(tmp_path):
 
 
 def test_a_cloud_whose_inventory_does_not_say_where_is_refused_before_it_is_asked(tmp_path):
-    with pytest.raises(SpecError, match="subscription: expected a value, got nothing; resource_group: expected a value"):
+    with pytest.raises(
+        SpecError, match="subscription: expected a value, got nothing; resource_group: expected a value"
+    ):
         cloud_of({"name": "toy", "cloud": "azure"}, tmp_path)
 
 
