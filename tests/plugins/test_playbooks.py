@@ -64,7 +64,7 @@ def play(page, **variables):
     ("page", "variables", "said"),
     [
         ("destroy.yml", {"deploy_vm": {"name": "../x"}}, "destroy: name: expected a lower-case letter"),
-        ("destroy.yml", {"deploy_vm": {"name": "x", "cloud": "azure"}}, "destroy: cloud: expected one of"),
+        ("destroy.yml", {"deploy_vm": {"name": "x", "cloud": "nimbus"}}, "destroy: cloud: expected one of"),
         ("verify.yml", {"deploy_name": "nobody-made-this"}, "acceptance: .*release.json: expected a release"),
         ("bake.yml", {"bake_mode": "production"}, "bake: bake_mode: expected release or test"),
     ],

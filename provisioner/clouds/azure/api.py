@@ -34,7 +34,6 @@ Json = Mapping[str, Any]
 _GROUPS_API = "2021-04-01"
 _SAY_SECONDS = 30.0
 _GROUP_SECONDS = 900.0
-_EMPTY_SECONDS = 120.0
 _NOT_AN_ABSENCE = {"SubscriptionNotFound", "InvalidSubscriptionId"}
 
 
@@ -53,6 +52,7 @@ class Wire:
     poll_seconds: float = 10.0
     connect_seconds: float = 20.0
     read_seconds: float = 100.0
+    empty_seconds: float = 120.0
 
     def options(self) -> dict[str, Any]:
         """Return it as the SDK's clients take it."""
@@ -222,7 +222,7 @@ class Api:
     def _delete_group(self) -> None:
         """Delete the group once nothing is in it: what is not ours would go with it."""
         key = f"{GROUP} {self.place.group}"
-        deadline = time.monotonic() + _EMPTY_SECONDS
+        deadline = time.monotonic() + self.wire.empty_seconds
         while others := self._group_members():
             if time.monotonic() > deadline:
                 raise CloudError(

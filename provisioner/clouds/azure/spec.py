@@ -69,8 +69,8 @@ class AzureSpec:
         """
         single = tuple(fields.faults(variables, CHECKS, required=_REQUIRED))
         wrong = {fault.field for fault in single}
-        right = {key: value for key, value in variables.items() if key not in wrong}
-        fields.refuse(chain(single, _together(right, image)))
+        together = (fault for fault in _together(variables, wrong, image) if fault.field not in wrong)
+        fields.refuse(chain(single, together))
         return cls(image=image, **fields.typed(variables, frozenset()))
 
 
@@ -128,28 +128,25 @@ CHECKS: Checks = {
 }
 
 
-def _together(right: Mapping[str, object], image: Image) -> Iterator[Fault]:
-    """Yield what is wrong with values that are fine one by one."""
-    yield from _secure_boot(right)
-    yield from _cloud(right)
-    yield from _fits("boot_disk_gib", right.get("boot_disk_gib", _DISK_GIB), image.boot_disk)
-    yield from _fits("model_disk_gib", right.get("model_disk_gib", _DISK_GIB), image.model_disk)
+def _together(told: Mapping[str, object], wrong: set[str], image: Image) -> Iterator[Fault]:
+    """Yield what is wrong with values that are fine one by one; of a value that is not, one fault is enough."""
+    if not {"secure_boot", "secure_boot_certificates"} & wrong:
+        yield from _secure_boot(told)
+    if told.get("cloud", "azure") != "azure":
+        yield Fault("cloud", "azure", repr(told["cloud"]))
+    yield from _fits("boot_disk_gib", told.get("boot_disk_gib", _DISK_GIB), image.boot_disk)
+    yield from _fits("model_disk_gib", told.get("model_disk_gib", _DISK_GIB), image.model_disk)
 
 
-def _secure_boot(right: Mapping[str, object]) -> Iterator[Fault]:
+def _secure_boot(told: Mapping[str, object]) -> Iterator[Fault]:
     """Check Secure Boot against its keys: the UKI is ours, so Microsoft's certificates say nothing of it."""
-    wanted, keys = right.get("secure_boot", False), right.get("secure_boot_certificates", ())
+    wanted, keys = told.get("secure_boot", False), told.get("secure_boot_certificates", ())
     if wanted and not keys:
         yield Fault(
             "secure_boot_certificates", "the certificate that signed the image, because secure_boot is true", "none"
         )
     if keys and not wanted:
         yield Fault("secure_boot", "true, because secure_boot_certificates are given", "false")
-
-
-def _cloud(right: Mapping[str, object]) -> Iterator[Fault]:
-    if right.get("cloud", "azure") != "azure":
-        yield Fault("cloud", "azure", repr(right["cloud"]))
 
 
 def _fits(key: str, gib: object, disk: Path) -> Iterator[Fault]:

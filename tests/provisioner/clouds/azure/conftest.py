@@ -88,6 +88,7 @@ class Azure:
             backoff=0.01,
             poll_seconds=self.poll_seconds,
             read_seconds=20,
+            empty_seconds=0.1,
         )
         return AzureSession(Api(place or self.spec().place, self.credential, wire))
 

@@ -111,8 +111,7 @@ def test_a_group_that_was_there_stays_and_so_does_what_else_is_in_it(azure):
     assert list(azure.cloud.things.values()) == [group, other]
 
 
-def test_a_group_of_ours_is_not_deleted_with_somebody_elses_things_in_it(azure, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.azure.api._EMPTY_SECONDS", 0.0)
+def test_a_group_of_ours_is_not_deleted_with_somebody_elses_things_in_it(azure):
     azure.apply()
     other = Thing(f"{GROUP}/providers/Microsoft.Compute/disks/theirs", "microsoft.compute/disks", {"properties": {}})
     azure.cloud.things[other.id.lower()] = other
