@@ -25,13 +25,13 @@ class Listeners:
 
     def start(self, name: str, body: dict, address: str, port: int) -> None:
         where = (address, port)
-        self.running[name] = where
         if where not in self._sockets:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(where)
             listener.listen()
             self._sockets[where] = listener
+        self.running[name] = where
 
     def stop(self, name: str) -> None:
         where = self.running.pop(name, None)

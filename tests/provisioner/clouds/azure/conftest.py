@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +22,15 @@ from tests.fakes.loopback import only_loopback
 from tests.provisioner.clouds.conftest import quiet
 
 KEYS = tuple(f"{letter}" * 64 for letter in "ab")
+
+
+def free_port() -> int:
+    """Return a port that nobody has on the addresses that the fake gives: other runs of these tests have theirs."""
+    with socket.socket() as probe:
+        probe.bind(("127.1.0.1", 0))
+        return probe.getsockname()[1]
+
+
 VARIABLES = {
     "name": "toy",
     "cloud": "azure",
@@ -29,7 +39,7 @@ VARIABLES = {
     "location": "eastus2",
     "size": "Standard_NCC40ads_H100_v5",
     "client_networks": ["203.0.113.0/24"],
-    "port": 8443,
+    "port": free_port(),
     "boot_disk_gib": 1,
     "model_disk_gib": 1,
 }

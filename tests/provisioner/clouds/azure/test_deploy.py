@@ -44,7 +44,7 @@ def test_it_is_ready_when_the_endpoint_takes_connections_and_no_door_is_open(azu
     cloud = azure.remote()
     cloud.launch(azure.spec(), progress=quiet)
     vm = cloud.wait_ready("toy", seconds=5, progress=quiet)
-    assert re.fullmatch(r"https://127\.1\.\d+\.1:8443", vm.endpoint)
+    assert re.fullmatch(rf"https://127\.1\.\d+\.1:{azure.spec().port}", vm.endpoint)
     assert [(node.name, node.running, node.image) for node in vm.nodes] == [("toy", True, azure.image().key)]
     assert dict(vm.facts) == {"location": "eastus2", "size": "Standard_NCC40ads_H100_v5", "machines": "1"}
     assert cloud.find("toy") == vm
