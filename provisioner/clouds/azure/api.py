@@ -42,7 +42,7 @@ class Wire:
     """How requests travel. The defaults are for the cloud; only tests say something else.
 
     ``retries`` are of connections, 429 and 5xx, which the SDK spaces by Retry-After; ``poll_seconds`` counts where
-    the API names no time.
+    the API names no time; ``empty_seconds`` is how long a group's own list may lag behind what was deleted from it.
     """
 
     base_url: str = "https://management.azure.com"

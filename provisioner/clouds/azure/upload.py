@@ -27,6 +27,7 @@ from provisioner.clouds.azure.vhd import FOOTER_SIZE, footer
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
 
+_Client = PipelineClient[HttpRequest, HttpResponse]
 _API = "2023-11-03"
 CHUNK = 4 << 20  # the most that one Put Page takes
 _SAY_BYTES = 256 << 20
@@ -63,7 +64,7 @@ def upload(wanted: Upload, wire: Wire, *, progress: Progress) -> int:
         for offset, block in _blocks(wanted, length):
             if any(start <= offset and offset + len(block) <= end for start, end in there):
                 continue
-            _put(client, wanted.address, offset, block)
+            _put(client, wanted, offset, block)
             sent += len(block)
             if sent % _SAY_BYTES < CHUNK:
                 progress(f"{wanted.name}: {100 * offset // wanted.size} % of the disk, {sent >> 20} MiB sent")
@@ -86,9 +87,9 @@ def _blocks(wanted: Upload, length: int) -> Iterator[tuple[int, bytes]]:
     yield wanted.size, footer(wanted.size, name=wanted.name)
 
 
-def _ranges(client: PipelineClient[HttpRequest, HttpResponse], address: str) -> tuple[tuple[int, int], ...]:
+def _ranges(client: _Client, address: str) -> tuple[tuple[int, int], ...]:
     """Return what an earlier run wrote, ends excluded, touching ranges joined; nothing where the API will not say."""
-    response = _send(client, HttpRequest("GET", f"{address}&comp=pagelist", headers={"x-ms-version": _API}))
+    response = client.send_request(HttpRequest("GET", f"{address}&comp=pagelist", headers={"x-ms-version": _API}))
     try:
         response.raise_for_status()
     except HttpResponseError as error:
@@ -104,7 +105,7 @@ def _ranges(client: PipelineClient[HttpRequest, HttpResponse], address: str) -> 
     return tuple(joined)
 
 
-def _put(client: PipelineClient[HttpRequest, HttpResponse], address: str, offset: int, block: bytes) -> None:
+def _put(client: _Client, wanted: Upload, offset: int, block: bytes) -> None:
     headers = {
         "x-ms-version": _API,
         "x-ms-page-write": "update",
@@ -112,9 +113,10 @@ def _put(client: PipelineClient[HttpRequest, HttpResponse], address: str, offset
         "Content-MD5": base64.b64encode(hashlib.md5(block, usedforsecurity=False).digest()).decode(),
         "Content-Type": "application/octet-stream",
     }
-    response = _send(client, HttpRequest("PUT", f"{address}&comp=page", headers=headers, content=block))
+    response = client.send_request(HttpRequest("PUT", f"{wanted.address}&comp=page", headers=headers, content=block))
+    if response.status_code == 403:
+        raise CloudError(
+            f"{wanted.name}: the permission to write has ended; run it again, it goes on where it was",
+            request_id=response.headers.get("x-ms-request-id"),
+        )
     response.raise_for_status()
-
-
-def _send(client: PipelineClient[HttpRequest, HttpResponse], request: HttpRequest) -> HttpResponse:
-    return client.send_request(request)

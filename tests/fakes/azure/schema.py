@@ -116,7 +116,7 @@ def _several(origin: type, hint: object, value: object, path: str) -> Iterator[s
 
 
 def _union(choices: list, value: object, path: str) -> Iterator[str]:
-    """A union of text and an enumeration is the enumeration: the text is for values that a later version brings."""
+    """A union of text and an enumeration is the enumeration; the text is for values of later versions."""
     enums = [one for one in choices if isinstance(one, type) and issubclass(one, Enum)]
     kept = enums or choices
     found = [list(_value(one, value, path)) for one in kept]

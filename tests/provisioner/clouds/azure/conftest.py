@@ -15,6 +15,7 @@ from provisioner.clouds.azure.session import AzureSession
 from provisioner.clouds.interface import Image
 from provisioner.clouds.reconcile import apply, destroy
 from provisioner.clouds.remote import RemoteCloud
+from provisioner.clouds.resources import Key
 from tests.fakes.azure.arm import TOKEN, Arm
 from tests.fakes.azure.things import SUBSCRIPTION, Cloud, Thing
 from tests.fakes.cloud_api import CloudApi
@@ -111,6 +112,13 @@ class Azure:
 
     def destroy(self, progress=quiet):
         return destroy("toy", self.session().driver(), progress=progress)
+
+    def destroy_kind(self, key) -> None:
+        """Delete one resource, so that it can be made anew by hand."""
+        driver = self.session().driver()
+        for machine in ("virtualMachine", "virtualMachineScaleSet"):
+            driver.delete(Key(machine, "toy"), progress=quiet)
+        driver.delete(key, progress=quiet)
 
     def thing(self, kind: str) -> Thing:
         """Return the one thing of a kind that is no copy of an image."""

@@ -116,7 +116,7 @@ def test_a_group_of_ours_is_not_deleted_with_somebody_elses_things_in_it(azure):
     other = Thing(f"{GROUP}/providers/Microsoft.Compute/disks/theirs", "microsoft.compute/disks", {"properties": {}})
     azure.cloud.things[other.id.lower()] = other
     with pytest.raises(
-        CloudError, match="resourceGroup vitrine-toy: holds what we did not make: .*theirs; move or delete"
+        CloudError, match=r"resourceGroup vitrine-toy: holds what we did not make: .*theirs; move or delete"
     ):
         azure.destroy()
     assert other.id.lower() in azure.cloud.things
@@ -127,7 +127,7 @@ def test_a_group_of_ours_is_not_deleted_with_somebody_elses_things_in_it(azure):
 
 def test_a_group_that_is_not_ours_is_refused_before_anything_changes(azure):
     azure.cloud.things[GROUP.lower()] = Thing(GROUP, "microsoft.resources/resourcegroups", {"location": "eastus2"})
-    with pytest.raises(CloudError, match="did not make: resourceGroup vitrine-toy; choose another deploy_name"):
+    with pytest.raises(CloudError, match=r"did not make: resourceGroup vitrine-toy; choose another deploy_name"):
         azure.apply()
     assert changing(azure) == []
 
@@ -137,7 +137,7 @@ def test_a_name_taken_by_something_without_our_mark_is_refused_before_anything_c
     azure.apply()
     azure.thing(kind).body["tags"] = {}
     azure.api.calls.clear()
-    with pytest.raises(CloudError, match="things of these names that this deployment did not make"):
+    with pytest.raises(CloudError, match=r"things of these names that this deployment did not make"):
         azure.apply(azure.spec(image=1))
     assert changing(azure) == []
 
@@ -168,7 +168,7 @@ def test_a_machine_that_was_evicted_is_made_anew(azure):
 
 def test_what_failed_while_it_was_made_is_made_anew(azure):
     azure.cloud.fail.append(("virtualMachines/toy", "InternalOperationError", "an error on our side"))
-    with pytest.raises(CloudError, match="InternalOperationError"):
+    with pytest.raises(CloudError, match=r"InternalOperationError"):
         azure.apply()
     assert azure.thing(VM).state == "Failed"
     azure.apply()
@@ -198,7 +198,7 @@ def test_what_takes_too_long_is_an_error_that_says_to_run_it_again(azure, monkey
     monkeypatch.setattr("provisioner.clouds.azure.api._SAY_SECONDS", 0.05)
     hasty = {name: replace(kind, seconds=0.01) for name, kind in BY_NAME.items()}
     monkeypatch.setattr("provisioner.clouds.azure.api.BY_NAME", hasty)
-    with pytest.raises(CloudError, match="networkSecurityGroup toy-rules: not done within 0 s; run it again"):
+    with pytest.raises(CloudError, match=r"networkSecurityGroup toy-rules: not done within 0 s; run it again"):
         azure.apply()
     azure.arm.stalled = False
 

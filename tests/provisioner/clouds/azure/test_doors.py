@@ -1,4 +1,4 @@
-"""Each door that somebody can open afterwards, as in the portal: the deployment is not accepted, and how to shut it is said."""
+"""Each door that somebody can open afterwards, as in the portal: nothing is published, and how to shut it is said."""
 
 from __future__ import annotations
 
@@ -74,54 +74,86 @@ P = "properties"
 ADDRESS = {"id": "/subscriptions/x/resourceGroups/y/providers/Microsoft.Network/publicIPAddresses/z"}
 DOORS = {
     "boot diagnostics": (
-        set_vm([P, "diagnosticsProfile", "bootDiagnostics", "enabled"], True), "boot diagnostics are on",
+        set_vm([P, "diagnosticsProfile", "bootDiagnostics", "enabled"], True),
+        "boot diagnostics are on",
     ),
     "serial log in effect": (
-        set_vm(["_seen", "bootDiagnostics"], {"serialConsoleLogBlobUri": "https://x"}), "boot diagnostics are on",
+        set_vm(["_seen", "bootDiagnostics"], {"serialConsoleLogBlobUri": "https://x"}),
+        "boot diagnostics are on",
     ),
     "extension": (set_vm(["resources"], [{"name": "CustomScript"}]), "the extension CustomScript is installed"),
-    "extension in effect": (set_vm(["_seen", "extensions"], [{"name": "VMAccess"}]), "the extension VMAccess is installed"),
+    "extension in effect": (
+        set_vm(["_seen", "extensions"], [{"name": "VMAccess"}]),
+        "the extension VMAccess is installed",
+    ),
     "extensions allowed": (set_vm([P, "osProfile"], {"allowExtensionOperations": True}), "extensions are allowed"),
     "agent wanted": (
-        set_vm([P, "osProfile"], {"linuxConfiguration": {"provisionVMAgent": True}}), "an agent is provisioned",
+        set_vm([P, "osProfile"], {"linuxConfiguration": {"provisionVMAgent": True}}),
+        "an agent is provisioned",
     ),
     "agent in effect": (set_vm(["_seen", "vmAgent"], {"vmAgentVersion": "2.9.1"}), "an agent reports from inside"),
-    "proxy agent": (set_vm([P, "securityProfile", "proxyAgentSettings"], {"enabled": True}), "the metadata proxy agent"),
+    "proxy agent": (
+        set_vm([P, "securityProfile", "proxyAgentSettings"], {"enabled": True}),
+        "the metadata proxy agent",
+    ),
     "identity": (set_vm(["identity"], {"type": "SystemAssigned"}), "the machine has an identity (SystemAssigned)"),
     "user data": (set_vm([P, "userData"], "IyEvYmluL3No"), "userData is set"),
     "login": (set_vm([P, "osProfile"], {"adminUsername": "root"}), "an osProfile is set"),
-    "run command": (set_vm(["_seen", "runCommands"], [{"name": "peek", "location": "eastus2"}]), "the run command peek"),
+    "run command": (
+        set_vm(["_seen", "runCommands"], [{"name": "peek", "location": "eastus2"}]),
+        "the run command peek",
+    ),
     "not confidential": (set_vm([P, "securityProfile", "securityType"], "TrustedLaunch"), "not a confidential VM"),
     "no vTPM": (set_vm([P, "securityProfile", "uefiSettings", "vTpmEnabled"], False), "no vTPM"),
     "guest state": (
-        set_vm([P, "storageProfile", "osDisk", "managedDisk", "securityProfile"], {}), "guest state is not encrypted",
+        set_vm([P, "storageProfile", "osDisk", "managedDisk", "securityProfile"], {}),
+        "guest state is not encrypted",
     ),
     "second interface": (second_interface, "2 network interfaces"),
     "public address": (
-        interface(lambda p: p["ipConfigurations"][0][P].update(publicIPAddress=ADDRESS)), "the interface has a public address",
+        interface(lambda p: p["ipConfigurations"][0][P].update(publicIPAddress=ADDRESS)),
+        "the interface has a public address",
     ),
     "NAT to the interface": (
-        interface(lambda p: p["ipConfigurations"][0][P].update(loadBalancerInboundNatRules=[ADDRESS])), "a NAT rule",
+        interface(lambda p: p["ipConfigurations"][0][P].update(loadBalancerInboundNatRules=[ADDRESS])),
+        "a NAT rule",
     ),
     "forwarding": (interface(lambda p: p.update(enableIPForwarding=True)), "the interface forwards"),
     "SSH let in": (rule(protocol="Tcp", destinationPortRange="22"), "the rule added lets something else inbound"),
     "a range of ports let in": (rule(protocol="Tcp", destinationPortRange="8443-8444"), "lets something else inbound"),
-    "the port by UDP": (rule(protocol="Udp", destinationPortRange="8443"), "the rule added lets something else inbound"),
+    "the port by UDP": (
+        rule(protocol="Udp", destinationPortRange="8443"),
+        "the rule added lets something else inbound",
+    ),
     "all let in": (rule(), "the rule added lets something else inbound"),
     "all let out": (rule(direction="Outbound"), "the rule added lets something else outbound"),
     "the last rule inwards gone": (without_rule("deny-in"), "the rule AllowVnetInBound lets something else inbound"),
-    "the last rule outwards gone": (without_rule("deny-out"), "the rule AllowInternetOutBound lets something else outbound"),
+    "the last rule outwards gone": (
+        without_rule("deny-out"),
+        "the rule AllowInternetOutBound lets something else outbound",
+    ),
     "no rules at all": (bare_of_rules, "no security rules are in effect"),
     "second rule of the balancer": (
-        balancer(lambda p: p["loadBalancingRules"].append(p["loadBalancingRules"][0] | {"name": "more"})), "2 rules",
+        balancer(lambda p: p["loadBalancingRules"].append(p["loadBalancingRules"][0] | {"name": "more"})),
+        "2 rules",
     ),
     "way out through the balancer": (
-        balancer(lambda p: p["loadBalancingRules"][0][P].update(disableOutboundSnat=False)), "lets machines out",
+        balancer(lambda p: p["loadBalancingRules"][0][P].update(disableOutboundSnat=False)),
+        "lets machines out",
     ),
-    "outbound rule": (balancer(lambda p: p.update(outboundRules=[{"name": "out"}])), "the balancer has out in outboundRules"),
-    "NAT rule": (balancer(lambda p: p.update(inboundNatRules=[{"name": "ssh"}])), "the balancer has ssh in inboundNatRules"),
-    "NAT pool": (balancer(lambda p: p.update(inboundNatPools=[{"name": "ssh"}])), "the balancer has ssh in inboundNatPools"),
-}  # fmt: skip
+    "outbound rule": (
+        balancer(lambda p: p.update(outboundRules=[{"name": "out"}])),
+        "the balancer has out in outboundRules",
+    ),
+    "NAT rule": (
+        balancer(lambda p: p.update(inboundNatRules=[{"name": "ssh"}])),
+        "the balancer has ssh in inboundNatRules",
+    ),
+    "NAT pool": (
+        balancer(lambda p: p.update(inboundNatPools=[{"name": "ssh"}])),
+        "the balancer has ssh in inboundNatPools",
+    ),
+}
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -130,7 +162,7 @@ def test_a_door_that_was_opened_is_seen_and_nothing_is_published(azure, deployed
     azure.arm.restore(deployed(replicas))
     opened, said = DOORS[door]
     opened(azure)
-    with pytest.raises(CloudError, match="toy: open doors, nothing is published: ") as raised:
+    with pytest.raises(CloudError, match=r"toy: open doors, nothing is published: ") as raised:
         azure.remote().wait_ready("toy", seconds=5, progress=quiet)
     assert said in str(raised.value)
 
@@ -192,21 +224,21 @@ def test_a_machine_that_stopped_is_not_ready(azure, deployed):
 def test_a_machine_that_the_set_lost_is_not_ready(azure, deployed):
     azure.arm.restore(deployed(2))
     del azure.cloud.things[vm(azure).id.lower()]
-    with pytest.raises(CloudError, match="not ready within 0 s: not running yet: toy"):
+    with pytest.raises(CloudError, match=r"not ready within 0 s: not running yet: toy"):
         azure.remote().wait_ready("toy", seconds=0, progress=quiet)
 
 
 def test_an_endpoint_where_nobody_listens_is_not_ready(azure, deployed):
     azure.arm.restore(deployed(1))
     azure.arm.machines.close()
-    with pytest.raises(CloudError, match="nothing listens at https://127.1.*Connection refused"):
+    with pytest.raises(CloudError, match=r"nothing listens at https://127.1.*Connection refused"):
         azure.remote().wait_ready("toy", seconds=0, progress=quiet)
 
 
 def test_a_balancer_whose_rule_is_gone_is_an_error(azure, deployed):
     azure.arm.restore(deployed(1))
     azure.thing(BALANCER).properties["loadBalancingRules"] = []
-    with pytest.raises(CloudError, match="toy-balancer: its rule is gone; deploy it again"):
+    with pytest.raises(CloudError, match=r"toy-balancer: its rule is gone; deploy it again"):
         azure.session().open_doors("toy")
 
 

@@ -1,4 +1,4 @@
-"""Everything that Azure, the login or the operator's machine can say no with: one sentence, the step, the request's id."""
+"""All that Azure, the login or the operator's machine can say no with: one sentence, the step, the request's id."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_the_innermost_reason_is_said(azure):
 def test_a_subscription_that_there_is_none_of_is_not_taken_for_nothing_there(azure):
     """Else `destroy` would say that there is nothing to destroy."""
     place = Place(SUBSCRIPTION.replace("feed", "beef"), "vitrine-toy")
-    with pytest.raises(CloudError, match="SubscriptionNotFound.*check `subscription`"):
+    with pytest.raises(CloudError, match=r"SubscriptionNotFound.*check `subscription`"):
         azure.session(place).names()
 
 
@@ -196,7 +196,7 @@ def test_azure_cannot_be_reached(azure):
         nobody.bind(("127.0.0.1", 0))
         url = f"https://127.0.0.1:{nobody.getsockname()[1]}"
     azure.api = type("Gone", (), {"url": url, "ca_file": azure.api.ca_file, "calls": [], "faults": []})()
-    with pytest.raises(CloudError, match="Azure cannot be reached .*check the network, run it again"):
+    with pytest.raises(CloudError, match=r"Azure cannot be reached .*check the network, run it again"):
         azure.apply()
 
 
@@ -206,7 +206,7 @@ def test_a_server_that_is_not_azure_is_not_spoken_to(azure):
     azure.api = type(
         "Other", (), {"url": azure.api.url, "ca_file": certifi.where(), "calls": azure.api.calls, "faults": []}
     )()
-    with pytest.raises(CloudError, match="cannot be reached .*CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(CloudError, match=r"cannot be reached .*CERTIFICATE_VERIFY_FAILED"):
         session().names()
 
 
@@ -219,7 +219,9 @@ def test_the_real_session_would_leave_this_machine_and_is_stopped(azure, monkeyp
     """What these tests are held to: the default endpoints are the cloud's, and nothing here may reach them."""
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.setenv(name, "11111111-1111-1111-1111-111111111111")
-    with pytest.raises((LeftLoopbackError, CloudError), match="wanted to reach|cannot be reached|no Azure credentials"):
+    with pytest.raises(
+        (LeftLoopbackError, CloudError), match=r"wanted to reach|cannot be reached|no Azure credentials"
+    ):
         vendor.connect(azure.spec().place).names()
     assert azure.api.calls == []
 

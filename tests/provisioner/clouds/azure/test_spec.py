@@ -81,10 +81,8 @@ def test_a_size_with_tdx_is_refused_with_the_reason(size):
 
 
 def test_the_size_with_two_gpus_is_refused_with_the_reason():
-    assert faults(size="Standard_NCC80ads_H100_v5") == [
-        "size: expected Standard_NCC40ads_H100_v5 (the size with two GPUs is in no size document of the vendor's), "
-        "got 'Standard_NCC80ads_H100_v5'"
-    ]
+    (said,) = faults(size="Standard_NCC80ads_H100_v5")
+    assert said.startswith("size: expected Standard_NCC40ads_H100_v5 (the size with two GPUs is in no size document")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +143,8 @@ def test_secure_boot_without_a_key_of_ones_own_is_refused():
     """Microsoft's keys would let anything start that they signed."""
     (said,) = faults(secure_boot=True)
     assert said == (
-        "secure_boot_certificates: expected the certificate that signed the image, because secure_boot is true, got none"
+        "secure_boot_certificates: expected the certificate that signed the image, "
+        "because secure_boot is true, got none"
     )
 
 
