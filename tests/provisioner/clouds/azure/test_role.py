@@ -39,7 +39,9 @@ def test_the_role_is_exactly_what_was_used(azure):
     live(azure)
     assert set(azure.arm.actions) == granted()
     assert azure.cloud.things == {}
-    print(f"API calls {len(azure.api.calls)}, bodies validated {azure.arm.validated}, leftovers {len(azure.cloud.things)}")
+    print(
+        f"API calls {len(azure.api.calls)}, bodies validated {azure.arm.validated}, leftovers {len(azure.cloud.things)}"
+    )
 
 
 def test_the_role_is_enough(azure):
@@ -48,10 +50,11 @@ def test_the_role_is_enough(azure):
     assert azure.cloud.things == {}
 
 
+@pytest.mark.clouds
 @pytest.mark.parametrize("action", sorted(granted()))
 def test_without_any_one_of_its_actions_something_is_refused_by_name(azure, action):
     azure.arm.allowed = granted() - {action}
-    with pytest.raises(CloudError, match=re.escape(action)):
+    with pytest.raises(CloudError, match=re.compile(re.escape(action), re.IGNORECASE)):
         live(azure)
 
 
