@@ -14,6 +14,7 @@ import secrets
 from collections import Counter
 
 from tests.fakes.azure import blobs, effects, rules, schema, seen
+from tests.fakes.azure.counts import COUNTS
 from tests.fakes.azure.machines import Listeners, Machines
 from tests.fakes.azure.things import SUBSCRIPTION, Blob, Cloud, RefusedError, Thing, references
 from tests.fakes.cloud_api import Answer, Call
@@ -60,6 +61,7 @@ class Arm:
             self.machines.start(name, {}, address, port)
 
     def handle(self, call: Call) -> Answer:
+        COUNTS["API calls"] += 1
         request = {"x-ms-request-id": f"request-{next(self._requests)}"}
         try:
             if call.path.startswith(blobs.PREFIX):
@@ -291,6 +293,7 @@ class Arm:
         if found := schema.faults(kind, body) if kind != GROUP else _group_faults(body):
             raise RefusedError(400, "InvalidRequestContent", "; ".join(found))
         self.validated += 1
+        COUNTS["bodies validated"] += 1
         return body
 
     def _require_parent(self, identity: str) -> None:

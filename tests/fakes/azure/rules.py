@@ -198,6 +198,15 @@ def check_vm(cloud: Cloud, body: dict, identity: str) -> None:
         _check_acceleration(interface.properties, properties["hardwareProfile"]["vmSize"])
     if cloud.find(identity) is None:
         _check_quota(cloud, properties["hardwareProfile"]["vmSize"], 1)
+        _check_new_disks(cloud, properties["storageProfile"], identity)
+
+
+def _check_new_disks(cloud: Cloud, storage: dict, identity: str) -> None:
+    """{DOC}/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name: a disk's name is taken"""
+    for disk in (storage["osDisk"], *storage.get("dataDisks", ())):
+        taken = f"{identity.rsplit('/providers/', 1)[0]}/providers/Microsoft.Compute/disks/{disk.get('name')}"
+        if cloud.find(taken) is not None:
+            raise bad(f"Disk {disk['name']} already exists in resource group.", "ConflictingUserInput", 409)
 
 
 def check_scale_set(cloud: Cloud, body: dict, identity: str) -> None:

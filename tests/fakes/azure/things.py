@@ -107,12 +107,12 @@ _ID = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/.+", re.I
 
 
 def references(value: object, *, top: bool = True) -> list[str]:
-    """Return every id of a resource in a body, but for the body's own."""
+    """Return every id of a resource in a body, but for its own and for the image that a disk is a copy of."""
     if isinstance(value, dict):
         return [
             one
             for key, inner in value.items()
-            if not (top and key == "id") and key not in ("tags", "_seen")
+            if not (top and key == "id") and key not in ("tags", "_seen", "galleryImageReference")
             for one in references(inner, top=False)
         ]
     if isinstance(value, list):

@@ -17,6 +17,7 @@ from provisioner.clouds.reconcile import apply, destroy
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.clouds.resources import Key
 from tests.fakes.azure.arm import TOKEN, Arm
+from tests.fakes.azure.counts import COUNTS
 from tests.fakes.azure.things import SUBSCRIPTION, Cloud, Thing
 from tests.fakes.cloud_api import CloudApi
 from tests.fakes.loopback import only_loopback
@@ -173,3 +174,23 @@ def azure(served, monkeypatch):
     served.reset()
     yield replace(served)
     served.arm.machines.close()
+
+
+@pytest.fixture(scope="module")
+def deployed(served):
+    """Return what there is after a deployment; made once for each number of machines."""
+    made = {}
+
+    def state(replicas):
+        if replicas not in made:
+            served.reset()
+            served.apply(served.spec(replicas=replicas))
+            made[replicas] = served.arm.save()
+        return made[replicas]
+
+    return state
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what the fake was put through."""
+    terminalreporter.write_line(f"Azure: {', '.join(f'{count} {name}' for name, count in sorted(COUNTS.items()))}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +18,10 @@ from provisioner.errors import CloudError
 from tests.fakes.azure.effects import VM, instances
 from tests.fakes.azure.things import SUBSCRIPTION, Thing
 from tests.fakes.cloud_api import Answer, Fault
+from tests.provisioner.clouds.azure.conftest import VARIABLES
 from tests.provisioner.clouds.conftest import quiet
 
+ROOT = Path(__file__).resolve().parents[4]
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/vitrine-toy"
 
 
@@ -35,9 +41,6 @@ def test_everything_is_made_once_and_a_second_run_changes_nothing(azure, replica
     azure.destroy()
     assert azure.cloud.things == {}
     assert azure.arm.machines.running == {}
-    print(
-        f"API calls {len(azure.api.calls)}, bodies validated {azure.arm.validated}, leftovers {len(azure.cloud.things)}"
-    )
 
 
 def test_it_is_ready_when_the_endpoint_takes_connections_and_no_door_is_open(azure):
@@ -218,3 +221,54 @@ def test_a_slow_api_is_only_slow(azure):
     azure.api.seconds = 0.02
     azure.apply()
     assert azure.has(azure.spec())
+
+
+HALF = {
+    "the machine": [VM],
+    "the machine and its interface": [VM, "microsoft.network/networkinterfaces"],
+    "the uploaded disks": ["microsoft.compute/disks"],
+    "the image version": ["microsoft.compute/galleries/images/versions"],
+    "all images": [f"microsoft.compute/galleries{part}" for part in ("/images/versions", "/images", "")],
+    "all but the group": ["microsoft."],
+}
+
+
+@pytest.mark.parametrize("what", HALF)
+def test_what_somebody_deleted_by_hand_is_made_again_and_destroyed_again(azure, deployed, what):
+    azure.arm.restore(deployed(1))
+    for name, thing in list(azure.cloud.things.items()):
+        if (VM in HALF[what] and "managedBy" in thing.body) or any(
+            thing.kind == kind or (kind == "microsoft." and "/resourcegroups" not in thing.kind) for kind in HALF[what]
+        ):
+            del azure.cloud.things[name]
+    left = azure.arm.save()
+    azure.apply()
+    assert azure.has(azure.spec())
+    azure.arm.restore(left)
+    azure.destroy()
+    assert azure.cloud.things == {}
+
+
+def test_a_disk_of_a_machine_that_somebody_kept_is_named_and_stays(azure, deployed):
+    """It is a copy that we did not mark: whose it is now is not ours to say."""
+    azure.arm.restore(deployed(1))
+    vm = azure.thing(VM)
+    vm.properties["storageProfile"]["osDisk"]["deleteOption"] = "Detach"
+    azure.session().driver().delete(Key("virtualMachine", "toy"), progress=quiet)
+    with pytest.raises(CloudError, match=r"Disk toy-disk-boot already exists"):
+        azure.apply()
+    with pytest.raises(CloudError, match=r"holds what we did not make: .*toy-disk-boot"):
+        azure.destroy()
+
+
+def test_a_preview_loads_no_sdk_and_reads_no_login():
+    script = (
+        "import json, sys; from pathlib import Path; from provisioner.clouds import Image; "
+        "from provisioner.launch import preview; path = Path('/none'); "
+        "image = Image(key='a' * 64, boot_disk=path, model_disk=path, gateway_port=8443, firmware=path); "
+        "text = preview(json.loads(sys.argv[1]), image, path); assert 'ConfidentialVM' in text; "
+        "print([name for name in sys.modules if name.split('.')[0] in ('azure', 'msal', 'requests')])"
+    )
+    words = [sys.executable, "-c", script, json.dumps(VARIABLES)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"

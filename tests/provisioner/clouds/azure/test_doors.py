@@ -167,21 +167,6 @@ def test_a_door_that_was_opened_is_seen_and_nothing_is_published(azure, deployed
     assert said in str(raised.value)
 
 
-@pytest.fixture(scope="module")
-def deployed(served):
-    """Return what there is after a deployment; made once for each number of machines."""
-    made = {}
-
-    def state(replicas):
-        if replicas not in made:
-            served.reset()
-            served.apply(served.spec(replicas=replicas))
-            made[replicas] = served.arm.save()
-        return made[replicas]
-
-    return state
-
-
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_as_deployed_every_door_is_shut(azure, deployed, replicas):
     azure.arm.restore(deployed(replicas))

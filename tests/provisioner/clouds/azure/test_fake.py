@@ -68,9 +68,9 @@ def test_the_schema_misses(azure, kind, path, key):
     assert any("is required" in fault for fault in schema.faults(MODELS[kind], body))
 
 
-def refused(azure, kind, change, **changes):
+def refused(azure, state, kind, change, **changes):
     """Send one changed body to a cloud that has all that it needs."""
-    azure.apply(azure.spec(**changes))
+    azure.arm.restore(state)
     key, body = body_of(azure, kind, **changes)
     driver = azure.session().driver()
     if kind in ("virtualMachine", "virtualMachineScaleSet", "galleryImageVersion"):
@@ -220,13 +220,13 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_that_no_schema_says(azure, rule):
+def test_a_rule_that_no_schema_says(azure, deployed, rule):
     kind, change, changes, said = RULES[rule]
-    assert said in refused(azure, kind, change, **changes)
+    assert said in refused(azure, deployed(changes.get("replicas", 1)), kind, change, **changes)
 
 
-def test_an_image_whose_definition_lacks_the_capability_boots_no_confidential_vm(azure):
-    azure.apply()
+def test_an_image_whose_definition_lacks_the_capability_boots_no_confidential_vm(azure, deployed):
+    azure.arm.restore(deployed(1))
     key, body = body_of(azure, "virtualMachine")
     azure.destroy_kind(key)
     azure.thing("microsoft.compute/galleries/images").properties["features"] = []
@@ -234,8 +234,8 @@ def test_an_image_whose_definition_lacks_the_capability_boots_no_confidential_vm
         azure.session().driver().api.put(key, body, progress=quiet)
 
 
-def test_a_generalized_image_wants_an_os_profile(azure):
-    azure.apply()
+def test_a_generalized_image_wants_an_os_profile(azure, deployed):
+    azure.arm.restore(deployed(1))
     key, body = body_of(azure, "virtualMachine")
     azure.destroy_kind(key)
     azure.thing("microsoft.compute/galleries/images").properties["osState"] = "Generalized"
@@ -255,25 +255,25 @@ def test_a_generalized_image_wants_an_os_profile(azure):
         "galleryImage",
     ],
 )
-def test_what_is_in_use_cannot_be_deleted(azure, kind):
-    azure.apply()
+def test_what_is_in_use_cannot_be_deleted(azure, kind, deployed):
+    azure.arm.restore(deployed(1))
     (key, _) = body_of(azure, kind)
     with pytest.raises(CloudError, match=r"in use by|nested resource"):
         azure.session().driver().api.delete(key, progress=quiet)
 
 
 @pytest.mark.parametrize("size", [1 << 30, (1 << 30) + 511, 512, (1 << 20) + 512])
-def test_a_disk_whose_size_is_no_vhds_is_refused(azure, size):
+def test_a_disk_whose_size_is_no_vhds_is_refused(azure, size, deployed):
     key, body = body_of(azure, "disk", resource_group_exists=True)
-    azure.apply()
+    azure.arm.restore(deployed(1))
     azure.destroy_kind(key)
     body[P]["creationData"]["uploadSizeBytes"] = size
     with pytest.raises(CloudError, match=r"whole MiB plus 512"):
         azure.session().driver().api.put(key, body, progress=quiet)
 
 
-def test_an_open_disk_cannot_be_deleted(azure):
-    azure.apply()
+def test_an_open_disk_cannot_be_deleted(azure, deployed):
+    azure.arm.restore(deployed(1))
     key, _ = body_of(azure, "disk")
     azure.cloud.find(f"{azure.spec().place.id}/providers/Microsoft.Compute/disks/{key.name}").properties[
         "diskState"
@@ -282,8 +282,8 @@ def test_an_open_disk_cannot_be_deleted(azure):
         azure.session().driver().api.delete(key, progress=quiet)
 
 
-def test_a_disk_without_its_footer_makes_no_image(azure):
-    azure.apply()
+def test_a_disk_without_its_footer_makes_no_image(azure, deployed):
+    azure.arm.restore(deployed(1))
     key, body = body_of(azure, "galleryImageVersion")
     azure.destroy_kind(key)
     for blob in azure.cloud.blobs.values():

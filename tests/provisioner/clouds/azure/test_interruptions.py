@@ -7,22 +7,14 @@ whole of it is `make test-clouds`; `make test` takes a part of the calls.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from provisioner.errors import CloudError
+from tests.fakes.azure.counts import COUNTS
 from tests.fakes.cloud_api import Fault, nth
 
 HOW = ("before", "after")
 PART = 29  # `make test` interrupts every 29th call, another one with each kind of interruption
-COUNTS: Counter[str] = Counter()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def counts():
-    yield
-    print(f"\nAzure: {dict(COUNTS)}")
 
 
 def interrupted(azure, number, how, run):
@@ -51,7 +43,7 @@ def leaves_nothing(azure, where):
     azure.destroy()
     assert azure.cloud.things == {}, where
     assert azure.arm.machines.running == {}, where
-    COUNTS["leftovers"] += len(azure.cloud.things)
+    COUNTS["things left over after destroy"] += len(azure.cloud.things)
 
 
 def everywhere(azure, how, step, run, after):
@@ -67,7 +59,6 @@ def everywhere(azure, how, step, run, after):
             seen.add(azure.cloud.digest())
             after(where)
     COUNTS["states gone on from"] += len(seen)
-    COUNTS["bodies validated"] += azure.arm.validated
 
 
 def first_run(azure, how, step, **changes):

@@ -39,9 +39,6 @@ def test_the_role_is_exactly_what_was_used(azure):
     live(azure)
     assert set(azure.arm.actions) == granted()
     assert azure.cloud.things == {}
-    print(
-        f"API calls {len(azure.api.calls)}, bodies validated {azure.arm.validated}, leftovers {len(azure.cloud.things)}"
-    )
 
 
 def test_the_role_is_enough(azure):
