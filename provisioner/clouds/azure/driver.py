@@ -70,7 +70,7 @@ class AzureDriver:
             body = self.api.get(resource.key)
             if body is None or _tags(body).get(SHAPE_TAG) != _shape(resource):
                 return False
-        elif kind == GROUP or not BY_NAME[kind].in_place:
+        elif kind == GROUP or not BY_NAME[kind].in_place or self._is_elsewhere(resource):
             return False
         self._put(resource, mark, progress)
         return True
@@ -117,7 +117,8 @@ class AzureDriver:
         if group is None:
             return
         for kind in reversed(KINDS):
-            yield from (found for found in map(_found_in(kind), self._all(kind)) if found.mark is not None)
+            things = [_found(Key(kind.name, name), body) for name, body in self._all(kind)]
+            yield from (found for found in things if found.mark is not None)
         if group.mark is not None:
             yield group
 
@@ -135,6 +136,10 @@ class AzureDriver:
             tags[SHAPE_TAG] = _shape(resource)
         body = dict(resource.body)
         self.api.put(resource.key, body | {"tags": {**body.get("tags", {}), **tags}}, progress=progress)
+
+    def _is_elsewhere(self, resource: Resource) -> bool:
+        body = self.api.get(resource.key)
+        return body is None or body.get("location") != resource.body["location"]
 
     def _resume(self, resource: Resource, mark: Mark, progress: Progress) -> bool:
         body = self.api.get(resource.key)
@@ -154,10 +159,6 @@ class AzureDriver:
         wanted = Upload(source=resource.source, size=size, address=address, name=str(resource.key))
         upload(wanted, self.api.wire, progress=progress)
         self.api.revoke(resource.key, progress=progress)
-
-
-def _found_in(kind: Kind) -> Any:
-    return lambda named: _found(Key(kind.name, named[0]), named[1])
 
 
 def _found(key: Key, body: Json) -> Found:

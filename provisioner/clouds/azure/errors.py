@@ -2,7 +2,7 @@
 
 Sources:
 learn.microsoft.com/azure/azure-resource-manager/troubleshooting/{common-deployment-errors,error-resource-quota,
-error-sku-not-available}, learn.microsoft.com/azure/virtual-machines/constrained-vcpu (quota),
+error-sku-not-available}, learn.microsoft.com/azure/quotas/view-quotas,
 learn.microsoft.com/rest/api/storageservices/blob-service-error-codes.
 """
 

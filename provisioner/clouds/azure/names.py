@@ -40,10 +40,6 @@ class Names:
         """Return the name of the disk that an image is uploaded to."""
         return f"{self.deployment}-{self.key[:_KEY_LENGTH]}-{use}"
 
-    def part(self, use: str) -> str:
-        """Return the name of a thing that outlives images."""
-        return f"{self.deployment}-{use}"
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -78,8 +74,3 @@ class Place:
 def last(identity: str) -> str:
     """Return the last name of an id."""
     return identity.rstrip("/").rpartition("/")[2]
-
-
-def in_group(identity: str) -> str:
-    """Return an id in lower case: the API's own spelling varies."""
-    return identity.rstrip("/").lower()

@@ -104,6 +104,24 @@ def test_who_may_connect_changes_in_place(azure):
     assert azure.has(azure.spec(client_networks=["198.51.100.0/24"]))
 
 
+def test_another_location_is_never_a_change_in_place(azure):
+    """Azure moves nothing: in a group that stays, everything is made anew where it shall be."""
+    group = Thing(GROUP, "microsoft.resources/resourcegroups", {"location": "eastus2"})
+    azure.cloud.things[GROUP.lower()] = group
+    azure.apply(azure.spec(resource_group_exists=True))
+    there = azure.spec(resource_group_exists=True, location="westeurope")
+    azure.apply(there)
+    assert azure.has(there)
+    assert {one.body["location"] for one in azure.cloud.things.values() if one is not group} == {"westeurope"}
+
+
+def test_a_deployment_that_moves_takes_its_own_group_along(azure):
+    azure.apply()
+    azure.apply(azure.spec(location="westeurope"))
+    assert azure.has(azure.spec(location="westeurope"))
+    assert {one.body["location"] for one in azure.cloud.things.values()} == {"westeurope"}
+
+
 def test_a_group_that_was_there_stays_and_so_does_what_else_is_in_it(azure):
     group = Thing(GROUP, "microsoft.resources/resourcegroups", {"location": "eastus2"})
     other = Thing(f"{GROUP}/providers/Microsoft.Compute/disks/theirs", "microsoft.compute/disks", {"properties": {}})
