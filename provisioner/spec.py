@@ -69,6 +69,7 @@ _PATHS = frozenset({"boot_disk", "model_disk", "firmware"})
 IDENTITY: Checks = {"name": fields.name, "cloud": fields.one_of(CloudName)}
 _CHECKS: Checks = {
     **IDENTITY,
+    "cloud": fields.one_of(Literal["qemu"]),
     **dict.fromkeys(_PATHS, fields.absolute_path),
     "gateway_port": fields.whole_number(1, 65535),
     "port": fields.whole_number(1024, 65535),  # an ordinary user may not listen below
