@@ -98,11 +98,11 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds" tests
 
 e2e: setup-test
 	@echo "== end to end"
-	@$(SUDO) $(BIN)/python -m pytest -m "e2e and not slow" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "e2e and not slow and not clouds" tests
 
 test: lint type unit e2e ## everything that CI runs
 

@@ -13,7 +13,7 @@ from provisioner.fields import Checks
 BootBus = Literal["virtio", "nvme"]
 Accelerator = Literal["tcg", "kvm"]
 AcceleratorChoice = Literal["auto", "tcg", "kvm"]
-CloudName = Literal["qemu", "gcp"]
+CloudName = Literal["qemu", "gcp", "azure"]
 _REQUIRED = ("name", "boot_disk", "model_disk", "firmware", "gateway_port")
 
 
@@ -70,6 +70,7 @@ _PATHS = frozenset({"boot_disk", "model_disk", "firmware"})
 IDENTITY: Checks = {"name": fields.name, "cloud": fields.one_of(CloudName)}
 _CHECKS: Checks = {
     **IDENTITY,
+    "cloud": fields.one_of(Literal["qemu"]),
     **dict.fromkeys(_PATHS, fields.absolute_path),
     "gateway_port": fields.whole_number(1, 65535),
     "port": fields.whole_number(1024, 65535),  # an ordinary user may not listen below

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from provisioner.clouds.azure import AzureSpec, azure
 from provisioner.clouds.gcp import GcpSpec, GcpVendor
 from provisioner.clouds.interface import Cloud
 from provisioner.clouds.qemu import QemuCloud
@@ -21,7 +22,15 @@ def _gcp(variables: Mapping[str, Any], root: Path) -> RemoteCloud[GcpSpec]:
     return RemoteCloud(GcpVendor.from_vars(variables, root))
 
 
-CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {"qemu": _qemu, "gcp": _gcp}
+def _azure(variables: Mapping[str, Any], _root: Path) -> RemoteCloud[AzureSpec]:
+    return azure(variables)
+
+
+CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {
+    "qemu": _qemu,
+    "gcp": _gcp,
+    "azure": _azure,
+}
 
 
 def cloud_of(variables: Mapping[str, Any], root: Path) -> Cloud[Any]:

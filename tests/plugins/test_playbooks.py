@@ -53,10 +53,10 @@ def test_every_variable_of_the_operators_is_in_the_inventory(name, given):
     assert used - made_by_a_play <= set(INVENTORY)
 
 
-def play(page, **variables):
+def play(page, *options, inventory="local", **variables):
     ours = {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "PYTHONPATH": str(REPOSITORY)}
     argv = [Path(sys.executable).with_name("ansible-playbook"), REPOSITORY / "playbooks" / page]
-    argv += ["-i", REPOSITORY / "inventories/local", "-e", json.dumps(variables)]
+    argv += ["-i", REPOSITORY / "inventories" / inventory, "-e", json.dumps(variables), *options]
     return subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **ours}, cwd=REPOSITORY)
 
 
@@ -64,7 +64,7 @@ def play(page, **variables):
     ("page", "variables", "said"),
     [
         ("destroy.yml", {"deploy_vm": {"name": "../x"}}, "destroy: name: expected a lower-case letter"),
-        ("destroy.yml", {"deploy_vm": {"name": "x", "cloud": "azure"}}, "destroy: cloud: expected one of"),
+        ("destroy.yml", {"deploy_vm": {"name": "x", "cloud": "nimbus"}}, "destroy: cloud: expected one of"),
         ("verify.yml", {"deploy_name": "nobody-made-this"}, "acceptance: .*release.json: expected a release"),
         ("bake.yml", {"bake_mode": "production"}, "bake: bake_mode: expected release or test"),
     ],
@@ -76,6 +76,21 @@ def test_a_mistake_of_an_operator_is_said_once_and_not_as_a_traceback(page, vari
     assert re.match(f"Task failed: {said}", told)
     assert told.count("expected") == 1
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("cloud", ["azure"])
+def test_a_deployment_on_a_cloud_is_shown_whole_without_login_and_without_image(cloud):
+    done = play("deploy.yml", "--check", "--diff", inventory=cloud)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for kind in (
+        "resourceGroup",
+        "networkSecurityGroup",
+        "loadBalancer",
+        "disk",
+        "galleryImageVersion",
+        "virtualMachine",
+    ):
+        assert re.search(rf"^{kind} \S+", done.stdout, re.MULTILINE), kind
 
 
 def test_one_time_limit_reaches_launch_and_acceptance():

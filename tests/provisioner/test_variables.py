@@ -39,6 +39,7 @@ def test_all_of_them_are_told_at_once():
     assert [fault.field for fault in caught.value.faults] == ["bake_a", "deploy_b"]
 
 
-def test_the_inventory_sets_exactly_what_an_operator_can():
-    variables = yaml.safe_load((REPOSITORY / "inventories/local/group_vars/all.yml").read_text())
+@pytest.mark.parametrize("inventory", ["local", "azure"])
+def test_the_inventory_sets_exactly_what_an_operator_can(inventory):
+    variables = yaml.safe_load((REPOSITORY / f"inventories/{inventory}/group_vars/all.yml").read_text())
     assert set(variables) == set(OPERATOR)

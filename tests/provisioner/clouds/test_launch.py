@@ -18,6 +18,13 @@ def test_every_cloud_that_an_inventory_may_name_is_there(tmp_path):
     assert cloud_of({"name": "toy", "cloud": "qemu"}, tmp_path).names() == ()
 
 
+def test_a_cloud_whose_inventory_does_not_say_where_is_refused_before_it_is_asked(tmp_path):
+    with pytest.raises(
+        SpecError, match="subscription: expected a value, got nothing; resource_group: expected a value"
+    ):
+        cloud_of({"name": "toy", "cloud": "azure"}, tmp_path)
+
+
 class FakeCloud:
     """A cloud that keeps what it was asked for."""
 
@@ -106,7 +113,7 @@ def test_a_half_made_vm_is_destroyed_too(cloud):
     [
         ({"name": None}, "name: expected a lower-case letter"),
         ({"name": "../../etc"}, "name: expected a lower-case letter"),
-        ({"cloud": "azure"}, "cloud: expected one of qemu"),
+        ({"cloud": "nimbus"}, "cloud: expected one of qemu"),
     ],
 )
 def test_variables_that_name_no_vm_are_faults_of_the_inventory(cloud, changes, said):

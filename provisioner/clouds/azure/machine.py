@@ -1,0 +1,152 @@
+"""The machines of a deployment: one VM, or a scale set of them.
+
+Nothing is passed to a machine: no osProfile (a Specialized image takes none), no userData, no identity, no extension,
+no agent; boot diagnostics, which serve the console, are off. Disks are the machine's own copies and go with it. The
+guest state (firmware variables, vTPM) is encrypted for the machine (VMGuestStateOnly); the disks need no secrecy, and
+dm-verity guards what they say.
+
+Several machines are a scale set with Flexible orchestration, whose instances are ordinary VMs with ordinary network
+interfaces: what is in effect on each can be read back, which a Uniform set does not offer for its security rules.
+
+Sources: learn.microsoft.com/rest/api/compute/{virtual-machines,virtual-machine-scale-sets}/create-or-update,
+learn.microsoft.com/azure/confidential-computing/{confidential-vm-overview,virtual-machine-scale-sets},
+learn.microsoft.com/azure/virtual-machine-scale-sets/virtual-machine-scale-sets-orchestration-modes,
+learn.microsoft.com/azure/virtual-machines/spot-vms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from provisioner.clouds.azure.image import IMAGE_TAG, MODEL_LUN
+from provisioner.clouds.azure.names import BALANCER_PARTS, Names
+from provisioner.clouds.azure.spec import AzureSpec
+from provisioner.clouds.resources import Key, Resource
+
+# The version of the network's API by which a Flexible set describes its interfaces; the set's own schema names it.
+_NETWORK_API = "2022-11-01"
+
+
+def machine(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
+    """Plan one VM and its interface, or the scale set."""
+    meters = [f"{spec.machine.meter}, {spec.priority}", _disks(spec)]
+    if spec.replicas > 1:
+        meter = f"{spec.replicas} x ({'; '.join(meters)})"
+        key = Key("virtualMachineScaleSet", spec.name)
+        return (Resource(key=key, body=_scale_set(spec), needs=needs, meter=meter, note="the machines"),)
+    interface = Resource(
+        key=Key("networkInterface", f"{spec.name}-interface"),
+        body=_interface(spec),
+        needs=needs,
+        note="no public address",
+    )
+    return (
+        interface,
+        Resource(
+            key=Key("virtualMachine", spec.name),
+            body=_vm(spec, spec.place.id_of(f"Microsoft.Network/networkInterfaces/{interface.key.name}")),
+            needs=(*needs, interface.key),
+            meter="; ".join(meters),
+            note="the machine",
+        ),
+    )
+
+
+def _disks(spec: AzureSpec) -> str:
+    return f"2 managed disks of {spec.boot_disk_gib} and {spec.model_disk_gib} GiB x hours ({spec.disk_type})"
+
+
+def _vm(spec: AzureSpec, interface: str) -> dict[str, Any]:
+    names = {"osDisk": f"{spec.name}-disk-boot", "dataDisk": f"{spec.name}-disk-model"}
+    return {
+        "location": spec.location,
+        "tags": {IMAGE_TAG: spec.image.key},
+        "properties": {
+            "hardwareProfile": {"vmSize": spec.size},
+            "storageProfile": _storage(spec, names),
+            "networkProfile": {
+                "networkInterfaces": [{"id": interface, "properties": {"primary": True, "deleteOption": "Detach"}}]
+            },
+            **_confidential(spec),
+        },
+    }
+
+
+def _scale_set(spec: AzureSpec) -> dict[str, Any]:
+    configuration = {
+        "name": "interface",
+        "properties": {"primary": True, "deleteOption": "Delete", **_interface_properties(spec)},
+    }
+    return {
+        "location": spec.location,
+        "tags": {IMAGE_TAG: spec.image.key},
+        "sku": {"name": spec.size, "tier": "Standard", "capacity": spec.replicas},
+        "properties": {
+            "orchestrationMode": "Flexible",
+            "platformFaultDomainCount": 1,
+            "singlePlacementGroup": False,
+            "virtualMachineProfile": {
+                "storageProfile": _storage(spec, {}),
+                "networkProfile": {
+                    "networkApiVersion": _NETWORK_API,
+                    "networkInterfaceConfigurations": [configuration],
+                },
+                **_confidential(spec),
+            },
+        },
+    }
+
+
+def _confidential(spec: AzureSpec) -> dict[str, Any]:
+    """Return what makes a machine confidential and shut; it is spelt the same for a VM and for a set's machines."""
+    spot = {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": {"maxPrice": -1}}
+    return {
+        "securityProfile": {
+            "securityType": "ConfidentialVM",
+            "uefiSettings": {"secureBootEnabled": spec.secure_boot, "vTpmEnabled": True},
+        },
+        "diagnosticsProfile": {"bootDiagnostics": {"enabled": False}},
+        **(spot if spec.priority == "spot" else {"priority": "Regular"}),
+    }
+
+
+def _storage(spec: AzureSpec, names: dict[str, str]) -> dict[str, Any]:
+    """Return the disks; a VM's have names, a scale set gives its own."""
+    named = {use: {"name": name} for use, name in names.items()}
+    copied = {"createOption": "FromImage", "caching": "ReadOnly", "deleteOption": "Delete"}
+    guest_state = {"securityProfile": {"securityEncryptionType": "VMGuestStateOnly"}}
+    kind = {"storageAccountType": spec.disk_type}
+    data = {
+        "lun": MODEL_LUN,
+        **named.get("dataDisk", {}),
+        **copied,
+        "managedDisk": kind,
+    }
+    return {
+        "imageReference": {"id": spec.place.version(Names(spec.name, spec.image.key).version)},
+        "osDisk": {**named.get("osDisk", {}), **copied, "managedDisk": kind | guest_state},
+        "dataDisks": [data],
+    }
+
+
+def _interface(spec: AzureSpec) -> dict[str, Any]:
+    return {"location": spec.location, "properties": _interface_properties(spec)}
+
+
+def _interface_properties(spec: AzureSpec) -> dict[str, Any]:
+    balancer = f"{spec.name}-balancer"
+    pool = spec.place.balancer_part(balancer, BALANCER_PARTS["pool"], "pool")
+    address = {
+        "primary": True,
+        "privateIPAddressVersion": "IPv4",
+        "subnet": {"id": spec.place.subnet(f"{spec.name}-network")},
+        "loadBalancerBackendAddressPools": [{"id": pool}],
+    }
+    # On the machine's side of the subnet's rules once more: one of the two may be taken away by accident.
+    rules = spec.place.id_of(f"Microsoft.Network/networkSecurityGroups/{spec.name}-rules")
+    return {
+        "ipConfigurations": [{"name": "primary", "properties": address}],
+        "networkSecurityGroup": {"id": rules},
+        "enableAcceleratedNetworking": False,
+        "enableIPForwarding": False,
+    }

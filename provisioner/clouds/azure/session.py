@@ -1,0 +1,53 @@
+"""One login to Azure, and everything that asks it."""
+
+from __future__ import annotations
+
+from azure.identity import DefaultAzureCredential
+
+from provisioner.clouds.azure import view
+from provisioner.clouds.azure.api import Api, Wire
+from provisioner.clouds.azure.driver import AzureDriver
+from provisioner.clouds.azure.names import Place
+from provisioner.clouds.interface import Vm
+from provisioner.clouds.reconcile import Driver
+
+
+class AzureSession:
+    """What the calls are made with, for one resource group."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def driver(self) -> Driver:
+        """Return the calls that reconciling needs."""
+        return AzureDriver(self._api)
+
+    def vm(self, name: str) -> Vm | None:
+        """Return a deployment as Azure sees it now.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return view.deployment(self._api, name)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the deployments that something in the group bears the mark of.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        found = AzureDriver(self._api).all_marked()
+        return tuple(sorted({one.mark.deployment for one in found if one.mark is not None}))
+
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Return each way into a deployment that is open, and how to shut it.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return view.open_doors(self._api, name)
+
+
+def log_in(place: Place) -> AzureSession:
+    """Return a session with the environment's credentials; whether there are any shows with the first call."""
+    return AzureSession(Api(place, DefaultAzureCredential(), Wire()))

@@ -1,0 +1,115 @@
+"""Azure as deploy and destroy use it: specs, plans, and a session for what asks the cloud.
+
+Written from the vendor's schema and documents, not yet run on a real cloud.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from provisioner.clouds.azure.names import Place
+from provisioner.clouds.azure.plan import plan
+from provisioner.clouds.azure.spec import AzureSpec, read_place
+from provisioner.clouds.interface import Image, Vm
+from provisioner.clouds.reconcile import Driver
+from provisioner.clouds.remote import RemoteCloud
+from provisioner.clouds.resources import ResourcePlan
+from provisioner.errors import CloudError
+
+
+class Session(Protocol):
+    """Everything that asks the cloud about one resource group.
+
+    Raises:
+        CloudError: by every method, with the next step.
+    """
+
+    def driver(self) -> Driver:
+        """Return the calls that reconciling needs."""
+
+    def vm(self, name: str) -> Vm | None:
+        """Return a deployment as the cloud sees it now."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the deployments that something in the group bears the mark of."""
+
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Return each way into a deployment that is open, and how to shut it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AzureVendor:
+    """One deployment's subscription and resource group. ``connect`` is called when the cloud is first asked."""
+
+    place: Place
+    connect: Callable[[Place], Session]
+
+    def spec(self, variables: Mapping[str, Any], image: Image) -> AzureSpec:
+        """Read the inventory's variables.
+
+        Raises:
+            SpecError: it lists every fault at once.
+        """
+        return AzureSpec.from_vars(variables, image)
+
+    def plan(self, spec: AzureSpec) -> ResourcePlan:
+        """Plan, without effects and without credentials."""
+        return plan(spec)
+
+    def driver(self) -> Driver:
+        """Return the calls.
+
+        Raises:
+            CloudError: the SDK is not installed.
+        """
+        return self.connect(self.place).driver()
+
+    def vm(self, name: str) -> Vm | None:
+        """Return a deployment as Azure sees it now.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return self.connect(self.place).vm(name)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the deployments that something in the resource group bears the mark of.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return self.connect(self.place).names()
+
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Read back what is in effect; return each way in that is open, and how to shut it.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return self.connect(self.place).open_doors(name)
+
+
+def connect(place: Place) -> Session:
+    """Log in as the environment says, and return a session.
+
+    Raises:
+        CloudError: the SDK is not installed.
+    """
+    try:
+        # Loading the SDK takes seconds, and a preview needs none of it.
+        from provisioner.clouds.azure.session import log_in  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise CloudError(f"{error.name} is not installed; run: make setup (or pip install 'vitrine[azure]')") from error
+    return log_in(place)
+
+
+def azure(variables: Mapping[str, Any]) -> RemoteCloud[AzureSpec]:
+    """Return the cloud that these variables place a deployment in; nothing is asked yet.
+
+    Raises:
+        SpecError: they do not say which subscription or resource group.
+    """
+    return RemoteCloud(AzureVendor(read_place(variables), functools.cache(connect)))
