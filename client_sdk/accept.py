@@ -3,7 +3,8 @@
 (1) R4: there is a release, and one of its measurements is for this platform.
 (2) For each release and measurement, every clause is judged, and the first one without a failure is taken:
     L1.pcrN: PCR 2 to 7, 9, 11, 12, 13 and 14 are as predicted (L7 for 9 and 12 to 14, L9 for 2, 3 and 6).
-    L6.pcrN: where there is no event log, PCR 0 to 7, 9 and 11 have golden values, and the next four are not judged.
+    L6.pcrN: where there is no event log, PCR 0 to 7, 9 and 11 have golden values, and the next four are not judged;
+    PCR 6 has the VM's own id, as the paravisor states it.
     L1.phases: PCR 11 is the image's sections and then exactly the phases that the release names.
     L1.pcr0: PCR 0 is in the release's list, or the policy takes an unpinned one (P2).
     L1.acpi: each event of PCR 1, ACPI tables or what is told as another thing, is in the release's list, or the policy
@@ -26,6 +27,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
+from client_sdk.clauses.azure import pcr_of_vm_id
 from client_sdk.clauses.golden import PCRS as GOLDEN
 from client_sdk.clauses.golden import judge_golden
 from client_sdk.clauses.launch import judge_launch
@@ -231,7 +233,9 @@ def _judge_log(
 
 def _judge_golden(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     """Judge PCRs without a log; PCR 12 to 14 are zero by rule L7, whatever a release says."""
-    stated = {pcr: (value,) for pcr, value in measurement.pcrs} | {0: measurement.pcr0_allowed}
+    paravisor = evidence.tee.hcl if evidence.tee else None
+    own = pcr_of_vm_id(paravisor.configuration if paravisor else None)
+    stated = {pcr: (value,) for pcr, value in measurement.pcrs} | {0: measurement.pcr0_allowed, 6: (own,)}
     return judge_golden(tuple((pcr, stated.get(pcr, ())) for pcr in GOLDEN), evidence.pcrs, ledger)
 
 

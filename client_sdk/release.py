@@ -27,8 +27,9 @@ PREDICATE_TYPE = "urn:vitrine:release/v1"
 UNPINNED = "unpinned"
 EXACT_PCRS = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14)
 """PCRs that a measurement states exactly; 0 has a list, 1 a grammar, 15 a template."""
-WITHOUT_LOG = (1, *EXACT_PCRS)
-"""The same where there is no event log (Azure): no grammar is judged there, so PCR 1 has a golden value too."""
+WITHOUT_LOG = (1, *[index for index in EXACT_PCRS if index != 6])
+"""The same where there is no event log (Azure): no grammar is judged there, so PCR 1 has a golden value too. PCR 6 has
+each VM's own id in it there, which is no matter of a release (rule L6.pcr6)."""
 _ACPI_SIZES = (32, 48)
 _TUPLES = ("pcrs", "rtmrs", "pcr0_allowed", "acpi_allowed", "launch_measurements", "phases", "pcr15_template")
 _OPEN_EVENTS = ("tls-spki", "gpu")  # they differ from boot to boot, or from VM to VM
