@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from client_sdk.accept import Accepted
 from client_sdk.errors import Failure, PolicyError, VerificationError
+from client_sdk.given import require
 from client_sdk.origin import DEFAULT_PORT, Origin
 from client_sdk.pinning import PinnedContext, boot_clock, pinned_context
 from client_sdk.rules import keeps
@@ -94,13 +95,19 @@ def attested_context(accepted: Accepted, *, max_age: float = MAX_AGE) -> PinnedC
 
     After that it makes no connection, but closing those that it made is up to the library; so is not to follow
     redirects, not to retry and not to send to another origin. :class:`client_sdk.Client` does all of that.
+
+    Raises:
+        EvidenceError: it is no ``Accepted``: evidence that was only verified names a certificate as well.
+        PolicyError: C7, a ``max_age`` that limits nothing.
     """
+    remedy = "give what attest() returned; what observe() returned was compared with no release"
+    require(accepted, Accepted, "accepted", expected="what was accepted", remedy=remedy)
     return pinned_context(accepted.evidence.tls_certificate, deadline=boot_clock() + _checked(max_age))
 
 
 @keeps("C7")
 def _checked(max_age: float) -> float:
     """Refuse an age limit that limits nothing."""
-    if not 0 < max_age < math.inf:
+    if isinstance(max_age, bool) or not isinstance(max_age, (int, float)) or not 0 < max_age < math.inf:
         raise PolicyError((Failure("C7: a verdict has an age limit", "a positive number of seconds", str(max_age)),))
     return max_age

@@ -19,12 +19,13 @@ from client_sdk.accept import Accepted
 from client_sdk.channel import MAX_AGE, Session
 from client_sdk.collateral import Collateral
 from client_sdk.errors import Failure, PolicyError
+from client_sdk.given import require_seconds
 from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production
-from client_sdk.publisher import Publisher
+from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.releases import ReleaseSources, open_releases
 from client_sdk.report import Report
-from client_sdk.rounds import TIMEOUT, gather, judge
+from client_sdk.rounds import TIMEOUT, gather, judge, require_trust
 from client_sdk.rules import keeps
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
@@ -71,7 +72,7 @@ class Client(OpenAI):
 
     Raises:
         FetchError: unreachable or not ready; retrying may help.
-        EvidenceError: malformed bytes.
+        EvidenceError: malformed bytes, or an argument of another type.
         VerificationError: not genuine, not fresh or not bound.
         PolicyError: genuine, but not what was asked for.
     """
@@ -93,7 +94,7 @@ class Client(OpenAI):
         if not isinstance(http, AttestedHttpClient):  # openai's own copy() and with_options() hand it on
             _refuse(openai_options)
             limits = _Limits(max_age, attestation_timeout)
-            session = _session(origin, releases, publisher, policy or Production(), collateral, limits=limits)
+            session = _session(origin, releases, publisher, policy, collateral, limits=limits)
             http = AttestedHttpClient(session)
         super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
         _forget_environment(self, openai_options)
@@ -128,7 +129,7 @@ class AsyncClient(AsyncOpenAI):
         if not isinstance(http, AsyncAttestedHttpClient):
             _refuse(openai_options)
             limits = _Limits(max_age, attestation_timeout)
-            session = _session(origin, releases, publisher, policy or Production(), collateral, limits=limits)
+            session = _session(origin, releases, publisher, policy, collateral, limits=limits)
             http = AsyncAttestedHttpClient(session)
         super().__init__(**_options(openai_options, http.session, api_key), http_client=http)
         _forget_environment(self, openai_options)
@@ -145,21 +146,26 @@ def _session(
     origin: str,
     releases: ReleaseSources,
     publisher: Publisher | None,
-    policy: Policy,
+    policy: Policy | None,
     collateral: Collateral | None,
     *,
     limits: _Limits,
 ) -> Session:
+    require_trust(policy, collateral)
+    require_seconds(limits.attestation, "attestation_timeout")
     where = Origin.parse(origin)
     if publisher is None:
         raise PolicyError(
             (Failure("R1: the publisher that you trust is given", "publisher=Publisher(keys=(…,))", "none"),)
         )
+    require_publisher(publisher)
+
+    taken = Production() if policy is None else policy
 
     def attest() -> Accepted:
         opened = open_releases(releases, publisher, now=datetime.now(UTC))
         gathered = gather(where, timeout=limits.attestation)
-        return judge(gathered, releases=opened, policy=policy, now=datetime.now(UTC), collateral=collateral)
+        return judge(gathered, releases=opened, policy=taken, now=datetime.now(UTC), collateral=collateral)
 
     return Session(where, attest, max_age=limits.max_age)
 

@@ -6,6 +6,9 @@ mistake, or fail far from its cause, one of these functions says so. They look a
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
+from pathlib import PurePath
 from types import UnionType
 
 from client_sdk.errors import FieldError
@@ -65,3 +68,35 @@ def told(value: object) -> str:
         text = "a number of many digits" if isinstance(value, int) and value.bit_length() > MAX_SHOWN else repr(value)
         return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
     return f"a value of the type {type(value).__name__}"
+
+
+def require_bytes(value: object, where: str, *, remedy: str = "give its bytes") -> None:
+    """Refuse what is no bytes; of a path it says how to read it.
+
+    Raises:
+        FieldError: with the place, and what to write.
+    """
+    if isinstance(value, (str, PurePath)):
+        remedy = f"where this is a path, write Path({str(value)[:MAX_SHOWN]!r}).read_bytes()"
+    require(value, bytes, where, expected="bytes, as they were received", remedy=remedy)
+
+
+def require_instant(value: object, where: str) -> None:
+    """Refuse an instant without a time zone: which one was meant, nobody can know.
+
+    Raises:
+        FieldError: with the place, and what to write.
+    """
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        got = "one without" if isinstance(value, datetime) else told(value)
+        raise FieldError(where, "an instant with its time zone", got, "write datetime.now(UTC), or give it tzinfo=UTC")
+
+
+def require_seconds(value: object, where: str) -> None:
+    """Refuse what is no time in seconds.
+
+    Raises:
+        FieldError: with the place, and what to write.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise FieldError(where, "a number of seconds", told(value), f"write {where}=60")

@@ -20,7 +20,7 @@ from datetime import datetime
 
 from client_sdk.clauses.expected import AnyValue, Expectation, OneOf, require_ids
 from client_sdk.errors import Failure, FieldError
-from client_sdk.given import require, require_number, told
+from client_sdk.given import require, require_instant, require_number, told
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 from client_sdk.verify import tdx
@@ -51,10 +51,7 @@ class Grace:
         if not isinstance(self.status, str) or self.status not in GRACED:
             expected = f"a status that a grace is possible for: {', '.join(sorted(GRACED))}"
             raise FieldError("policy.tdx.grace.status", expected, told(self.status), "choose one of these")
-        if not isinstance(self.until, datetime) or self.until.utcoffset() is None:
-            got = "one without" if isinstance(self.until, datetime) else told(self.until)
-            remedy = "write datetime(2026, 12, 31, tzinfo=UTC)"
-            raise FieldError("policy.tdx.grace.until", "an instant with its time zone", got, remedy)
+        require_instant(self.until, "policy.tdx.grace.until")
 
 
 @dataclass(frozen=True, slots=True)

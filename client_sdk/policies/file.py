@@ -17,6 +17,7 @@ from client_sdk.clauses.nvidia import AnyDevice
 from client_sdk.clauses.snp import CHIP_SIZES, SnpDenyList, SnpRevocation
 from client_sdk.clauses.tdx import PPID_SIZE, CrlFloor, DenyList, EvaluationFloor, Grace
 from client_sdk.errors import Failure, FieldError, PolicyError
+from client_sdk.given import require
 from client_sdk.parse.snp import Product, Tcb
 from client_sdk.policies import values as read
 from client_sdk.policies.cloud import ID_KEY_SIZE, AzureCloud, GoogleCloud
@@ -45,8 +46,10 @@ def load_policy(path: Path | str, *, roots: Roots | None = None) -> Policy:
     """Read a policy from a file; ``roots`` are the makers' own unless they are given.
 
     Raises:
+        EvidenceError: an argument of another type.
         PolicyError: R4, with every fault in the file.
     """
+    require(path, (str, Path), "path", expected="the path of a policy file", remedy='write load_policy("policy.toml")')
     return read_policy(_bytes(Path(path)), roots=roots)
 
 
@@ -55,12 +58,15 @@ def read_policy(data: bytes, *, roots: Roots | None = None) -> Policy:
     """Read a policy from the bytes of a file.
 
     Raises:
+        EvidenceError: ``roots`` are none.
         PolicyError: R4, with every fault.
     """
     faults: list[FieldError] = []
     top = Table(_toml(data), "", faults)
     top.need("version", _version, VERSION, f"add version = {VERSION} as the first line")
-    anchors = roots or production_roots()
+    remedy = "write Roots(simulated=False, …), or leave it out for the makers' own"
+    require(roots, (Roots, type(None)), "roots", expected="roots that you trust", remedy=remedy)
+    anchors = production_roots() if roots is None else roots
     many = top.tables("any_of")
     if many:
         found: Policy = AnyOf(tuple([_production(table, anchors) for table in many]))
