@@ -122,6 +122,13 @@ def test_of_alternatives_that_fail_as_often_the_one_about_this_cloud_is_told():
     unacceptable(SimulatedCloudVm(GCP_TDX), "K3.4", "P7", policy=AnyOf((elsewhere, azure)))
 
 
+def test_of_alternatives_that_are_as_close_the_first_is_told():
+    first, second = (production(GCP_TDX, google=GoogleCloud(name, AnyValue("a test")), label=name) for name in "xy")
+    for order in ((first, second), (second, first)):
+        error = unacceptable(SimulatedCloudVm(GCP_TDX), "K3.4", "P7", policy=AnyOf(order))
+        assert error.failures[-1].got == f"none; the closest is {order[0].name}"
+
+
 def test_fewer_failures_count_before_the_cloud():
     near = production(GCP_TDX, google=GoogleCloud("x", ("europe-west4-a",)))
     unacceptable(SimulatedCloudVm(GCP_TDX), "P5", "P7", policy=AnyOf((near, production(azure=AzureCloud()))))
