@@ -80,7 +80,8 @@ _JUDGED_BY = {
 class Accepted:
     """Verified evidence that fits a release and a policy: the only thing that a channel is opened for.
 
-    ``received`` is what it was held against, for the digests in a report.
+    ``received`` is what it was held against, for the digests in a report; ``opted_out`` is what the policy goes
+    without, with its reasons.
     """
 
     evidence: VerifiedEvidence
@@ -90,6 +91,7 @@ class Accepted:
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
     received: Parts = ()
+    opted_out: tuple[str, ...] = ()
 
     def held_against(self, rows: tuple[Row, ...], *, received: Parts, left_out: tuple[str, ...]) -> Accepted:
         """Add the checks of the releases' own signatures, their bytes, and the releases that did not count."""
@@ -103,7 +105,7 @@ class Accepted:
     @property
     def report(self) -> Report:
         """Every check that was made, and facts about the VM and its release."""
-        facts = _facts(self.release, self.measurement, self.policy) + self.evidence.facts
+        facts = _facts(self.release, self.measurement, self.policy, self.opted_out) + self.evidence.facts
         facts += (("releases_left_out", self.left_out),)
         sources = digests(self.received) + self.evidence.sources
         return Report(
@@ -119,6 +121,7 @@ class _Judgement:
     measurement: Measurement
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
+    opted_out: tuple[str, ...]
 
 
 def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: Policy) -> Accepted:
@@ -129,15 +132,19 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     """
     candidates = [(r, m) for r in releases for m in r.measurements if m.platform == evidence.platform]
     if not candidates:
-        raise _refused(_nothing_to_compare(evidence, releases), evidence)
+        ledger = Ledger()
+        error = _refused(_nothing_to_compare(evidence, releases, ledger), evidence)
+        error.checks += ledger.checks
+        raise error
     judged = [_judge(evidence, release, measurement, policy) for release, measurement in candidates]
     closest = min(judged, key=lambda one: len(one.failures))
     if not closest.failures:
-        return Accepted(evidence, closest.release, closest.measurement, policy.name, evidence.rows + closest.rows)
+        rows, opted_out = evidence.rows + closest.rows, closest.opted_out
+        return Accepted(evidence, closest.release, closest.measurement, policy.name, rows, opted_out=opted_out)
     error = _refused(closest.failures, evidence)
     error.checks += as_checks(closest.rows)
     error.not_run += _unpinned(evidence, closest.measurement)
-    error.facts = _facts(closest.release, closest.measurement, policy.name) + error.facts
+    error.facts = _facts(closest.release, closest.measurement, policy.name, closest.opted_out) + error.facts
     raise error
 
 
@@ -160,9 +167,12 @@ def _unpinned(evidence: VerifiedEvidence, measurement: Measurement) -> tuple[tup
     return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
 
 
-def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tuple[str, Any], ...]:
+def _facts(
+    release: Release, measurement: Measurement, policy: str, opted_out: tuple[str, ...]
+) -> tuple[tuple[str, Any], ...]:
     return (
         ("policy", policy),
+        ("opted_out", opted_out),
         ("service", release.service),
         ("release", release.number),
         ("manifest_sha256", release.manifest_sha256),
@@ -172,11 +182,13 @@ def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tup
 
 
 @keeps("R4")
-def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release]) -> tuple[Failure, ...]:
+def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release], ledger: Ledger) -> tuple[Failure, ...]:
+    what = "there is a release to compare with"
     if not releases:
-        return (Failure("R4: there is a release to compare with", "at least one", "none"),)
-    has = sorted({measurement.platform for release in releases for measurement in release.measurements})
-    return (Failure("R4: the release has measurements for this platform", evidence.platform, ", ".join(has) or "none"),)
+        return ledger.judge("R4", what, expected="at least one", got="none", condition=False)
+    has = tuple(sorted({measurement.platform for release in releases for measurement in release.measurements}))
+    what = "the release has measurements for this platform"
+    return ledger.judge("R4", what, expected=evidence.platform, got=has or "none", condition=False)
 
 
 def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measurement, policy: Policy) -> _Judgement:
@@ -190,7 +202,8 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
         *policy.judge(evidence, measurement, ledger),
     )
     failures = failures or _judge_policy(evidence, ledger) + _judge_roots(evidence, policy.roots, ledger)
-    return _Judgement(release, measurement, tuple(ledger.rows), failures)
+    opted_out = tuple(dict.fromkeys(ledger.opted_out))
+    return _Judgement(release, measurement, tuple(ledger.rows), failures, opted_out)
 
 
 def _unjudged(evidence: VerifiedEvidence, ledger: Ledger) -> tuple[str, ...]:

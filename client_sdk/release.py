@@ -17,7 +17,8 @@ from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_js
 from client_sdk.errors import EvidenceError
 from client_sdk.evidence import AZURE
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
-from client_sdk.publisher import Publisher
+from client_sdk.given import require_bytes, require_instant
+from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 
@@ -176,19 +177,29 @@ def verify_release(data: bytes, publisher: Publisher, *, now: datetime, ledger: 
     It does not prove that the release is the newest one, nor that it was logged (rules R2, R3).
 
     Raises:
-        EvidenceError: the file is malformed.
+        EvidenceError: the file is malformed, or an argument is of another type.
         VerificationError: R1 or R6.
     """
+    require_bytes(data, "release")
+    require_publisher(publisher)
+    require_instant(now, "now")
     recorded = ledger or Ledger()
     release = open_release(data, publisher, ledger=recorded)
     recorded.holds(
         "R6",
-        f"the release is inside its dates (release {release.number}; else ask for a newer one)",
+        f"the release is inside its dates (release {release.number}; {_outside(release, now)})",
         expected=f"{format_instant(release.not_before)} to {format_instant(release.not_after)}",
         got=format_instant(now),
         condition=release.not_before <= now < release.not_after,
     )
     return release
+
+
+def _outside(release: Release, now: datetime) -> str:
+    """Say what to do where an instant is not in a release's dates."""
+    if now < release.not_before:
+        return "it is not in force yet: check this machine's clock, or give the release that is"
+    return "else ask for a newer one"
 
 
 def _from_statement(payload: bytes) -> Release:

@@ -52,10 +52,11 @@ class Ledger:
     A row is the fields of a :class:`Check`: making the objects is left to whoever reads them.
     """
 
-    __slots__ = ("rows",)
+    __slots__ = ("opted_out", "rows")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.opted_out: list[str] = []
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -88,6 +89,15 @@ class Ledger:
         """Record a clause of a policy; return it as a failure when it does not hold, so that all get reported."""
         self.rows.append((rule, what, expected, got, bool(condition)))
         return () if condition else (Failure(f"{rule}: {what}", show(expected), show(got)),)
+
+    def opt_out(self, of: str, why: str) -> None:
+        """Note what a policy goes without, and why: whatever the checks say, the report has it among its facts."""
+        self.opted_out.append(f"{of}: {why}")
+
+    def add(self, other: Ledger) -> None:
+        """Take over what another one recorded."""
+        self.rows += other.rows
+        self.opted_out += other.opted_out
 
 
 def as_checks(rows: Iterable[Row]) -> tuple[Check, ...]:

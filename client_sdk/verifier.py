@@ -27,6 +27,7 @@ from client_sdk.binding import gpu_digest
 from client_sdk.collateral import Collateral
 from client_sdk.errors import AttestationError, VerificationError
 from client_sdk.evidence import AZURE, GCP, Evidence, RuntimeEvent
+from client_sdk.given import require
 from client_sdk.parse.certificate import parse_certificate, spki_digest
 from client_sdk.parse.public import parse_public
 from client_sdk.platforms.azure import AzureCompute
@@ -160,6 +161,8 @@ def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationReques
         EvidenceError: keys that cannot be read.
         VerificationError: Q8.1.
     """
+    remedy = "write Evidence.from_json(bytes)"
+    require(evidence, Evidence, "evidence", expected="evidence, as Evidence.from_json reads it", remedy=remedy)
     if not evidence.ek_certificates:
         raise VerificationError("Q8.1", "there is a certificate of an endorsement key", expected="one", got="none")
     key = parse_certificate(evidence.ek_certificates[0], "$.ek_certificates[0]").public_key

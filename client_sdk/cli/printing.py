@@ -17,6 +17,7 @@ WIDTH = 120
 # What a reader of the table wants to know; JSON has all of it.
 _SHOWN = (
     "policy",
+    "opted_out",
     "service",
     "release",
     "manifest_sha256",
@@ -81,7 +82,8 @@ def refusal_as_dict(error: AttestationError, *, origin: str) -> dict[str, Any]:
     report["origin"] = origin
     report["error"] = {
         "type": type(error).__name__,
-        "rule": error.rule if isinstance(error, VerificationError) else "",
+        "rule": error.rule if isinstance(error, (VerificationError, PolicyError)) else "",
+        "rules": list(error.rules) if isinstance(error, PolicyError) else [],
         "message": str(error),
         "failures": [
             {"clause": failure.clause, "expected": failure.expected, "got": failure.got}

@@ -65,7 +65,7 @@ def register(commands: Commands) -> None:
         type=at,
         help="with --evidence: judge as at 2026-01-31T12:00:00Z (default for a file of --save: now)",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, needs="ORIGIN, or --evidence with --nonce and --at")
 
 
 def run(arguments: argparse.Namespace) -> int:

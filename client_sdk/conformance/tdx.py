@@ -154,7 +154,7 @@ def _graces(params: Request) -> tuple[Grace, ...]:
         until = instant(row.word("until"), f"$.params.graces[{number}].until")
         try:
             found.append(Grace(row.word("status"), until))
-        except ValueError as error:
+        except EvidenceError as error:
             raise EvidenceError(f"$.params.graces[{number}].status", str(error)) from error
     return tuple(found)
 

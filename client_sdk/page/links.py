@@ -165,7 +165,7 @@ LINKS = (
         "as due",
         "The CPU's report is what policy and release expect",
         "No debugging, known firmware, a patched platform, and the measurements that were expected.",
-        ("P1", "P7", "T4", "T5", "T8", "T9", "T10"),
+        ("P1", "P7", "P8", "T4", "T5", "T8", "T9", "T10"),
         (("T4.8", "T8.5"), ("T5.1", "T8.10")),
         mutual=True,
     ),

@@ -92,15 +92,18 @@ def _title(report: Report) -> str:
 def _header(report: Report, heading: Heading, found: tuple[Finding, ...]) -> Html:
     facts = dict(report.facts)
     simulated = heading.simulated or facts.get("simulated") is True
-    lead = words.LEADS.get(report.verdict, "")
+    lead, opted_out = words.LEADS.get(report.verdict, ""), facts.get("opted_out") or ()
+    if report.verdict == ACCEPTED and (simulated or opted_out):
+        lead = words.LEAD_SIMULATED if simulated else words.LEAD_OPTED_OUT
     style = _VERDICT_STYLES.get(report.verdict, "idle")
     return tag(
         "header",
         tag("p", text("Vitrine · verification report"), class_="brand"),
         tag("h1", mark(_VERDICT_STATES.get(report.verdict, State.OPEN)), tag("span", text(_title(report)))),
-        tag("p", text(words.LEAD_SIMULATED if simulated and report.verdict == ACCEPTED else lead), class_="lead"),
+        tag("p", text(lead), class_="lead"),
         _about(report, heading, facts),
         _notice("Simulated platform: this proves nothing about the host.", words.SIMULATED) if simulated else NOTHING,
+        _notice("The policy goes without this:", "; ".join(opted_out)) if opted_out else NOTHING,
         _notice("Saved evidence: this says nothing about now.", words.SAVED) if heading.saved else NOTHING,
         _meaning(report, found, {**facts, "simulated": simulated}),
         class_=f"verdict {style}",

@@ -18,6 +18,7 @@ LEADS = {
     NO_VERDICT: "Nothing was learned about the service. Send nothing to it before it was verified.",
 }
 LEAD_SIMULATED = "Everything that this platform has was checked, and held. But its TPM is simulated."
+LEAD_OPTED_OUT = "The service is what its publisher released, under a policy that goes without some of the checks."
 SIMULATED = (
     "The TPM of this machine is a program: whoever runs it can make it say anything. Use such a machine for "
     "development and tests, and tell it nothing that its host must not know."

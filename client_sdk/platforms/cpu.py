@@ -41,7 +41,8 @@ def _verified_vek(case: Case, report: SnpReport, certificates: tuple[bytes, ...]
     found = certificates[:1] or _published(report, collateral)
     ledger.holds(
         "T11.amd.8",
-        "there is a certificate of the key that signed the report, in the evidence or in the collateral",
+        "there is a certificate of the key that signed the report, in the evidence or in the collateral (`vitrine "
+        "collateral fetch` gathers it, --collateral gives it)",
         expected=Phrase(("chip", report.chip_id, "with TCB", report.reported_tcb)),
         got="a certificate" if found else "none",
         condition=found,

@@ -198,6 +198,54 @@ def test_stored_evidence_answers_one_nonce(run, files):
     assert run(*words, *with_collateral(files)).failed == ["C2.2"]
 
 
+def test_a_nonce_of_another_request_is_told_to_be_checked(run, files):
+    words = [word if word != NONCE.hex() else "11" * 32 for word in (*stored(files), *with_collateral(files))]
+    said = run(*words)
+    assert said.failed == ["C2.2"]
+    says = "check that the nonce, --nonce, is the one that this evidence was asked for with"
+    assert " ".join(said.out.split()).count(says) == 2, "in the table, and below it"
+
+
+def test_a_release_for_another_platform_has_a_line_of_its_own(run, files):
+    (files / "release.json").write_bytes(signed(release_of()))
+    said = run(*stored(files), *with_collateral(files))
+    assert (said.code, said.failed) == (1, ["R4"])
+    assert "expected gcp got local-qemu" in " ".join(said.out.split())
+
+
+def test_what_a_policy_goes_without_stands_in_every_report(run, files, tmp_path):
+    """Terminal, JSON and page: what, and the reason that its writer gave."""
+    (files / "policy.toml").write_text(
+        'version = 1\nunsafe_unpinned = "the pins come later"\n[nvidia]\nunsafe_without_revocation = "no way out"\n'
+        '[sev_snp]\nunsafe_without_revocation = "not about this VM"\n'
+    )
+    words, page = (*stored(files), *with_collateral(files), "--policy", files / "policy.toml"), tmp_path / "page.html"
+    said = run(*words, "--html", page)
+    assert said.code == 0, said.all
+    facts = json.loads(run(*words, "--json").out)["facts"]
+    assert facts["opted_out"] == [
+        "that the release pins what runs: the pins come later",
+        "OCSP answers about GPUs: no way out",
+    ]
+    for text in (" ".join(said.out.split()), page.read_text()):
+        assert "the pins come later" in text
+        assert "no way out" in text
+    assert "Everything that this platform has was checked" not in page.read_text()
+    assert "under a policy that goes without some of the checks" in page.read_text()
+    checks = {check["id"]: check["expected"] for check in json.loads(run(*words, "--json").out)["checks"]}
+    assert (checks["P2"], checks["G1.7"]) == ("anything: the pins come later", "not demanded: no way out")
+    assert checks["G3.11"] == checks["G1.7"]
+
+
+def test_a_policy_that_goes_without_nothing_says_so(run, files, tmp_path):
+    page = tmp_path / "page.html"
+    assert (
+        json.loads(run(*stored(files), *with_collateral(files), "--html", page, "--json").out)["facts"]["opted_out"]
+        == []
+    )
+    assert "Everything that this platform has was checked, and held." in page.read_text()
+
+
 def test_stored_evidence_is_judged_at_an_instant(run, files):
     words = ["2020-01-01T00:00:00Z" if word == format_instant(MOMENT) else word for word in stored(files)]
     assert run(*words, *with_collateral(files)).failed == ["R6"]
