@@ -108,6 +108,22 @@ def test_stored_evidence_has_the_same_verdict(run, vm, files):
     assert (report["verdict"], report["saved"]) == ("accepted", True)
 
 
+def test_a_refusal_says_whether_a_file_was_judged(run, vm, files):
+    told = json.loads(run(*stored(files), "--json").out)
+    assert (told["verdict"], told["saved"]) == ("refused", True)
+    with serving(vm) as server:
+        told = json.loads(run("verify", server.origin, *trust(files), "--json").out)
+    assert (told["verdict"], told["saved"]) == ("refused", False)
+
+
+def test_the_terminal_says_what_was_not_run(run, files):
+    said = run(*stored(files), *with_collateral(files))
+    assert re.search(
+        r"^not run +C3 +the evidence was stored: no connection showed its certificate$", said.out, re.MULTILINE
+    )
+    assert "service at" not in said.out
+
+
 @pytest.mark.parametrize("collateral", [True, False])
 def test_stored_evidence_has_its_page_whatever_the_verdict(run, files, tmp_path, collateral):
     page = tmp_path / "report.html"
