@@ -27,6 +27,7 @@ from client_sdk.binding import gpu_digest
 from client_sdk.collateral import Collateral
 from client_sdk.errors import AttestationError, VerificationError
 from client_sdk.evidence import Evidence, RuntimeEvent
+from client_sdk.fields import format_instant
 from client_sdk.parse.certificate import parse_certificate, spki_digest
 from client_sdk.parse.public import parse_public
 from client_sdk.platforms.azure import AzureCompute
@@ -131,7 +132,7 @@ class VerifiedEvidence:
             ("tpm_restart_count", self.restart_count),
             ("tpm_clock_safe", bool(self.clock_safe)),
             ("tpm_firmware", f"{self.tpm_firmware:#018x}"),
-            ("verified_at", self.verified_at.isoformat(timespec="seconds")),
+            ("verified_at", format_instant(self.verified_at)),
             *hardware_facts(self.cloud, self.tee, self.gpus),
         )
 

@@ -40,7 +40,7 @@ def tell_acceptance(report: Report, subject: Subject, arguments: argparse.Namesp
     if arguments.json:
         print_json(machine)
     else:
-        print_report(report, origin=subject.name, note=subject.note)
+        print_report(report, origin=subject.name, note=subject.note, quiet=arguments.quiet)
     return ACCEPTED
 
 
@@ -51,7 +51,7 @@ def tell_refusal(error: AttestationError, subject: Subject, arguments: argparse.
     if arguments.json:
         print_json(machine)
     else:
-        print_refusal(error, origin=subject.name)
+        print_refusal(error, origin=subject.name, quiet=arguments.quiet)
     return NO_VERDICT if isinstance(error, FetchError) else REFUSED
 
 
