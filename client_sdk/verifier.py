@@ -93,6 +93,12 @@ class VerifiedEvidence:
     gpus: tuple[Appraisal, ...] = ()
     received: Parts = ()
 
+    def __repr__(self) -> str:
+        """Name the machine in a line: its parts are tens of kilobytes."""
+        kind, count = self.tee.kind if self.tee else "no TEE", len(self.gpus)
+        told = f"{self.platform}, {kind}, {count} GPUs, {len(self.rows)} checks, at {format_instant(self.verified_at)}"
+        return f"<VerifiedEvidence: {told}{', simulated' if self.simulated else ''}>"
+
     def brought_by(self, rows: tuple[Row, ...], received: Parts) -> VerifiedEvidence:
         """Add the checks of the connection that brought this evidence, and what else it brought."""
         return replace(self, rows=rows + self.rows, received=received)
