@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from client_sdk import cli
+from client_sdk import cli, load_policy
 from client_sdk.errors import AttestationError, EvidenceError, PolicyError, VerificationError
 from tests.example import main, write
 from tests.fakes.simulated_cloud_vm import KINDS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def judged(folder):
@@ -43,6 +49,25 @@ def test_the_command_in_the_readme_trusts_the_makers_alone(folder, capsys):
     (command,) = re.findall(r"\.venv/bin/vitrine (.*)", (folder / "README").read_text())
     assert cli.main(shlex.split(command)) == 1
     assert "[K1.1]" in capsys.readouterr().out
+
+
+def test_the_policy_in_the_readme_of_the_project_can_be_read(tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    (toml,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "policy.toml").write_text(toml)
+    assert load_policy(tmp_path / "policy.toml").google.project == ("my-project",)
+
+
+def test_what_the_readme_of_the_project_says_of_an_installation_is_so():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert (project["requires-python"], "Python 3.11 to 3.13" in readme) == (">=3.11,<3.14", True)
+    assert ("client" in project["optional-dependencies"], "pip install '.[client]'" in readme) == (True, True)
+    (only,) = project["dependencies"]
+    assert only.startswith("cryptography")
+    script = "import sys\nfor name in ('openai', 'httpx2', 'rich'): sys.modules[name] = None\n"
+    script += "from client_sdk import verify_stored, load_policy, load_collateral"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
 def replaced(folder, name, old, new):
