@@ -131,7 +131,7 @@ def _of_the_boot(report: Report, facts: Mapping[str, object], found: Mapping[str
         yield "that the host cannot read the machine's memory: no CPU vouched for it"
     if _is_clouds_word(report.checks):
         yield (
-            "that this image owns the TLS key, but by Google's word: on SEV-SNP the CPU measured Google's firmware "
+            "that this image owns the TLS key: that is Google's word. On SEV-SNP the CPU measured Google's firmware "
             "alone, and whoever commands Google's virtual TPM could have booted other code"
         )
     if facts.get("platform") == AZURE:

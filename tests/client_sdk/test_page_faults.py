@@ -108,7 +108,7 @@ TABLE = [
     ("G2.2", "gpu-binding", FAILED, "Do not use"),
     ("G3.7", "gpu-values", FAILED, "not what NVIDIA published"),
     ("G3.10", "gpu-values", STALE, "was not given"),
-    ("G4.1", "gpu-policy", UNWANTED, "The machine has 1 GPUs, your policy wants 2."),
+    ("G4.1", "gpu-policy", UNWANTED, "The machine has 1 of NVIDIA's GPUs, your policy or the release wants 2."),
     ("G4.3", "gpu-policy", UNWANTED, "not one that your policy names"),
     ("G4.6", "gpu-values", FAILED, "debugging"),
     ("G5.1", "gpu-binding", FAILED, "Do not use"),
@@ -174,7 +174,13 @@ MISMATCHES = [
     ("another zone", GCP_SNP, {"google": GoogleCloud(ANY, ("mars-1a",))}, "policy", "Check [google]"),
     ("another cloud", GCP_TDX, {"azure": AzureCloud()}, "policy", "on another cloud"),
     ("another VM", AZURE_SNP, {"azure": AzureCloud(vm_ids=("0",))}, "policy", "another one than your policy names"),
-    ("fewer GPUs", GCP_TDX, {"gpu": NvidiaGpu(count=Count(2, 2))}, "gpu-policy", "has 1 GPUs, your policy wants 2."),
+    (
+        "fewer GPUs",
+        GCP_TDX,
+        {"gpu": NvidiaGpu(count=Count(2, 2))},
+        "gpu-policy",
+        "has 1 of NVIDIA's GPUs, your policy or the release wants 2.",
+    ),
     ("no cloud's word", GCP_SNP, {"snp": SevSnp()}, "tee-values", "cloud_vouched_boot"),
 ]
 
@@ -231,7 +237,7 @@ def test_googles_word_for_the_image_is_called_googles_word():
     assert "The machine booted exactly" not in shown
     assert "Google's virtual TPM says that the machine booted exactly" in shown
     assert "which image the machine booted is the cloud's word" in shown
-    assert "by Google's word" in hidden
+    assert "that is Google's word" in hidden
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != GCP_SNP])
