@@ -93,6 +93,11 @@ class Accepted:
     received: Parts = ()
     opted_out: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Name release and policy in a line: the evidence in it is tens of kilobytes."""
+        told = f"release {self.release.number} of {self.release.service!r}, by policy {self.policy!r}"
+        return f"<Accepted: {told}, {len(self.rows)} checks, of {self.evidence!r}>"
+
     def held_against(self, rows: tuple[Row, ...], *, received: Parts, left_out: tuple[str, ...]) -> Accepted:
         """Add the checks of the releases' own signatures, their bytes, and the releases that did not count."""
         return replace(self, rows=rows + self.rows, received=received, left_out=left_out)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from client_sdk.encoding import canonical_json
@@ -167,11 +168,13 @@ def _failures(error: AttestationError) -> tuple[Check, ...]:
 
 
 def show(value: object) -> str:
-    """Spell a value for people, printable: bytes as hex, a tuple item by item."""
+    """Spell a value for people, printable: bytes as hex, a tuple item by item, a span of whole days in days."""
     if callable(value):
         value = value()
     if isinstance(value, bytes):
         return value.hex() or "nothing"
+    if isinstance(value, timedelta):
+        return str(value).removesuffix(", 0:00:00")
     if isinstance(value, (tuple, list)):
         return (" " if isinstance(value, Phrase) else ", ").join(show(item) for item in value) or "nothing"
     return printable(str(value))

@@ -19,7 +19,7 @@ from client_sdk.policies import cloud, gpu, production, release, tee
 from client_sdk.policies import file as policy_file
 from tests.client_sdk.test_collateral import write
 from tests.fakes.judging import NONCE
-from tests.fakes.simulated_cloud_vm import GCP_TDX, MOMENT, SimulatedCloudVm, roots
+from tests.fakes.simulated_cloud_vm import AZURE_SNP, GCP_TDX, MOMENT, SimulatedCloudVm, roots
 from tests.fakes.simulated_server import serving
 from tests.fakes.simulated_vm import SimulatedVm, publisher_key, signed
 from tests.fakes.simulated_vm import release as release_of
@@ -59,6 +59,10 @@ def vm():
 
 @pytest.fixture
 def files(tmp_path, vm):
+    return fill(tmp_path, vm)
+
+
+def fill(tmp_path, vm):
     """Write what a deployment publishes, and raw evidence."""
     (tmp_path / "release.json").write_bytes(signed(release_of(measured=vm.measurement())))
     public = publisher_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -106,6 +110,46 @@ def test_stored_evidence_has_the_same_verdict(run, vm, files):
     assert offline == [check["id"] for check in online["checks"] if check["id"] != "C3.1"]
     assert "C3" in [row["rules"] for row in report["not_run"]]
     assert (report["verdict"], report["saved"]) == ("accepted", True)
+
+
+def test_a_refusal_says_whether_a_file_was_judged(run, vm, files):
+    told = json.loads(run(*stored(files), "--json").out)
+    assert (told["verdict"], told["saved"]) == ("refused", True)
+    with serving(vm) as server:
+        told = json.loads(run("verify", server.origin, *trust(files), "--json").out)
+    assert (told["verdict"], told["saved"]) == ("refused", False)
+
+
+def test_the_terminal_says_what_was_not_run(run, files):
+    said = run(*stored(files), *with_collateral(files))
+    why = "the evidence was stored: no connection showed its certificate"
+    assert re.search(rf"^not run +C3: {why} *$", said.out, re.MULTILINE)
+    assert "service at" not in said.out
+
+
+def test_the_terminal_names_machine_and_gpu_and_what_was_taken_unseen(run, files):
+    said = run(*stored(files), *with_collateral(files)).out
+    for name in ("instance", "zone", "gpu 0"):
+        assert re.search(rf"^{name} +\S", said, re.MULTILINE), name
+    assert re.search(r"K3.5 +the zone is expected \(anything taken\)", said)
+    assert "lockdown) (anything taken)" not in said, "what was compared is not called untested"
+    assert re.search(r"^verified at +\S+Z\s*$", said, re.MULTILINE)
+
+
+def test_an_azure_vm_has_its_id_in_the_terminal(run, tmp_path):
+    other = SimulatedCloudVm(AZURE_SNP)
+    fill(tmp_path, other)
+    said = run(*stored(tmp_path), *with_collateral(tmp_path)).out
+    assert re.search(r"^vm id +\S", said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize("collateral", [True, False])
+def test_quiet_prints_the_verdict_and_what_failed_and_nothing_else(run, files, collateral):
+    said = run(*stored(files), *(with_collateral(files) if collateral else ()), "--quiet")
+    (verdict, *failures) = said.out.splitlines()
+    assert verdict.startswith("accepted: " if collateral else "refused: ")
+    assert [line.strip()[:7] for line in failures] == ([] if collateral else ["[T11.1]"])
+    assert said.code == (0 if collateral else 1)
 
 
 @pytest.mark.parametrize("collateral", [True, False])
