@@ -1,6 +1,6 @@
 """What the fake cloud shows beside a thing's own body: the security rules in effect on an interface.
 
-{DOC}/azure/virtual-network/diagnose-network-traffic-filter-problem: both groups, with the default rules, as the API
+learn.microsoft.com/azure/virtual-network/diagnose-network-traffic-filter-problem: both groups, with the default rules, as the API
 says them.
 """
 
