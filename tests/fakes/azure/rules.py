@@ -80,7 +80,7 @@ def _same(new: object, old: object) -> bool:
 
 
 def check_disk(cloud: Cloud, body: dict, identity: str) -> None:
-    """learn.microsoft.com/azure/virtual-machines/linux/disks-upload-vhd-to-managed-disk-cli: the bytes of the VHD with its footer."""
+    """learn.microsoft.com/azure/virtual-machines/linux/disks-upload-vhd-to-managed-disk-cli: with its footer."""
     creation = body["properties"]["creationData"]
     size = creation.get("uploadSizeBytes", 0)
     if creation["createOption"] == "Upload" and ((size - 512) % (1 << 20) or size < 20972032):
@@ -220,7 +220,7 @@ def check_scale_set(cloud: Cloud, body: dict, identity: str) -> None:
             raise bad("networkApiVersion is required for Flexible orchestration.")
     disk = profile["storageProfile"]["osDisk"].get("managedDisk", {}).get("securityProfile", {})
     if disk.get("securityEncryptionType") == "DiskWithVMGuestState":
-        # learn.microsoft.com/azure/confidential-computing/virtual-machine-scale-sets: not with encryption of the OS disk
+        # learn.microsoft.com/azure/confidential-computing/virtual-machine-scale-sets: no OS disk encryption
         raise bad("DiskWithVMGuestState is not supported in scale sets.")
     _check_machine(cloud, profile, body["sku"]["name"], identity)
     for one in profile["networkProfile"]["networkInterfaceConfigurations"]:
@@ -266,7 +266,7 @@ def _check_image(cloud: Cloud, profile: dict, storage: dict, *, confidential: bo
 
 
 def _check_acceleration(properties: dict, size: str) -> None:
-    """learn.microsoft.com/azure/virtual-machines/sizes/gpu-accelerated/ncccadsh100v5-series: no accelerated networking"""
+    """learn.microsoft.com/azure/virtual-machines/sizes/gpu-accelerated/ncccadsh100v5-series: no acceleration"""
     if properties.get("enableAcceleratedNetworking") and "NCC" in size:
         raise bad(
             f"Accelerated networking is not supported on {size}.", "VMSizeIsNotPermittedToEnableAcceleratedNetworking"
@@ -286,7 +286,7 @@ def _check_quota(cloud: Cloud, size: str, machines: int) -> None:
 
 
 def check_unused(cloud: Cloud, thing: Thing) -> None:
-    """What is in use cannot be deleted: learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors (InUse…)"""
+    """In use: learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors."""
     nested = [one for one in cloud.things.values() if one.id.lower().startswith(f"{thing.id.lower()}/")]
     if nested and thing.kind != "microsoft.resources/resourcegroups":
         raise bad(f"Cannot delete resource: nested resource {nested[0].id} exists.", "CannotDeleteResource", 409)
