@@ -20,6 +20,7 @@ from client_sdk import (
     FetchError,
     Policy,
     Publisher,
+    SimulatedCloud,
     SimulatedPlatform,
     attest,
     load_collateral,
@@ -34,9 +35,10 @@ PAUSE = 2.0
 _OUTSIDE_ITS_DATES = "R6"
 _RELEASE = "a release, as `make deploy` writes it"
 _T = TypeVar("_T")
-Kind = Literal["policy", "simulated"]
+Kind = Literal["policy", "simulated", "simulated_cloud"]
 _TRUST: Mapping[Kind, tuple[str, Callable[[Path], Policy]]] = {
     "policy": ("a policy file (docs/policy.md)", load_policy),
+    "simulated_cloud": ("the test CA of a pretended cloud's attestation keys", SimulatedCloud),
     "simulated": ("the CA of this deployment's software TPMs, as `make deploy` writes it", SimulatedPlatform),
 }
 

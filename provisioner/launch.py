@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from provisioner.atomic import replace_file
 from provisioner.clouds import Image, Vm, cloud_of
+from provisioner.errors import CloudError
 from provisioner.progress import Progress
 from provisioner.spec import VmIdentity
+
+POLICY = "policy.toml"
 
 
 def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
@@ -41,6 +45,35 @@ def launch(
     cloud.launch(spec, progress=progress)
     vm = cloud.wait_ready(name, seconds=seconds, progress=progress)
     return vm, vm != before
+
+
+def write_policy(variables: Mapping[str, Any], image: Image, root: Path) -> Path | None:
+    """Write the policy file that clients of this deployment are given; None where no policy file takes its machines.
+
+    Raises:
+        SpecError: the inventory is wrong; every fault is listed.
+    """
+    cloud = cloud_of(variables, root)
+    text = cloud.guest(cloud.spec(variables, image)).policy
+    if not text:
+        return None
+    root.mkdir(parents=True, exist_ok=True)
+    replace_file(root / POLICY, text.encode())
+    return root / POLICY
+
+
+def find(variables: Mapping[str, Any], root: Path) -> Vm:
+    """Return the deployment that these variables name, as its cloud sees it now.
+
+    Raises:
+        SpecError: the variables name none.
+        CloudError: there is none, or the cloud refuses.
+    """
+    name = VmIdentity.from_vars(variables).name
+    vm = cloud_of(variables, root).find(name)
+    if vm is None:
+        raise CloudError(f"there is no deployment {name}: deploy it first")
+    return vm
 
 
 def destroy(variables: Mapping[str, object], root: Path, *, pretend: bool, progress: Progress) -> bool:

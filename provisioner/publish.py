@@ -84,6 +84,15 @@ def prepare(
     return Candidate(root / CANDIDATES[RELEASE], found[0].number, changed=found[0] != last)
 
 
+def publisher_of(root: Path) -> Publisher:
+    """Return this deployment's own publisher, whose key signs its releases and its platform values.
+
+    Raises:
+        SpecError: the key is not what it should be.
+    """
+    return Publisher(keys=(public_pem(load_or_create(root / KEY)),))
+
+
 def _ordered(platforms: tuple[Platform, ...]) -> tuple[Platform, ...]:
     keys = [platform.key for platform in platforms]
     if not keys or len(set(keys)) != len(keys):

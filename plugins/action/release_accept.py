@@ -8,18 +8,20 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.acceptance import Target, Trust, accept
+from provisioner.acceptance import accept
 from provisioner.errors import ProvisionError
-from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE, promote
+from provisioner.publish import RELEASE, promote
+from provisioner.target import Deployment, target_of
 
 ARGUMENTS = {
     "root": {"type": "path", "required": True},
-    "origin": {"type": "str", "required": True},
+    # Where clients connect; without, the cloud says where the deployment of `vm` is.
+    "origin": {"type": "str"},
+    "vm": {"type": "dict", "required": True},
     "seconds": {"type": "float", "default": 600},
     "publish": {"type": "bool", "default": True},
-    # A policy file and a folder of collateral; without, the CA of the local VM's software TPM is what counts.
-    "policy": {"type": "path"},
-    "collateral": {"type": "path"},
+    # For tests: the CA of a pretended cloud's attestation keys. Nothing that it vouches for proves anything.
+    "simulated_cloud": {"type": "path"},
 }
 
 
@@ -33,29 +35,33 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _, wanted = self.validate_argument_spec(ARGUMENTS)
         if self._task.check_mode:
-            return result | {"skipped": True, "msg": f"would verify {wanted['origin']}"}
+            return result | {"skipped": True, "msg": f"would verify {wanted['origin'] or wanted['vm'].get('name')}"}
         root = Path(wanted["root"])
-        release = root / (CANDIDATES[RELEASE] if wanted["publish"] else RELEASE)
         before = _bytes(root / RELEASE)
-        target = Target(wanted["origin"], release, root / PUBLISHER, self._trust(wanted), self._collateral(wanted))
         try:
-            report = accept(target, seconds=wanted["seconds"], progress=lambda text: Display().display(f"  {text}"))
+            target = target_of(
+                Deployment(
+                    variables=wanted["vm"],
+                    root=root,
+                    origin=wanted["origin"] or "",
+                    candidate=wanted["publish"],
+                    simulated_cloud=Path(wanted["simulated_cloud"]) if wanted["simulated_cloud"] else None,
+                ),
+                seconds=wanted["seconds"],
+                progress=self._say,
+            )
+            report = accept(target, seconds=wanted["seconds"], progress=self._say)
         except ProvisionError as error:
             raise AnsibleActionFail(f"acceptance: {error}") from None
-        published = promote(root) if wanted["publish"] else release
+        published = promote(root) if wanted["publish"] else target.release
         return result | {
             "changed": _bytes(published) != before,
             "release": str(published),
             "checks": len(report["checks"]),
         }
 
-    def _trust(self, wanted: dict) -> Trust:
-        if wanted["policy"]:
-            return Trust("policy", Path(wanted["policy"]))
-        return Trust("simulated", Path(wanted["root"]) / "tpm-ca.pem")
-
-    def _collateral(self, wanted: dict) -> Path | None:
-        return Path(wanted["collateral"]) if wanted["collateral"] else None
+    def _say(self, text: str) -> None:
+        Display().display(f"  {text}")
 
 
 def _bytes(path: Path) -> bytes:

@@ -8,12 +8,12 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from provisioner.candidate import sign_for
 from provisioner.clouds import Image
 from provisioner.errors import ProvisionError
 from provisioner.image.artefacts import FILES, open_image
 from provisioner.image.firmware import firmware, has_firmware
-from provisioner.launch import launch, preview
-from provisioner.secure_boot import signed_image
+from provisioner.launch import launch, preview, write_policy
 
 ARGUMENTS = {
     "image": {"type": "path", "required": True},
@@ -49,7 +49,8 @@ class ActionModule(ActionBase):
             )
         except ProvisionError as error:
             raise AnsibleActionFail(f"launch: {error}") from None
-        return result | {"changed": changed, "endpoint": vm.endpoint, **dict(vm.facts)}
+        policy = write_policy(wanted["vm"], self._image(wanted), root)
+        return result | {"changed": changed, "endpoint": vm.endpoint, "policy": str(policy or ""), **dict(vm.facts)}
 
     def _image(self, wanted: dict) -> Image:
         """Name the image; one that a check run did not bake has no files yet, and a plan needs none."""
@@ -58,8 +59,8 @@ class ActionModule(ActionBase):
         folder = firmware(cache).code.parent if has_firmware(cache) else cache / "firmware"
         if not self._task.check_mode:
             open_image(path)
-            if wanted["vm"].get("secure_boot") is True:
-                signed = signed_image(path, Path(wanted["root"]), firmware(cache))
+            signed = sign_for(wanted["vm"], path, Path(wanted["root"]), firmware(cache))
+            if signed is not None:
                 boot_disk, folder = signed.boot_disk, signed.folder
         return Image(
             key=path.name,

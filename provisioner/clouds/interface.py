@@ -52,6 +52,20 @@ class Vm:
     facts: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """What a release and a client have to know of a deployment's machines, whatever image they run.
+
+    ``platform`` and ``tee`` are the release's words (docs/protocol.md), ``policy`` is the policy file that clients are
+    given: whose machines, where, and with which hardware. It is empty where only a simulated policy takes them.
+    """
+
+    platform: str
+    tee: str
+    gpus: int
+    policy: str
+
+
 class Cloud(Protocol[Spec]):
     """What deploy and destroy need of a cloud: one object for each deployment folder.
 
@@ -65,6 +79,9 @@ class Cloud(Protocol[Spec]):
         Raises:
             SpecError: it lists every fault at once, before anything is asked of the cloud.
         """
+
+    def guest(self, spec: Spec) -> Guest:
+        """Return what a release and a client have to know of the machines; asks the cloud nothing."""
 
     def preview(self, spec: Spec) -> str:
         """Return everything that ``launch`` would have the cloud have, for people to read; asks the cloud nothing.

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from client_sdk.evidence import LOCAL_QEMU
 from provisioner.clouds import console, processes
 from provisioner.clouds.accelerator import choose
-from provisioner.clouds.interface import Image, Vm
+from provisioner.clouds.interface import Guest, Image, Vm
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.clouds.state import Record, Store, record_of
@@ -63,6 +64,11 @@ class QemuCloud:
         """
         files = {"boot_disk": image.boot_disk, "model_disk": image.model_disk, "firmware": image.firmware}
         return VmSpec.from_vars({**variables, **files, "gateway_port": image.gateway_port})
+
+    def guest(self, spec: VmSpec) -> Guest:
+        """Return what the local platform is: no hardware vouches for it, and no policy but the simulated takes it."""
+        _ = spec
+        return Guest(platform=LOCAL_QEMU, tee="", gpus=0, policy="")
 
     def preview(self, spec: VmSpec) -> str:
         """Return the plan as JSON; whether KVM works is only found by trying, so ``auto`` is shown as ``tcg``.

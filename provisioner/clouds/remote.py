@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 from urllib.parse import urlsplit
 
-from provisioner.clouds.interface import Image, Spec, Vm
+from provisioner.clouds.interface import Guest, Image, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy
 from provisioner.clouds.resources import ResourcePlan
 from provisioner.errors import CloudError
@@ -43,6 +43,9 @@ class Vendor(Protocol[Spec]):
         Raises:
             PlanError: this cloud cannot do what the spec says.
         """
+
+    def guest(self, spec: Spec) -> Guest:
+        """Return what a release and a client have to know of the machines."""
 
     def driver(self) -> Driver:
         """Return the calls; credentials are looked for here, and nowhere earlier."""
@@ -74,6 +77,10 @@ class RemoteCloud(Generic[Spec]):
             SpecError: it lists every fault at once.
         """
         return self.vendor.spec(variables, image)
+
+    def guest(self, spec: Spec) -> Guest:
+        """Return what a release and a client have to know of the machines."""
+        return self.vendor.guest(spec)
 
     def preview(self, spec: Spec) -> str:
         """Return the whole plan for people to read.

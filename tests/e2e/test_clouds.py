@@ -108,7 +108,10 @@ def golden(pretended: Pretended) -> dict[str, object]:
     assert outcome.status == 0, outcome.out + outcome.err
     pcrs = {int(number): bytes.fromhex(value) for number, value in json.loads(outcome.out)["pcrs"].items()}
     (measured,) = open_release(pretended.vm.release.read_bytes(), Publisher(keys=(pretended.publisher,))).measurements
-    return {"pcr0_allowed": (pcrs[0],), "pcrs": ((1, pcrs[1]), *measured.pcrs)}
+    return {
+        "pcr0_allowed": (pcrs[0],),
+        "pcrs": ((1, pcrs[1]), *[(pcr, value) for pcr, value in measured.pcrs if pcr != 6]),
+    }
 
 
 def other_root(tmp_path) -> tuple[object, ...]:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from provisioner.clouds.azure.guest import guest_of
 from provisioner.clouds.azure.names import Place
 from provisioner.clouds.azure.plan import plan
 from provisioner.clouds.azure.spec import AzureSpec, read_place
-from provisioner.clouds.interface import Image, Vm
+from provisioner.clouds.interface import Guest, Image, Vm
 from provisioner.clouds.reconcile import Driver
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.clouds.resources import ResourcePlan
@@ -58,6 +59,10 @@ class AzureVendor:
     def plan(self, spec: AzureSpec) -> ResourcePlan:
         """Plan, without effects and without credentials."""
         return plan(spec)
+
+    def guest(self, spec: AzureSpec) -> Guest:
+        """Return what a release and a client have to know of the machines."""
+        return guest_of(spec)
 
     def driver(self) -> Driver:
         """Return the calls.

@@ -28,6 +28,7 @@ class Family:
     provisioning: tuple[Provisioning, ...] = _ALL
     provisioning_why: str = ""
     meter: str = "vCPU-hours and GiB-hours of memory"
+    gpus: int = 0
 
 
 FAMILIES = (
@@ -41,6 +42,7 @@ FAMILIES = (
         provisioning=("spot", "flex_start", "reservation"),
         provisioning_why="a3-highgpu-1g is not sold on demand",
         meter="vCPU-hours, GiB-hours of memory, one H100's GPU-hours",
+        gpus=1,
     ),
     Family(
         pattern=r"c3-standard-(4|8|22|44|88|176)",

@@ -10,6 +10,7 @@ from typing import Any
 from provisioner.clouds.gcp import doors, kinds, marks
 from provisioner.clouds.gcp.driver import GcpDriver, created_by
 from provisioner.clouds.gcp.errors import Refusal, advice, normal
+from provisioner.clouds.gcp.guest import guest_of
 from provisioner.clouds.gcp.identity import read_identity
 from provisioner.clouds.gcp.place import Place
 from provisioner.clouds.gcp.plan import HEALTH_RANGES
@@ -17,7 +18,7 @@ from provisioner.clouds.gcp.plan import plan as plan_of
 from provisioner.clouds.gcp.session import Endpoints, Limits, Session, to_dict
 from provisioner.clouds.gcp.spec import GcpSpec
 from provisioner.clouds.gcp.upload import PIECE
-from provisioner.clouds.interface import Image, Node, Vm
+from provisioner.clouds.interface import Guest, Image, Node, Vm
 from provisioner.clouds.resources import Key, ResourcePlan
 from provisioner.errors import CloudError
 
@@ -60,6 +61,10 @@ class GcpVendor:
     def plan(self, spec: GcpSpec) -> ResourcePlan:
         """Plan, without effects."""
         return plan_of(spec)
+
+    def guest(self, spec: GcpSpec) -> Guest:
+        """Return what a release and a client have to know of the machines."""
+        return guest_of(spec)
 
     def driver(self) -> GcpDriver:
         """Return the calls, with the credentials that Google's libraries find.
