@@ -98,6 +98,7 @@ class Measurement:
             raise EvidenceError("measurement.pcrs", f"expected PCRs {', '.join(map(str, exact))}, in this order")
         if tuple([event.kind for event in self.pcr15_template]) != RUNTIME_TYPES:
             raise EvidenceError("measurement.pcr15_template", f"expected the events {', '.join(RUNTIME_TYPES)}")
+        _require_sizes("image_authenticode", (self.image_authenticode,), (32,))
         _require_sizes("pcrs", [value for _, value in self.pcrs], (32,))
         _require_sizes("rtmrs", [value for _, value in self.rtmrs], (48,))
         _require_sizes("pcr0_allowed", self.pcr0_allowed, (32,))

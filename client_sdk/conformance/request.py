@@ -16,7 +16,7 @@ from client_sdk.report import Ledger
 from client_sdk.vendor import vendor_roots
 
 MAX_BLOB = 16 * 1024 * 1024
-MAX_REQUEST = 64 * 1024 * 1024
+MAX_REQUEST = 24 * 1024 * 1024
 MAX_LISTED = 4096
 MAX_DAYS = 36_500
 

@@ -6,6 +6,7 @@ docs/policy.md describes every table. How a table is read is in ``table.py``, ho
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import replace
 from functools import partial
@@ -33,9 +34,11 @@ from client_sdk.rules import keeps
 from client_sdk.verify.gce import OLDEST
 
 VERSION = 1
-MAX_FILE = 256 * 1024
+MAX_FILE, MAX_FAULTS = 256 * 1024, 64
+_DEEP = re.compile(rb"""(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){8}""")
 _COMPONENTS = ("fmc", "bootloader", "tee", "snp", "microcode")
 _TRUST = ("roots", "publisher", "threshold", "release", "collateral", "simulated")
+_ANYBODYS_VM = "write [any_of.google] or another table below it, or remove it: an empty one takes anybody's VM"
 _NOT_HERE = "remove it: a policy says what to accept; whom to trust is an option of the command, or an argument in code"
 _ANY_PROJECT = 'add project = "my-project", a number, a list, or { any = "the reason" } where any will do'
 _ANY_ZONE = 'add zones = ["us-central1-a"], or zones = { any = "the reason" } where any will do'
@@ -68,13 +71,20 @@ def read_policy(data: bytes, *, roots: Roots | None = None) -> Policy:
     require(roots, (Roots, type(None)), "roots", expected="roots that you trust", remedy=remedy)
     anchors = production_roots() if roots is None else roots
     many = top.tables("any_of")
+    for number, table in enumerate(many):
+        if not table.keys - {"name"}:
+            faults.append(FieldError(f"any_of[{number}]", "what this alternative takes", "nothing", _ANYBODYS_VM))
     if many:
         found: Policy = AnyOf(tuple([_production(table, anchors) for table in many]))
         top.done({name: ("a key beside [[any_of]]", _inside(name)) for name in many[0].known})
     else:
         found = _production(top, anchors)
     if faults:
-        raise PolicyError(tuple([Failure(f"R4: {one.where}", one.expected, one.got, one.remedy) for one in faults]))
+        told = [Failure(f"R4: {one.where}", one.expected, one.got, one.remedy) for one in faults[:MAX_FAULTS]]
+        if len(faults) > MAX_FAULTS:
+            more = f"{len(faults) - MAX_FAULTS} further faults"
+            told.append(Failure("R4: the policy", "a file without faults", more, "correct these first"))
+        raise PolicyError(tuple(told))
     return found
 
 
@@ -83,6 +93,9 @@ def _toml(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_FILE:
         expected, got = f"at most {MAX_FILE} bytes", f"{len(data)} bytes or more"
         raise PolicyError((Failure("R4: the policy's size", expected, got, "name fewer values"),))
+    if _DEEP.search(data):  # the parser's time grows with the square of it
+        expected, got = "keys of at most 8 parts", "a longer one"
+        raise PolicyError((Failure("R4: the policy's keys", expected, got, "no key of a policy has more than 2"),))
     try:
         return tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits, which Python refuses
@@ -152,8 +165,8 @@ def _azure(table: Table) -> AzureCloud:
 
 def _snp(table: Table) -> SevSnp:
     default = SevSnp()
-    floors, number = table.table("min_tcb"), table.get("min_crl_number", read.number(), 0)
-    unsafe = table.get("unsafe_without_revocation", read.without_revocation, None)
+    floors, unsafe = table.table("min_tcb"), table.get("unsafe_without_revocation", read.without_revocation, None)
+    number = table.get("min_crl_number", read.number() if unsafe is None else _beside_unsafe, 0)
     make = partial(
         SevSnp,
         min_tcb={product: _tcb(floors, product, floor) for product, floor in default.min_tcb.items()},
@@ -172,6 +185,11 @@ def _snp(table: Table) -> SevSnp:
     floors.done()
     table.done()
     return found
+
+
+def _beside_unsafe(_value: Any, where: str) -> int:
+    got, remedy = "a floor that nothing would be held to", "leave one of the two keys out"
+    raise FieldError(where, "no floor beside unsafe_without_revocation", got, remedy)
 
 
 def _tcb(floors: Table, product: Product, floor: Tcb) -> Tcb:

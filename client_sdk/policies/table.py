@@ -39,6 +39,11 @@ class Table:
             self._faults.append(FieldError(self._place(name), f"the key {name}, which is needed", "nothing", remedy))
         return self.get(name, read, default)
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys that are there."""
+        return frozenset(self._fields)
+
     def has(self, name: str) -> object:
         """Tell whether a key is there."""
         self.known.add(name)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from client_sdk.clauses.expected import AnyValue, Expectation, MustBeZero, Setting
 from client_sdk.clauses.snp import (
@@ -141,6 +142,7 @@ class SevSnp:
         require(floors, Mapping, where, expected="floors by product line", remedy=remedy)
         if not all(isinstance(line, Product) and isinstance(floor, Tcb) for line, floor in floors.items()):
             raise FieldError(where, "floors (Tcb) by product line (Product)", "something else in it", remedy)
+        object.__setattr__(self, "min_tcb", MappingProxyType(dict(floors)))  # what is changed later changes nothing
         version, remedy = self.min_firmware, "write FirmwareVersion(1, 55, 0)"
         require(version, FirmwareVersion, "policy.sev_snp.min_firmware", expected="a version", remedy=remedy)
 
@@ -215,6 +217,10 @@ class Tdx:
     def __post_init__(self) -> None:
         where, remedy = "policy.tdx.accepted_tcb", "write accepted_tcb=(Grace(status, until),)"
         require_all(self.accepted_tcb, Grace, where, expected="a tuple of Grace", remedy=remedy)
+        graced = [grace.status for grace in self.accepted_tcb]
+        if len(set(graced)) != len(graced):
+            expected, remedy = "one grace for each status", "leave one of them out: the longer would count"
+            raise FieldError(where, expected, f"several for {max(graced, key=graced.count)}", remedy)
         for name, kind in _OF_TDX.items():
             expected, remedy = f"an object {kind.__name__}", f"write {name}={kind.__name__}(…), or leave it out"
             require(getattr(self, name), kind, f"policy.tdx.{name}", expected=expected, remedy=remedy)

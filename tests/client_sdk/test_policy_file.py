@@ -331,3 +331,40 @@ def test_a_policy_from_a_file(tmp_path):
 
 def test_a_file_may_be_as_large_as_the_limit():
     assert read_policy(b"version = 1\n".ljust(MAX_FILE, b"#")) == Production()
+
+
+@pytest.mark.parametrize("table", ["", 'name = "ours"'])
+def test_an_empty_alternative_would_take_anybodys_vm(table):
+    mine = '[[any_of]]\n[any_of.google]\nproject = "mine"\nzones = ["us-central1-a"]\n'
+    with pytest.raises(PolicyError, match=r"any_of\[1\].*an empty one takes anybody's VM"):
+        read_policy(f"version = 1\n{mine}[[any_of]]\n{table}\n".encode())
+
+
+@pytest.mark.parametrize("parts", [9, 8000])
+@pytest.mark.parametrize("form", ["{} = 1", "[{}]", "x = {{ {} = 1 }}"])
+def test_a_key_of_many_parts_is_refused_before_it_is_parsed(parts, form):
+    """The parser of the standard library takes time and memory that grow with the square of them."""
+    for part in ("a", '"a"', "'a'"):
+        data = f"version = 1\n{form.format('.'.join([part] * parts))}\n"
+        with pytest.raises(PolicyError, match="keys of at most 8 parts"):
+            read_policy(data.encode())
+
+
+def test_faults_by_the_thousand_are_told_in_part():
+    text = "version = 1\n" + "".join(f"k{number} = 1\n" for number in range(5000))
+    with pytest.raises(PolicyError) as caught:
+        read_policy(text.encode())
+    assert len(caught.value.failures) == 65
+    assert "4936 further faults" in str(caught.value)
+
+
+def test_a_floor_beside_going_without_the_list_would_be_held_to_nothing():
+    text = 'version = 1\n[sev_snp]\nunsafe_without_revocation = "a test"\nmin_crl_number = 50\n'
+    with pytest.raises(PolicyError, match="no floor beside unsafe_without_revocation"):
+        read_policy(text.encode())
+
+
+def test_two_graces_for_one_status():
+    grace = '[[tdx.grace]]\nstatus = "OutOfDate"\nuntil = "{}-01-01T00:00:00Z"\n'
+    with pytest.raises(PolicyError, match="one grace for each status"):
+        read_policy(("version = 1\n" + grace.format(2027) + grace.format(2028)).encode())

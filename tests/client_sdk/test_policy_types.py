@@ -38,7 +38,8 @@ from client_sdk.policy import (
     UnsafeWithoutRevocation,
 )
 from client_sdk.roots import Roots, anchors
-from tests.fakes.simulated_cloud_vm import MOMENT
+from tests.fakes.judging_cloud import production, unacceptable
+from tests.fakes.simulated_cloud_vm import GCP_SNP, MOMENT, SimulatedCloudVm
 from tests.fakes.simulated_vm import default_ca
 
 
@@ -405,3 +406,18 @@ def test_what_a_suite_expects_is_an_object_or_missing(value):
     """A bug in a suite must not read as "nothing is expected"."""
     status, verdict = judge(quote, b'{"quote": "", "expected": ' + value + b"}")
     assert (status, "expected" in verdict["message"]) == (MALFORMED, True), verdict
+
+
+def test_floors_that_are_changed_after_the_policy_was_made():
+    floors = dict(MIN_TCB)
+    policy = SevSnp(min_tcb=floors)
+    floors.clear()
+    assert policy.min_tcb == MIN_TCB
+    with pytest.raises(TypeError):
+        policy.min_tcb[Product.GENOA] = None
+
+
+def test_a_chips_id_that_was_cut_short_is_denied_all_the_same():
+    vm = SimulatedCloudVm(GCP_SNP)
+    deny = SnpDenyList(frozenset({vm.snp.chip_id[:8]}), frozenset(), frozenset())
+    unacceptable(vm, "T11.amd.6", policy=production(snp=SevSnp(deny=deny, boot=CloudVouchedBoot("a test"))))
