@@ -83,7 +83,7 @@ def read_policy(data: bytes, *, roots: Roots | None = None) -> Policy:
         told = [Failure(f"R4: {one.where}", one.expected, one.got, one.remedy) for one in faults[:MAX_FAULTS]]
         if len(faults) > MAX_FAULTS:
             more = f"{len(faults) - MAX_FAULTS} further faults"
-            told.append(Failure("R4: the policy", "a file without faults", more, "correct these first"))
+            told.append(Failure("R4: the policy has no faults", "a file without faults", more, "correct these first"))
         raise PolicyError(tuple(told))
     return found
 
@@ -92,10 +92,12 @@ def read_policy(data: bytes, *, roots: Roots | None = None) -> Policy:
 def _toml(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_FILE:
         expected, got = f"at most {MAX_FILE} bytes", f"{len(data)} bytes or more"
-        raise PolicyError((Failure("R4: the policy's size", expected, got, "name fewer values"),))
+        raise PolicyError((Failure("R4: the policy is not too large", expected, got, "name fewer values"),))
     if _DEEP.search(data):  # the parser's time grows with the square of it
         expected, got = "keys of at most 8 parts", "a longer one"
-        raise PolicyError((Failure("R4: the policy's keys", expected, got, "no key of a policy has more than 2"),))
+        raise PolicyError(
+            (Failure("R4: the policy's keys are short", expected, got, "no key of a policy has more than 2"),)
+        )
     try:
         return tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits, which Python refuses
