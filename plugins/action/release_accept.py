@@ -11,6 +11,7 @@ from ansible.utils.display import Display
 from provisioner.acceptance import Target, Trust, accept
 from provisioner.errors import ProvisionError
 from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE, promote
+from provisioner.verdict import keeper
 
 ARGUMENTS = {
     "root": {"type": "path", "required": True},
@@ -39,7 +40,7 @@ class ActionModule(ActionBase):
         before = _bytes(root / RELEASE)
         target = Target(wanted["origin"], release, root / PUBLISHER, self._trust(wanted), self._collateral(wanted))
         try:
-            report = accept(target, seconds=wanted["seconds"], progress=lambda text: Display().display(f"  {text}"))
+            report = accept(target, seconds=wanted["seconds"], progress=_say, keep=keeper(root, _say))
         except ProvisionError as error:
             raise AnsibleActionFail(f"acceptance: {error}") from None
         published = promote(root) if wanted["publish"] else release
@@ -56,6 +57,10 @@ class ActionModule(ActionBase):
 
     def _collateral(self, wanted: dict) -> Path | None:
         return Path(wanted["collateral"]) if wanted["collateral"] else None
+
+
+def _say(text: str) -> None:
+    Display().display(f"  {text}")
 
 
 def _bytes(path: Path) -> bytes:
