@@ -148,9 +148,7 @@ def _read(target: Target) -> _Pins:
             "the publisher's public key, as `make deploy` writes it",
             lambda path: Publisher(keys=(path,)),
         ),
-        policy=Production()
-        if target.trust.file is None
-        else _read_one(target.trust.file, *_TRUST[target.trust.kind]),
+        policy=Production() if target.trust.file is None else _read_one(target.trust.file, *_TRUST[target.trust.kind]),
         collateral=None
         if target.collateral is None
         else _read_one(target.collateral, "a folder of collateral", load_collateral),

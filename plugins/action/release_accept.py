@@ -9,6 +9,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from provisioner.acceptance import Target, Trust, accept
+from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.errors import ProvisionError
 from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE, promote
 from provisioner.verdict import keeper
@@ -53,7 +54,7 @@ class ActionModule(ActionBase):
     def _trust(self, wanted: dict) -> Trust:
         if wanted["policy"]:
             return Trust("policy", Path(wanted["policy"]))
-        return Trust("simulated", Path(wanted["root"]) / "tpm-ca.pem")
+        return Trust("simulated", Path(wanted["root"]) / CERTIFICATE)
 
     def _collateral(self, wanted: dict) -> Path | None:
         return Path(wanted["collateral"]) if wanted["collateral"] else None

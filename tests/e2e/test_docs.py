@@ -53,7 +53,8 @@ def commands(text):
 
 def at(vm, text):
     """Name this VM where the page names the local one."""
-    return text.replace("https://127.0.0.1:8443", vm.origin).replace("build/local/", f"{vm.root}/")
+    moved = text.replace("https://127.0.0.1:8443", vm.origin).replace("build/local/", f"{vm.root}/")
+    return moved.replace("--name local", f"--name {vm.name}")
 
 
 def targets():
@@ -86,12 +87,14 @@ def test_every_target_that_the_pages_name_exists_and_is_run_somewhere(target):
 
 
 @pytest.mark.parametrize("text", blocks("sh"))
-def test_shell_commands(vm, text):
-    for words in commands(at(vm, text)):
+def test_shell_commands(linked, text):
+    for words in commands(at(linked, text)):
         if words[0] == "make":
             continue  # see the table above
         program = words[0].removeprefix(".venv/bin/")
-        harmless = program == "vitrine" or (program == "ansible-playbook" and {"--check", "--diff"} <= set(words))
+        harmless = program in {"vitrine", "ansible-inventory"} or (
+            program == "ansible-playbook" and {"--check", "--diff"} <= set(words)
+        )
         assert words[0].startswith(".venv/bin/"), f"no test runs {words}"
         assert harmless, f"no test runs {words}"
         outcome = run(BIN / program, *words[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from azure.identity import DefaultAzureCredential
 
 from provisioner.clouds.azure import view
@@ -58,4 +60,6 @@ class AzureSession:
 
 def log_in(place: Place) -> AzureSession:
     """Return a session with the environment's credentials; whether there are any shows with the first call."""
+    # What the library logs is in its errors too, which become one line with the next step.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
     return AzureSession(Api(place, DefaultAzureCredential(), Wire()))
