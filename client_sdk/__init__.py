@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from client_sdk.publisher import Publisher
     from client_sdk.release import Release, verify_release
     from client_sdk.report import Check, Report
-    from client_sdk.roots import Roots
+    from client_sdk.roots import Roots, anchors
     from client_sdk.rounds import attest, observe, verify_stored
     from client_sdk.verifier import VerifiedEvidence, challenge
     from client_sdk.verify.activation import Activation
@@ -93,6 +93,7 @@ __all__ = [
     "UnsafeWithoutRevocation",
     "VerificationError",
     "VerifiedEvidence",
+    "anchors",
     "attest",
     "attested_context",
     "challenge",
@@ -148,6 +149,7 @@ _HOMES = {
     "UnsafeWithoutRevocation": "policy",
     "VerificationError": "errors",
     "VerifiedEvidence": "verifier",
+    "anchors": "roots",
     "attest": "rounds",
     "attested_context": "channel",
     "challenge": "verifier",

@@ -3,7 +3,8 @@
 (1) R4: there is a release, and one of its measurements is for this platform.
 (2) For each release and measurement, every clause is judged, and the first one without a failure is taken:
     L1.pcrN: PCR 2 to 7, 9, 11, 12, 13 and 14 are as predicted (L7 for 9 and 12 to 14, L9 for 2, 3 and 6).
-    L6.pcrN: where there is no event log, PCR 0 to 7, 9 and 11 have golden values, and the next four are not judged.
+    L6.pcrN: where there is no event log, PCR 0 to 7, 9 and 11 have golden values, and the next four are not judged;
+    PCR 6 has the VM's own id, as the paravisor states it.
     L1.phases: PCR 11 is the image's sections and then exactly the phases that the release names.
     L1.pcr0: PCR 0 is in the release's list, or the policy takes an unpinned one (P2).
     L1.acpi: each event of PCR 1, ACPI tables or what is told as another thing, is in the release's list, or the policy
@@ -26,6 +27,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
+from client_sdk.clauses.azure import pcr_of_vm_id
 from client_sdk.clauses.golden import PCRS as GOLDEN
 from client_sdk.clauses.golden import judge_golden
 from client_sdk.clauses.launch import judge_launch
@@ -78,7 +80,8 @@ _JUDGED_BY = {
 class Accepted:
     """Verified evidence that fits a release and a policy: the only thing that a channel is opened for.
 
-    ``received`` is what it was held against, for the digests in a report.
+    ``received`` is what it was held against, for the digests in a report; ``opted_out`` is what the policy goes
+    without, with its reasons.
     """
 
     evidence: VerifiedEvidence
@@ -88,6 +91,12 @@ class Accepted:
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
     received: Parts = ()
+    opted_out: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Name release and policy in a line: the evidence in it is tens of kilobytes."""
+        told = f"release {self.release.number} of {self.release.service!r}, by policy {self.policy!r}"
+        return f"<Accepted: {told}, {len(self.rows)} checks, of {self.evidence!r}>"
 
     def held_against(self, rows: tuple[Row, ...], *, received: Parts, left_out: tuple[str, ...]) -> Accepted:
         """Add the checks of the releases' own signatures, their bytes, and the releases that did not count."""
@@ -101,7 +110,7 @@ class Accepted:
     @property
     def report(self) -> Report:
         """Every check that was made, and facts about the VM and its release."""
-        facts = _facts(self.release, self.measurement, self.policy) + self.evidence.facts
+        facts = _facts(self.release, self.measurement, self.policy, self.opted_out) + self.evidence.facts
         facts += (("releases_left_out", self.left_out),)
         sources = digests(self.received) + self.evidence.sources
         return Report(
@@ -117,6 +126,7 @@ class _Judgement:
     measurement: Measurement
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
+    opted_out: tuple[str, ...]
 
 
 def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: Policy) -> Accepted:
@@ -127,15 +137,19 @@ def accept(evidence: VerifiedEvidence, *, releases: Sequence[Release], policy: P
     """
     candidates = [(r, m) for r in releases for m in r.measurements if m.platform == evidence.platform]
     if not candidates:
-        raise _refused(_nothing_to_compare(evidence, releases), evidence)
+        ledger = Ledger()
+        error = _refused(_nothing_to_compare(evidence, releases, ledger), evidence)
+        error.checks += ledger.checks
+        raise error
     judged = [_judge(evidence, release, measurement, policy) for release, measurement in candidates]
     closest = min(judged, key=lambda one: len(one.failures))
     if not closest.failures:
-        return Accepted(evidence, closest.release, closest.measurement, policy.name, evidence.rows + closest.rows)
+        rows, opted_out = evidence.rows + closest.rows, closest.opted_out
+        return Accepted(evidence, closest.release, closest.measurement, policy.name, rows, opted_out=opted_out)
     error = _refused(closest.failures, evidence)
     error.checks += as_checks(closest.rows)
     error.not_run += _unpinned(evidence, closest.measurement)
-    error.facts = _facts(closest.release, closest.measurement, policy.name) + error.facts
+    error.facts = _facts(closest.release, closest.measurement, policy.name, closest.opted_out) + error.facts
     raise error
 
 
@@ -158,9 +172,12 @@ def _unpinned(evidence: VerifiedEvidence, measurement: Measurement) -> tuple[tup
     return tuple((rule, why) for rule, why, allowed in left_open if not allowed)
 
 
-def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tuple[str, Any], ...]:
+def _facts(
+    release: Release, measurement: Measurement, policy: str, opted_out: tuple[str, ...]
+) -> tuple[tuple[str, Any], ...]:
     return (
         ("policy", policy),
+        ("opted_out", opted_out),
         ("service", release.service),
         ("release", release.number),
         ("manifest_sha256", release.manifest_sha256),
@@ -170,11 +187,13 @@ def _facts(release: Release, measurement: Measurement, policy: str) -> tuple[tup
 
 
 @keeps("R4")
-def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release]) -> tuple[Failure, ...]:
+def _nothing_to_compare(evidence: VerifiedEvidence, releases: Sequence[Release], ledger: Ledger) -> tuple[Failure, ...]:
+    what = "there is a release to compare with"
     if not releases:
-        return (Failure("R4: there is a release to compare with", "at least one", "none"),)
-    has = sorted({measurement.platform for release in releases for measurement in release.measurements})
-    return (Failure("R4: the release has measurements for this platform", evidence.platform, ", ".join(has) or "none"),)
+        return ledger.judge("R4", what, expected="at least one", got="none", condition=False)
+    has = tuple(sorted({measurement.platform for release in releases for measurement in release.measurements}))
+    what = "the release has measurements for this platform"
+    return ledger.judge("R4", what, expected=evidence.platform, got=has or "none", condition=False)
 
 
 def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measurement, policy: Policy) -> _Judgement:
@@ -188,7 +207,8 @@ def _judge(evidence: VerifiedEvidence, release: Release, measurement: Measuremen
         *policy.judge(evidence, measurement, ledger),
     )
     failures = failures or _judge_policy(evidence, ledger) + _judge_roots(evidence, policy.roots, ledger)
-    return _Judgement(release, measurement, tuple(ledger.rows), failures)
+    opted_out = tuple(dict.fromkeys(ledger.opted_out))
+    return _Judgement(release, measurement, tuple(ledger.rows), failures, opted_out)
 
 
 def _unjudged(evidence: VerifiedEvidence, ledger: Ledger) -> tuple[str, ...]:
@@ -231,7 +251,9 @@ def _judge_log(
 
 def _judge_golden(evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
     """Judge PCRs without a log; PCR 12 to 14 are zero by rule L7, whatever a release says."""
-    stated = {pcr: (value,) for pcr, value in measurement.pcrs} | {0: measurement.pcr0_allowed}
+    paravisor = evidence.tee.hcl if evidence.tee else None
+    own = pcr_of_vm_id(paravisor.configuration if paravisor else None)
+    stated = {pcr: (value,) for pcr, value in measurement.pcrs} | {0: measurement.pcr0_allowed, 6: (own,)}
     return judge_golden(tuple((pcr, stated.get(pcr, ())) for pcr in GOLDEN), evidence.pcrs, ledger)
 
 

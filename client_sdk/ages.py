@@ -9,10 +9,17 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 
+from client_sdk.errors import FieldError
+from client_sdk.given import told
+
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """The defaults are those of production. AMD makes its lists, and Intel that of its root, about once a year."""
+    """The defaults are those of production. AMD makes its lists, and Intel that of its root, about once a year.
+
+    Raises:
+        EvidenceError: a limit of another type, or below zero, which would limit by mistake.
+    """
 
     tcb_info: timedelta = timedelta(days=31)
     qe_identity: timedelta = timedelta(days=31)
@@ -20,6 +27,13 @@ class Ages:
     root_crl: timedelta = timedelta(days=400)
     amd_crl: timedelta = timedelta(days=400)
     ocsp: timedelta = timedelta(days=7)
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            limit = getattr(self, name)
+            if not isinstance(limit, timedelta) or limit < timedelta(0):
+                remedy = f"write {name}=timedelta(days=7)"
+                raise FieldError(f"ages.{name}", "a timedelta, not negative", told(limit), remedy)
 
     def shortest(self, other: Ages) -> Ages:
         """Return the shorter limit of each."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from client_sdk.accept import Accepted
 from client_sdk.errors import Failure, PolicyError
+from client_sdk.given import require, require_instant
 from client_sdk.pinning import PinnedContext, boot_clock, pinned_context
 from client_sdk.rules import keeps
 
@@ -24,12 +25,17 @@ def attested_context(accepted: Accepted, *, max_age: float = MAX_AGE, now: datet
     :class:`client_sdk.Client` does all of that, for all nodes.
 
     Raises:
-        PolicyError: C3, nobody connected (the evidence was stored); C7, the verdict is too old.
+        EvidenceError: it is no ``Accepted``: evidence that was only verified names a certificate as well.
+        PolicyError: C3, nobody connected (the evidence was stored); C7, the verdict is too old, or a ``max_age`` that
+            limits nothing.
     """
+    remedy = "give what attest() returned; what observe() returned was compared with no release"
+    require(accepted, Accepted, "accepted", expected="what was accepted", remedy=remedy)
     if any(rule == "C3" for rule, _ in accepted.evidence.not_run):
         what = "C3: the evidence is one that a connection brought"
         raise PolicyError((Failure(what, "evidence of attest()", "stored evidence, which no connection showed"),))
-    moment = now or datetime.now(UTC)
+    moment = datetime.now(UTC) if now is None else now
+    require_instant(moment, "now")
     age = (moment - accepted.evidence.verified_at).total_seconds()
     left = limited(max_age) - age
     if not 0 <= age < max_age:
@@ -45,6 +51,6 @@ def limited(max_age: float) -> float:
     Raises:
         PolicyError: C7.
     """
-    if not 0 < max_age < math.inf:
+    if isinstance(max_age, bool) or not isinstance(max_age, (int, float)) or not 0 < max_age < math.inf:
         raise PolicyError((Failure("C7: a verdict has an age limit", "a positive number of seconds", str(max_age)),))
     return max_age

@@ -21,12 +21,13 @@ from client_sdk.collateral import Collateral
 from client_sdk.errors import Failure, PolicyError
 from client_sdk.fetch import Peer
 from client_sdk.fleet import Fleet, Refused
+from client_sdk.given import require_seconds
 from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production
-from client_sdk.publisher import Publisher
+from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.releases import ReleaseSources, open_releases
 from client_sdk.report import Report
-from client_sdk.rounds import TIMEOUT, gather_from, judge
+from client_sdk.rounds import TIMEOUT, gather_from, judge, require_trust
 from client_sdk.rules import keeps
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
@@ -74,7 +75,7 @@ class Client(OpenAI):
 
     Raises:
         FetchError: unreachable or not ready; retrying may help.
-        EvidenceError: malformed bytes.
+        EvidenceError: malformed bytes, or an argument of another type.
         VerificationError: not genuine, not fresh or not bound.
         PolicyError: genuine, but not what was asked for.
     """
@@ -96,7 +97,7 @@ class Client(OpenAI):
         if not isinstance(http, AttestedHttpClient):  # openai's own copy() and with_options() hand it on
             _refuse(openai_options)
             limits = _Limits(max_age, attestation_timeout)
-            fleet = _fleet(origin, releases, publisher, policy or Production(), collateral, limits=limits)
+            fleet = _fleet(origin, releases, publisher, policy, collateral, limits=limits)
             http = AttestedHttpClient(fleet)
         super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
         _forget_environment(self, openai_options)
@@ -145,7 +146,7 @@ class AsyncClient(AsyncOpenAI):
         if not isinstance(http, AsyncAttestedHttpClient):
             _refuse(openai_options)
             limits = _Limits(max_age, attestation_timeout)
-            fleet = _fleet(origin, releases, publisher, policy or Production(), collateral, limits=limits)
+            fleet = _fleet(origin, releases, publisher, policy, collateral, limits=limits)
             http = AsyncAttestedHttpClient(fleet)
         super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
         _forget_environment(self, openai_options)
@@ -176,21 +177,26 @@ def _fleet(
     origin: str,
     releases: ReleaseSources,
     publisher: Publisher | None,
-    policy: Policy,
+    policy: Policy | None,
     collateral: Collateral | None,
     *,
     limits: _Limits,
 ) -> Fleet:
+    require_trust(policy, collateral)
+    require_seconds(limits.attestation, "attestation_timeout")
     where = Origin.parse(origin)
     if publisher is None:
         raise PolicyError(
             (Failure("R1: the publisher that you trust is given", "publisher=Publisher(keys=(…,))", "none"),)
         )
+    require_publisher(publisher)
+
+    taken = Production() if policy is None else policy
 
     def attest(peer: Peer) -> Accepted:
         opened = open_releases(releases, publisher, now=datetime.now(UTC))
         gathered = gather_from(peer)
-        return judge(gathered, releases=opened, policy=policy, now=datetime.now(UTC), collateral=collateral)
+        return judge(gathered, releases=opened, policy=taken, now=datetime.now(UTC), collateral=collateral)
 
     open_releases(releases, publisher, now=datetime.now(UTC))  # what nobody signed is not worth a connection
     return Fleet(where, attest, max_age=limits.max_age, seconds=limits.attestation)

@@ -27,6 +27,7 @@ from pathlib import Path
 from client_sdk.encoding import from_hex, strict_json
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, instant, items, text, version
+from client_sdk.given import require
 from client_sdk.parse.snp import Product
 
 VERSION = 1
@@ -94,8 +95,13 @@ def load_collateral(folder: Path | str) -> Collateral:
     Raises:
         EvidenceError: it is not such a folder, a file is missing, is not named, is too large or is not the indexed one.
     """
+    require(
+        folder, (str, Path), "collateral", expected="the path of a folder", remedy='write load_collateral("folder")'
+    )
     root = Path(folder)
     where = INDEX
+    if not (root / INDEX).is_file():
+        raise EvidenceError(str(root), no_folder(root))
     top = exact_keys(
         strict_json(_read(root / INDEX, INDEX, MAX_INDEX), limit=MAX_INDEX),
         frozenset({"version", "gathered_at", "files"}),
@@ -114,6 +120,26 @@ def load_collateral(folder: Path | str) -> Collateral:
         named[path] = from_hex(fields["sha256"], f"{where}.files[{i}].sha256", size=32)
     _nothing_besides(root, frozenset(named))
     return collateral_of(_files(root, named), gathered_at=instant(top["gathered_at"], f"{where}.gathered_at"))
+
+
+def no_folder(root: Path) -> str:
+    """Say of a path at which there is no folder of collateral how to make one."""
+    if root.is_file():
+        return "a file; give the folder that `vitrine collateral fetch` wrote"
+    return f"no folder of collateral (no {INDEX}); make one with `vitrine collateral fetch EVIDENCE --output {root}`"
+
+
+def require_collateral(value: object) -> None:
+    """Refuse what is no collateral: the path of its folder, say. None is taken: who has none gives none.
+
+    Raises:
+        EvidenceError: with what to write.
+    """
+    name = f'"{value}"' if isinstance(value, (str, Path)) else '"folder"'
+    remedy = f"write load_collateral({name}), or leave it out"
+    require(
+        value, (Collateral, type(None)), "collateral", expected="collateral, as load_collateral reads it", remedy=remedy
+    )
 
 
 def collateral_of(files: Mapping[str, bytes], *, gathered_at: datetime) -> Collateral:

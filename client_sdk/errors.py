@@ -4,7 +4,7 @@
 
     AttestationError
      ├ FetchError         network, or the peer is not ready; retrying may help
-     ├ EvidenceError      bytes are malformed; carries the place
+     ├ EvidenceError      bytes are malformed, or what you handed over is no such thing; carries the place
      ├ VerificationError  not genuine, not fresh or not bound; never retry, never cache; carries the rule
      └ PolicyError        genuine, but not what you asked for; carries every failed clause
 """
@@ -69,11 +69,24 @@ class FetchError(AttestationError):
 
 
 class EvidenceError(AttestationError):
-    """Bytes that are not what their format says; ``where`` is an offset or a field path."""
+    """Bytes that are not what their format says; ``where`` is an offset or a field path.
+
+    ``expected``, ``got`` and ``remedy`` say more where it is about what a caller handed over (:class:`FieldError`).
+    """
+
+    expected = got = remedy = ""
 
     def __init__(self, where: str, message: str) -> None:
         self.where = printable(where)
         super().__init__(f"{self.where}: {printable(message)}")
+
+
+class FieldError(EvidenceError):
+    """A value of the caller's own that cannot be: where it stands, what was expected, what is there, what to write."""
+
+    def __init__(self, where: str, expected: str, got: str, remedy: str) -> None:
+        self.expected, self.got, self.remedy = map(printable, (expected, got, remedy))
+        super().__init__(where, f"expected {expected}, got {got}; {remedy}")
 
 
 class VerificationError(AttestationError):
@@ -94,14 +107,24 @@ class Failure:
     got: str
     remedy: str = ""
 
+    @property
+    def rule(self) -> str:
+        """The id of the rule, which the clause begins with."""
+        return self.clause.partition(":")[0]
+
     def __str__(self) -> str:
         remedy = f"; {self.remedy}" if self.remedy else ""
         return printable(f"[{self.clause}] expected {self.expected}, got {self.got}{remedy}")
 
 
 class PolicyError(AttestationError):
-    """The evidence is genuine, but it is not what the caller asked for; lists every failed clause."""
+    """The evidence is genuine, but it is not what the caller asked for; lists every failed clause.
+
+    ``rules`` are the ids of the rules that failed, each once and in order; ``rule`` is the first.
+    """
 
     def __init__(self, failures: tuple[Failure, ...]) -> None:
         self.failures = failures
+        self.rules = tuple(dict.fromkeys(failure.rule for failure in failures)) or ("R4",)
+        self.rule = self.rules[0]
         super().__init__("; ".join(str(failure) for failure in failures) or "[R4] the policy is empty")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from client_sdk.errors import Failure, PolicyError
+from client_sdk.given import told
 from client_sdk.rules import keeps
 
 DEFAULT_PORT = 443
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:]{2,45}\](:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Origin:
         Raises:
             PolicyError: C3.
         """
+        if not isinstance(text, str):
+            raise _refusal(told(text))
         try:
             parts = urlsplit(text)
             port = DEFAULT_PORT if parts.port is None else parts.port
@@ -43,6 +48,12 @@ class Origin:
 
 @keeps("C3")
 def _refusal(text: str) -> PolicyError:
-    return PolicyError(
-        (Failure("C3: the origin is a scheme, a host and a port", "https://HOST[:PORT], without a path", text[:200]),)
-    )
+    what, got = "C3: the origin is a scheme, a host and a port", text[:200]
+    return PolicyError((Failure(what, "https://HOST[:PORT], without a path", got, _meant(text)),))
+
+
+def _meant(text: str) -> str:
+    """Say which origin a text may have been meant for: one without a scheme, of another scheme, or with a path."""
+    host = text.partition("://")[2] or text
+    host = host.partition("/")[0]
+    return f"write https://{host}" if _HOST.fullmatch(host) else ""

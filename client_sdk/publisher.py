@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from client_sdk.dsse import key_id
 from client_sdk.errors import EvidenceError
+from client_sdk.given import require, require_number
 
 MAX_KEY_FILE = 16_384
 
@@ -38,6 +39,7 @@ class Publisher:
         object.__setattr__(self, "public_keys", found)
         if not found:
             raise EvidenceError("publisher.keys", "expected at least one key, got none: write keys=(key,)")
+        require_number(self.threshold, "publisher.threshold")
         if not 1 <= self.threshold <= len(found):
             what = f"expected 1 to {len(found)}, as many keys as are given, got {self.threshold}"
             raise EvidenceError("publisher.threshold", f"{what}: give more keys, or another threshold")
@@ -50,9 +52,23 @@ class Publisher:
         return ", ".join(key_id(key) for key in self.public_keys)
 
 
+def require_publisher(value: object) -> None:
+    """Refuse what is no publisher: a key or its path, say.
+
+    Raises:
+        EvidenceError: with what to write.
+    """
+    remedy = (
+        f"write Publisher(keys=({str(value)!r},))" if isinstance(value, (str, Path)) else "write Publisher(keys=(…,))"
+    )
+    require(value, Publisher, "publisher", expected="the publisher that you trust", remedy=remedy)
+
+
 def _read(key: Ed25519PublicKey | bytes | str | Path, where: str) -> Ed25519PublicKey:
     if isinstance(key, Ed25519PublicKey):
         return key
+    remedy = "give a path, the bytes of a PEM file, or a key object"
+    require(key, (bytes, str, Path), where, expected="an Ed25519 public key", remedy=remedy)
     if not isinstance(key, bytes):
         where = f"{where} ({key})"
     pem = key if isinstance(key, bytes) else _read_file(Path(key), where)

@@ -17,7 +17,8 @@ from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_js
 from client_sdk.errors import EvidenceError
 from client_sdk.evidence import AZURE
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
-from client_sdk.publisher import Publisher
+from client_sdk.given import require_bytes, require_instant
+from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 
@@ -27,8 +28,9 @@ PREDICATE_TYPE = "urn:vitrine:release/v1"
 UNPINNED = "unpinned"
 EXACT_PCRS = (2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14)
 """PCRs that a measurement states exactly; 0 has a list, 1 a grammar, 15 a template."""
-WITHOUT_LOG = (1, *EXACT_PCRS)
-"""The same where there is no event log (Azure): no grammar is judged there, so PCR 1 has a golden value too."""
+WITHOUT_LOG = (1, *[index for index in EXACT_PCRS if index != 6])
+"""The same where there is no event log (Azure): no grammar is judged there, so PCR 1 has a golden value too. PCR 6 has
+each VM's own id in it there, which is no matter of a release (rule L6.pcr6)."""
 _ACPI_SIZES = (32, 48)
 _TUPLES = ("pcrs", "rtmrs", "pcr0_allowed", "acpi_allowed", "launch_measurements", "phases", "pcr15_template")
 _OPEN_EVENTS = ("tls-spki", "gpu")  # they differ from boot to boot, or from VM to VM
@@ -175,19 +177,29 @@ def verify_release(data: bytes, publisher: Publisher, *, now: datetime, ledger: 
     It does not prove that the release is the newest one, nor that it was logged (rules R2, R3).
 
     Raises:
-        EvidenceError: the file is malformed.
+        EvidenceError: the file is malformed, or an argument is of another type.
         VerificationError: R1 or R6.
     """
+    require_bytes(data, "release")
+    require_publisher(publisher)
+    require_instant(now, "now")
     recorded = ledger or Ledger()
     release = open_release(data, publisher, ledger=recorded)
     recorded.holds(
         "R6",
-        f"the release is inside its dates (release {release.number}; else ask for a newer one)",
+        f"the release is inside its dates (release {release.number}; {_outside(release, now)})",
         expected=f"{format_instant(release.not_before)} to {format_instant(release.not_after)}",
         got=format_instant(now),
         condition=release.not_before <= now < release.not_after,
     )
     return release
+
+
+def _outside(release: Release, now: datetime) -> str:
+    """Say what to do where an instant is not in a release's dates."""
+    if now < release.not_before:
+        return "it is not in force yet: check this machine's clock, or give the release that is"
+    return "else ask for a newer one"
 
 
 def _from_statement(payload: bytes) -> Release:

@@ -18,7 +18,8 @@ from datetime import datetime
 from pathlib import Path
 
 from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
-from client_sdk.publisher import Publisher
+from client_sdk.given import require, require_all, require_instant
+from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.release import Release, open_release, verify_release
 from client_sdk.report import Ledger, Row
 from client_sdk.rules import keeps
@@ -56,7 +57,9 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
         VerificationError: R1 for any of them; R6 or R3 when none is left.
         PolicyError: R4, there is none.
     """
-    many = (sources,) if isinstance(sources, (str, Path, bytes)) else tuple(sources)
+    require_publisher(publisher)
+    require_instant(now, "now")
+    many = _many(sources)
     if not many:
         raise PolicyError((Failure("R4: there is a release to compare with", "at least one", "none"),))  # (1)
     ledger, files = Ledger(), tuple(_read(source) for source in many)
@@ -67,6 +70,15 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
         error.checks, error.sources = ledger.checks, digests((("releases", files),))
         raise
     return Opened(left, tuple(ledger.rows), (*outside, *revoked), files)
+
+
+def _many(sources: ReleaseSources) -> tuple[ReleaseSource, ...]:
+    one, remedy = (str, Path, bytes), 'write releases="release.json", or a tuple of paths'
+    expected = "paths or bytes of signed releases"
+    require(sources, (*one, Sequence), "releases", expected=expected, remedy=remedy)
+    many = (sources,) if isinstance(sources, one) else tuple(sources)
+    require_all(many, one, "releases", expected=expected, remedy=remedy)
+    return many
 
 
 def _in_date(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from client_sdk.encoding import canonical_json
@@ -52,10 +53,11 @@ class Ledger:
     A row is the fields of a :class:`Check`: making the objects is left to whoever reads them.
     """
 
-    __slots__ = ("rows",)
+    __slots__ = ("opted_out", "rows")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.opted_out: list[str] = []
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -88,6 +90,15 @@ class Ledger:
         """Record a clause of a policy; return it as a failure when it does not hold, so that all get reported."""
         self.rows.append((rule, what, expected, got, bool(condition)))
         return () if condition else (Failure(f"{rule}: {what}", show(expected), show(got)),)
+
+    def opt_out(self, of: str, why: str) -> None:
+        """Note what a policy goes without, and why: whatever the checks say, the report has it among its facts."""
+        self.opted_out.append(f"{of}: {why}")
+
+    def add(self, other: Ledger) -> None:
+        """Take over what another one recorded."""
+        self.rows += other.rows
+        self.opted_out += other.opted_out
 
 
 def as_checks(rows: Iterable[Row]) -> tuple[Check, ...]:
@@ -157,11 +168,13 @@ def _failures(error: AttestationError) -> tuple[Check, ...]:
 
 
 def show(value: object) -> str:
-    """Spell a value for people, printable: bytes as hex, a tuple item by item."""
+    """Spell a value for people, printable: bytes as hex, a tuple item by item, a span of whole days in days."""
     if callable(value):
         value = value()
     if isinstance(value, bytes):
         return value.hex() or "nothing"
+    if isinstance(value, timedelta):
+        return str(value).removesuffix(", 0:00:00")
     if isinstance(value, (tuple, list)):
         return (" " if isinstance(value, Phrase) else ", ").join(show(item) for item in value) or "nothing"
     return printable(str(value))

@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from client_sdk.ages import PRODUCTION, Ages
-from client_sdk.errors import EvidenceError, Failure, PolicyError
+from client_sdk.errors import EvidenceError, Failure, FieldError, PolicyError
+from client_sdk.given import require, require_all, told
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.rules import keeps
@@ -41,7 +42,11 @@ class Roots:
     ``tpm`` certify endorsement keys of software TPMs, ``google`` and ``azure`` attestation keys of those clouds'
     virtual TPMs. ``amd`` are ARKs, one a product line (rule T2.8 holds them apart by name), ``intel`` is the root of
     PCK certificates and TCB statements, ``nvidia`` certify devices and ``nvidia_rim`` the signers of RIM files.
-    ``simulated`` says that evidence under them proves nothing about a host (rules D1, D2).
+    ``simulated`` says that evidence under them proves nothing about a host (rules D1, D2). Each kind is made by
+    :func:`anchors`.
+
+    Raises:
+        EvidenceError: bytes or a path in place of anchors, or another field of another type.
     """
 
     simulated: bool
@@ -54,6 +59,13 @@ class Roots:
     nvidia_rim: Anchors = ()
     ages: Ages = PRODUCTION
 
+    def __post_init__(self) -> None:
+        require(self.simulated, bool, "roots.simulated", expected="true or false", remedy="write simulated=False")
+        require(self.ages, Ages, "roots.ages", expected="limits, as Ages(…)", remedy="write ages=Ages(…)")
+        for kind in _KINDS:
+            expected, remedy = "certificates that anchors() read", f"write {kind}=anchors(bytes_of_a_certificate, …)"
+            require_all(getattr(self, kind), CertificateFields, f"roots.{kind}", expected=expected, remedy=remedy)
+
     @property
     def fingerprints(self) -> frozenset[Anchor]:
         """What each anchor vouches for, with its SHA-256."""
@@ -61,7 +73,9 @@ class Roots:
 
 
 def anchors(*certificates: x509.Certificate | bytes) -> Anchors:
-    """Read certificates to pin: objects, or bytes of exactly one in PEM or DER form.
+    """Read certificates to pin, for a field of :class:`Roots`: objects, or bytes of exactly one in PEM or DER form.
+
+    It proves nothing about them: whom you pin, you trust.
 
     Raises:
         EvidenceError: one is not a certificate.
@@ -105,9 +119,12 @@ def _union(some: Anchors, more: Anchors) -> Anchors:
     return some + tuple([anchor for anchor in more if anchor.fingerprint not in known])
 
 
-def _anchor(source: x509.Certificate | bytes, where: str) -> CertificateFields:
+def _anchor(source: object, where: str) -> CertificateFields:
     if isinstance(source, x509.Certificate):
         return parse_certificate(source.public_bytes(Encoding.DER), where)
+    if not isinstance(source, bytes):
+        remedy = "give a certificate, or its bytes: Path(…).read_bytes()"
+        raise FieldError(where, "a certificate, or bytes of one", told(source), remedy)
     if not source.startswith(b"-----BEGIN"):
         return parse_certificate(source, where)
     ders = parse_pem_or_der(source, where)

@@ -16,13 +16,15 @@ from typing import Any
 
 from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
-from client_sdk.collateral import Collateral
+from client_sdk.collateral import Collateral, require_collateral
 from client_sdk.encoding import from_base64, strict_json
-from client_sdk.errors import AttestationError, EvidenceError
+from client_sdk.errors import AttestationError, EvidenceError, VerificationError
 from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
 from client_sdk.fields import exact_keys
+from client_sdk.given import require, require_bytes, require_seconds
 from client_sdk.origin import Origin
+from client_sdk.policies.interface import require_policy
 from client_sdk.policy import Policy, Production
 from client_sdk.publisher import Publisher
 from client_sdk.releases import Opened, ReleaseSources, open_releases
@@ -34,6 +36,7 @@ from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
 TIMEOUT = 60.0
+_OTHER_NONCE = "C2.2"
 _NOBODY_CONNECTED = ("C3", "the evidence was stored: no connection showed its certificate")
 
 
@@ -140,10 +143,25 @@ def judge_stored(
 
     def verified() -> VerifiedEvidence:
         parsed = Evidence.from_json(evidence)
-        found = verify(parsed, roots=policy.roots, nonce=nonce, now=now, activation=activation, collateral=collateral)
+        roots = policy.roots
+        try:
+            found = verify(parsed, roots=roots, nonce=nonce, now=now, activation=activation, collateral=collateral)
+        except VerificationError as error:
+            raise _of_stored(error) from error
         return found.without(_NOBODY_CONNECTED)
 
     return _held_against(verified, releases=releases, policy=policy)
+
+
+def _of_stored(error: VerificationError) -> VerificationError:
+    """Say of a nonce that stored evidence does not answer that it may be another's: a caller brought it."""
+    if error.rule != _OTHER_NONCE:
+        return error
+    what = f"{error.what} (check that the nonce, --nonce, is the one that this evidence was asked for with)"
+    told = VerificationError(error.rule, what, expected=error.expected, got=error.got)
+    told.checks = (*error.checks[:-1], error.checks[-1]._replace(what=what))
+    told.not_run, told.facts, told.sources = error.not_run, error.facts, error.sources
+    return told
 
 
 def verify_stored(
@@ -164,12 +182,18 @@ def verify_stored(
     ``activation`` is what a second round brought, which evidence without a certified attestation key needs.
 
     Raises:
-        EvidenceError: malformed bytes, or a release that cannot be read.
+        EvidenceError: malformed bytes, a release that cannot be read, or an argument of another type.
         VerificationError: not genuine, not an answer to this nonce, or not bound.
         PolicyError: genuine, but not what was asked for.
     """
+    require_trust(policy, collateral)
+    require_bytes(evidence, "evidence", remedy="give the body that the service sent, or evidence.to_json()")
+    require_bytes(nonce, "nonce")
+    remedy = "write Activation(state, answer), with the state of challenge()"
+    kinds = (Activation, type(None))
+    require(activation, kinds, "activation", expected="an Activation, or none", remedy=remedy)
     opened = open_releases(releases, publisher, now=now)
-    taken = policy or Production()
+    taken = Production() if policy is None else policy
     return judge_stored(
         evidence, nonce, releases=opened, policy=taken, now=now, collateral=collateral, activation=activation
     )
@@ -205,10 +229,13 @@ def attest(
         VerificationError: not genuine, not fresh or not bound.
         PolicyError: genuine, but not what was asked for.
     """
+    require_trust(policy, collateral)
+    require_seconds(timeout, "timeout")
     opened = open_releases(releases, publisher, now=datetime.now(UTC))
     gathered = gather(Origin.parse(origin), timeout=timeout)
     now = datetime.now(UTC)
-    return judge(gathered, releases=opened, policy=policy or Production(), now=now, collateral=collateral)
+    taken = Production() if policy is None else policy
+    return judge(gathered, releases=opened, policy=taken, now=now, collateral=collateral)
 
 
 def observe(
@@ -223,8 +250,22 @@ def observe(
         EvidenceError: malformed bytes.
         VerificationError: not genuine, not fresh or not bound.
     """
+    require_policy(policy, "policy")
+    require_trust(policy, collateral)
+    require_seconds(timeout, "timeout")
     gathered = gather(Origin.parse(origin), timeout=timeout)
     return examine(gathered, roots=policy.roots, now=datetime.now(UTC), collateral=collateral)
+
+
+def require_trust(policy: object, collateral: object) -> None:
+    """Refuse arguments of another type before anything is asked or read; None stands for production, or for nothing.
+
+    Raises:
+        EvidenceError: with what to write.
+    """
+    if policy is not None:
+        require_policy(policy, "policy")
+    require_collateral(collateral)
 
 
 def _received(gathered: Gathered) -> Parts:

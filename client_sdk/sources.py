@@ -87,6 +87,7 @@ _ABOUT = {
     "P5": ("ak_certificates", "evidence"),
     "P6": ("evidence",),
     "P7": ("evidence",),
+    "P8": ("tee_report", "evidence"),
     "Q1": ("quote",),
     "Q2": ("quote",),
     "Q3": ("quote",),

@@ -27,6 +27,8 @@ from client_sdk.binding import gpu_digest
 from client_sdk.collateral import Collateral
 from client_sdk.errors import AttestationError, VerificationError
 from client_sdk.evidence import AZURE, GCP, Evidence, RuntimeEvent
+from client_sdk.fields import format_instant
+from client_sdk.given import require
 from client_sdk.parse.certificate import parse_certificate, spki_digest
 from client_sdk.parse.public import parse_public
 from client_sdk.platforms.azure import AzureCompute
@@ -93,6 +95,12 @@ class VerifiedEvidence:
     gpus: tuple[Appraisal, ...] = ()
     received: Parts = ()
 
+    def __repr__(self) -> str:
+        """Name the machine in a line: its parts are tens of kilobytes."""
+        kind, count = self.tee.kind if self.tee else "no TEE", len(self.gpus)
+        told = f"{self.platform}, {kind}, {count} GPUs, {len(self.rows)} checks, at {format_instant(self.verified_at)}"
+        return f"<VerifiedEvidence: {told}{', simulated' if self.simulated else ''}>"
+
     def brought_by(self, rows: tuple[Row, ...], received: Parts) -> VerifiedEvidence:
         """Add the checks of the connection that brought this evidence, and what else it brought."""
         return replace(self, rows=rows + self.rows, received=received)
@@ -134,7 +142,7 @@ class VerifiedEvidence:
             ("tpm_restart_count", self.restart_count),
             ("tpm_clock_safe", bool(self.clock_safe)),
             ("tpm_firmware", f"{self.tpm_firmware:#018x}"),
-            ("verified_at", self.verified_at.isoformat(timespec="seconds")),
+            ("verified_at", format_instant(self.verified_at)),
             *hardware_facts(self.cloud, self.tee, self.gpus),
         )
 
@@ -160,6 +168,8 @@ def challenge(evidence: Evidence, random: RandomBytes) -> tuple[ActivationReques
         EvidenceError: keys that cannot be read.
         VerificationError: Q8.1.
     """
+    remedy = "write Evidence.from_json(bytes)"
+    require(evidence, Evidence, "evidence", expected="evidence, as Evidence.from_json reads it", remedy=remedy)
     if not evidence.ek_certificates:
         raise VerificationError("Q8.1", "there is a certificate of an endorsement key", expected="one", got="none")
     key = parse_certificate(evidence.ek_certificates[0], "$.ek_certificates[0]").public_key

@@ -13,9 +13,10 @@ from pathlib import Path
 from client_sdk.binding import LOCKDOWN, NO_GPU, RUNTIME_TYPES, SEALED
 from client_sdk.dsse import sign
 from client_sdk.errors import AttestationError
+from client_sdk.evidence import AZURE
 from client_sdk.manifest import Manifest, digest
 from client_sdk.publisher import Publisher
-from client_sdk.release import Measurement, Release, TemplateEvent, open_release
+from client_sdk.release import EXACT_PCRS, WITHOUT_LOG, Measurement, Release, TemplateEvent, open_release
 from provisioner.atomic import replace_file, replace_link
 from provisioner.errors import Fault, MeasureError, SpecError
 from provisioner.image.shelf import alone
@@ -129,7 +130,7 @@ def measurement_of(prediction: Prediction, platform: Platform = LOCAL) -> Measur
         boot_mode=platform.boot_mode,
         image_pcr=prediction.boot.image_pcr,
         image_authenticode=prediction.authenticode,
-        pcrs=tuple(sorted(prediction.pcrs.items())),
+        pcrs=tuple((pcr, prediction.pcrs[pcr]) for pcr in (WITHOUT_LOG if platform.name == AZURE else EXACT_PCRS)),
         pcr0_allowed=platform.pcr0_allowed,
         phases=prediction.phases,
         pcr15_template=tuple(

@@ -30,7 +30,12 @@ def main() -> int:
         sys.stderr.write("VITRINE_EVIDENCE names no folder of real evidence\n")
         return 1
     table, wrong = Table("case", "expected", "got", "", box=None), 0
-    cases = json.loads(Path(os.environ["VITRINE_EVIDENCE"], "CASES.json").read_text())
+    index = Path(os.environ["VITRINE_EVIDENCE"], "CASES.json")
+    try:
+        cases = json.loads(index.read_text())
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"VITRINE_EVIDENCE names no folder of real evidence: {index}: {error}\n")
+        return 1
     for case in sorted(cases, key=lambda one: (one["family"], one["id"])):
         expected = " in ".join([word for word in (case["expect"], case["layer"]) if word])
         if any(kind in case["inputs"] for kind in TOKENS):

@@ -13,7 +13,7 @@ from tests.fakes.reports import ORIGIN, judged
 from tests.fakes.simulated_vm import default_ca
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs/report.png"
-SIZE = (1100, 1670)
+SIZE = (1100, 1710)
 SCALE = 0.8
 
 

@@ -10,7 +10,10 @@ name a subscription: *whose* VM it is, is not stated on Azure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
 
 from client_sdk.clauses.expected import Stated
 from client_sdk.errors import Failure
@@ -19,6 +22,21 @@ from client_sdk.rules import keeps
 from client_sdk.verify.azure import HclFacts
 
 UNSTATED = "not stated"
+_SEPARATOR = bytes(4)
+
+
+def pcr_of_vm_id(configuration: Mapping[str, Any] | None) -> bytes:
+    """Return what PCR 6 must be (SHA-256 bank) on the VM that this configuration is of: its id, then the separator.
+
+    So it is on five of six VMs on Azure whose quote and runtime data were published, each with another id; no document
+    of Microsoft's says it. Without a paravisor there is no id (None), and the separator is alone. A paravisor that
+    states no id gives a value that no PCR has.
+    """
+    told = () if configuration is None else (configuration.get("vmUniqueId"),)
+    value = bytes(32)
+    for event in (*(b"UUID: " + one.upper().encode() if isinstance(one, str) else b"" for one in told), _SEPARATOR):
+        value = sha256(value + sha256(event).digest()).digest()
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from client_sdk.errors import EvidenceError, Failure
+from client_sdk.given import require_all, require_reason
 from client_sdk.report import Ledger, Phrase
 
 Value = bytes | str | int | bool
@@ -21,12 +22,14 @@ class OneOf:
     """Takes these values; true is not 1.
 
     Raises:
-        EvidenceError: there is none, which would refuse everything by mistake.
+        EvidenceError: there is none, which would refuse everything by mistake; or one value in place of a tuple.
     """
 
     values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
+        expected, remedy = "a tuple of bytes, texts, numbers or truths", "write OneOf((value,))"
+        require_all(self.values, (bytes, str, int), "policy.one_of", expected=expected, remedy=remedy)
         if not self.values:
             raise EvidenceError("policy", "a list of expected values is empty")
 
@@ -56,8 +59,7 @@ class AnyValue:
     why: str
 
     def __post_init__(self) -> None:
-        if not self.why.strip():
-            raise EvidenceError("policy", "a value that may be anything needs a reason")
+        require_reason(self.why, "policy.any_value")
 
     def judge(self, rule: str, what: str, got: object, ledger: Ledger) -> tuple[Failure, ...]:
         """Record that the value was not compared."""

@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client_sdk.errors import Failure
-from client_sdk.report import Ledger
+from client_sdk.given import require_number
+from client_sdk.report import Ledger, Phrase
 from client_sdk.rules import keeps
 from client_sdk.verify.nvidia import VerifiedDevice
 from client_sdk.verify.rim import FIRMWARE, Appraisal
@@ -34,10 +35,21 @@ class AnyDevice:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """At least and at most so many."""
+    """At least and at most so many.
+
+    Raises:
+        EvidenceError: fewer at most than at least, which no number fits; or what is no number.
+    """
 
     fewest: int
     most: int
+
+    def __post_init__(self) -> None:
+        require_number(self.fewest, "policy.count.fewest")
+        require_number(self.most, "policy.count.most", low=self.fewest)
+
+    def __str__(self) -> str:
+        return str(self.fewest) if self.fewest == self.most else f"{self.fewest} to {self.most}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,8 @@ class NvidiaDevices:
 
     ``devices`` are values of ``VerifiedDevice.device``. ``modes`` are allowed for GPUs, ``unstated`` being that of
     drivers that state none. ``rims`` are the components whose RIM a GPU needs; an NVSwitch needs that of its firmware
-    where a GPU does. ``ocsp`` demands an answer for every certificate, ``flags`` are tolerated.
+    where a GPU does. ``ocsp`` demands an answer for every certificate, else ``why`` is the reason. ``flags`` are
+    tolerated.
     """
 
     gpus: Count
@@ -57,6 +70,7 @@ class NvidiaDevices:
     ocsp: bool
     flags: frozenset[str]
     linked_switches: bool
+    why: str = ""
 
     def judge(self, appraisals: tuple[Appraisal, ...], ledger: Ledger) -> tuple[Failure, ...]:
         """Return every clause that does not hold, after recording each in the ledger."""
@@ -75,13 +89,13 @@ class NvidiaDevices:
         return ledger.judge(
             "G4.1",
             "there are as many GPUs as are due",
-            expected=f"{due.fewest} to {due.most}",
+            expected=due,
             got=gpus,
             condition=due.fewest <= gpus <= due.most,
         ) + ledger.judge(
             "G4.2",
             "there are as many NVSwitches as are due",
-            expected=f"{linked.fewest} to {linked.most}",
+            expected=linked,
             got=switches,
             condition=linked.fewest <= switches <= linked.most,
         )
@@ -94,25 +108,27 @@ class NvidiaDevices:
         unsigned = tuple([one for verified in appraisal.rims for one in verified.without_ocsp])
         stated = device.firmware.flags if device.firmware else None
         flags = frozenset(stated or ()) - self.flags - IRRELEVANT_FLAGS
+        asked = "an answer for each certificate" if self.ocsp else Phrase(("not demanded:", self.why or "as asked"))
         return (
             ledger.judge(
                 "G1.7",
-                "OCSP answered for the device's chain",
-                expected="an answer for each certificate" if self.ocsp else "not demanded",
+                "OCSP answered for the device's chain (`vitrine collateral fetch` gathers the answers, --collateral "
+                "gives them)",
+                expected=asked,
                 got=device.without_ocsp or "answered",
                 condition=not (self.ocsp and device.without_ocsp),
             )
             + ledger.judge(
                 "G3.10",
-                "the device's measurements were compared with the required RIM files",
+                "the device's measurements were compared with the required RIM files (--collateral gives these too)",
                 expected=tuple(sorted(needed)),
                 got=tuple(sorted(components)),
                 condition=needed <= components,
             )
             + ledger.judge(
                 "G3.11",
-                "OCSP answered for the signers of the RIM files",
-                expected="an answer for each certificate" if self.ocsp else "not demanded",
+                "OCSP answered for the signers of the RIM files (--collateral gives these answers too)",
+                expected=asked,
                 got=unsigned or "answered",
                 condition=not (self.ocsp and unsigned),
             )

@@ -20,6 +20,7 @@ from functools import partial
 
 from client_sdk.clauses.expected import Expectation, Setting, require_ids
 from client_sdk.errors import EvidenceError, Failure
+from client_sdk.given import require, require_number
 from client_sdk.parse import snp
 from client_sdk.parse.snp import FirmwareVersion, Product, Tcb
 from client_sdk.report import Ledger, Phrase
@@ -200,25 +201,35 @@ class SnpIdentity:
 class SnpRevocation:
     """Whether a revocation list must be there, and the highest number that the caller ever saw (0 before the first).
 
-    AMD publishes one list for each product's VCEKs and one for its VLEKs; the caller keeps their numbers apart.
+    AMD publishes one list for each product's VCEKs and one for its VLEKs; the caller keeps their numbers apart. ``why``
+    is the reason for which none is required.
+
+    Raises:
+        EvidenceError: a field of another type.
     """
 
     required: bool
     highest_seen: int
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.required, bool, "policy.sev_snp.revocation.required", expected="true or false", remedy="give one")
+        require_number(self.highest_seen, "policy.sev_snp.revocation.highest_seen")
 
     def judge(self, facts: SnpFacts, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the list that the report's chain was checked against."""
-        return self.judge_number(facts.vek.crl_number, ledger)
+        return self.judge_number(facts.vek.crl_number, ledger, line=f" for {facts.vek.product.value.lower()}")
 
     @keeps("T11.amd.4", "T11.amd.5")
-    def judge_number(self, number: int | None, ledger: Ledger) -> tuple[Failure, ...]:
+    def judge_number(self, number: int | None, ledger: Ledger, *, line: str = "") -> tuple[Failure, ...]:
         """Judge a list by its number, None where there was none; what it says was checked with the chain."""
-        setting = Setting.REQUIRED if self.required else Setting.EITHER
-        failures = setting.judge(
+        failures = ledger.judge(
             "T11.amd.4",
-            "a revocation list of the ARK is there where the policy requires it",
-            number is not None,
-            ledger,
+            "AMD's revocation list of the product line is there where the policy requires it (`vitrine collateral "
+            "fetch` gathers it, --collateral gives it)",
+            expected="a list" if self.required else Phrase(("none is required:", self.why or "as asked")),
+            got=f"none{line}" if number is None else f"a list{line}",
+            condition=number is not None or not self.required,
         )
         if number is None:
             return failures

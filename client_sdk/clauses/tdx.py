@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from client_sdk.clauses.expected import AnyValue, Expectation, OneOf, require_ids
-from client_sdk.errors import Failure
+from client_sdk.errors import Failure, FieldError
+from client_sdk.given import require, require_instant, require_number, told
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 from client_sdk.verify import tdx
@@ -38,14 +39,19 @@ class Grace:
     """One status other than UpToDate that is accepted until an instant, written down by who takes the risk.
 
     Never for a platform that Intel revoked or that no level of Intel's covers.
+
+    Raises:
+        EvidenceError: a status that no grace is possible for, or an instant of no time zone.
     """
 
     status: str
     until: datetime
 
     def __post_init__(self) -> None:
-        if self.status not in GRACED:
-            raise ValueError(f"no grace is possible for {self.status!r}; choose from {', '.join(sorted(GRACED))}")
+        if not isinstance(self.status, str) or self.status not in GRACED:
+            expected = f"a status that a grace is possible for: {', '.join(sorted(GRACED))}"
+            raise FieldError("policy.tdx.grace.status", expected, told(self.status), "choose one of these")
+        require_instant(self.until, "policy.tdx.grace.until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +88,18 @@ class TcbStatus:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFloor:
-    """The lowest tcbEvaluationDataNumber that is accepted: the highest that this client saw, or a release's."""
+    """The lowest tcbEvaluationDataNumber that is accepted: the highest that this client saw, or a release's.
+
+    Raises:
+        EvidenceError: what is no number.
+    """
 
     tcb_info: int
     qe_identity: int
+
+    def __post_init__(self) -> None:
+        require_number(self.tcb_info, "policy.tdx.evaluation.tcb_info")
+        require_number(self.qe_identity, "policy.tdx.evaluation.qe_identity")
 
     @keeps("T7.22", "T7.23")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
@@ -107,10 +121,18 @@ class EvaluationFloor:
 
 @dataclass(frozen=True, slots=True)
 class CrlFloor:
-    """The lowest numbers of the two revocation lists that are accepted: the highest that this client saw."""
+    """The lowest numbers of the two revocation lists that are accepted: the highest that this client saw.
+
+    Raises:
+        EvidenceError: what is no number.
+    """
 
     pck: int
     root: int
+
+    def __post_init__(self) -> None:
+        require_number(self.pck, "policy.tdx.revocation.pck")
+        require_number(self.root, "policy.tdx.revocation.root")
 
     @keeps("T11.4", "T11.5")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
@@ -153,9 +175,16 @@ class DenyList:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """TD attributes: ``allowed`` are those that may be set. Debugging, migration and PERFMON never may."""
+    """TD attributes: ``allowed`` are those that may be set. Debugging, migration and PERFMON never may.
+
+    Raises:
+        EvidenceError: what is no number.
+    """
 
     allowed: int = ALLOWED_ATTRIBUTES
+
+    def __post_init__(self) -> None:
+        require_number(self.allowed, "policy.tdx.attributes.allowed", high=2**64 - 1)
 
     @keeps("T8.5", "T8.6", "T8.7", "T8.8", "T8.9")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:
@@ -202,13 +231,22 @@ class BootRegisters:
 
 @dataclass(frozen=True, slots=True)
 class OwnerRegisters:
-    """The TDX module, and what the TD's owner wrote when it was made. There is no default."""
+    """The TDX module, and what the TD's owner wrote when it was made. There is no default.
+
+    Raises:
+        EvidenceError: a bare value in place of what is expected of it.
+    """
 
     mr_seam: Expectation
     mr_config_id: Expectation
     mr_owner: Expectation
     mr_owner_config: Expectation
     mr_service_td: Expectation
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            expected, remedy = "OneOf, MustBeZero or AnyValue", f'write {name}=OneOf((value,)), or AnyValue("reason")'
+            require(getattr(self, name), Expectation, f"policy.tdx.registers.{name}", expected=expected, remedy=remedy)
 
     @keeps("T8.10", "T8.16", "T8.17", "T8.18", "T8.19")
     def judge(self, facts: TdxFacts, ledger: Ledger) -> tuple[Failure, ...]:

@@ -15,6 +15,7 @@ from client_sdk.cli.collateral_printing import print_collected, print_failures, 
 from client_sdk.cli.evidence_file import read_either
 from client_sdk.cli.options import Commands, UsageError, add_command, add_network, now, patiently
 from client_sdk.cli.printing import print_json, progress
+from client_sdk.collateral import INDEX, no_folder
 from client_sdk.errors import AttestationError, EvidenceError, PolicyError
 from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
@@ -99,8 +100,8 @@ def fetch(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """Print what is in a folder; return the exit code."""
     moment = now()
-    if arguments.folder.is_file():
-        raise UsageError(f"{arguments.folder} is a file; give the folder that `vitrine collateral fetch` wrote")
+    if not (arguments.folder / INDEX).is_file():
+        raise UsageError(f"{arguments.folder} is {no_folder(arguments.folder)}")
     try:
         found = inventory(arguments.folder)
     except EvidenceError as error:

@@ -14,13 +14,16 @@ import errno
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib.metadata import entry_points, version
+from typing import NoReturn
 
 from client_sdk.cli import ask, collateral, observe, rules, verify
 from client_sdk.cli.options import Commands, UsageError
 from client_sdk.errors import AttestationError, FetchError
 
 GROUP = "vitrine.commands"
+MAX_SHOWN = 64
 ACCEPTED, REFUSED, USAGE, NO_VERDICT = 0, 1, 2, 3
 # Whatever else a command writes, it names the file; these without a name are standard output's.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -28,6 +31,15 @@ _EPILOG = """exit codes:
   0 accepted    1 refused    2 usage, or a file of yours that is not what it should be
   3 no verdict (unreachable, still booting, or it could not be printed)
 """
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says of what is missing all of it: ``needs`` is what a command needs besides, which argparse cannot express."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end."""
+        needs = self.get_default("needs")
+        super().error(f"{message}; and {needs}" if needs and "required" in message else message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="vitrine",
         description="Check that a service runs exactly a published image in a sealed machine, then talk to it.",
         epilog=_EPILOG,
@@ -63,7 +75,9 @@ def _run(argv: Sequence[str] | None) -> int:
     for module in (verify, ask, observe, collateral, rules):
         module.register(commands)
     _register_others(commands)
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], arguments)}")
     try:
         return int(arguments.run(arguments))
     except UsageError as error:
@@ -74,6 +88,13 @@ def _run(argv: Sequence[str] | None) -> int:
         return _say(f"refused: {error}", REFUSED)
     except KeyboardInterrupt:
         return _say("interrupted: no verdict", NO_VERDICT)
+
+
+def _meant(unknown: str, arguments: argparse.Namespace) -> str:
+    """Say which option of the command may have been meant."""
+    options = [f"--{name.replace('_', '-')}" for name in vars(arguments).keys() - {"needs", "run"}]
+    near = get_close_matches(unknown.partition("=")[0][:MAX_SHOWN], sorted(options), n=1, cutoff=0.7)
+    return f"; write {near[0]} if that is meant" if near else ""
 
 
 def _give_up_output() -> None:

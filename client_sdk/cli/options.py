@@ -178,7 +178,7 @@ def collateral(arguments: argparse.Namespace) -> Collateral | None:
     try:
         return load_collateral(arguments.collateral)
     except EvidenceError as error:
-        raise UsageError(f"--collateral {arguments.collateral}: {error}") from error
+        raise UsageError(f"--collateral: {error}") from error
 
 
 def trust(arguments: argparse.Namespace) -> Trust:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,9 +16,11 @@ from client_sdk.errors import AttestationError, FetchError, PolicyError, Verific
 from client_sdk.report import NO_VERDICT, REFUSED, Check, Report, refusal, show
 
 WIDTH = 120
+_DEVICE = re.compile(r"(gpu|nvswitch)_\d+")
 # What a reader of the table wants to know; JSON has all of it.
 _SHOWN = (
     "policy",
+    "opted_out",
     "service",
     "release",
     "manifest_sha256",
@@ -26,6 +30,8 @@ _SHOWN = (
     "tee",
     "project",
     "zone",
+    "instance",
+    "vm_id",
     "tcb_status",
     "reported_tcb",
     "tls_spki_sha256",
@@ -43,28 +49,28 @@ def progress(text: str) -> None:
     sys.stderr.flush()
 
 
-def print_report(report: Report, *, origin: str, note: str = "") -> None:
-    """Print the checks, the facts and the verdict."""
+def print_report(report: Report, *, origin: str, note: str = "", quiet: bool = False) -> None:
+    """Print the checks, the facts, what was not run, and the verdict; or the verdict alone."""
     screen = console()
-    screen.print(_table(report.checks))
-    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in report.facts:
-        if name in _SHOWN:
-            facts.add_row(name.replace("_", " "), Text(show(value)))
-    screen.print(facts)
+    if not quiet:
+        screen.print(_table(report.checks))
+        facts = [(name, value) for name, value in report.facts if name in _SHOWN or _DEVICE.fullmatch(name)]
+        screen.print(_rows([(name.replace("_", " "), show(value)) for name, value in facts]))
+        _print_not_run(screen, report.not_run)
     if not report.checks:
         return
     text = f"{report.verdict}: {origin}, {len(report.checks)} checks passed{note}"
-    screen.print(Text(text, style="bold green"))
+    screen.print(Text(text, style="bold green"), soft_wrap=True)
 
 
-def print_refusal(error: AttestationError, *, origin: str) -> None:
-    """Print the checks made so far, and why it ended."""
+def print_refusal(error: AttestationError, *, origin: str, quiet: bool = False) -> None:
+    """Print the checks made so far, what was not run, and why it ended; or the last alone."""
     screen = console()
-    if error.checks:
+    if error.checks and not quiet:
         screen.print(_table(error.checks))
+        _print_not_run(screen, error.not_run)
     word = NO_VERDICT if isinstance(error, FetchError) else REFUSED
-    screen.print(Text(f"{word}: {origin}", style="bold red"))
+    screen.print(Text(f"{word}: {origin}", style="bold red"), soft_wrap=True)
     for line in _lines(error):
         screen.print(Text(f"  {line}"), soft_wrap=True)
 
@@ -81,7 +87,8 @@ def refusal_as_dict(error: AttestationError, *, origin: str) -> dict[str, Any]:
     report["origin"] = origin
     report["error"] = {
         "type": type(error).__name__,
-        "rule": error.rule if isinstance(error, VerificationError) else "",
+        "rule": error.rule if isinstance(error, (VerificationError, PolicyError)) else "",
+        "rules": list(error.rules) if isinstance(error, PolicyError) else [],
         "message": str(error),
         "failures": [
             {"clause": failure.clause, "expected": failure.expected, "got": failure.got}
@@ -97,6 +104,25 @@ def _lines(error: AttestationError) -> tuple[str, ...]:
     return (str(error),)
 
 
+def _rows(rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print_not_run(screen: Console, not_run: tuple[tuple[str, str], ...]) -> None:
+    if not_run:
+        screen.print(_rows([("not run", f"{rules}: {why}") for rules, why in not_run]))
+
+
+def _remark(expected: str) -> str:
+    """Say where a clause takes whatever is there, so that a passed check is not taken for a comparison."""
+    if expected.startswith("anything:") or expected in {"any", "either"}:
+        return " (anything taken)"
+    return " (not demanded)" if expected == "not demanded" else ""
+
+
 def _table(checks: tuple[Check, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("", "rule", "check"):
@@ -104,8 +130,8 @@ def _table(checks: tuple[Check, ...]) -> Table:
     for check in checks:
         mark = Text("ok", style="green") if check.passed else Text("FAILED", style="bold red")
         what = check.what
-        if not check.passed:
-            what += f"\nexpected {show(check.expected)}\ngot      {show(check.got)}"
+        expected = show(check.expected)
+        what += _remark(expected) if check.passed else f"\nexpected {expected}\ngot      {show(check.got)}"
         table.add_row(mark, check.id, Text(what))
     return table
 

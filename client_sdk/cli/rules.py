@@ -21,13 +21,18 @@ from rich.text import Text
 import client_sdk
 from client_sdk.cli.options import Commands, UsageError, add_command
 from client_sdk.cli.printing import console, print_json, progress
-from client_sdk.rules import Keeper, keepers
+from client_sdk.rules import Keeper, broader, keepers
 
 MANIFEST = "manifest.json"
 _SAID = {"what", "message"}  # variables that hold the words of the check that follows
 # A variable part of a text, in brackets or as the place before a colon.
 _VARIABLE = re.compile(r" \([^()]*…[^()]*\)|^[^:]*…[^:]*: ")
-_EXAMPLES = ("vitrine rules", "vitrine rules --json", "vitrine rules --vectors tests/vectors")
+_EXAMPLES = (
+    "vitrine rules",
+    "vitrine rules T8.5",
+    "vitrine rules T8 L1 --json",
+    "vitrine rules --vectors tests/vectors",
+)
 # Where the vectors are in a working tree; an installed client has none.
 _TREE = Path(client_sdk.__file__).parent.parent / "tests" / "vectors"
 
@@ -45,6 +50,7 @@ _NUMBERED = {
     "CrlRules": _Numbered("client_sdk.verify.crl", "revocation list of"),
     "OcspRules": _Numbered("client_sdk.verify.ocsp", "OCSP response for"),
 }
+_COUNTED = ("rule", "place", "file")
 Said = dict[tuple[str, str], str]
 
 
@@ -62,6 +68,12 @@ class Row:
 def register(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(commands, "rules", "print every rule that this client keeps, and where", _EXAMPLES)
+    parser.add_argument(
+        "rules",
+        metavar="RULE",
+        nargs="*",
+        help="an id like T8.5, or what ids begin with, like T8; without any all are printed",
+    )
     parser.add_argument("--json", action="store_true", help="print the rules as JSON")
     parser.add_argument(
         "--vectors", metavar="DIR", type=Path, help="folder of the negative vectors (default: the working tree's)"
@@ -71,7 +83,7 @@ def register(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the rules; return the exit code."""
-    found = rows(_counted(arguments.vectors))
+    found = _chosen(rows(_counted(arguments.vectors)), arguments.rules)
     if arguments.json:
         names = Row.__slots__
         print_json({"rules": [{name: getattr(row, name) for name in names} for row in found]})
@@ -84,9 +96,23 @@ def run(arguments: argparse.Namespace) -> int:
         table.add_row(row.id, number, Text(row.check), Text(f"{row.file} {row.function}"))
     screen = console()
     screen.print(table)
-    ids, files = {row.id for row in found}, {row.file for row in found}
-    screen.print(Text(f"{len(ids)} rules, checked at {len(found)} places in {len(files)} files"))
+    counts = (len({row.id for row in found}), len(found), len({row.file for row in found}))
+    many = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in zip(counts, _COUNTED, strict=True)]
+    screen.print(Text("{}, checked at {} in {}".format(*many)))
     return 0
+
+
+def _chosen(found: tuple[Row, ...], wanted: list[str]) -> tuple[Row, ...]:
+    """Return the rules of these ids, and of those that begin with them; all where none is named.
+
+    Raises:
+        UsageError: an id that no rule has.
+    """
+    for one in wanted:
+        if not any(one in broader(row.id) or one == row.id[:1] for row in found):
+            what = f"there is no rule {one!r}; expected an id like T8.5, or what ids begin with, like T8"
+            raise UsageError(f"RULE: {what}. `vitrine rules` prints all")
+    return tuple([row for row in found if not wanted or {*broader(row.id), row.id[:1]} & set(wanted)])
 
 
 def rows(counted: Counter[str] | None) -> tuple[Row, ...]:

@@ -51,7 +51,7 @@ def run_stored(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{error}; give the nonce as it stands in the request") from error
     evidence = read_raw(arguments.evidence)
     note = f" as at {arguments.at:%Y-%m-%dT%H:%M:%SZ}"
-    subject = Subject(name, trusted.policy, when=arguments.at, saved=True, note=note)
+    subject = Subject(name, trusted.policy, when=arguments.at, saved=True, stored=True, note=note)
     try:
         releases = opened(trusted, at_instant=arguments.at)
         accepted = judge_stored(

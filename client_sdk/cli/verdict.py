@@ -20,13 +20,17 @@ ACCEPTED, REFUSED, NO_VERDICT = 0, 1, 3
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was judged, by which policy and as at when. ``note`` stands beside an acceptance in the terminal."""
+    """What was judged, by which policy and as at when.
+
+    ``saved`` tells of a file, ``stored`` of one with raw evidence. ``note`` stands beside an acceptance in a terminal.
+    """
 
     name: str
     policy: Policy
     when: datetime
     saved: bool
     note: str = ""
+    stored: bool = False
 
 
 def tell_acceptance(report: Report, subject: Subject, arguments: argparse.Namespace) -> int:
@@ -36,18 +40,18 @@ def tell_acceptance(report: Report, subject: Subject, arguments: argparse.Namesp
     if arguments.json:
         print_json(machine)
     else:
-        print_report(report, origin=subject.name, note=subject.note)
+        print_report(report, origin=subject.name, note=subject.note, quiet=arguments.quiet)
     return ACCEPTED
 
 
 def tell_refusal(error: AttestationError, subject: Subject, arguments: argparse.Namespace) -> int:
     """Tell why there is no acceptance; return the exit code."""
-    machine = refusal_as_dict(error, origin=subject.name)
+    machine = refusal_as_dict(error, origin=subject.name) | {"saved": subject.saved}
     _write_page(arguments, subject, lambda heading: render(refusal(error), heading, machine=machine, error=error))
     if arguments.json:
         print_json(machine)
     else:
-        print_refusal(error, origin=subject.name)
+        print_refusal(error, origin=subject.name, quiet=arguments.quiet)
     return NO_VERDICT if isinstance(error, FetchError) else REFUSED
 
 
@@ -62,6 +66,7 @@ def _write_page(arguments: argparse.Namespace, subject: Subject, page: Callable[
         when=subject.when,
         simulated=policy.roots.simulated,
         saved=subject.saved,
+        stored=subject.stored,
     )
     try:
         write(arguments.html, page(heading), mode=READABLE)

@@ -49,6 +49,7 @@ def register(commands: Commands) -> None:
     add_simulated(parser)
     add_network(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--quiet", action="store_true", help="print the verdict, and what failed, and nothing else")
     parser.add_argument(
         "--html", metavar="FILE", type=Path, help="write the report as a page to look at, whatever it says"
     )
@@ -65,7 +66,7 @@ def register(commands: Commands) -> None:
         type=at,
         help="with --evidence: judge as at 2026-01-31T12:00:00Z (default for a file of --save: now)",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, needs="ORIGIN, or --evidence with --nonce and --at")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from typing import Any, BinaryIO
 
@@ -17,6 +18,8 @@ from client_sdk.errors import AttestationError, EvidenceError, PolicyError, Veri
 from client_sdk.report import Ledger, plain
 
 ACCEPTED, INTERNAL, REFUSED, MALFORMED = 0, 1, 10, 30
+# What a parser calls its format → the field that has it.
+_FIELDS = {"tcbInfo": "tcb_info", "enclaveIdentity": "qe_identity", "event_log": "eventlog"}
 # Stage → the module that judges it (loaded alone: a suite starts one process a case) and the function in it.
 STAGES = {
     "snp": ("snp", "report"),
@@ -35,11 +38,14 @@ STAGES = {
 
 def judge(stage: Stage, data: bytes) -> tuple[int, dict[str, Any]]:
     """Return the exit status and the verdict."""
-    ledger = Ledger()
+    ledger, request = Ledger(), Request({})
     try:
-        facts = stage(Request.read(data), ledger)
+        request = Request.read(data)
+        facts = stage(request, ledger)
     except EvidenceError as error:
-        return MALFORMED, {"verdict": "malformed", "where": error.where, "message": str(error)}
+        where = _place(error.where, request)
+        message = where + str(error).removeprefix(error.where)
+        return MALFORMED, {"verdict": "malformed", "where": where, "message": message}
     except VerificationError as error:
         return REFUSED, _refused(ledger, [error.rule], str(error))
     except PolicyError as error:
@@ -47,6 +53,13 @@ def judge(stage: Stage, data: bytes) -> tuple[int, dict[str, Any]]:
     except AttestationError as error:
         return REFUSED, _refused(ledger, [], str(error))
     return ACCEPTED, {"verdict": "accepted", "checks": _checks(ledger), "facts": plain(facts)}
+
+
+def _place(where: str, request: Request) -> str:
+    """Return a place as a path of the request: parsers name it after their format, as in ``tcbInfo.issueDate``."""
+    found = re.match(r"\w+", where)
+    field = _FIELDS.get(found[0], found[0]) if found else ""
+    return f"$.{field}{where.removeprefix(found[0])}" if found and field in request.fields else where
 
 
 def _refused(ledger: Ledger, rules: list[str], message: str) -> dict[str, Any]:

@@ -19,9 +19,7 @@ from client_sdk.conformance.tpm_request import (
     certificates,
     quote,
     quote_facts,
-    roots,
 )
-from client_sdk.encoding import from_hex
 from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.fields import text
 from client_sdk.parse.azure import TDX, USER_DATA_SIZE, HclReport, parse_hcl_report
@@ -46,7 +44,7 @@ def hcl(request: Request, ledger: Ledger) -> dict[str, Any]:
     report = parse_hcl_report(request.blob("hcl_report"))
     facts = verify_hcl(report, _report_data(request, report), ledger=ledger)
     if expected.has("user_data_hex"):
-        user_data = from_hex(expected.fields["user_data_hex"], "$.expected.user_data_hex", size=USER_DATA_SIZE)
+        user_data = expected.hexadecimal("user_data_hex", size=USER_DATA_SIZE)
         verify_user_data(facts, user_data, ledger=ledger)
     if (key := attestation_key(request, ledger)) is not None:
         verify_hcl_ak(facts, key.key, ledger=ledger)
@@ -72,7 +70,7 @@ def ak(request: Request, ledger: Ledger) -> dict[str, Any]:
 
 def certified(request: Request, ledger: Ledger) -> AzureAk:
     """Verify the certificate in a request under its roots, or Azure's."""
-    anchors = roots(request, "azure", ("ak",))
+    anchors = request.anchors("azure", "ak")
     return verify_azure_ak(certificates(request), anchors, now=request.now(), ledger=ledger)
 
 
@@ -97,18 +95,13 @@ def _clause(expected: Request) -> AzureVm:
 
 
 def _flag(expected: Request, name: str) -> Stated:
-    value = expected.fields.get(name)
-    if value is None:
-        return _ANYTHING
-    if not isinstance(value, bool):
-        raise EvidenceError(f"$.expected.{name}", "neither true nor false")
-    return OneOf((value,))
+    return OneOf((expected.flag(name, default=False),)) if expected.has(name) else _ANYTHING
 
 
 def _text(expected: Request, name: str) -> Stated:
     if not expected.has(name):
         return _ANYTHING
-    value = text(expected.fields[name], f"$.expected.{name}", limit=256)
+    value = text(expected.fields[name], expected.place(name), limit=256)
     return OneOf((value.lower() if name == "vm_id" else value,))
 
 
@@ -119,5 +112,5 @@ def _facts(report: HclReport, facts: HclFacts) -> dict[str, Any]:
         "hash_type": report.hash_type,
         "keys": sorted(report.claims.keys),
         "user_data": None if facts.user_data is None else facts.user_data.hex(),
-        "vm_configuration": plain(facts.configuration),
+        "vm_configuration": plain(dict(facts.configuration)),
     }

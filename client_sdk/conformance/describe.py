@@ -37,7 +37,8 @@ def of_stage(stage: str) -> str:
         parts += [f"  {name:<42} {about}\n" for name, about in _fields(one, schema, "")]
     parts.append(f"What each means is in docs/conformance/{stage}.md.\n")
     example = json.dumps(_example(alternatives[0], schema), ensure_ascii=False)
-    return "".join(parts) + _STATUS + f"\nexample of a request:\n  {example}\n"
+    whole = f"a whole one, in a source tree: python -m tests.vectors.request {stage} | {COMMAND} {stage}"
+    return "".join(parts) + _STATUS + f"\n{whole}\n\nexample of a request:\n  {example}\n"
 
 
 def _schema(stage: str) -> Schema:
@@ -46,9 +47,11 @@ def _schema(stage: str) -> Schema:
 
 
 def _resolved(field: Schema, schema: Schema) -> Schema:
-    """Return what a field's ``$ref`` stands for, or the field itself."""
-    found: Schema = schema["$defs"][field["$ref"].rpartition("/")[2]] if "$ref" in field else field
-    return found
+    """Return what a field's ``$ref`` stands for, with what is said beside it, or the field itself."""
+    if "$ref" not in field:
+        return field
+    found: Schema = schema["$defs"][field["$ref"].rpartition("/")[2]]
+    return found | {name: value for name, value in field.items() if name != "$ref"}
 
 
 def _fields(part: Schema, schema: Schema, prefix: str) -> Iterator[tuple[str, str]]:

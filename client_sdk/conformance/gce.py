@@ -7,7 +7,7 @@ from typing import Any
 from client_sdk.clauses.expected import AnyValue, OneOf, Stated
 from client_sdk.clauses.google import GoogleInstance
 from client_sdk.conformance.request import Request
-from client_sdk.conformance.tpm_request import CERTIFICATE_FIELDS, KEY_FIELDS, attestation_key, certificates, roots
+from client_sdk.conformance.tpm_request import CERTIFICATE_FIELDS, KEY_FIELDS, attestation_key, certificates
 from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.fields import integer, text
 from client_sdk.report import Ledger
@@ -40,7 +40,7 @@ def ak(request: Request, ledger: Ledger) -> dict[str, Any]:
 
 def certified(request: Request, ledger: Ledger) -> GoogleAk:
     """Verify the certificate in a request under its roots, or Google's two."""
-    anchors = roots(request, "google", USES)
+    anchors = request.anchors("google", *USES)
     return verify_google_ak(certificates(request), anchors, now=request.now(), ledger=ledger)
 
 
@@ -53,7 +53,7 @@ def _stated(expected: Request, name: str) -> Stated:
     """Read one statement or a list of them."""
     if not expected.has(name):
         return _ANYTHING
-    value, where = expected.fields[name], f"$.expected.{name}"
+    value, where = expected.fields[name], expected.place(name)
     values = value if isinstance(value, list) else [value]
     if not 1 <= len(values) <= 64:
         raise EvidenceError(where, "not 1 to 64 statements")

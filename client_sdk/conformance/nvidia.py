@@ -10,18 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from client_sdk.clauses.nvidia import MODES, AnyDevice, Count, NvidiaDevices, mode_of
 from client_sdk.conformance.request import Request
-from client_sdk.encoding import from_hex
 from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.fields import items, text
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
+from client_sdk.parse.certificate import CertificateFields
 from client_sdk.report import Ledger
 from client_sdk.rules import keeps
-from client_sdk.vendor import vendor_roots
 from client_sdk.verify.nvidia import Revocation, VerifiedDevice, verify_device, verify_distinct
 from client_sdk.verify.rim import DRIVER, FIRMWARE, Appraisal, verify_measurements, verify_rim
 
@@ -58,10 +53,10 @@ def gpu(request: Request, ledger: Ledger) -> dict[str, Any]:
         Count(knobs.number("min_distinct_devices", 1), knobs.number("max_devices", MAX_DEVICES)),
     )
     step = _Step(
-        roots=_roots(request, "roots", "device"),
-        rim_roots=_roots(request, "rim_roots", "rim"),
-        nonce=from_hex(expected.word("nonce"), "$.expected.nonce"),
-        ocsp_age=timedelta(days=knobs.number("max_ocsp_age_days", DAYS)),
+        roots=request.anchors("nvidia", "device"),
+        rim_roots=request.anchors("nvidia", "rim", name="rim_roots"),
+        nonce=expected.hexadecimal("nonce"),
+        ocsp_age=knobs.days("max_ocsp_age_days", DAYS),
         now=request.now(),
     )
     devices = tuple([_device(part, step, index, ledger) for index, part in enumerate(parts)])
@@ -85,10 +80,10 @@ def rim(request: Request, ledger: Ledger) -> dict[str, Any]:
     request.only("rim", "roots", "ocsp", "policy", "now")
     policy = request.part("policy")
     policy.only("require_ocsp", "max_ocsp_age_days")
-    revocation = Revocation(request.blobs("ocsp"), timedelta(days=policy.number("max_ocsp_age_days", DAYS)))
-    anchors = _roots(request, "roots", "rim")
+    revocation = Revocation(request.blobs("ocsp"), policy.days("max_ocsp_age_days", DAYS))
+    anchors = request.anchors("nvidia", "rim")
     verified = verify_rim(request.blob("rim"), anchors, revocation=revocation, now=request.now(), ledger=ledger)
-    demanded = _flag(policy, "require_ocsp")
+    demanded = policy.flag("require_ocsp", default=False)
     failures = ledger.judge(
         "G3.11",
         "OCSP answered for the signers of the RIM file",
@@ -118,7 +113,7 @@ def _policy(knobs: Request) -> NvidiaDevices:
         devices=AnyDevice(),
         modes=_words(knobs, "modes", _MODES, _MODES),
         rims=_words(knobs, "require_rims", frozenset({DRIVER, FIRMWARE}), frozenset()),
-        ocsp=_flag(knobs, "require_ocsp"),
+        ocsp=knobs.flag("require_ocsp", default=False),
         flags=frozenset(),
         linked_switches=False,
     )
@@ -128,7 +123,7 @@ def _device(part: Request, step: _Step, index: int, ledger: Ledger) -> VerifiedD
     part.only(*_DEVICE)
     return verify_device(
         part.blob("evidence"),
-        _certificates(part, "certificates"),
+        part.certificates("certificates"),
         step.roots,
         nonce=step.nonce,
         revocation=Revocation(part.blobs("ocsp"), step.ocsp_age),
@@ -167,41 +162,11 @@ def _facts(appraisal: Appraisal) -> dict[str, Any]:
     }
 
 
-def _roots(request: Request, name: str, use: str) -> tuple[CertificateFields, ...]:
-    """Return the request's own roots, or the shipped ones where it has none."""
-    if not request.has(name):
-        return vendor_roots("nvidia", use)
-    return tuple([parse_certificate(der, f"$.{name}") for der in _certificates(request, name)])
-
-
-def _certificates(request: Request, name: str) -> tuple[bytes, ...]:
-    """Return DER certificates; an item may be a bundle in PEM form, as the driver hands chains out."""
-    found: list[bytes] = []
-    for index, item in enumerate(request.blobs(name)):
-        if not item.startswith(b"-----BEGIN"):
-            found.append(item)
-            continue
-        try:
-            bundle = x509.load_pem_x509_certificates(item)
-        except ValueError as error:
-            raise EvidenceError(f"$.{name}[{index}]", "not certificates in PEM form") from error
-        found += [certificate.public_bytes(Encoding.DER) for certificate in bundle]
-    return tuple(found)
-
-
-def _flag(request: Request, name: str) -> bool:
-    value = request.fields.get(name, False)
-    if not isinstance(value, bool):
-        raise EvidenceError(f"$.policy.{name}", "not true or false")
-    return value
-
-
 def _words(request: Request, name: str, known: frozenset[str], default: frozenset[str]) -> frozenset[str]:
     if not request.has(name):
         return default
-    found = frozenset(
-        [text(one, f"$.policy.{name}") for one in items(request.fields[name], f"$.policy.{name}", limit=8)]
-    )
+    where = request.place(name)
+    found = frozenset([text(one, where) for one in items(request.fields[name], where, limit=8)])
     if unknown := sorted(found - known):
-        raise EvidenceError(f"$.policy.{name}", f"{unknown[0][:64]!r} is not one of {', '.join(sorted(known))}")
+        raise EvidenceError(where, f"{unknown[0][:64]!r} is not one of {', '.join(sorted(known))}")
     return found

@@ -6,21 +6,17 @@ suites: they refuse what no policy should take and leave the rest open, where a 
 
 from __future__ import annotations
 
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 from client_sdk.clauses.expected import AnyValue, Expectation, OneOf, Setting
 from client_sdk.clauses.snp import SnpDenyList, SnpGuest, SnpIdentity, SnpPlatform, SnpRevocation, SnpSigningKey
 from client_sdk.conformance.request import Request
-from client_sdk.encoding import from_hex
 from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.fields import integer, items, text
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.parse.snp import FirmwareVersion, Product, Tcb
 from client_sdk.report import Ledger
-from client_sdk.vendor import vendor_roots
 from client_sdk.verify.amd_chain import RevocationList, VerifiedVek, verify_vek
 from client_sdk.verify.snp import VCEK, VLEK, SnpFacts, verify_report
 
@@ -44,9 +40,7 @@ def report(request: Request, ledger: Ledger) -> dict[str, Any]:
     request.only(*CHAIN_FIELDS, *REPORT_FIELDS)
     expected = request.part("expected")
     expected.only("report_data_hex", *_DIGESTS)
-    if not expected.has("report_data_hex"):
-        raise EvidenceError("$.expected.report_data_hex", "missing")
-    report_data = from_hex(expected.fields["report_data_hex"], "$.expected.report_data_hex", size=64)
+    report_data = expected.hexadecimal("report_data_hex", size=64)
     clauses = (*_guest_clauses(request), _identity(request, expected), *_key_clauses(request))
     facts = verify_report(request.blob("report"), _vek(request, ledger), report_data=report_data, ledger=ledger)
     failures = tuple([failure for clause in clauses for failure in clause.judge(facts, ledger)])
@@ -69,40 +63,33 @@ def certificate(request: Request, ledger: Ledger) -> dict[str, Any]:
 def _vek(request: Request, ledger: Ledger) -> VerifiedVek:
     (vek, *more) = parse_pem_or_der(request.blob("vek"), "$.vek")
     chain = parse_pem_or_der(request.blob("amd_chain"), "$.amd_chain") if request.has("amd_chain") else ()
-    days = request.number("crl_max_age_days", DEFAULT_CRL_MAX_AGE_DAYS)
+    max_age = request.days("crl_max_age_days", DEFAULT_CRL_MAX_AGE_DAYS)
     revocation = None
     if request.has("amd_crl"):
         (crl, *extra) = parse_pem_or_der(request.blob("amd_crl"), "$.amd_crl", label="X509 CRL")
         if extra:
             raise EvidenceError("$.amd_crl", "more than one list")
-        revocation = RevocationList(crl, timedelta(days=integer(days, "$.crl_max_age_days", high=36500)))
-    return verify_vek(vek, (*more, *chain), _roots(request), revocation=revocation, now=request.now(), ledger=ledger)
-
-
-def _roots(request: Request) -> tuple[CertificateFields, ...]:
-    if not request.has("roots"):
-        return vendor_roots("amd", "ark")
-    found = [der for i, blob in enumerate(request.blobs("roots")) for der in parse_pem_or_der(blob, f"$.roots[{i}]")]
-    if not found:
-        raise EvidenceError("$.roots", "an empty list; leave it out for the roots that ship with the client")
-    return tuple([parse_certificate(der, f"$.roots[{i}]") for i, der in enumerate(found)])
+        revocation = RevocationList(crl, max_age)
+    return verify_vek(
+        vek, (*more, *chain), request.anchors("amd", "ark"), revocation=revocation, now=request.now(), ledger=ledger
+    )
 
 
 def _key_clauses(request: Request) -> tuple[SnpSigningKey, SnpRevocation, SnpDenyList]:
-    kinds = frozenset((VCEK, VLEK) if _flag(request, "allow_vlek", default=True) else (VCEK,))
+    kinds = frozenset((VCEK, VLEK) if request.flag("allow_vlek", default=True) else (VCEK,))
     anyone = AnyValue("this stage takes any provider")
-    key = SnpSigningKey(kinds, anyone, masked_chip_id=_flag(request, "allow_masked_chip_id", default=False))
+    key = SnpSigningKey(kinds, anyone, masked_chip_id=request.flag("allow_masked_chip_id", default=False))
     serials = [integer(item, "$.deny_vek_serials") for item in _list(request, "deny_vek_serials")]
     deny = SnpDenyList(
-        chips=frozenset(_hex_list(request, "deny_chip_ids_hex")),
+        chips=frozenset(request.hex_list("deny_chip_ids_hex")),
         serials=frozenset(serials),
-        certificates=frozenset(_hex_list(request, "deny_vek_certificates_hex")),
+        certificates=frozenset(request.hex_list("deny_vek_certificates_hex")),
     )
     return key, _revocation(request), deny
 
 
 def _revocation(request: Request) -> SnpRevocation:
-    required = _flag(request, "require_crl", default=False)
+    required = request.flag("require_crl", default=False)
     return SnpRevocation(required=required, highest_seen=request.number("minimum_crl_number", 0))
 
 
@@ -129,7 +116,7 @@ def _identity(request: Request, expected: Request) -> SnpIdentity:
     for name, size in _DIGESTS.items():
         wanted[name] = AnyValue("the request expects no value")
         if expected.has(name):
-            wanted[name] = OneOf((from_hex(expected.fields[name], f"$.expected.{name}", size=size),))
+            wanted[name] = OneOf((expected.hexadecimal(name, size=size),))
     if request.has("host_data_preimage"):
         if expected.has("host_data_hex"):
             raise EvidenceError("$.host_data_preimage", "the host data is given already")
@@ -144,39 +131,27 @@ def _floors(request: Request) -> dict[Product, Tcb]:
     for product in Product:
         part = request.part(product.value.lower())
         part.only(*_COMPONENTS)
-        where = f"$.tcb_floors.{product.value.lower()}"
-        levels = {name: integer(part.number(name, 0), f"{where}.{name}", high=255) for name in _COMPONENTS}
+        levels = {name: integer(part.number(name, 0), part.place(name), high=255) for name in _COMPONENTS}
         floors[product] = Tcb(**levels, reserved=b"")
     return floors
-
-
-def _flag(request: Request, name: str, *, default: bool) -> bool:
-    value = request.fields[name] if request.has(name) else default
-    if not isinstance(value, bool):
-        raise EvidenceError(f"$.{name}", "not true or false")
-    return value
 
 
 def _setting(request: Request, name: str) -> Setting:
     word = request.word(name, Setting.EITHER.value)
     if word not in {setting.value for setting in Setting}:
-        raise EvidenceError(f"$.{name}", "not required, forbidden or either")
+        raise EvidenceError(request.place(name), "not required, forbidden or either")
     return Setting(word)
 
 
 def _version(request: Request, name: str, parts: int) -> tuple[int, ...]:
-    numbers = text(request.word(name, ".".join(["0"] * parts)), f"$.{name}", limit=16).split(".")
+    numbers = text(request.word(name, ".".join(["0"] * parts)), request.place(name), limit=16).split(".")
     if len(numbers) != parts or not all(part.isascii() and part.isdigit() and int(part) <= 255 for part in numbers):
-        raise EvidenceError(f"$.{name}", f"not {parts} numbers from 0 to 255 with dots between")
+        raise EvidenceError(request.place(name), f"not {parts} numbers from 0 to 255 with dots between")
     return tuple(map(int, numbers))
 
 
 def _list(request: Request, name: str) -> list[Any]:
-    return items(request.fields[name], f"$.{name}", limit=MAX_ITEMS) if request.has(name) else []
-
-
-def _hex_list(request: Request, name: str) -> list[bytes]:
-    return [from_hex(item, f"$.{name}[{i}]") for i, item in enumerate(_list(request, name))]
+    return items(request.fields[name], request.place(name), limit=MAX_ITEMS) if request.has(name) else []
 
 
 def _vek_facts(vek: VerifiedVek) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from cryptography import x509
@@ -12,15 +11,11 @@ from client_sdk.ages import Ages
 from client_sdk.clauses.expected import AnyValue, Expectation, OneOf
 from client_sdk.clauses.tdx import Attributes, DenyList, EvaluationFloor, Grace, Registers, TcbStatus
 from client_sdk.conformance.request import Request
-from client_sdk.encoding import from_hex
 from client_sdk.errors import EvidenceError, PolicyError
-from client_sdk.fields import instant, items
+from client_sdk.fields import instant
 from client_sdk.parse.ccel import parse_ccel
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
-from client_sdk.parse.issuer_chain import parse_chain
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, Phrase
 from client_sdk.rules import keeps
-from client_sdk.vendor import vendor_roots
 from client_sdk.verify.tdx import QuoteFacts, verify_quote, verify_report_data
 from client_sdk.verify.tdx_collateral import Collateral, TdxFacts, verify_collateral
 from client_sdk.verify.tdx_log import replay, verify_log, verify_rtmr0
@@ -55,10 +50,10 @@ def quote(request: Request, ledger: Ledger) -> dict[str, Any]:
     expected, params = request.part("expected"), request.part("params")
     expected.only("report_data", *_REGISTERS)
     params.only(*_KNOBS)
-    anchors, now = _anchors(request), request.now()
+    anchors, now = request.anchors("intel", "sgx"), request.now()
     genuine = verify_quote(request.blob("quote"), anchors, now=now, ledger=ledger)
     if expected.has("report_data"):
-        wanted = from_hex(expected.word("report_data"), "$.expected.report_data", size=64)
+        wanted = expected.hexadecimal("report_data", size=64)
         verify_report_data(genuine.body, wanted, ledger=ledger)
     collateral = _collateral(request, ledger)
     facts = verify_collateral(genuine, collateral, anchors, ages=_ages(params), now=now, ledger=ledger)
@@ -69,7 +64,7 @@ def quote(request: Request, ledger: Ledger) -> dict[str, Any]:
         )
         + Attributes().judge(facts, ledger)
         + _registers(expected).judge(facts, ledger)
-        + DenyList(frozenset(_hex_list(params, "deny_ppids", 16))).judge(facts, ledger)
+        + DenyList(frozenset(params.hex_list("deny_ppids", size=16))).judge(facts, ledger)
     )
     if failures:
         raise PolicyError(failures)
@@ -104,58 +99,52 @@ def ccel(request: Request, ledger: Ledger) -> dict[str, Any]:
 
 def _known_rtmrs(request: Request, expected: Request, ledger: Ledger) -> tuple[bytes, bytes, bytes, bytes] | None:
     if request.has("quote"):
-        return verify_quote(request.blob("quote"), _anchors(request), now=request.now(), ledger=ledger).body.rtmrs
+        return verify_quote(
+            request.blob("quote"), request.anchors("intel", "sgx"), now=request.now(), ledger=ledger
+        ).body.rtmrs
     if not expected.has("rtmrs"):
         return None
-    values = _hex_list(expected, "rtmrs", 48)
+    values = expected.hex_list("rtmrs", size=48)
     if len(values) != 4:
         raise EvidenceError("$.expected.rtmrs", "not four registers")
     return values[0], values[1], values[2], values[3]
 
 
-def _anchors(request: Request) -> tuple[CertificateFields, ...]:
-    """Return the roots of the request, each DER or PEM, or Intel's own."""
-    found = []
-    for number, data in enumerate(request.blobs("roots")):
-        where = f"$.roots[{number}]"
-        ders = parse_chain(data, where) if data.lstrip().startswith(b"-----BEGIN") else (data,)
-        found += [parse_certificate(der, where) for der in ders]
-    return tuple(found) or vendor_roots("intel", "sgx")
-
-
 @keeps("T11.1")
 def _collateral(request: Request, ledger: Ledger) -> Collateral:
     missing = tuple([part for part in _PARTS if not request.has(part)])
-    ledger.equal("T11.1", "all collateral is there", expected=(), got=missing)
-    parts = [request.blob(part) for part in _PARTS[:4]] + [_crl(request.blob(part)) for part in _PARTS[4:]]
+    got = Phrase(("missing:", missing)) if missing else "all of it"
+    ledger.holds("T11.1", "all collateral is there", expected="all of it", got=got, condition=not missing)
+    parts = [request.blob(part) for part in _PARTS[:4]] + [_crl(request, part) for part in _PARTS[4:]]
     return Collateral(*parts)
 
 
-def _crl(data: bytes) -> bytes:
+def _crl(request: Request, name: str) -> bytes:
     """Return DER: Intel's service gives a revocation list in either form."""
+    data = request.blob(name)
     if not data.lstrip().startswith(b"-----BEGIN"):
         return data
     try:
         return x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
     except ValueError as error:
-        raise EvidenceError("revocation list", "not PEM") from error
+        raise EvidenceError(request.place(name), "a revocation list that is not PEM") from error
 
 
 def _ages(params: Request) -> Ages:
-    usual = timedelta(days=min(params.number("max_age_days", _MAX_AGE_DAYS), 36_500))
-    root = timedelta(days=min(params.number("max_root_crl_age_days", _MAX_ROOT_CRL_AGE_DAYS), 36_500))
+    usual = params.days("max_age_days", _MAX_AGE_DAYS)
+    root = params.days("max_root_crl_age_days", _MAX_ROOT_CRL_AGE_DAYS)
     return Ages(tcb_info=usual, qe_identity=usual, pck_crl=usual, root_crl=root)
 
 
 def _graces(params: Request) -> tuple[Grace, ...]:
     found = []
-    for number, row in enumerate(params.parts("graces") if params.has("graces") else ()):
+    for row in params.parts("graces") if params.has("graces") else ():
         row.only("status", "until")
-        until = instant(row.word("until"), f"$.params.graces[{number}].until")
+        until = instant(row.word("until"), row.place("until"))
         try:
             found.append(Grace(row.word("status"), until))
-        except ValueError as error:
-            raise EvidenceError(f"$.params.graces[{number}].status", str(error)) from error
+        except EvidenceError as error:
+            raise EvidenceError(row.place("status"), str(error)) from error
     return tuple(found)
 
 
@@ -163,14 +152,9 @@ def _registers(expected: Request) -> Registers:
     def wanted(name: str) -> Expectation:
         if not expected.has(name):
             return AnyValue("the request expects no value")
-        return OneOf((from_hex(expected.word(name), f"$.expected.{name}", size=48),))
+        return OneOf((expected.hexadecimal(name, size=48),))
 
     return Registers(**{name: wanted(name) for name in _REGISTERS})
-
-
-def _hex_list(part: Request, name: str, size: int) -> tuple[bytes, ...]:
-    found = items(part.fields.get(name) or [], f"$.{name}", limit=4096)
-    return tuple([from_hex(item, f"$.{name}[{i}]", size=size) for i, item in enumerate(found)])
 
 
 def _quote_facts(facts: QuoteFacts) -> dict[str, Any]:

@@ -15,13 +15,11 @@ from client_sdk.encoding import from_hex
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import integer, items, mapping
 from client_sdk.parse.attest import parse_attest, parse_quote_info
-from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.eventlog import DIGEST_SIZES, MAX_PCR, SHA1, SHA256, SHA384, SHA512, SM3
 from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.parse.public import parse_public
 from client_sdk.parse.signature import RSASSA
 from client_sdk.report import Ledger
-from client_sdk.vendor import vendor_roots
 from client_sdk.verify.quote import (
     ANY_KINDS,
     AttestationKey,
@@ -76,7 +74,7 @@ def quote(request: Request) -> QuoteRequest:
     else:
         selection = _quoted(attest)
     profile = QuoteProfile(bank=chosen, selection=selection, kinds=ANY_KINDS, resettable=True)
-    nonce = from_hex(expected.fields.get("nonce_hex"), "$.expected.nonce_hex")
+    nonce = expected.hexadecimal("nonce_hex")
     return QuoteRequest(attest, _signature(request), tuple(sorted(pcrs.items())), nonce, profile)
 
 
@@ -140,22 +138,7 @@ def certificates(request: Request) -> tuple[bytes, ...]:
     leaf = request.blob("ak_cert")
     if not leaf.startswith(b"\x30"):
         (leaf, *_) = parse_pem_or_der(leaf, "$.ak_cert")
-    return (leaf, *_many(request, "ak_intermediates"))
-
-
-def roots(request: Request, vendor: str, uses: tuple[str, ...]) -> tuple[CertificateFields, ...]:
-    """Return the roots of the request, or those of the vendor that ship with the client."""
-    if not request.has("roots"):
-        return tuple(root for use in uses for root in vendor_roots(vendor, use))
-    found = _many(request, "roots")
-    if not found:
-        raise EvidenceError("$.roots", "an empty list; leave it out for the roots that ship with the client")
-    return tuple(parse_certificate(der, f"$.roots[{i}]") for i, der in enumerate(found))
-
-
-def _many(request: Request, name: str) -> list[bytes]:
-    blobs = request.blobs(name)
-    return [der for i, blob in enumerate(blobs) for der in parse_pem_or_der(blob, f"$.{name}[{i}]")]
+    return (leaf, *request.certificates("ak_intermediates"))
 
 
 def _public_key(der: bytes) -> PublicKey:

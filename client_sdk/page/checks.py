@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from client_sdk.page.links import Finding, State
+from client_sdk.page.faults import BROKEN, State, fault
+from client_sdk.page.links import Finding
 from client_sdk.page.markup import NOTHING, Html, join, tag, text, value
 from client_sdk.report import Check, Report
 
-_MARKS = {State.HOLDS: "✓", State.FAILED: "✕", State.ABSENT: "-", State.OPEN: "…"}
-_STYLES = {State.HOLDS: "ok", State.FAILED: "bad", State.ABSENT: "idle", State.OPEN: "idle"}
+_MARKS = {
+    State.HOLDS: "✓",
+    State.FAILED: "✕",
+    State.UNWANTED: "≠",
+    State.STALE: "?",
+    State.ABSENT: "-",
+    State.OPEN: "…",
+}
+_STYLES = {State.HOLDS: "ok", **dict.fromkeys(BROKEN, "bad"), State.ABSENT: "idle", State.OPEN: "idle"}
 SHOWN_DIGESTS = 4
 
 
@@ -18,7 +26,7 @@ def mark(state: State) -> Html:
 
 def verdict_of(check: Check) -> Html:
     """Return the sign of a check."""
-    return mark(State.HOLDS if check.passed else State.FAILED)
+    return mark(State.HOLDS if check.passed else fault(check.id).state)
 
 
 def link_section(item: Finding, report: Report) -> Html:
@@ -96,7 +104,7 @@ def _summary(item: Finding) -> str:
             if count
             else "Holds: without it the next link could not be checked."
         )
-    if item.state is State.FAILED:
-        return f"Does not hold: {_checks(count)}, {failed} failed."
+    if item.state in BROKEN:
+        return f"{item.state.value.capitalize()}: {_checks(count)}, {failed} failed."
     done = f" Until then: {_checks(count)}, all passed." if count else ""
     return f"{item.state.value.capitalize()}: {item.why}.{done}"

@@ -1,7 +1,8 @@
 """The chain of trust as data: its links, which rules belong to each, and what a report says about them.
 
 A link holds when none of its checks failed and what it *needs* was checked: never by omission. The rules of a platform
-that a report names as not run make a link absent; what verification did not get to is neither.
+that a report names as not run make a link absent; what verification did not get to is neither. How a link is shown with
+a failed check, that check says (``faults.py``).
 """
 
 from __future__ import annotations
@@ -9,19 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 
+from client_sdk.page.faults import State, worst
 from client_sdk.report import NO_VERDICT, REFUSED, VERIFIED, Check, Report
 from client_sdk.rules import broader
-
-
-class State(Enum):
-    """What a report says about a link: the word for people, and the sign beside it."""
-
-    HOLDS = "holds"
-    FAILED = "does not hold"
-    ABSENT = "not on this platform"
-    OPEN = "not checked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +73,9 @@ LINKS = (
         "predicted",
         "states",
         "The release states what this platform must measure",
-        "The measurements were predicted from the image's bytes before any machine ran it.",
-        ("R4",),
+        "The measurements were predicted from the image's bytes before any machine ran it, and the release pins what "
+        "your policy wants pinned.",
+        ("P2", "P3", "P4", "R4"),
         (("L1.pcr", "L6.pcr"),),
     ),
     Link(
@@ -93,7 +86,7 @@ LINKS = (
         "The quoted PCRs are the predicted ones",
         "The VM booted the image of the release, with no driver before it and nothing added to it. What the release "
         "leaves open (firmware, ACPI tables) is listed as not run.",
-        ("L1.acpi", "L1.pcr", "L1.phases", "L6", "L7.pcr", "L8", "L9.pcr", "L10.2", "L11.3", "P2", "P3", "P4"),
+        ("L1.acpi", "L1.pcr", "L1.phases", "L6", "L7.pcr", "L8", "L9.pcr", "L10.2", "L11.3"),
         (("L1.pcr", "L6.pcr"), ("L7.pcr", "L6.pcr"), ("L11.3",)),
         mutual=True,
     ),
@@ -145,7 +138,7 @@ LINKS = (
         "certified",
         "The TPM's certificate chains to a pinned root",
         "Key by key up to a root that was pinned beforehand; names prove nothing and are not compared.",
-        ("D1", "D2", "K1", "K2", "K3", "K4", "P5", "P6"),
+        ("D1", "D2", "K1", "K2", "K3", "K4", "P6"),
         (("K1.1",), ("K1.6",), ("K2",)),
     ),
     Link(
@@ -156,7 +149,21 @@ LINKS = (
         "The CPU's report names the TLS key",
         "Hardware says that this very guest owns the TLS key, the attestation key, the GPU evidence and PCR 15.",
         ("T1",),
-        (("T1",),),
+        (("T1.1", "T1.user"),),
+    ),
+    Link(
+        "policy",
+        "policy",
+        "tee-values",
+        "takes",
+        "The machine is one that your policy takes",
+        "Cloud, project, zone and instance, or what the paravisor states, are what your policy asks for. A policy that "
+        "takes any says so in its checks.",
+        (
+            *("K3.3", "K3.4", "K3.5", "K3.6", "K3.7", "L8.2", "P1", "P5", "P7", "R4.1"),
+            *("T1.console", "T1.persisted", "T1.secure-boot", "T1.thumbprint", "T1.tpm", "T1.vm", "T11", "T11.7"),
+        ),
+        (("K3.4", "T1.vm"),),
     ),
     Link(
         "tee-values",
@@ -165,7 +172,10 @@ LINKS = (
         "as due",
         "The CPU's report is what policy and release expect",
         "No debugging, known firmware, a patched platform, and the measurements that were expected.",
-        ("P1", "P7", "T4", "T5", "T8", "T9", "T10"),
+        (
+            *("T3.7", "T3.8", "T3.9", "T4", "T5", "T7.20", "T7.21", "T8", "T9", "T10"),
+            *("P8", "T11.6", "T11.amd.6", "T11.amd.7"),
+        ),
         (("T4.8", "T8.5"), ("T5.1", "T8.10")),
         mutual=True,
     ),
@@ -186,7 +196,7 @@ LINKS = (
         "certified",
         "The CPU's certificate chains to its maker's root",
         "Up to the pinned root of AMD or Intel, with what the maker has said about revocation and patch levels.",
-        ("T2", "T7", "T11"),
+        ("T2", "T7", "T11.1", "T11.2", "T11.3", "T11.4", "T11.5", "T11.amd"),
         (("T2.1", "T7.1"), ("T2.6", "T7.2")),
     ),
     Link(
@@ -194,9 +204,10 @@ LINKS = (
         "gpu",
         "tls",
         "names",
-        "The GPU evidence belongs to this machine and boot",
-        "Its nonce is made of the TLS key and the attestation key, and it was measured before the VM was sealed.",
-        ("G2", "G5"),
+        "The GPU evidence was made for this machine's keys",
+        "Its nonce is made of the TLS key and the attestation key, and it was measured before the VM was sealed. No "
+        "hardware says that the GPU sits in this machine: a host could have asked a genuine one elsewhere.",
+        ("G2", "G3.12", "G5"),
         (("G2.2",), ("G5.1",)),
     ),
     Link(
@@ -205,10 +216,20 @@ LINKS = (
         "gpu",
         "equal",
         "The GPU runs firmware that NVIDIA published",
-        "Every golden measurement of the signed reference files was compared, and the policy likes the devices.",
-        ("G3", "G4"),
-        (("G3.7",), ("G4.1",)),
+        "Every golden measurement of the signed reference files was compared, and none is of firmware for debugging.",
+        ("G3", "G4.5", "G4.6"),
+        (("G3.7",),),
         mutual=True,
+    ),
+    Link(
+        "gpu-policy",
+        "gpu-policy",
+        "gpu-values",
+        "takes",
+        "The number and modes of GPUs are what your policy wants",
+        "As many devices as are due, in a mode that your policy takes. Where none is due, this holds without one.",
+        ("G4",),
+        (("G4.1",),),
     ),
     Link(
         "gpu-signature",
@@ -231,6 +252,7 @@ LINKS = (
         (("G1.1",), ("G1.2",)),
     ),
 )
+_ON_EVERY_PLATFORM = frozenset({"connection"})  # stored evidence comes without one: that is no platform's property
 _PLACES = {rule: link for link in LINKS for rule in link.rules}
 _RANGE = re.compile(r"([A-Z])(\d+)((?:\.\w+)*)(?: to \1?(\d+))?")
 
@@ -267,12 +289,12 @@ def elsewhere(report: Report) -> tuple[tuple[int, Check], ...]:
 
 
 def _finding(link: Link, checks: tuple[tuple[int, Check], ...], recorded: set[str], report: Report) -> Finding:
-    if any(not check.passed for _, check in checks):
-        return Finding(link, State.FAILED, "", checks)
+    if broken := worst(check for _, check in checks):
+        return Finding(link, broken, "", checks)
     if all(any(rule in recorded for rule in group) for group in link.needs):
         return Finding(link, State.HOLDS, "", checks)
     why = _reason(link, report)
-    if why and not checks:
+    if why and not checks and link.key not in _ON_EVERY_PLATFORM:
         return Finding(link, State.ABSENT, why, checks)
     return Finding(link, State.OPEN, why or _not_reached(report.verdict), checks)
 

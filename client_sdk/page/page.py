@@ -21,7 +21,8 @@ from client_sdk.errors import AttestationError
 from client_sdk.fields import format_instant
 from client_sdk.page import tables, words
 from client_sdk.page.checks import anchor, check_list, expected_and_got, link_section, mark, verdict_of
-from client_sdk.page.links import Finding, State, elsewhere, findings, place
+from client_sdk.page.faults import State, advice
+from client_sdk.page.links import Finding, elsewhere, findings, place
 from client_sdk.page.markup import NOTHING, Html, join, tag, text, value, void
 from client_sdk.page.picture import picture
 from client_sdk.report import ACCEPTED, REFUSED, Check, Report
@@ -32,13 +33,17 @@ _VERDICT_STYLES = {ACCEPTED: "ok", REFUSED: "bad"}
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What the caller asked for: the service, the policy, when, and whether a saved file was judged."""
+    """What the caller asked for: the service, the policy, when, and what was judged.
+
+    ``saved`` is a file of ``vitrine verify --save``. ``stored`` is raw evidence: ``origin`` is its file then.
+    """
 
     origin: str
     policy: str
     when: datetime
     simulated: bool = False
     saved: bool = False
+    stored: bool = False
 
 
 def render(
@@ -92,19 +97,26 @@ def _title(report: Report) -> str:
 def _header(report: Report, heading: Heading, found: tuple[Finding, ...]) -> Html:
     facts = dict(report.facts)
     simulated = heading.simulated or facts.get("simulated") is True
-    lead = words.LEADS.get(report.verdict, "")
+    opted_out = facts.get("opted_out") or ()
     style = _VERDICT_STYLES.get(report.verdict, "idle")
     return tag(
         "header",
         tag("p", text("Vitrine · verification report"), class_="brand"),
         tag("h1", mark(_VERDICT_STATES.get(report.verdict, State.OPEN)), tag("span", text(_title(report)))),
-        tag("p", text(words.LEAD_SIMULATED if simulated and report.verdict == ACCEPTED else lead), class_="lead"),
+        tag("p", text(words.lead(report, simulated=simulated)), class_="lead"),
         _about(report, heading, facts),
         _notice("Simulated platform: this proves nothing about the host.", words.SIMULATED) if simulated else NOTHING,
-        _notice("Saved evidence: this says nothing about now.", words.SAVED) if heading.saved else NOTHING,
+        _notice("The policy goes without this:", "; ".join(opted_out)) if opted_out else NOTHING,
+        _about_the_past(heading),
         _meaning(report, found, {**facts, "simulated": simulated}),
         class_=f"verdict {style}",
     )
+
+
+def _about_the_past(heading: Heading) -> Html:
+    if heading.stored:
+        return _notice("Stored evidence: this says nothing about now, and nobody connected.", words.STORED)
+    return _notice("Saved evidence: this says nothing about now.", words.SAVED) if heading.saved else NOTHING
 
 
 def _about(report: Report, heading: Heading, facts: Mapping[str, Any]) -> Html:
@@ -113,7 +125,7 @@ def _about(report: Report, heading: Heading, facts: Mapping[str, Any]) -> Html:
         f"{failed} failed" if failed else "all passed" if report.checks else "none"
     )
     rows = (
-        ("service at", value(heading.origin)),
+        ("evidence in" if heading.stored else "service at", value(heading.origin)),
         ("when", tag("time", text(_instant(heading.when)), datetime=format_instant(heading.when))),
         ("policy", value(facts.get("policy", heading.policy))),
         ("release", _fact(facts, "release", "number ")),
@@ -137,7 +149,7 @@ def _notice(title: str, body: str) -> Html:
 
 def _meaning(report: Report, found: tuple[Finding, ...], facts: Mapping[str, Any]) -> Html:
     by_key = {item.link.key: item for item in found}
-    shown = words.proves(report.verdict, facts, by_key)
+    shown = words.proves(report, facts, by_key)
     hidden = words.proves_not(report, facts, by_key)
     return tag("div", _sentences("This shows", shown), _sentences("This does not show", hidden), class_="meaning")
 
@@ -185,7 +197,7 @@ def _failed(report: Report, error: AttestationError | None) -> Html:
     if not failed and error is None:
         return NOTHING
     items = [_failure(number, check) for number, check in failed] or [_trouble(error)]
-    todo = dict.fromkeys(words.advice(check.id) for _, check in failed) or (words.advice_on(error),)
+    todo = dict.fromkeys(advice(check) for _, check in failed) or (words.advice_on(error),)
     return _section(
         "failed",
         "What failed",

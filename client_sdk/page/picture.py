@@ -11,17 +11,25 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from client_sdk.errors import printable
+from client_sdk.page.faults import BROKEN, State
 from client_sdk.page.layout import HEIGHT, NARROW, WIDE, Layout, Place, Route, route
-from client_sdk.page.links import Finding, State
+from client_sdk.page.links import Finding
 from client_sdk.page.markup import NOTHING, Html, join, tag, text
 from client_sdk.report import Report
 
 TITLE_WIDTH, NOTE_WIDTH = 18, 24
-STYLES = {State.HOLDS: "ok", State.FAILED: "bad", State.ABSENT: "absent", State.OPEN: "open"}
-# Tick, cross, dash and dots, around the middle of a badge: no colour is needed to tell them apart.
+STYLES = {
+    State.HOLDS: "ok",
+    **dict.fromkeys(BROKEN, "bad"),
+    State.ABSENT: "absent",
+    State.OPEN: "open",
+}
+# Tick, cross, "unequal", question mark, dash and dots, around the middle of a badge: they differ without colours.
 _SIGNS = {
     State.HOLDS: "M-5 0.5 -1.5 4 5.5 -4",
     State.FAILED: "M-4.5 -4.5 4.5 4.5M4.5 -4.5 -4.5 4.5",
+    State.UNWANTED: "M-5 -2.5H5M-5 2.5H5M3 -6 -3 6",
+    State.STALE: "M-3 -3a3 3 0 1 1 4.5 2.6Q0 .4 0 2M0 5.5h.1",
     State.ABSENT: "M-5 0H5",
     State.OPEN: "M-5 0h.1M0 0h.1M5 0h.1",
 }
@@ -96,10 +104,12 @@ def _nodes(report: Report) -> dict[str, Node]:
         "tpm-root": Node("TPM root", "of a simulated TPM, pinned by you" if simulated else "pinned"),
         "tee": Node("TEE report", "by the CPU"),
         "tee-values": Node("Expected values", "policy, release"),
+        "policy": Node("Your policy", "which machines"),
         "tee-certificate": Node(f"{chip} certificate", "of this very chip"),
         "tee-root": Node(maker, "pinned"),
         "gpu": Node("GPU evidence", "by the GPU"),
         "gpu-values": Node("Reference values", "signed by NVIDIA"),
+        "gpu-policy": Node("Your policy", "which GPUs"),
         "gpu-certificate": Node("Device certificate", "of this very GPU"),
         "gpu-root": Node("NVIDIA's root", "pinned"),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from client_sdk.accept import COVERS, OPEN_FIRMWARE, OPEN_TABLES
 from client_sdk.page.checks import anchor, mark
-from client_sdk.page.links import State
+from client_sdk.page.faults import State
 from client_sdk.page.markup import Html, join, tag, text, value
 from client_sdk.report import Check, Report
 from client_sdk.sources import WHAT

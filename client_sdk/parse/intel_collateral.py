@@ -108,7 +108,7 @@ def parse_statement(document: bytes, name: str) -> SignedStatement:
     """
     if len(document) > MAX_DOCUMENT:
         raise EvidenceError(name, f"{len(document)} bytes are over the limit of {MAX_DOCUMENT}")
-    whole = mapping(_strict(document), name, limit=2)
+    whole = mapping(_strict(document, name), name, limit=2)
     # The document is strict JSON with these two keys, so its last '"signature"' is the key that ends the statement.
     head, tail = _HEADS[name].match(document), _TAIL.match(document, document.rfind(b'"signature"'))
     if whole.keys() != {name, "signature"} or head is None or tail is None:
@@ -242,7 +242,7 @@ def _hex(value: Any, where: str, size: int) -> bytes:
     raise EvidenceError(where, f"not {size} bytes of hex")
 
 
-def _strict(document: bytes) -> Any:
+def _strict(document: bytes, name: str) -> Any:
     """Read strict JSON. Text that its own value spells again has one reading: that costs less than looking for more."""
     try:
         found = _DECODER.decode(document.decode())
@@ -250,7 +250,10 @@ def _strict(document: bytes) -> Any:
             return found
     except (ValueError, RecursionError):
         pass
-    return strict_json(document, limit=MAX_DOCUMENT)
+    try:
+        return strict_json(document, limit=MAX_DOCUMENT)
+    except EvidenceError as error:
+        raise EvidenceError(f"{name} {error.where}", str(error).removeprefix(f"{error.where}: ")) from error
 
 
 def _no_number(_text: str) -> NoReturn:

@@ -40,6 +40,7 @@ def hardware_facts(
         facts += _snp(tee.report) if isinstance(tee.report, SnpFacts) else _tdx(tee.report)
     if tee is not None and tee.hcl is not None:
         facts.append(("paravisor", dict(tee.hcl.configuration)))
+        facts.append(("vm_id", tee.hcl.configuration.get("vmUniqueId", "not stated")))
     for number, gpu in enumerate(gpus):
         opaque = gpu.device.transcript.opaque
         kind = "nvswitch" if gpu.device.is_switch else "gpu"

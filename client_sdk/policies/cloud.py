@@ -8,13 +8,15 @@ Azure certifies no subscription: *whose* VM it is, is not proven there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from client_sdk.clauses.azure import AzureVm
 from client_sdk.clauses.expected import AnyValue, OneOf, Stated
 from client_sdk.clauses.google import GoogleFirmware, GoogleInstance
-from client_sdk.errors import EvidenceError, Failure
+from client_sdk.errors import EvidenceError, Failure, FieldError
 from client_sdk.evidence import AZURE, GCP
+from client_sdk.given import require_all, require_number, told
 from client_sdk.platforms.interface import TeeFacts
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger, Phrase
@@ -26,6 +28,8 @@ from client_sdk.verify.gce import OLDEST
 from client_sdk.verify.snp import SnpFacts
 
 ID_KEY_SIZE = 48
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
+_ANYTHING = frozenset({"any", "all", "*", ""})
 _BY_PROJECT = AnyValue("the project says whose it is")
 _BY_IMAGE = AnyValue("the image is what counts: it was measured, and it takes nothing from a console or a disk")
 _NOBODYS = AnyValue("Azure certifies no owner")
@@ -38,7 +42,8 @@ class GoogleCloud:
     A project is named by its id (text) or its number. A number is never given out again; an id can be.
 
     Raises:
-        EvidenceError: an empty list, or one value in place of a list, which would refuse everything by mistake.
+        EvidenceError: an empty list, one value in place of a list, or a region or "any" in place of a zone: it would
+            refuse everything by mistake.
     """
 
     project: str | int | tuple[str | int, ...] | AnyValue
@@ -48,10 +53,17 @@ class GoogleCloud:
     oldest_firmware: int = OLDEST
 
     def __post_init__(self) -> None:
-        for listed in ("zones", "instance_ids", "instance_names"):
-            _is_listed(getattr(self, listed), f"policy.google.{listed}")
+        for listed, kind in (("zones", str), ("instance_ids", int), ("instance_names", str)):
+            _is_listed(getattr(self, listed), kind, f"policy.google.{listed}")
+        many = self.project if isinstance(self.project, (tuple, AnyValue)) else (self.project,)
+        _is_listed(many, (str, int), "policy.google.project")
         if () in (self.project, self.zones, self.instance_ids, self.instance_names):
             raise EvidenceError("policy.google", "a list of expected values is empty")
+        for zone in self.zones if isinstance(self.zones, tuple) else ():
+            if wrong := no_zone(zone):
+                remedy = f'{wrong}; write zones=("us-central1-a",), or zones=AnyValue("reason") where any will do'
+                raise FieldError("policy.google.zones", "zones", told(zone), remedy)
+        require_number(self.oldest_firmware, "policy.google.oldest_firmware")
 
     @property
     def name(self) -> str:
@@ -119,11 +131,15 @@ class AzureCloud:
     def __post_init__(self) -> None:
         digests = self.id_key_digests
         if not isinstance(digests, tuple) or any(not isinstance(d, bytes) or len(d) != ID_KEY_SIZE for d in digests):
-            message = f"T5: the paravisor is never just any: expected digests of {ID_KEY_SIZE} bytes"
-            raise EvidenceError("policy.azure.id_key_digests", message)
+            expected = f"a tuple of digests of {ID_KEY_SIZE} bytes (T5: the paravisor is never just any)"
+            raise FieldError(
+                "policy.azure.id_key_digests", expected, "something else", "write id_key_digests=(digest,)"
+            )
         if bytes(ID_KEY_SIZE) in digests:  # what a report says that names no key
-            raise EvidenceError("policy.azure.id_key_digests", "T5: zero is the digest of no key: any paravisor has it")
-        _is_listed(self.vm_ids, "policy.azure.vm_ids")
+            expected, got = "digests of keys", "zero, the digest of no key (T5: any paravisor has it)"
+            remedy = "remove it, or name the digest of the key that signed the paravisor"
+            raise FieldError("policy.azure.id_key_digests", expected, got, remedy)
+        _is_listed(self.vm_ids, str, "policy.azure.vm_ids")
         for stated in ("console_enabled", "secure_boot", "tpm_persisted", "root_thumbprint"):
             if not isinstance(getattr(self, stated), Stated):
                 raise EvidenceError(f"policy.azure.{stated}", 'expected OneOf((value,)) or AnyValue("reason")')
@@ -168,7 +184,12 @@ class AzureCloud:
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """Takes no VM of a cloud: what :class:`Production` says about a cloud when only the other one is named."""
+    """Takes no VM of a cloud: what :class:`Production` says about a cloud when only the other one is named.
+
+    ``taken`` is that other one.
+    """
+
+    taken: str
 
     @property
     def name(self) -> str:
@@ -183,7 +204,7 @@ class NotTaken:
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Refuse the VM."""
         _ = measurement
-        return _elsewhere("a cloud that the policy names", evidence, ledger)
+        return _elsewhere(self.taken, evidence, ledger)
 
 
 @keeps("P5")
@@ -193,9 +214,21 @@ def _elsewhere(wanted: str, evidence: VerifiedEvidence, ledger: Ledger) -> tuple
     return ledger.judge("P5", what, expected=wanted, got=got, condition=False)
 
 
-def _is_listed(wanted: object, where: str) -> None:
-    if not isinstance(wanted, (tuple, AnyValue)):  # a string would be taken apart into characters
-        raise EvidenceError(where, f'expected a tuple of values, or AnyValue("reason"), got {type(wanted).__name__}')
+def no_zone(name: str) -> str:
+    """Say why a name is not one of Google's zones, where that is known; else nothing."""
+    if name.lower() in _ANYTHING:
+        return "no zone is called so"
+    return f"{name} is a region: name its zones, as {name}-a" if _REGION.fullmatch(name) else ""
+
+
+def _is_listed(wanted: object, kinds: type | tuple[type, ...], where: str) -> None:
+    if isinstance(wanted, AnyValue):
+        return
+    form = f'{where.rpartition(".")[2]}=(value,), or AnyValue("reason")'
+    expected = 'a tuple of values, or AnyValue("reason")'
+    require_all(wanted, kinds, where, expected=expected, remedy=f"write {form}")
+    if bool in map(type, wanted):  # type: ignore[call-overload]
+        raise FieldError(where, expected, "a truth", f"write {form}")
 
 
 def _stated(wanted: tuple[str, ...] | tuple[int, ...] | AnyValue) -> Stated:

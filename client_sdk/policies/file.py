@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +16,24 @@ from client_sdk.ages import Ages
 from client_sdk.clauses.nvidia import AnyDevice
 from client_sdk.clauses.snp import CHIP_SIZES, SnpDenyList, SnpRevocation
 from client_sdk.clauses.tdx import PPID_SIZE, CrlFloor, DenyList, EvaluationFloor, Grace
-from client_sdk.errors import Failure, PolicyError
+from client_sdk.errors import Failure, FieldError, PolicyError
+from client_sdk.given import require
 from client_sdk.parse.snp import Product, Tcb
 from client_sdk.policies import values as read
 from client_sdk.policies.cloud import ID_KEY_SIZE, AzureCloud, GoogleCloud
 from client_sdk.policies.compose import AnyOf
-from client_sdk.policies.gpu import NvidiaGpu
+from client_sdk.policies.gpu import DEVICE_SIZE, NvidiaGpu
 from client_sdk.policies.interface import Policy
-from client_sdk.policies.production import ANY_GPUS, ANYBODYS, Production
+from client_sdk.policies.production import ANY_GPUS, ANY_TEE, ANYBODYS, Production
 from client_sdk.policies.release import MatchesRelease, MaxAge
 from client_sdk.policies.table import Table
 from client_sdk.policies.tee import SevSnp, Tdx
-from client_sdk.policies.values import FieldError
 from client_sdk.roots import Roots, production_roots
 from client_sdk.rules import keeps
 from client_sdk.verify.gce import OLDEST
 
 VERSION = 1
 MAX_FILE = 256 * 1024
-DEVICE_SIZE = 32
 _COMPONENTS = ("fmc", "bootloader", "tee", "snp", "microcode")
 _TRUST = ("roots", "publisher", "threshold", "release", "collateral", "simulated")
 _NOT_HERE = "remove it: a policy says what to accept; whom to trust is an option of the command, or an argument in code"
@@ -46,8 +46,10 @@ def load_policy(path: Path | str, *, roots: Roots | None = None) -> Policy:
     """Read a policy from a file; ``roots`` are the makers' own unless they are given.
 
     Raises:
+        EvidenceError: an argument of another type.
         PolicyError: R4, with every fault in the file.
     """
+    require(path, (str, Path), "path", expected="the path of a policy file", remedy='write load_policy("policy.toml")')
     return read_policy(_bytes(Path(path)), roots=roots)
 
 
@@ -56,12 +58,15 @@ def read_policy(data: bytes, *, roots: Roots | None = None) -> Policy:
     """Read a policy from the bytes of a file.
 
     Raises:
+        EvidenceError: ``roots`` are none.
         PolicyError: R4, with every fault.
     """
     faults: list[FieldError] = []
     top = Table(_toml(data), "", faults)
     top.need("version", _version, VERSION, f"add version = {VERSION} as the first line")
-    anchors = roots or production_roots()
+    remedy = "write Roots(simulated=False, …), or leave it out for the makers' own"
+    require(roots, (Roots, type(None)), "roots", expected="roots that you trust", remedy=remedy)
+    anchors = production_roots() if roots is None else roots
     many = top.tables("any_of")
     if many:
         found: Policy = AnyOf(tuple([_production(table, anchors) for table in many]))
@@ -108,6 +113,7 @@ def _production(table: Table, roots: Roots) -> Production:
         release=MatchesRelease(table.get("unsafe_unpinned", read.unpinned, None)),
         max_age=MaxAge(ages),
         roots=replace(roots, ages=ages.shortest(roots.ages)),
+        tee=table.get("tee", read.tees, ANY_TEE),
         label=table.get("name", read.words(64, "write such a name, or leave the key out"), "production"),
     )
     table.done(dict.fromkeys(_TRUST, ("a key that is about trust", _NOT_HERE)))
@@ -116,26 +122,30 @@ def _production(table: Table, roots: Roots) -> Production:
 
 def _google(table: Table) -> GoogleCloud:
     default = ANYBODYS
-    found = GoogleCloud(
+    make = partial(
+        GoogleCloud,
         project=table.need("project", read.any_or(read.projects), default.project, _ANY_PROJECT),
-        zones=table.need("zones", read.any_or(read.texts), default.zones, _ANY_ZONE),
+        zones=table.need("zones", read.any_or(read.zones), default.zones, _ANY_ZONE),
         instance_ids=table.get("instance_ids", read.numbers, default.instance_ids),
         instance_names=table.get("instance_names", read.texts, default.instance_names),
         oldest_firmware=table.get("oldest_firmware", read.number(OLDEST, 64), OLDEST),
     )
+    found = table.made(make, default)
     table.done()
     return found
 
 
 def _azure(table: Table) -> AzureCloud:
     default = AzureCloud()
-    found = AzureCloud(
+    make = partial(
+        AzureCloud,
         id_key_digests=table.get("id_key_digests", read.hexes(ID_KEY_SIZE), _NO_IDS),
         vm_ids=table.get("vm_ids", read.lower, default.vm_ids),
         console_enabled=table.get("console_enabled", read.flag, default.console_enabled),
         secure_boot=table.get("secure_boot", read.flag, default.secure_boot),
         tpm_persisted=table.get("tpm_persisted", read.flag, default.tpm_persisted),
     )
+    found = table.made(make, default)
     table.done()
     return found
 
@@ -144,7 +154,8 @@ def _snp(table: Table) -> SevSnp:
     default = SevSnp()
     floors, number = table.table("min_tcb"), table.get("min_crl_number", read.number(), 0)
     unsafe = table.get("unsafe_without_revocation", read.without_revocation, None)
-    found = SevSnp(
+    make = partial(
+        SevSnp,
         min_tcb={product: _tcb(floors, product, floor) for product, floor in default.min_tcb.items()},
         min_firmware=table.get("min_firmware", read.firmware, default.min_firmware),
         boot=table.get("cloud_vouched_boot", read.vouched, default.boot),
@@ -157,6 +168,7 @@ def _snp(table: Table) -> SevSnp:
         alias_check=table.get("alias_check", read.setting, default.alias_check),
         ciphertext_hiding=table.get("ciphertext_hiding", read.setting, default.ciphertext_hiding),
     )
+    found = table.made(make, default)
     floors.done()
     table.done()
     return found
@@ -186,24 +198,27 @@ def _tdx(table: Table) -> Tdx:
     )
     deny = DenyList(frozenset(table.get("deny_ppids", read.hexes(PPID_SIZE), _NO_IDS)))
     table.done()
-    return Tdx(accepted_tcb=tuple(graces), evaluation=evaluation, revocation=revocation, deny=deny)
+    make = partial(Tdx, accepted_tcb=tuple(graces), evaluation=evaluation, revocation=revocation, deny=deny)
+    return table.made(make, default)
 
 
 def _grace(table: Table) -> Grace | None:
     status = table.need("status", read.status, "", 'add status = "OutOfDate", or the status that this grace is for')
     until = table.need("until", read.until, None, 'add until = "2026-01-31T12:00:00Z", the instant when the grace ends')
     table.done()
-    return Grace(status, until) if status and until else None
+    return table.made(partial(Grace, status, until), None) if status and until else None
 
 
 def _nvidia(table: Table) -> NvidiaGpu:
     default = ANY_GPUS
-    found = NvidiaGpu(
+    make = partial(
+        NvidiaGpu,
         count=table.get("count", read.count, default.count),
         devices=frozenset(table.get("devices", read.hexes(DEVICE_SIZE), _NO_IDS)) or AnyDevice(),
         modes=table.get("modes", read.modes, default.modes),
         revocation=table.get("unsafe_without_revocation", read.without_revocation, None),
     )
+    found = table.made(make, default)
     table.done()
     return found
 
@@ -212,7 +227,7 @@ def _ages(table: Table) -> Ages:
     default = Ages()
     found = {name: table.get(name, read.days, getattr(default, name)) for name in Ages.__dataclass_fields__}
     table.done()
-    return Ages(**found)
+    return table.made(partial(Ages, **found), default)
 
 
 @keeps("R4")

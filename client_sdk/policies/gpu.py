@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from client_sdk.clauses.expected import require_ids
 from client_sdk.clauses.nvidia import (
     MODES,
     MULTI_GPU,
@@ -13,8 +14,9 @@ from client_sdk.clauses.nvidia import (
     Count,
     NvidiaDevices,
 )
-from client_sdk.errors import EvidenceError, Failure
+from client_sdk.errors import EvidenceError, Failure, FieldError
 from client_sdk.evidence import MAX_GPUS
+from client_sdk.given import require_number
 from client_sdk.policies.unsafe import UnsafeWithoutRevocation
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger
@@ -23,6 +25,7 @@ from client_sdk.verifier import VerifiedEvidence
 from client_sdk.verify.rim import DRIVER, FIRMWARE
 
 _ANY = AnyDevice()
+DEVICE_SIZE = 32
 AS_RELEASED = Count(0, MAX_GPUS)
 """No number of the policy's own: the release says whether there are GPUs (rules L11.3, G5.1)."""
 
@@ -48,10 +51,13 @@ class NvidiaGpu:
             raise EvidenceError("policy.nvidia.revocation", 'expected None or UnsafeWithoutRevocation("reason")')
         if not isinstance(self.modes, frozenset) or not self.modes <= frozenset(MODES.values()):
             raise EvidenceError("policy.nvidia.modes", f"expected a frozenset of {', '.join(sorted(MODES.values()))}")
-        if not isinstance(self.count, Count) and type(self.count) is not int:
-            raise EvidenceError("policy.nvidia.count", "expected a number, or Count(fewest, most)")
-        if not 0 <= self._count.fewest <= self._count.most:
-            raise EvidenceError("policy.nvidia.count", "expected at least 0, and no fewer at most than at least")
+        if not isinstance(self.count, Count):
+            require_number(self.count, "policy.nvidia.count", high=MAX_GPUS)
+        if not isinstance(self.devices, AnyDevice):
+            require_ids(self.devices, (DEVICE_SIZE,), "policy.nvidia.devices")
+            if not self.devices:
+                remedy = "name at least one, or write AnyDevice()"
+                raise FieldError("policy.nvidia.devices", "devices to take", "an empty set", remedy)
 
     @property
     def name(self) -> str:
@@ -60,7 +66,7 @@ class NvidiaGpu:
         due = self._count
         if due == AS_RELEASED:
             return f"NVIDIA GPUs as released{unsafe}"
-        return f"{due.fewest} to {due.most} NVIDIA GPUs{unsafe}"
+        return f"{due} NVIDIA GPU{'' if due.most == 1 else 's'}{unsafe}"
 
     @property
     def roots(self) -> Roots:
@@ -74,14 +80,18 @@ class NvidiaGpu:
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge the devices; where there are none, their number."""
         _ = measurement
+        unsafe = self.revocation
+        if unsafe is not None:
+            ledger.opt_out("OCSP answers about GPUs", unsafe.why)
         devices = NvidiaDevices(
             gpus=self._count,
             switches=Count(0, MAX_GPUS),
             devices=self.devices,
             modes=self.modes,
             rims=frozenset({DRIVER, FIRMWARE}),
-            ocsp=not isinstance(self.revocation, UnsafeWithoutRevocation),
+            ocsp=unsafe is None,
             flags=frozenset(),
             linked_switches=True,
+            why="" if unsafe is None else unsafe.why,
         )
         return devices.judge(evidence.gpus, ledger)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 from client_sdk.ages import PRODUCTION, Ages
 from client_sdk.errors import EvidenceError, Failure
+from client_sdk.given import require
 from client_sdk.policies.unsafe import UnsafeUnpinned
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger, Phrase
@@ -51,6 +52,8 @@ class MatchesRelease:
         open_anyway, listed = self.unpinned is not None, len(measurement.acpi_allowed)
         expected = Phrase(("anything:", self.unpinned.why)) if self.unpinned else "an allow-list in the release"
         tables = listed or 1 in dict(measurement.pcrs)
+        if self.unpinned is not None:
+            ledger.opt_out("that the release pins what runs", self.unpinned.why)
         failures = ledger.judge(
             "P2",
             "the release names the firmware that it allows",
@@ -78,9 +81,17 @@ class MatchesRelease:
 
 @dataclass(frozen=True, slots=True)
 class MaxAge:
-    """Makers' statements were held to limits no longer than these, each besides its own dates (rule T11)."""
+    """Makers' statements were held to limits no longer than these, each besides its own dates (rule T11).
+
+    Raises:
+        EvidenceError: ``ages`` is of another type.
+    """
 
     ages: Ages = PRODUCTION
+
+    def __post_init__(self) -> None:
+        remedy = "write MaxAge(Ages(ocsp=timedelta(days=1)))"
+        require(self.ages, Ages, "policy.max_age.ages", expected="limits, as Ages(…)", remedy=remedy)
 
     @property
     def name(self) -> str:

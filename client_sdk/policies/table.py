@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-from client_sdk.policies.values import FieldError, Read, Value, key, spelled
+from client_sdk.errors import EvidenceError, FieldError
+from client_sdk.policies.values import Read, Value, key, spelled
 
 MAX_TABLES, MAX_PLACE, MAX_NAME = 16, 128, 64
+_OF_THE_WHOLE = frozenset({"name", "tee", "unsafe_unpinned", "version"})
 NOTHING: Mapping[str, tuple[str, str]] = {}
+Made = TypeVar("Made")
 
 
 class Table:
@@ -52,6 +55,17 @@ class Table:
         found = self.get(name, _mappings, none)
         return tuple([Table(value, f"{self._place(name)}[{i}]", self._faults) for i, value in enumerate(found)])
 
+    def made(self, make: Callable[[], Made], default: Made) -> Made:
+        """Return what the values of this table make, or the default where they do not fit together: that is a fault."""
+        try:
+            return make()
+        except EvidenceError as error:
+            place = self._place(error.where.rpartition(".")[2])
+            remedy = "correct this value, or leave the key out"
+            expected, got = error.expected or str(error).removeprefix(f"{error.where}: "), error.got or "another value"
+            self._faults.append(FieldError(place, expected, got, error.remedy or remedy))
+            return default
+
     def done(self, others: Mapping[str, tuple[str, str]] = NOTHING) -> None:
         """Report the keys that nobody asked for; ``others`` says of some what they are, and what to do."""
         for name in sorted(self._fields.keys() - self.known):
@@ -63,6 +77,8 @@ class Table:
         return f"{self._where}.{name}" if self._where else name
 
     def _remedy(self, name: str) -> str:
+        if self._where and name in _OF_THE_WHOLE:
+            return f"write {name} = … above the first [table], or in its [[any_of]]: it is about the whole policy"
         near = get_close_matches(name[:MAX_NAME], sorted(self.known), n=1)
         return f"write {near[0]} if that is meant, else remove it" if near else "remove it, or move it to its table"
 

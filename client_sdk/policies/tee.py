@@ -31,7 +31,8 @@ from client_sdk.clauses.tdx import (
     OwnerRegisters,
     TcbStatus,
 )
-from client_sdk.errors import EvidenceError, Failure
+from client_sdk.errors import EvidenceError, Failure, FieldError
+from client_sdk.given import require, require_all, require_reason
 from client_sdk.parse.snp import FirmwareVersion, Product, Tcb
 from client_sdk.policies.unsafe import UnsafeWithoutRevocation
 from client_sdk.release import Measurement
@@ -51,6 +52,8 @@ MIN_TCB = {
 MIN_FIRMWARE = FirmwareVersion(1, 55, 0)
 MIN_EVALUATION = EvaluationFloor(tcb_info=17, qe_identity=17)
 IMAGE_IS_CLOUDS_WORD = "image: the cloud's word"
+TEES = {"snp": "sev-snp", "tdx": "tdx"}
+"""What policies call the CPU's TEE, by the kind of its report."""
 # A list is needed, of whatever number: who keeps the highest that was seen, gives it.
 ANY_CRL, ANY_CRLS = SnpRevocation(required=True, highest_seen=0), CrlFloor(pck=0, root=0)
 NO_CHIP, NO_PLATFORM = SnpDenyList(frozenset(), frozenset(), frozenset()), DenyList(frozenset())
@@ -60,6 +63,14 @@ _BY_INTEL = AnyValue("Intel states who signed the TDX module, and its level (T7.
 NOTHING_GIVEN = OwnerRegisters(
     mr_seam=_BY_INTEL, mr_config_id=_ZERO, mr_owner=_ZERO, mr_owner_config=_ZERO, mr_service_td=_ZERO
 )
+
+_OF_TDX: Mapping[str, type] = {
+    "evaluation": EvaluationFloor,
+    "revocation": CrlFloor,
+    "deny": DenyList,
+    "attributes": Attributes,
+    "registers": OwnerRegisters,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,7 @@ class CloudVouchedBoot:
     why: str
 
     def __post_init__(self) -> None:
-        if not self.why.strip():
-            raise EvidenceError("policy", "taking the cloud's word needs a reason")
+        require_reason(self.why, "policy.cloud_vouched_boot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ class SevSnp:
     author_key_digest: Expectation = _ZERO
 
     def __post_init__(self) -> None:
+        self._require_floors()
         known = self.revocation
         if not isinstance(known, UnsafeWithoutRevocation) and not (isinstance(known, SnpRevocation) and known.required):
             message = 'AMD\'s list is required; who goes without it says UnsafeWithoutRevocation("reason")'
@@ -121,6 +132,17 @@ class SevSnp:
                 raise EvidenceError(f"policy.sev_snp.{value}", "expected OneOf, MustBeZero or AnyValue")
         if not isinstance(self.boot, (HardwareVouchedBoot, CloudVouchedBoot)):
             raise EvidenceError("policy.sev_snp.boot", 'expected HardwareVouchedBoot() or CloudVouchedBoot("reason")')
+        expected, remedy = "chips and keys to deny", "write SnpDenyList(chips, serials, certificates)"
+        require(self.deny, SnpDenyList, "policy.sev_snp.deny", expected=expected, remedy=remedy)
+
+    def _require_floors(self) -> None:
+        floors, where = self.min_tcb, "policy.sev_snp.min_tcb"
+        remedy = "write {Product.GENOA: Tcb(…)}, or leave it out for the client's own floors"
+        require(floors, Mapping, where, expected="floors by product line", remedy=remedy)
+        if not all(isinstance(line, Product) and isinstance(floor, Tcb) for line, floor in floors.items()):
+            raise FieldError(where, "floors (Tcb) by product line (Product)", "something else in it", remedy)
+        version, remedy = self.min_firmware, "write FirmwareVersion(1, 55, 0)"
+        require(version, FirmwareVersion, "policy.sev_snp.min_firmware", expected="a version", remedy=remedy)
 
     @property
     def name(self) -> str:
@@ -147,7 +169,8 @@ class SevSnp:
             return ledger.judge("P1.snp", "the CPU TEE is SEV-SNP", expected="snp", got=got, condition=False)
         revocation = self.revocation
         if isinstance(revocation, UnsafeWithoutRevocation):
-            revocation = SnpRevocation(required=False, highest_seen=0)
+            ledger.opt_out("AMD's revocation list", revocation.why)
+            revocation = SnpRevocation(required=False, highest_seen=0, why=revocation.why)
         clauses = (
             SnpSigningKey(frozenset({VCEK}), AnyValue("a VLEK is not taken"), masked_chip_id=False),
             SnpGuest(self.smt, self.single_socket, (0, 0), frozenset({0})),
@@ -163,6 +186,8 @@ class SevSnp:
     def _boot(self, ledger: Ledger) -> tuple[Failure, ...]:
         """Judge who vouches for the image, where no paravisor does that the CPU measured (Azure's)."""
         taken = isinstance(self.boot, CloudVouchedBoot)
+        if isinstance(self.boot, CloudVouchedBoot):
+            ledger.opt_out("hardware's word for the image (there is the cloud's)", self.boot.why)
         return ledger.judge(
             "T10.1",
             "hardware names the image, or the policy takes the cloud's word (CloudVouchedBoot; cloud_vouched_boot)",
@@ -174,7 +199,11 @@ class SevSnp:
 
 @dataclass(frozen=True, slots=True)
 class Tdx:
-    """An Intel TDX guest whose platform Intel rates UpToDate. Another status is taken by a dated :class:`Grace`."""
+    """An Intel TDX guest whose platform Intel rates UpToDate. Another status is taken by a dated :class:`Grace`.
+
+    Raises:
+        EvidenceError: a field of another type, which would judge by mistake.
+    """
 
     accepted_tcb: tuple[Grace, ...] = ()
     evaluation: EvaluationFloor = MIN_EVALUATION
@@ -182,6 +211,13 @@ class Tdx:
     deny: DenyList = NO_PLATFORM
     attributes: Attributes = field(default_factory=Attributes)
     registers: OwnerRegisters = NOTHING_GIVEN
+
+    def __post_init__(self) -> None:
+        where, remedy = "policy.tdx.accepted_tcb", "write accepted_tcb=(Grace(status, until),)"
+        require_all(self.accepted_tcb, Grace, where, expected="a tuple of Grace", remedy=remedy)
+        for name, kind in _OF_TDX.items():
+            expected, remedy = f"an object {kind.__name__}", f"write {name}={kind.__name__}(…), or leave it out"
+            require(getattr(self, name), kind, f"policy.tdx.{name}", expected=expected, remedy=remedy)
 
     @property
     def name(self) -> str:

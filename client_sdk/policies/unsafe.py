@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client_sdk.errors import EvidenceError
+from client_sdk.given import require_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class UnsafeWithoutRevocation:
     why: str
 
     def __post_init__(self) -> None:
-        _reason(self.why)
+        require_reason(self.why, "policy.unsafe_without_revocation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,4 @@ class UnsafeUnpinned:
     why: str
 
     def __post_init__(self) -> None:
-        _reason(self.why)
-
-
-def _reason(why: str) -> None:
-    if not why.strip():
-        raise EvidenceError("policy", "an unsafe choice needs a reason")
+        require_reason(self.why, "policy.unsafe_unpinned")

@@ -14,11 +14,12 @@ from client_sdk.clauses.expected import AnyValue, OneOf, Setting, Stated
 from client_sdk.clauses.nvidia import MODES, Count
 from client_sdk.clauses.tdx import GRACED
 from client_sdk.encoding import from_hex
-from client_sdk.errors import EvidenceError
+from client_sdk.errors import EvidenceError, FieldError
 from client_sdk.evidence import MAX_GPUS
 from client_sdk.fields import MAX_TEXT, instant, integer, items, text
 from client_sdk.parse.snp import FirmwareVersion
-from client_sdk.policies.tee import MIN_FIRMWARE, CloudVouchedBoot
+from client_sdk.policies.cloud import no_zone
+from client_sdk.policies.tee import MIN_FIRMWARE, TEES, CloudVouchedBoot
 from client_sdk.policies.unsafe import UnsafeUnpinned, UnsafeWithoutRevocation
 
 MAX_LIST, MAX_SHOWN, MAX_DAYS = 1024, 64, 3650
@@ -26,14 +27,6 @@ _OR_NOT = "or leave the key out"
 _OWN_FLOOR = f"{_OR_NOT}: a file raises the client's own floor, and never lowers it"
 Value = TypeVar("Value")
 Read = Callable[[Any, str], Value]
-
-
-class FieldError(EvidenceError):
-    """A value that a key cannot have: where, what was expected, what is there, and what to write."""
-
-    def __init__(self, where: str, expected: str, got: str, remedy: str) -> None:
-        self.expected, self.got, self.remedy = expected, got, remedy
-        super().__init__(where, f"expected {expected}, got {got}; {remedy}")
 
 
 def spelled(value: Any) -> str:
@@ -172,6 +165,24 @@ def count(value: Any, where: str) -> int | Count:
         raise FieldError(where, "the keys fewest and most", _keys(value), f"write {form}")
     fewest = at_most(value["fewest"], f"{where}.fewest")
     return Count(fewest, number(fewest, MAX_GPUS, "write no less than fewest")(value["most"], f"{where}.most"))
+
+
+def zones(value: Any, where: str) -> tuple[str, ...]:
+    """Read zones of Google's: a region is none, and neither is a word for all of them."""
+    found = texts(value, where)
+    for name in found:
+        if wrong := no_zone(name):
+            raise FieldError(where, "zones", spelled(name), f"{wrong}; list zones, or {_any_form(where)}")
+    return found
+
+
+def tees(value: Any, where: str) -> frozenset[str]:
+    """Read which kinds of CPU TEE are taken."""
+    known, found = sorted(TEES.values()), texts(value, where)
+    if unknown := [one for one in found if one not in known]:
+        remedy = f'write {key(where)} = ["tdx"], or leave the key out to take both'
+        raise FieldError(where, f"one or both of {', '.join(known)}", spelled(unknown[0]), remedy)
+    return frozenset(found)
 
 
 def modes(value: Any, where: str) -> frozenset[str]:

@@ -15,7 +15,9 @@ from serving.selfcheck.facts import MODEL, Facts
 Check = Callable[[Facts], None]
 
 REQUIRED_WORDS = ("systemd.import_credentials=no", "lockdown=confidentiality")
-FIREWALL = {("inet", "input"), ("inet", "forward"), ("inet", "output"), ("netdev", "ingress"), ("netdev", "egress")}
+FIREWALL = {("inet", hook) for hook in ("prerouting", "input", "forward", "output")} | {
+    ("netdev", hook) for hook in ("ingress", "egress")
+}
 SYSCTLS = {
     "fs/suid_dumpable": "0",
     "kernel/core_pattern": "|/bin/false",

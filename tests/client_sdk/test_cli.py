@@ -221,6 +221,46 @@ def test_usage(run, pins, fault, argv):
     assert said.err
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("verify",), "required: --release, --publisher; and ORIGIN, or --evidence with --nonce and --at"),
+        (("verify", "https://h", "{words}", "--polcy", "p.toml"), "--polcy p.toml; write --policy if that is meant"),
+        (("verify", "https://h", "{words}", "--colateral=x"), "write --collateral if that is meant"),
+        (("verify", "https://h", "{words}", "--yes"), "unrecognized arguments: --yes\n"),
+        (("verify", "http://h", "{words}"), "got http://h; write https://h\n"),
+        (("verify", "localhost:8443", "{words}"), "got localhost:8443; write https://localhost:8443\n"),
+        (("verify", "h.example/v1", "{words}"), "got h.example/v1; write https://h.example\n"),
+        (("verify", "https://[::1]:8443/v1", "{words}"), "write https://[::1]:8443\n"),
+        (("verify", "https://u:p@h", "{words}"), "got https://u:p@h\n"),
+        (
+            ("verify", "https://h", "{words}", "--collateral", "nope"),
+            "nope: no folder of collateral (no index.json); make one with `vitrine collateral fetch EVIDENCE --output",
+        ),
+        (
+            ("verify", "https://h", "{words}", "--collateral", "{release}"),
+            "a file; give the folder that `vitrine collateral fetch` wrote",
+        ),
+        (
+            ("collateral", "show", "nope"),
+            "nope is no folder of collateral (no index.json); make one with `vitrine collateral fetch EVIDENCE --o",
+        ),
+    ],
+)
+def test_usage_says_what_to_write(run, pins, argv, says):
+    words = []
+    for word in argv:
+        words += pins.words if word == "{words}" else [word.format(release=pins.release)]
+    said = run(*words)
+    assert (said.code, says in said.err) == (2, True), said.all
+
+
+def test_a_refusal_by_a_policy_names_its_rules_for_machines(run, server, pins):
+    error = json.loads(run("verify", server.origin, *other_release(pins), "--json").out)["error"]
+    assert error["rule"] == error["rules"][0]
+    assert set(error["rules"]) == {failure["clause"].partition(":")[0] for failure in error["failures"]}
+
+
 def test_unreachable_is_no_verdict(run, pins):
     said = run("verify", "https://127.0.0.1:9", *pins.words)
     assert (said.code, "cannot reach" in said.out) == (3, True)

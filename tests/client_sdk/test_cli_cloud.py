@@ -19,7 +19,7 @@ from client_sdk.policies import cloud, gpu, production, release, tee
 from client_sdk.policies import file as policy_file
 from tests.client_sdk.test_collateral import write
 from tests.fakes.judging import NONCE
-from tests.fakes.simulated_cloud_vm import GCP_TDX, MOMENT, SimulatedCloudVm, roots
+from tests.fakes.simulated_cloud_vm import AZURE_SNP, GCP_TDX, MOMENT, SimulatedCloudVm, roots
 from tests.fakes.simulated_server import serving
 from tests.fakes.simulated_vm import SimulatedVm, publisher_key, signed
 from tests.fakes.simulated_vm import release as release_of
@@ -59,6 +59,10 @@ def vm():
 
 @pytest.fixture
 def files(tmp_path, vm):
+    return fill(tmp_path, vm)
+
+
+def fill(tmp_path, vm):
     """Write what a deployment publishes, and raw evidence."""
     (tmp_path / "release.json").write_bytes(signed(release_of(measured=vm.measurement())))
     public = publisher_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -106,6 +110,46 @@ def test_stored_evidence_has_the_same_verdict(run, vm, files):
     assert offline == [check["id"] for check in online["checks"] if check["id"] != "C3.1"]
     assert "C3" in [row["rules"] for row in report["not_run"]]
     assert (report["verdict"], report["saved"]) == ("accepted", True)
+
+
+def test_a_refusal_says_whether_a_file_was_judged(run, vm, files):
+    told = json.loads(run(*stored(files), "--json").out)
+    assert (told["verdict"], told["saved"]) == ("refused", True)
+    with serving(vm) as server:
+        told = json.loads(run("verify", server.origin, *trust(files), "--json").out)
+    assert (told["verdict"], told["saved"]) == ("refused", False)
+
+
+def test_the_terminal_says_what_was_not_run(run, files):
+    said = run(*stored(files), *with_collateral(files))
+    why = "the evidence was stored: no connection showed its certificate"
+    assert re.search(rf"^not run +C3: {why} *$", said.out, re.MULTILINE)
+    assert "service at" not in said.out
+
+
+def test_the_terminal_names_machine_and_gpu_and_what_was_taken_unseen(run, files):
+    said = run(*stored(files), *with_collateral(files)).out
+    for name in ("instance", "zone", "gpu 0"):
+        assert re.search(rf"^{name} +\S", said, re.MULTILINE), name
+    assert re.search(r"K3.5 +the zone is expected \(anything taken\)", said)
+    assert "lockdown) (anything taken)" not in said, "what was compared is not called untested"
+    assert re.search(r"^verified at +\S+Z\s*$", said, re.MULTILINE)
+
+
+def test_an_azure_vm_has_its_id_in_the_terminal(run, tmp_path):
+    other = SimulatedCloudVm(AZURE_SNP)
+    fill(tmp_path, other)
+    said = run(*stored(tmp_path), *with_collateral(tmp_path)).out
+    assert re.search(r"^vm id +\S", said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize("collateral", [True, False])
+def test_quiet_prints_the_verdict_and_what_failed_and_nothing_else(run, files, collateral):
+    said = run(*stored(files), *(with_collateral(files) if collateral else ()), "--quiet")
+    (verdict, *failures) = said.out.splitlines()
+    assert verdict.startswith("accepted: " if collateral else "refused: ")
+    assert [line.strip()[:7] for line in failures] == ([] if collateral else ["[T11.1]"])
+    assert said.code == (0 if collateral else 1)
 
 
 @pytest.mark.parametrize("collateral", [True, False])
@@ -196,6 +240,54 @@ def test_stored_evidence_that_its_peer_malformed_is_refused(run, files):
 def test_stored_evidence_answers_one_nonce(run, files):
     words = ["00" * 32 if word == NONCE.hex() else word for word in stored(files)]
     assert run(*words, *with_collateral(files)).failed == ["C2.2"]
+
+
+def test_a_nonce_of_another_request_is_told_to_be_checked(run, files):
+    words = [word if word != NONCE.hex() else "11" * 32 for word in (*stored(files), *with_collateral(files))]
+    said = run(*words)
+    assert said.failed == ["C2.2"]
+    says = "check that the nonce, --nonce, is the one that this evidence was asked for with"
+    assert " ".join(said.out.split()).count(says) == 2, "in the table, and below it"
+
+
+def test_a_release_for_another_platform_has_a_line_of_its_own(run, files):
+    (files / "release.json").write_bytes(signed(release_of()))
+    said = run(*stored(files), *with_collateral(files))
+    assert (said.code, said.failed) == (1, ["R4"])
+    assert "expected gcp got local-qemu" in " ".join(said.out.split())
+
+
+def test_what_a_policy_goes_without_stands_in_every_report(run, files, tmp_path):
+    """Terminal, JSON and page: what, and the reason that its writer gave."""
+    (files / "policy.toml").write_text(
+        'version = 1\nunsafe_unpinned = "the pins come later"\n[nvidia]\nunsafe_without_revocation = "no way out"\n'
+        '[sev_snp]\nunsafe_without_revocation = "not about this VM"\n'
+    )
+    words, page = (*stored(files), *with_collateral(files), "--policy", files / "policy.toml"), tmp_path / "page.html"
+    said = run(*words, "--html", page)
+    assert said.code == 0, said.all
+    facts = json.loads(run(*words, "--json").out)["facts"]
+    assert facts["opted_out"] == [
+        "that the release pins what runs: the pins come later",
+        "OCSP answers about GPUs: no way out",
+    ]
+    for text in (" ".join(said.out.split()), page.read_text()):
+        assert "the pins come later" in text
+        assert "no way out" in text
+    assert "Everything that this platform has was checked" not in page.read_text()
+    assert "under a policy that goes without some of the checks" in page.read_text()
+    checks = {check["id"]: check["expected"] for check in json.loads(run(*words, "--json").out)["checks"]}
+    assert (checks["P2"], checks["G1.7"]) == ("anything: the pins come later", "not demanded: no way out")
+    assert checks["G3.11"] == checks["G1.7"]
+
+
+def test_a_policy_that_goes_without_nothing_says_so(run, files, tmp_path):
+    page = tmp_path / "page.html"
+    assert (
+        json.loads(run(*stored(files), *with_collateral(files), "--html", page, "--json").out)["facts"]["opted_out"]
+        == []
+    )
+    assert "Everything that this platform has was checked, and held." in page.read_text()
 
 
 def test_stored_evidence_is_judged_at_an_instant(run, files):

@@ -52,6 +52,30 @@ def test_every_text_is_a_sentence_about_what_must_hold(capsys):
     assert {place: text for place, text in texts.items() if "…" in text or not VERB.search(text)} == {}
 
 
+def test_one_rule_and_those_that_begin_with_an_id(capsys):
+    assert [row["id"] for row in printed(capsys, "T8.5")] == ["T8.5"]
+    assert {row["id"].partition(".")[0] for row in printed(capsys, "T8", "R4")} == {"T8", "R4"}
+    assert {row["id"] for row in printed(capsys, "T1")} == {i for i in registered() if i.startswith("T1.")}
+    assert {row["id"][0] for row in printed(capsys, "G")} == {"G"}
+    assert main(["rules", "T8.5"]) == 0
+    said = capsys.readouterr().out
+    assert "the TD cannot be debugged or profiled" in said
+    assert said.splitlines()[-1].strip() == "1 rule, checked at 1 place in 1 file"
+
+
+def test_a_rule_at_many_places_has_all_its_texts(capsys):
+    found = printed(capsys, "C3")
+    texts = {row["check"] for row in found}
+    assert {"the origin is a scheme, a host and a port", "the peer answers itself and does not redirect"} <= texts
+
+
+@pytest.mark.parametrize("rule", ["T99", "T8.99", "t8", "", "T8.", "Z"])
+def test_a_rule_that_is_none_is_a_usage_error(capsys, rule):
+    assert main(["rules", rule]) == 2
+    said = capsys.readouterr()
+    assert (said.out, "there is no rule" in said.err) == ("", True)
+
+
 def test_the_vectors_of_the_working_tree_are_counted(capsys):
     counted = Counter(rule for vector in vectors() for rule in vector.rules)
     assert {row["id"]: row["vectors"] for row in printed(capsys)} == {rule: counted[rule] for rule in registered()}

@@ -60,9 +60,24 @@ def test_a_part_of_intels_collateral_is_missing(gone):
 
 
 @pytest.mark.parametrize("kind", [GCP_SNP, AZURE_SNP])
+@pytest.mark.parametrize("gone", [{CRL: None}, {}])
+def test_going_without_amds_list_stands_in_the_report_with_its_reason(kind, gone):
+    """Also where a list came: what the policy goes without is what it says, whatever there was by chance."""
+    vm, reason = SimulatedCloudVm(kind), UnsafeWithoutRevocation("no way out of here")
+    policy = production(kind, snp=replace(production(kind).snp, revocation=reason))
+    report = accepted(vm, policy=policy, collateral=vm.collateral(**gone)).report.as_dict()
+    told = {check["id"]: check["expected"] for check in report["checks"]}
+    assert told["T11.amd.4"] == "none is required: no way out of here"
+    word = ["hardware's word for the image (there is the cloud's): a test"] if kind == GCP_SNP else []
+    assert report["facts"]["opted_out"] == ["AMD's revocation list: no way out of here", *word]
+
+
+@pytest.mark.parametrize("kind", [GCP_SNP, AZURE_SNP])
 def test_amds_list_is_missing(kind):
     vm = SimulatedCloudVm(kind)
-    unacceptable(vm, "T11.amd.4", collateral=vm.collateral(**{CRL: None}))
+    error = unacceptable(vm, "T11.amd.4", collateral=vm.collateral(**{CRL: None}))
+    assert error.failures[0].got == "none for genoa"
+    assert "`vitrine collateral fetch` gathers it, --collateral gives it" in str(error)
     unsafe = replace(production(kind).snp, revocation=UnsafeWithoutRevocation("a test"))
     policy = replace(production(kind), snp=unsafe)
     found = accepted(vm, policy=policy, collateral=vm.collateral(**{CRL: None}))

@@ -61,7 +61,7 @@ def test_a_quote_that_is_accepted():
         ("age", "T7.3.2", {"params": {"max_age_days": 1}}),
         ("age of the root's list", "T7.4.2", {"params": {"max_root_crl_age_days": 1}}),
         ("deny-list", "T11.6", {"params": {"deny_ppids": ["00" * 16, PPID.hex()]}}),
-        ("root", "T7.1.1", {"roots": []}),
+        ("root", "T7.1.1", {"roots": None}),
     ],
 )
 def test_what_a_request_can_ask_for(fault, rule, change):

@@ -11,6 +11,7 @@ from client_sdk.errors import EvidenceError, PolicyError
 from client_sdk.policy import (
     AllOf,
     AnyOf,
+    AnyValue,
     AzureCloud,
     CloudVouchedBoot,
     GoogleCloud,
@@ -112,6 +113,49 @@ def test_where_none_holds_the_closest_explains_and_all_are_named():
         assert far.name in last.expected
         assert near.name in last.expected
         assert last.got == f"none; the closest is {near.name}"
+
+
+def test_of_alternatives_that_fail_as_often_the_one_about_this_cloud_is_told():
+    azure, elsewhere = production(azure=AzureCloud()), production(GCP_TDX, google=GoogleCloud("x", AnyValue("a test")))
+    error = unacceptable(SimulatedCloudVm(GCP_TDX), "K3.4", "P7", policy=AnyOf((azure, elsewhere)))
+    assert error.rules == ("K3.4", "P7")
+    unacceptable(SimulatedCloudVm(GCP_TDX), "K3.4", "P7", policy=AnyOf((elsewhere, azure)))
+
+
+def test_of_alternatives_that_are_as_close_the_first_is_told():
+    first, second = (production(GCP_TDX, google=GoogleCloud(name, AnyValue("a test")), label=name) for name in "xy")
+    for order in ((first, second), (second, first)):
+        error = unacceptable(SimulatedCloudVm(GCP_TDX), "K3.4", "P7", policy=AnyOf(order))
+        assert error.failures[-1].got == f"none; the closest is {order[0].name}"
+
+
+def test_fewer_failures_count_before_the_cloud():
+    near = production(GCP_TDX, google=GoogleCloud("x", ("europe-west4-a",)))
+    unacceptable(SimulatedCloudVm(GCP_TDX), "P5", "P7", policy=AnyOf((near, production(azure=AzureCloud()))))
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "taken"),
+    [({"azure": AzureCloud()}, GCP_TDX, "azure"), ({"google": GOOGLE}, AZURE_SNP, "gcp")],
+)
+def test_a_cloud_that_is_not_taken_is_told_beside_the_one_that_is(policy, kind, taken):
+    error = unacceptable(SimulatedCloudVm(kind), "P5", policy=production(kind, **policy))
+    assert (error.failures[0].expected, error.rule) == (taken, "P5")
+    assert error.failures[0].got != taken
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_tee_that_the_policy_does_not_take(kind):
+    mine, other = ("sev-snp", "tdx") if kind.endswith("snp") else ("tdx", "sev-snp")
+    error = unacceptable(SimulatedCloudVm(kind), "P8", policy=production(kind, tee=frozenset({other})))
+    assert (error.failures[0].expected, error.failures[0].got) == (other, mine)
+    found = accepted(SimulatedCloudVm(kind), policy=production(kind, tee=frozenset({mine})))
+    assert f"{mine} alone" in found.policy
+    assert [check.passed for check in found.checks if check.id == "P8"] == [True]
+
+
+def test_the_kind_of_tee_is_judged_by_the_default_too():
+    assert [check.passed for check in accepted(SimulatedCloudVm(GCP_TDX)).checks if check.id == "P8"] == [True]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from client_sdk.errors import PolicyError
+from client_sdk.errors import EvidenceError, FieldError, PolicyError
 from client_sdk.parse.snp import Product
 from client_sdk.policies.file import MAX_FILE, read_policy
+from client_sdk.policies.table import Table
 from client_sdk.policies.tee import MIN_TCB
 from client_sdk.policy import AnyOf, Count, Production, load_policy
 from tests.fakes.judging_cloud import accepted, unacceptable
-from tests.fakes.simulated_cloud_vm import AZURE_SNP, GCP_SNP, GCP_TDX, SimulatedCloudVm, roots
+from tests.fakes.simulated_cloud_vm import AZURE_SNP, AZURE_TDX, GCP_SNP, GCP_TDX, SimulatedCloudVm, roots
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/policy.md").read_text()
 EXAMPLES = re.findall(r"^```(python|toml)\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
@@ -97,7 +98,9 @@ def test_alternatives_are_named():
     found = read(EXAMPLES[3][1].removeprefix("version = 1\n"))
     assert isinstance(found, AnyOf)
     assert "production on Azure" in found.name
-    unacceptable(SimulatedCloudVm(AZURE_SNP), "P5", "P7", policy=found)  # each fails once: the first explains
+    # Each fails once: the one that is about Azure came closer.
+    error = unacceptable(SimulatedCloudVm(AZURE_SNP), "G4.1", "P7", policy=found)
+    assert error.failures[-1].got == "none; the closest is production on Azure"
     assert accepted(SimulatedCloudVm(AZURE_SNP, gpus=1), policy=found)
 
 
@@ -107,6 +110,61 @@ def test_naming_one_cloud_refuses_the_other():
     unacceptable(SimulatedCloudVm(GCP_TDX), "P5", policy=read("[azure]"))
     for kind in (AZURE_SNP, GCP_TDX):
         assert accepted(SimulatedCloudVm(kind), policy=read(google + "[azure]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "rules"),
+    [
+        ('tee = ["tdx"]\n[azure]\n[tdx]', AZURE_SNP, ("P8",)),
+        ('tee = "tdx"\n[azure]', AZURE_SNP, ("P8",)),
+        ('tee = ["sev-snp"]\n[azure]', AZURE_TDX, ("P8",)),
+        ('tee = ["sev-snp"]', GCP_TDX, ("P8",)),
+        ('tee = ["tdx"]\nsev_snp = { cloud_vouched_boot = "a test" }', GCP_SNP, ("P8",)),
+        ('tee = ["tdx"]', GCP_SNP, ("P8", "T10.1")),
+    ],
+)
+def test_a_kind_of_tee_that_is_not_asked_for(text, kind, rules):
+    error = unacceptable(SimulatedCloudVm(kind), *rules, policy=read(text))
+    (failure,) = [one for one in error.failures if one.rule == "P8"]
+    assert {failure.expected, failure.got} == {"sev-snp", "tdx"}
+
+
+def test_a_table_about_tdx_demands_none_and_the_key_tee_does():
+    assert accepted(SimulatedCloudVm(AZURE_SNP), policy=read("[azure]\n[tdx]"))
+    assert accepted(SimulatedCloudVm(AZURE_TDX), policy=read('tee = ["tdx"]\n[azure]'))
+    assert "tdx alone" in read('tee = ["tdx"]').name
+
+
+def test_a_kind_of_tee_in_an_alternative():
+    found = read('[[any_of]]\ntee = ["tdx"]\nazure = {}\n[[any_of]]\ntee = ["sev-snp"]\nazure = {}')
+    assert accepted(SimulatedCloudVm(AZURE_SNP), policy=found)
+    assert accepted(SimulatedCloudVm(AZURE_TDX), policy=found)
+    unacceptable(SimulatedCloudVm(GCP_TDX), "P5", "P7", policy=found)
+
+
+def test_a_value_that_an_object_refuses_is_a_fault_of_the_file_like_any_other():
+    """The digest of no key has the right form: only the object knows that any paravisor has it."""
+    text = f'version = 1\n[azure]\nid_key_digests = ["{"00" * 48}"]\nx = 1\n[nvidia]\ncount = "one"'
+    found = faults(text)
+    assert [line.partition("]")[0] for line in found] == [
+        "[R4: azure.id_key_digests",
+        "[R4: azure.x",
+        "[R4: nvidia.count",
+    ]
+    assert "got zero, the digest of no key (T5: any paravisor has it); remove it" in found[0]
+    (inside,) = faults(text.replace("[azure]", "[[any_of]]\n[any_of.azure]").partition("x = 1")[0])
+    assert inside.startswith("[R4: any_of[0].azure.id_key_digests]")
+
+
+def test_an_object_that_says_less_than_a_table_does():
+    found: list[FieldError] = []
+
+    def refuse():
+        raise EvidenceError("policy.x.y", "not like this")
+
+    assert Table({}, "x", found).made(refuse, 5) == 5
+    (fault,) = found
+    assert (fault.where, fault.expected, bool(fault.remedy)) == ("x.y", "not like this", True)
 
 
 def test_a_range_of_gpus():
@@ -204,6 +262,28 @@ def test_a_range_of_gpus():
                 "[R4: tdx] expected no other keys here than any_of, version, got a key beside [[any_of]]; "
                 "an alternative is a whole policy: write tdx = … below each [[any_of]] that it is meant for"
             ),
+        ),
+        (
+            'version = 1\ntee = ["snp"]',
+            '[R4: tee] expected one or both of sev-snp, tdx, got "snp"; write tee =',
+        ),
+        ("version = 1\ntee = []", "[R4: tee] expected at least one value, got an empty list"),
+        ("version = 1\ntee = true", "[R4: tee] expected a list"),
+        (
+            'version = 1\n[azure]\ntee = ["tdx"]',
+            "got an unknown key; write tee = … above the first [table], or in its [[any_of]]",
+        ),
+        ('version = 1\n[[any_of]]\n[any_of.azure]\nname = "x"', "write name = … above the first [table], or in its"),
+        (
+            'version = 1\n[google]\nproject = "x"\nzones = ["us-central1"]',
+            (
+                '[R4: google.zones] expected zones, got "us-central1"; us-central1 is a region: name its zones, as '
+                'us-central1-a; list zones, or write zones = { any = "the reason" } where any will do'
+            ),
+        ),
+        (
+            'version = 1\n[google]\nproject = "x"\nzones = "any"',
+            'got "any"; no zone is called so; list zones, or write',
         ),
         ("version = 1\ngoogle = 1", "[R4: google] expected a table, got 1; write [google], and its keys on"),
         (

@@ -14,7 +14,7 @@ from cryptography.x509 import ocsp
 
 from client_sdk.clauses.nvidia import AnyDevice, Count, NvidiaDevices
 from client_sdk.errors import VerificationError
-from client_sdk.report import Ledger
+from client_sdk.report import Ledger, show
 from client_sdk.verify.nvidia import Revocation
 from client_sdk.verify.rim import Appraisal, verify_measurements, verify_rim
 from tests.client_sdk.test_verify_nvidia import UNKNOWN, WEEK, verified
@@ -468,3 +468,12 @@ def test_all_that_fails_is_told():
     gpu = SimulatedGpu()
     gpu.opaque[36] = b"\1\0"
     assert failures(appraised(gpu), gpus=Count(2, 2), devices=frozenset()) == ["G4.1", "G1.7", "G3.10", "G4.3", "G4.4"]
+
+
+@pytest.mark.parametrize(("why", "says"), [("no way out", "not demanded: no way out"), ("", "not demanded: as asked")])
+def test_why_no_answer_is_demanded_stands_in_the_report(why, says):
+    ledger = Ledger()
+    nothing = appraised(SimulatedGpu(), SimulatedRim(), SimulatedRim.firmware())
+    assert replace(PRODUCTION, ocsp=False, why=why).judge((nothing,), ledger) == ()
+    told = {check.id: show(check.expected) for check in ledger.checks}
+    assert (told["G1.7"], told["G3.11"]) == (says, says)

@@ -273,7 +273,7 @@ def test_a_grace_is_for_one_status_and_ends():
 
 @pytest.mark.parametrize("status", ["Revoked", NO_MATCH, "UpToDate", "anything"])
 def test_no_grace_for_these(status):
-    with pytest.raises(ValueError, match="no grace is possible"):
+    with pytest.raises(EvidenceError, match="a status that a grace is possible for"):
         Grace(status, NOW)
 
 

@@ -72,7 +72,7 @@ def refused(attack: str) -> Report:
 SNP = ("T1.1", "T2.1", "T2.6", "T2.13", "T3.6", "T4.1", "T4.8", "T4.13", "T5.1", "T11.amd.1")
 TDX = ("T1.1", "T6.1", "T6.5", "T6.7", "T7.1.1", "T7.2", "T7.21", "T8.5", "T8.10", "T9.1", "T11.4")
 GPU = ("G1.1.1", "G1.2.1", "G1.4", "G1.5", "G1.6.1", "G2.1", "G2.2", "G3.2", "G3.7", "G4.1", "G4.6", "G5.1")
-CLOUD = ("K3.2", "K5.1")
+CLOUD = ("K3.2", "K3.4", "K5.1")
 
 
 def confidential(cpu: tuple[str, ...] = SNP, *, failed: str = "", gpu: tuple[str, ...] = GPU) -> Report:

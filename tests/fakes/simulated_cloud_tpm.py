@@ -205,6 +205,10 @@ class AzureTpm(CloudTpm):
         self.report_data: bytes | None = None  # None: as the paravisor makes it
         self.header: dict[int, bytes] = {}  # offset → bytes that are written over the report
 
+    @property
+    def vm_id(self) -> str:
+        return str(self.claims["vm-configuration"].get("vmUniqueId", ""))
+
     def make_four_deep(self) -> None:
         """Put a second intermediate between root and leaf, as Azure has since 2026."""
         policy = intermediate("Azure Cloud Virtual TPM CA", self.root, path_length=1, purposes=(AK_PURPOSE,))

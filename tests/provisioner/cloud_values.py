@@ -37,7 +37,7 @@ def predicate(platform: str = "gcp", tee: str = "tdx", *, secure_boot: bool = Fa
         "tee": tee,
         "date": DATE,
         "image_pcr": 2 if (platform, tee) == ("gcp", "tdx") else 4,
-        "golden": golden if platform == "gcp" else {"1": sourced("01" * 32), **golden, "6": sourced("06" * 32)},
+        "golden": golden if platform == "gcp" else {"1": sourced("01" * 32), "2": golden["2"], "3": golden["3"]},
         "variables": variables(b"\1" if secure_boot else b"\0"),
         "pcr0_allowed": [sourced("cc" * 32)],
         "acpi_allowed": log if platform == "gcp" else [],

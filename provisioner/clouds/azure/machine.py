@@ -57,13 +57,12 @@ def _disks(spec: AzureSpec) -> str:
 
 
 def _vm(spec: AzureSpec, interface: str) -> dict[str, Any]:
-    names = {"osDisk": f"{spec.name}-disk-boot", "dataDisk": f"{spec.name}-disk-model"}
     return {
         "location": spec.location,
         "tags": {IMAGE_TAG: spec.image.key},
         "properties": {
             "hardwareProfile": {"vmSize": spec.size},
-            "storageProfile": _storage(spec, names),
+            "storageProfile": _storage(spec),
             "networkProfile": {
                 "networkInterfaces": [{"id": interface, "properties": {"primary": True, "deleteOption": "Detach"}}]
             },
@@ -86,7 +85,7 @@ def _scale_set(spec: AzureSpec) -> dict[str, Any]:
             "platformFaultDomainCount": 1,
             "singlePlacementGroup": False,
             "virtualMachineProfile": {
-                "storageProfile": _storage(spec, {}),
+                "storageProfile": _storage(spec),
                 "networkProfile": {
                     "networkApiVersion": _NETWORK_API,
                     "networkInterfaceConfigurations": [configuration],
@@ -110,22 +109,15 @@ def _confidential(spec: AzureSpec) -> dict[str, Any]:
     }
 
 
-def _storage(spec: AzureSpec, names: dict[str, str]) -> dict[str, Any]:
-    """Return the disks; a VM's have names, a scale set gives its own."""
-    named = {use: {"name": name} for use, name in names.items()}
+def _storage(spec: AzureSpec) -> dict[str, Any]:
+    """Return the disks. Azure names them: those of a machine that is being replaced may go later than it does."""
     copied = {"createOption": "FromImage", "caching": "ReadOnly", "deleteOption": "Delete"}
     guest_state = {"securityProfile": {"securityEncryptionType": "VMGuestStateOnly"}}
     kind = {"storageAccountType": spec.disk_type}
-    data = {
-        "lun": MODEL_LUN,
-        **named.get("dataDisk", {}),
-        **copied,
-        "managedDisk": kind,
-    }
     return {
         "imageReference": {"id": spec.place.version(Names(spec.name, spec.image.key).version)},
-        "osDisk": {**named.get("osDisk", {}), **copied, "managedDisk": kind | guest_state},
-        "dataDisks": [data],
+        "osDisk": {**copied, "managedDisk": kind | guest_state},
+        "dataDisks": [{"lun": MODEL_LUN, **copied, "managedDisk": kind}],
     }
 
 

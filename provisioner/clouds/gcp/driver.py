@@ -6,6 +6,7 @@ clients with the same options.
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -111,13 +112,15 @@ class GcpDriver:
             time.sleep(self.session.limits.pause)
 
     def delete(self, key: Key, *, progress: Progress) -> None:
-        """Delete a resource of ours; wait a little for what still uses it.
+        """Delete a resource of ours; wait a little for what still uses it. What was on its way into a bucket goes too.
 
         Raises:
             GcpError: Google refuses.
         """
         if key.kind in kinds.STORAGE:
             self.storage.delete(key)
+            if key.kind == kinds.BUCKET:
+                shutil.rmtree(self.folder, ignore_errors=True)
             return
         deadline = time.monotonic() + min(_IN_USE_SECONDS, self.session.limits.call)
         while True:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,9 +132,3 @@ def _arrived(response: Any) -> int:
     """Read how many bytes have arrived; none where Google names no range."""
     match = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))
     return int(match[1]) + 1 if match else 0
-
-
-def left_of(folder: Path) -> Iterator[Path]:
-    """Yield what interrupted uploads left on this machine."""
-    if folder.is_dir():
-        yield from sorted(folder.iterdir())

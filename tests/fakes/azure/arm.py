@@ -324,7 +324,7 @@ class Arm:
 
 
 def _linked(identity: str) -> str:
-    """Name the action that naming another thing in a body needs: {DOC}/azure/role-based-access-control/permissions."""
+    """Name the action that naming a thing needs: learn.microsoft.com/azure/role-based-access-control/permissions."""
     provider, *words = identity.rpartition("/providers/")[2].split("/")
     kind = "/".join((provider, *words[::2])).lower()
     return f"{kind}/read" if provider.lower() == "microsoft.compute" else f"{kind}/join/action"

@@ -1,6 +1,6 @@
 """The blobs that disks are written through: pages, ranges, and the address that allows it, checked as the service does.
 
-{DOC}/rest/api/storageservices/{put-page,get-page-ranges}
+learn.microsoft.com/rest/api/storageservices/{put-page,get-page-ranges}
 """
 
 from __future__ import annotations

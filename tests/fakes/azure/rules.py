@@ -10,7 +10,6 @@ from cryptography import x509
 
 from tests.fakes.azure.things import LOCATIONS, Cloud, RefusedError, Thing, references
 
-DOC = "https://learn.microsoft.com"
 _CONFIDENTIAL = re.compile(r"Standard_(NCC40ads_H100_v5|[DE]C\d+(a|ad|e|ed)s_v[56])")
 _SIZES = re.compile(r"Standard_\w+")
 _CPUS = re.compile(r"Standard_[A-Z]+(\d+)")
@@ -21,7 +20,7 @@ def bad(message: str, code: str = "InvalidParameter", status: int = 400) -> Refu
 
 
 def check_location(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/azure-resource-manager/troubleshooting/error-sku-not-available"""
+    """learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-sku-not-available"""
     if body.get("location") not in LOCATIONS:
         raise bad(
             f"The provided location '{body.get('location')}' is not available for resource type. "
@@ -31,7 +30,7 @@ def check_location(cloud: Cloud, body: dict, identity: str) -> None:
 
 
 def check_references(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/azure-resource-manager/troubleshooting/error-not-found"""
+    """learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-not-found"""
     for one in references(body):
         if one.lower().startswith(f"{identity.lower()}/"):
             continue  # a balancer's rule names its own parts
@@ -52,7 +51,7 @@ def _has_part(owner: Thing, identity: str) -> bool:
 
 
 def check_unchanged(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name and PropertyChangeNotAllowed"""
+    """learn.microsoft.com/rest/api/compute: what may be set at creation only; nothing is moved to another location."""
     old = cloud.find(identity)
     if old is None:
         return
@@ -81,7 +80,7 @@ def _same(new: object, old: object) -> bool:
 
 
 def check_disk(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/virtual-machines/linux/disks-upload-vhd-to-managed-disk-cli: the bytes of the VHD with its footer."""
+    """learn.microsoft.com/azure/virtual-machines/linux/disks-upload-vhd-to-managed-disk-cli: with its footer."""
     creation = body["properties"]["creationData"]
     size = creation.get("uploadSizeBytes", 0)
     if creation["createOption"] == "Upload" and ((size - 512) % (1 << 20) or size < 20972032):
@@ -89,13 +88,13 @@ def check_disk(cloud: Cloud, body: dict, identity: str) -> None:
 
 
 def check_gallery(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/azure-resource-manager/management/resource-name-rules#microsoftcompute"""
+    """learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftcompute"""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._]{0,78}[A-Za-z0-9])?", identity.rpartition("/")[2]):
         raise bad("The gallery name is invalid: letters, digits, dots and underscores.", "InvalidResourceName")
 
 
 def check_definition(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/virtual-machines/shared-image-galleries#image-definitions"""
+    """learn.microsoft.com/azure/virtual-machines/shared-image-galleries#image-definitions"""
     wanted = body["properties"]["identifier"]
     gallery = identity.rsplit("/images/", 1)[0]
     for other in cloud.of("microsoft.compute/galleries/images", gallery):
@@ -110,7 +109,7 @@ def check_definition(cloud: Cloud, body: dict, identity: str) -> None:
 
 
 def check_version(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/rest/api/compute/gallery-image-versions/create-or-update"""
+    """learn.microsoft.com/rest/api/compute/gallery-image-versions/create-or-update"""
     if not re.fullmatch(r"\d{1,10}\.\d{1,10}\.\d{1,10}", identity.rpartition("/")[2]):
         raise bad("The version name must be Major.Minor.Patch.", "InvalidResourceName")
     profile = body["properties"]["storageProfile"]
@@ -128,7 +127,7 @@ def check_version(cloud: Cloud, body: dict, identity: str) -> None:
 
 
 def _check_keys(settings: dict) -> None:
-    """{DOC}/azure/virtual-machines/trusted-launch-secure-boot-custom-uefi"""
+    """learn.microsoft.com/azure/virtual-machines/trusted-launch-secure-boot-custom-uefi"""
     own = settings.get("additionalSignatures", {})
     keys = [own["pk"]] if "pk" in own else []
     for key in (*keys, *own.get("kek", ()), *own.get("db", ())):
@@ -141,7 +140,7 @@ def _check_keys(settings: dict) -> None:
 
 
 def check_rules(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/virtual-network/network-security-groups-overview#security-rules"""
+    """learn.microsoft.com/azure/virtual-network/network-security-groups-overview#security-rules"""
     seen = set()
     for rule in body["properties"].get("securityRules", ()):
         inner = rule["properties"]
@@ -160,7 +159,7 @@ def check_rules(cloud: Cloud, body: dict, identity: str) -> None:
 
 
 def check_balancer(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/load-balancer/skus: a Standard balancer takes Standard addresses alone"""
+    """learn.microsoft.com/azure/load-balancer/skus: a Standard balancer takes Standard addresses alone"""
     sku = body.get("sku", {}).get("name", "Basic")
     for front in body["properties"].get("frontendIPConfigurations", ()):
         address = cloud.find(front["properties"]["publicIPAddress"]["id"])
@@ -181,13 +180,13 @@ def check_balancer(cloud: Cloud, body: dict, identity: str) -> None:
 
 
 def check_address(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/virtual-network/ip-services/public-ip-addresses#sku: Standard is static"""
+    """learn.microsoft.com/azure/virtual-network/ip-services/public-ip-addresses#sku: Standard is static"""
     if body.get("sku", {}).get("name") == "Standard" and body["properties"].get("publicIPAllocationMethod") != "Static":
         raise bad("Standard sku publicIp must be Static.", "PublicIPAndLBSkuDoNotMatch")
 
 
 def check_vm(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/confidential-computing/confidential-vm-overview"""
+    """learn.microsoft.com/azure/confidential-computing/confidential-vm-overview"""
     properties = body["properties"]
     _check_machine(cloud, properties, properties["hardwareProfile"]["vmSize"], identity)
     for one in properties["networkProfile"]["networkInterfaces"]:
@@ -202,7 +201,7 @@ def check_vm(cloud: Cloud, body: dict, identity: str) -> None:
 
 
 def _check_new_disks(cloud: Cloud, storage: dict, identity: str) -> None:
-    """{DOC}/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name: a disk's name is taken"""
+    """learn.microsoft.com/rest/api/compute/virtual-machines/create-or-update: a disk's name is taken"""
     for disk in (storage["osDisk"], *storage.get("dataDisks", ())):
         taken = f"{identity.rsplit('/providers/', 1)[0]}/providers/Microsoft.Compute/disks/{disk.get('name')}"
         if cloud.find(taken) is not None:
@@ -210,7 +209,7 @@ def _check_new_disks(cloud: Cloud, storage: dict, identity: str) -> None:
 
 
 def check_scale_set(cloud: Cloud, body: dict, identity: str) -> None:
-    """{DOC}/azure/virtual-machine-scale-sets/virtual-machine-scale-sets-orchestration-modes"""
+    """learn.microsoft.com/azure/virtual-machine-scale-sets/virtual-machine-scale-sets-orchestration-modes"""
     properties, profile = body["properties"], body["properties"]["virtualMachineProfile"]
     if properties.get("orchestrationMode") == "Flexible":
         if "upgradePolicy" in properties:
@@ -221,7 +220,7 @@ def check_scale_set(cloud: Cloud, body: dict, identity: str) -> None:
             raise bad("networkApiVersion is required for Flexible orchestration.")
     disk = profile["storageProfile"]["osDisk"].get("managedDisk", {}).get("securityProfile", {})
     if disk.get("securityEncryptionType") == "DiskWithVMGuestState":
-        # {DOC}/azure/confidential-computing/virtual-machine-scale-sets: not with encryption of the OS disk
+        # learn.microsoft.com/azure/confidential-computing/virtual-machine-scale-sets: no OS disk encryption
         raise bad("DiskWithVMGuestState is not supported in scale sets.")
     _check_machine(cloud, profile, body["sku"]["name"], identity)
     for one in profile["networkProfile"]["networkInterfaceConfigurations"]:
@@ -244,12 +243,14 @@ def _check_machine(cloud: Cloud, profile: dict, size: str, identity: str) -> Non
     if confidential != bool(state):
         raise bad("securityEncryptionType is for ConfidentialVM, which needs it.")
     if profile.get("priority") != "Spot" and {"evictionPolicy", "billingProfile"} & profile.keys():
-        raise bad("evictionPolicy and billingProfile are for priority Spot.")  # {DOC}/azure/virtual-machines/spot-vms
+        raise bad(
+            "evictionPolicy and billingProfile are for priority Spot."
+        )  # learn.microsoft.com/azure/virtual-machines/spot-vms
     _check_image(cloud, profile, storage, confidential=confidential)
 
 
 def _check_image(cloud: Cloud, profile: dict, storage: dict, *, confidential: bool) -> None:
-    """{DOC}/azure/virtual-machines/shared-image-galleries#generalized-and-specialized-images"""
+    """learn.microsoft.com/azure/virtual-machines/shared-image-galleries#generalized-and-specialized-images"""
     version = cloud.find(storage["imageReference"]["id"])
     definition = cloud.find(version.id.rsplit("/versions/", 1)[0])
     features = {one["name"]: one["value"] for one in definition.properties.get("features", ())}
@@ -265,7 +266,7 @@ def _check_image(cloud: Cloud, profile: dict, storage: dict, *, confidential: bo
 
 
 def _check_acceleration(properties: dict, size: str) -> None:
-    """{DOC}/azure/virtual-machines/sizes/gpu-accelerated/ncccadsh100v5-series: no accelerated networking"""
+    """learn.microsoft.com/azure/virtual-machines/sizes/gpu-accelerated/ncccadsh100v5-series: no acceleration"""
     if properties.get("enableAcceleratedNetworking") and "NCC" in size:
         raise bad(
             f"Accelerated networking is not supported on {size}.", "VMSizeIsNotPermittedToEnableAcceleratedNetworking"
@@ -273,7 +274,7 @@ def _check_acceleration(properties: dict, size: str) -> None:
 
 
 def _check_quota(cloud: Cloud, size: str, machines: int) -> None:
-    """{DOC}/azure/azure-resource-manager/troubleshooting/error-resource-quota"""
+    """learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-resource-quota"""
     cores = int(_CPUS.match(size)[1])
     if machines * cores > cloud.quota.get(size, 100_000):
         raise RefusedError(
@@ -285,7 +286,7 @@ def _check_quota(cloud: Cloud, size: str, machines: int) -> None:
 
 
 def check_unused(cloud: Cloud, thing: Thing) -> None:
-    """What is in use cannot be deleted: {DOC}/azure/azure-resource-manager/troubleshooting/error-in-use and others."""
+    """In use: learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors."""
     nested = [one for one in cloud.things.values() if one.id.lower().startswith(f"{thing.id.lower()}/")]
     if nested and thing.kind != "microsoft.resources/resourcegroups":
         raise bad(f"Cannot delete resource: nested resource {nested[0].id} exists.", "CannotDeleteResource", 409)

@@ -1,7 +1,7 @@
 """What the fake cloud shows beside a thing's own body: the security rules in effect on an interface.
 
-{DOC}/azure/virtual-network/diagnose-network-traffic-filter-problem: both groups, with the default rules, as the API
-says them.
+learn.microsoft.com/azure/virtual-network/diagnose-network-traffic-filter-problem: both groups, default rules too, as
+the API says them.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def chain(family, hook, policy="drop"):
 
 def ruleset():
     tables = [{"table": {"family": family, "name": "vitrine"}} for family in ("inet", "netdev")]
-    chains = [chain("inet", hook) for hook in ("input", "forward", "output")]
+    chains = [chain("inet", hook) for hook in ("prerouting", "input", "forward", "output")]
     chains += [chain("netdev", hook) for hook in ("ingress", "egress")]
     return [{"metainfo": {"json_schema_version": 1}}, *tables, *chains, {"rule": {"family": "inet"}}]
 
@@ -178,7 +178,10 @@ RULESETS = {
     "output accepts": as_bytes([*without(ruleset(), "inet", "output"), chain("inet", "output", "accept")]),
     "policy missing": as_bytes([*without(ruleset(), "inet", "input"), chain("inet", "input", None)]),
     "another table": as_bytes([*ruleset(), {"table": {"family": "ip", "name": "nat"}}]),
-    "another hook": as_bytes([*ruleset(), chain("inet", "prerouting")]),
+    "another hook": as_bytes([*ruleset(), chain("inet", "postrouting")]),
+    "packets are led elsewhere by default": as_bytes(
+        [*without(ruleset(), "inet", "prerouting"), chain("inet", "prerouting", "accept")]
+    ),
 }
 
 

@@ -282,9 +282,9 @@ def test_a_disk_of_a_machine_that_somebody_kept_is_named_and_stays(azure, deploy
     vm = azure.thing(VM)
     vm.properties["storageProfile"]["osDisk"]["deleteOption"] = "Detach"
     azure.session().driver().delete(Key("virtualMachine", "toy"), progress=quiet)
-    with pytest.raises(CloudError, match=r"Disk toy-disk-boot already exists"):
-        azure.apply()
-    with pytest.raises(CloudError, match=r"holds what we did not make: .*toy-disk-boot"):
+    azure.apply()
+    assert azure.has(azure.spec())
+    with pytest.raises(CloudError, match=r"holds what we did not make: .*toy_disk_0+"):
         azure.destroy()
 
 
@@ -299,3 +299,11 @@ def test_a_preview_loads_no_sdk_and_reads_no_login():
     words = [sys.executable, "-c", script, json.dumps(VARIABLES)]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
+
+
+def test_a_long_operation_says_that_it_goes_on(azure, monkeypatch):
+    monkeypatch.setattr("provisioner.clouds.azure.api._SAY_SECONDS", 0.005)
+    azure.api.seconds = 0.02
+    said = []
+    azure.apply(progress=said.append)
+    assert [line for line in said if re.fullmatch(r"virtualMachine toy: Azure still works on it, \d+ s", line)]

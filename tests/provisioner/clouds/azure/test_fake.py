@@ -262,6 +262,15 @@ def test_what_is_in_use_cannot_be_deleted(azure, kind, deployed):
         azure.session().driver().api.delete(key, progress=quiet)
 
 
+def test_a_machines_disk_whose_name_is_taken_is_refused(azure, deployed):
+    azure.arm.restore(deployed(1))
+    key, body = body_of(azure, "virtualMachine")
+    azure.destroy_kind(key)
+    storage(body)["osDisk"]["name"] = next(disk.name for disk in azure.cloud.of("microsoft.compute/disks"))
+    with pytest.raises(CloudError, match=r"already exists in resource group"):
+        azure.session().driver().api.put(key, body, progress=quiet)
+
+
 @pytest.mark.parametrize("size", [1 << 30, (1 << 30) + 511, 512, (1 << 20) + 512])
 def test_a_disk_whose_size_is_no_vhds_is_refused(azure, size, deployed):
     key, body = body_of(azure, "disk", resource_group_exists=True)

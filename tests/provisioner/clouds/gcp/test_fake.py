@@ -43,7 +43,6 @@ SCHEMA = {
     "text for a boolean": ({"name": "a", "autoCreateSubnetworks": "no"}, "TYPE_BOOL"),
     "a number for text": ({"name": 7}, "TYPE_STRING"),
     "a list for an object": ({"name": "a", "routingConfig": []}, "expected an object"),
-    "an object for a list": ({"name": "a", "additionalTags": {}}, "expected a list"),
     "a bad name": ({"name": "Bad_Name"}, "Must be a match of regex"),
     "a bad word": ({"name": "a", "routingConfig": {"routingMode": "SOMEWHERE"}}, "No such enum constant"),
     "what Google alone writes": ({"name": "a", "creationTimestamp": "now"}, "output only"),
@@ -59,6 +58,12 @@ def test_a_body_that_the_schema_does_not_allow(google, fault):
     assert said in answer["error"]["message"]
     assert answer["error"]["errors"][0]["reason"] == "invalid"
     assert google.project.resources == {}
+
+
+def test_an_object_for_a_list_and_a_list_of_the_wrong_things():
+    for ranges, said in (({}, "expected a list"), ([7], "TYPE_STRING")):
+        with pytest.raises(RefusedError, match=said):
+            discovery.check("Firewall", {"name": "a", "sourceRanges": ranges}, asked=True)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from provisioner.clouds.gcp import GcpVendor
 from provisioner.clouds.gcp.session import Endpoints
 from provisioner.errors import CloudError
 from provisioner.launch import destroy
+from tests.fakes.cloud_api import Answer, Fault
 from tests.fakes.gcp import machines
 from tests.fakes.gcp.google import Google
 from tests.fakes.loopback import LeftLoopbackError
@@ -142,6 +143,16 @@ def test_half_deleted_leftovers_are_finished_or_replaced(lab, collection):
         else:
             compute._gone(url)
     lab.destroy(variables)
+    assert lab.project.leftovers() == []
+
+
+def test_what_was_on_its_way_goes_from_this_machine_too(lab):
+    lab.api.faults.append(Fault(lambda call: call.method == "PUT" and call.body, Answer(403, b"no"), skip=1))
+    with pytest.raises(CloudError):
+        lab.launch(CPU)
+    assert [path.suffix for path in sorted((lab.folder / "uploads").glob("*boot*"))] == [".gz", ".upload"]
+    lab.destroy(CPU)
+    assert not (lab.folder / "uploads").exists()
     assert lab.project.leftovers() == []
 
 
