@@ -134,7 +134,7 @@ class _Judged:
             when=datetime.now(UTC),
             verdict=word,
             origin=self.target.origin,
-            policy=self.pins.policy.name,
+            policy=shorten(self.pins.policy.name),
             release=self.release.number,
             checks=checks,
         )
