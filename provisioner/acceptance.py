@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,7 +19,9 @@ from client_sdk import (
     Collateral,
     FetchError,
     Policy,
+    Production,
     Publisher,
+    Release,
     SimulatedCloud,
     SimulatedPlatform,
     attest,
@@ -30,6 +32,7 @@ from client_sdk import (
 from client_sdk.errors import AttestationError, EvidenceError, PolicyError, VerificationError
 from provisioner.errors import CloudError, Fault, MeasureError, SpecError
 from provisioner.progress import Progress
+from provisioner.verdict import Keep, Verdict, Word, broken_rule, shorten
 
 PAUSE = 2.0
 _OUTSIDE_ITS_DATES = "R6"
@@ -45,10 +48,10 @@ _TRUST: Mapping[Kind, tuple[str, Callable[[Path], Policy]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """By which file a deployment is judged, and what that file is."""
+    """By which file a deployment is judged, and what that file is. Without a file it is production's own policy."""
 
     kind: Kind
-    file: Path
+    file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,15 @@ class _Pins:
     collateral: Collateral | None
 
 
-def accept(target: Target, *, seconds: float, progress: Progress) -> dict[str, Any]:
+def nobody(_: Verdict) -> None:
+    """Keep no verdict."""
+
+
+def accept(target: Target, *, seconds: float, progress: Progress, keep: Keep = nobody) -> dict[str, Any]:
     """Return the client's report once it accepts the deployment; a VM that still boots is asked again.
+
+    ``keep`` is told of an acceptance and of a refusal; that nobody answered, or that a file of ours is wrong, is no
+    verdict on the VM. Behind a balancer it is about the machine that the connection leads to.
 
     Raises:
         SpecError: the release, the publisher's key, the policy or the TPM CA is missing or not what it should be.
@@ -84,18 +94,52 @@ def accept(target: Target, *, seconds: float, progress: Progress) -> dict[str, A
         MeasureError: the VM answered and is not what was predicted.
     """
     pins = _read(target)  # (1)
-    _check_release(target, pins)  # (2)
+    judged = _Judged(target, pins, _checked_release(target, pins), keep)  # (2)
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return _attest(target.origin, pins)  # (3), (4)
+            report = _attest(target.origin, pins)  # (3), (4)
         except FetchError as error:
             if time.monotonic() + PAUSE > deadline:
                 raise CloudError(f"{target.origin} did not answer within {seconds:.0f} s: {error}") from error
             progress(f"waiting for {target.origin}: {error}")
             time.sleep(PAUSE)
         except AttestationError as error:
+            judged.refused(error)
             raise MeasureError(f"the deployed VM is not what was predicted, nothing is published: {error}") from error
+        else:
+            judged.accepted(report)
+            return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a verdict is about, whatever it says."""
+
+    target: Target
+    pins: _Pins
+    release: Release
+    keep: Keep
+
+    def accepted(self, report: Mapping[str, Any]) -> None:
+        """Keep an acceptance."""
+        self.keep(self._verdict("accepted", len(report["checks"])))
+
+    def refused(self, error: AttestationError) -> None:
+        """Keep a refusal, with the rule."""
+        passed = sum(bool(check.passed) for check in error.checks)
+        refusal = self._verdict("refused", passed)
+        self.keep(replace(refusal, rule=broken_rule(error), why=shorten(str(error))))
+
+    def _verdict(self, word: Word, checks: int) -> Verdict:
+        return Verdict(
+            when=datetime.now(UTC),
+            verdict=word,
+            origin=self.target.origin,
+            policy=shorten(self.pins.policy.name),
+            release=self.release.number,
+            checks=checks,
+        )
 
 
 def _read(target: Target) -> _Pins:
@@ -106,7 +150,7 @@ def _read(target: Target) -> _Pins:
             "the publisher's public key, as `make deploy` writes it",
             lambda path: Publisher(keys=(path,)),
         ),
-        policy=_read_one(target.trust.file, *_TRUST[target.trust.kind]),
+        policy=Production() if target.trust.file is None else _read_one(target.trust.file, *_TRUST[target.trust.kind]),
         collateral=None
         if target.collateral is None
         else _read_one(target.collateral, "a folder of collateral", load_collateral),
@@ -120,10 +164,10 @@ def _read_one(path: Path, expected: str, read: Callable[[Path], _T]) -> _T:
         raise SpecError((Fault(str(path), expected, str(error)),)) from error
 
 
-def _check_release(target: Target, pins: _Pins) -> None:
-    """Refuse a release that no client would take, before any VM is blamed for it."""
+def _checked_release(target: Target, pins: _Pins) -> Release:
+    """Return the release; refuse one that no client would take, before any VM is blamed for it."""
     try:
-        verify_release(pins.release, pins.publisher, now=datetime.now(UTC))
+        return verify_release(pins.release, pins.publisher, now=datetime.now(UTC))
     except EvidenceError as error:
         raise SpecError((Fault(str(target.release), _RELEASE, str(error)),)) from error
     except VerificationError as error:

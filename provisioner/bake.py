@@ -31,7 +31,7 @@ from provisioner.progress import Progress
 CLIENT_FILES = ("__init__", "binding", "encoding", "errors", "evidence", "fields")
 # Everything in the checkout that reaches the image or its manifest, or decides how something does.
 INGREDIENTS = (
-    *("roles", "serving", "playbooks/bake.yml", "plugins/modules", "plugins/connection"),
+    *("roles", "serving", "playbooks/bake.yml", "plugins/modules", "plugins/connection/rootdir.py"),
     *(f"plugins/action/{name}.py" for name in ("bake_prepare", "bake_seal", "install_tree")),
     *("provisioner/bake.py", "provisioner/gate", "provisioner/image", "provisioner/overlay.py"),
     # The manifest names the UKI by its Authenticode digest.

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.acceptance import Target, Trust
+from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import gather
 from provisioner.errors import Fault, SpecError
 from provisioner.launch import POLICY, find
 from provisioner.progress import Progress
 from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE
-
-_LOCAL_CA = "tpm-ca.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,5 +48,5 @@ def _trust(deployment: Deployment) -> Trust:
     if deployment.simulated_cloud is not None:
         return Trust("simulated_cloud", deployment.simulated_cloud)
     if deployment.variables.get("cloud", "qemu") == "qemu":
-        return Trust("simulated", deployment.root / _LOCAL_CA)
+        return Trust("simulated", deployment.root / CERTIFICATE)
     return Trust("policy", deployment.root / POLICY)

@@ -12,6 +12,7 @@ from provisioner.acceptance import accept
 from provisioner.errors import ProvisionError
 from provisioner.publish import RELEASE, promote
 from provisioner.target import Deployment, target_of
+from provisioner.verdict import keeper
 
 ARGUMENTS = {
     "root": {"type": "path", "required": True},
@@ -48,9 +49,9 @@ class ActionModule(ActionBase):
                     simulated_cloud=Path(wanted["simulated_cloud"]) if wanted["simulated_cloud"] else None,
                 ),
                 seconds=wanted["seconds"],
-                progress=self._say,
+                progress=_say,
             )
-            report = accept(target, seconds=wanted["seconds"], progress=self._say)
+            report = accept(target, seconds=wanted["seconds"], progress=_say, keep=keeper(root, _say))
         except ProvisionError as error:
             raise AnsibleActionFail(f"acceptance: {error}") from None
         published = promote(root) if wanted["publish"] else target.release
@@ -60,8 +61,9 @@ class ActionModule(ActionBase):
             "checks": len(report["checks"]),
         }
 
-    def _say(self, text: str) -> None:
-        Display().display(f"  {text}")
+
+def _say(text: str) -> None:
+    Display().display(f"  {text}")
 
 
 def _bytes(path: Path) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from provisioner.clouds.resources import Found, Key
 from provisioner.progress import Progress
 
 Spec = TypeVar("Spec")
@@ -108,6 +109,19 @@ class Cloud(Protocol[Spec]):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all VMs that there is anything of, half-made ones too."""
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything that bears a mark of ours, of whichever deployment, as it is now; waits for nothing."""
+
+    def planned(self, spec: Spec) -> frozenset[Key]:
+        """Name everything that a deployment has when it is as its inventory says; asks the cloud nothing.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+        """
+
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Read back what is in effect, and return each way in that is open: which, and how to shut it."""
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Leave nothing of that VM, running or stored. A VM that is not there is destroyed already."""

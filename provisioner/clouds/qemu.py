@@ -14,9 +14,10 @@ from typing import Any
 from client_sdk.evidence import LOCAL_QEMU
 from provisioner.clouds import console, processes
 from provisioner.clouds.accelerator import choose
-from provisioner.clouds.interface import Guest, Image, Vm
+from provisioner.clouds.interface import Guest, Image, Node, Vm
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
+from provisioner.clouds.resources import DIGEST_SIZE, Found, Key, Mark
 from provisioner.clouds.state import Record, Store, record_of
 from provisioner.clouds.tpm_ca import ensure_ca, write_setup_configuration
 from provisioner.errors import CloudError
@@ -25,6 +26,7 @@ from provisioner.plan import plan as plan_of
 from provisioner.progress import Progress
 from provisioner.spec import VmSpec
 
+FOLDER = "folder"
 _START_SECONDS = 30.0
 _SETUP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -114,6 +116,19 @@ class QemuCloud:
     def names(self) -> tuple[str, ...]:
         """Return the names of all VMs that there is a folder of, complete or not."""
         return self.store.names()
+
+    def found(self) -> tuple[Found, ...]:
+        """Return the folder of every VM; one without a record that can be read is half of one."""
+        return tuple(self._found(name) for name in self.names())
+
+    def planned(self, spec: VmSpec) -> frozenset[Key]:
+        """Name the folder of the VM: it has nothing else."""
+        return frozenset({Key(FOLDER, spec.name)})
+
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Return nothing: whoever has this machine has the VM, and no cloud lets anybody else in."""
+        del name
+        return ()
 
     def list(self) -> tuple[QemuVm, ...]:
         """Return every VM that there is a record of."""
@@ -208,16 +223,26 @@ class QemuCloud:
 
     def _vm(self, name: str, record: Record) -> QemuVm:
         pids = [processes.find(command) for command in self._commands(name, record)]
+        running = None not in pids
         return QemuVm(
             name=name,
             endpoint=f"https://127.0.0.1:{record.port}",
-            running=None not in pids,
+            running=running,
             accelerator=record.accelerator,
             plan_digest=record.plan_digest,
             directory=self.store.folder(name),
             pid=pids[0],
+            nodes=(Node(name=name, address="127.0.0.1", running=running, image=record.image),),
             facts=(("accelerator", record.accelerator), ("pid", "none" if pids[0] is None else str(pids[0]))),
         )
+
+    def _found(self, name: str) -> Found:
+        try:
+            record = self.store.read(name)
+        except CloudError:
+            record = None
+        digest = "" if record is None else record.plan_digest[:DIGEST_SIZE]
+        return Found(Key(FOLDER, name), Mark(name, digest), "failed" if record is None else "ready")
 
     def _commands(self, name: str, record: Record | Plan) -> tuple[Command, Command]:
         """Return the commands of QEMU and its TPM, in the order in which they are stopped."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from provisioner.clouds.interface import Guest, Image, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy
-from provisioner.clouds.resources import ResourcePlan
+from provisioner.clouds.resources import Found, Key, ResourcePlan
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
 
@@ -55,6 +55,9 @@ class Vendor(Protocol[Spec]):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that something bears the mark of."""
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything that bears a mark of ours, of whichever deployment, as it is now; waits for nothing."""
 
     def open_doors(self, name: str) -> tuple[str, ...]:
         """Read back what is in effect, and return each way in that is open: which, and how to shut it.
@@ -132,6 +135,30 @@ class RemoteCloud(Generic[Spec]):
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that there is anything of."""
         return self.vendor.names()
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything that bears a mark of ours, as it is now.
+
+        Raises:
+            CloudError: the cloud refuses.
+        """
+        return self.vendor.found()
+
+    def planned(self, spec: Spec) -> frozenset[Key]:
+        """Name everything that the plan has.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+        """
+        return frozenset(resource.key for resource in self.vendor.plan(spec).resources)
+
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Return each way in that is open.
+
+        Raises:
+            CloudError: the cloud refuses, or there is nothing to look at.
+        """
+        return self.vendor.open_doors(name)
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Delete everything that bears this deployment's mark.

@@ -15,9 +15,11 @@ from typing import Any
 
 from provisioner.atomic import replace_file
 from provisioner.errors import CloudError
+from provisioner.image.artefacts import FILES
 from provisioner.plan import Plan
 
 _VERSION = 1
+_MODEL_DISK = FILES["model_disk"]
 _LOCK_SECONDS = 120.0
 
 
@@ -31,6 +33,12 @@ class Record:
     accelerator: str
     qemu: tuple[str, ...]
     swtpm: tuple[str, ...]
+
+    @property
+    def image(self) -> str:
+        """The key of the image that it was made from: the name of the folder that its model disk lies in."""
+        paths = [Path(one[0]) for one in json.loads(self.inputs)]
+        return next((path.parent.name for path in paths if path.name == _MODEL_DISK), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,8 @@ def _parse(path: Path, text: str) -> Record:
 def _decode(values: Any) -> Record:
     if values.pop("version") != _VERSION:
         raise ValueError("it was written by another version")
+    if not all(isinstance(one[0], str) for one in json.loads(values["inputs"])):
+        raise ValueError("inputs are not files")
     for command in ("qemu", "swtpm"):
         if not values[command] or not all(isinstance(word, str) for word in values[command]):
             raise ValueError(f"{command} is not a command line")

@@ -20,6 +20,7 @@ from provisioner.atomic import replace_file
 from provisioner.clouds.processes import require
 from provisioner.errors import CloudError
 
+CERTIFICATE = "tpm-ca.pem"
 _YEARS = 10
 
 
@@ -49,7 +50,7 @@ def ensure_ca(root: Path) -> TpmCa:
     Raises:
         CloudError: the folder cannot be written.
     """
-    ca = TpmCa(root / "tpm-ca.pem", root / "tpm-ca")
+    ca = TpmCa(root / CERTIFICATE, root / "tpm-ca")
     try:
         if not ca.certificate.is_file() or not ca.key.is_file():
             _make(ca)

@@ -71,6 +71,15 @@ def vm(deployment, tmp_path):
 
 
 @pytest.fixture
+def linked(vm):
+    """The clone where this checkout's commands look for deployments."""
+    link = CHECKOUT / "build" / vm.name
+    link.symlink_to(vm.root)
+    yield vm
+    link.unlink()
+
+
+@pytest.fixture
 def boot(deployment, tmp_path):
     """Boots VMs from nothing, with what a hostile host adds, and ends them."""
     started = []

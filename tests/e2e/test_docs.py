@@ -55,7 +55,7 @@ def at(vm, text):
     """Name this VM where the page names the local one."""
     port = vm.origin.rsplit(":", 1)[1]
     text = text.replace("https://127.0.0.1:8443", vm.origin).replace('("127.0.0.1", 8443,', f'("127.0.0.1", {port},')
-    return text.replace("build/local/", f"{vm.root}/")
+    return text.replace("build/local/", f"{vm.root}/").replace("--name local", f"--name {vm.name}")
 
 
 def targets():
@@ -88,12 +88,14 @@ def test_every_target_that_the_pages_name_exists_and_is_run_somewhere(target):
 
 
 @pytest.mark.parametrize("text", blocks("sh"))
-def test_shell_commands(vm, text):
-    for words in commands(at(vm, text)):
+def test_shell_commands(linked, text):
+    for words in commands(at(linked, text)):
         if words[0] == "make":
             continue  # see the table above
         program = words[0].removeprefix(".venv/bin/")
-        harmless = program == "vitrine" or (program == "ansible-playbook" and {"--check", "--diff"} <= set(words))
+        harmless = program in {"vitrine", "ansible-inventory"} or (
+            program == "ansible-playbook" and {"--check", "--diff"} <= set(words)
+        )
         assert words[0].startswith(".venv/bin/"), f"no test runs {words}"
         assert harmless, f"no test runs {words}"
         outcome = run(BIN / program, *words[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from azure.identity import DefaultAzureCredential
 
 from provisioner.clouds.azure import view
@@ -10,6 +12,7 @@ from provisioner.clouds.azure.driver import AzureDriver
 from provisioner.clouds.azure.names import Place
 from provisioner.clouds.interface import Vm
 from provisioner.clouds.reconcile import Driver
+from provisioner.clouds.resources import Found
 
 
 class AzureSession:
@@ -36,8 +39,15 @@ class AzureSession:
         Raises:
             CloudError: it refuses.
         """
-        found = AzureDriver(self._api).all_marked()
-        return tuple(sorted({one.mark.deployment for one in found if one.mark is not None}))
+        return tuple(sorted({one.mark.deployment for one in self.found() if one.mark is not None}))
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything in the group that bears a mark of ours.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return tuple(AzureDriver(self._api).all_marked())
 
     def open_doors(self, name: str) -> tuple[str, ...]:
         """Return each way into a deployment that is open, and how to shut it.
@@ -50,4 +60,6 @@ class AzureSession:
 
 def log_in(place: Place) -> AzureSession:
     """Return a session with the environment's credentials; whether there are any shows with the first call."""
+    # What the library logs is in its errors too, which become one line with the next step.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
     return AzureSession(Api(place, DefaultAzureCredential(), Wire()))

@@ -17,7 +17,7 @@ from provisioner.clouds.azure.spec import AzureSpec, read_place
 from provisioner.clouds.interface import Guest, Image, Vm
 from provisioner.clouds.reconcile import Driver
 from provisioner.clouds.remote import RemoteCloud
-from provisioner.clouds.resources import ResourcePlan
+from provisioner.clouds.resources import Found, ResourcePlan
 from provisioner.errors import CloudError
 
 
@@ -36,6 +36,9 @@ class Session(Protocol):
 
     def names(self) -> tuple[str, ...]:
         """Return the deployments that something in the group bears the mark of."""
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything in the group that bears a mark of ours."""
 
     def open_doors(self, name: str) -> tuple[str, ...]:
         """Return each way into a deployment that is open, and how to shut it."""
@@ -87,6 +90,14 @@ class AzureVendor:
             CloudError: it refuses.
         """
         return self.connect(self.place).names()
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything in the resource group that bears a mark of ours.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return self.connect(self.place).found()
 
     def open_doors(self, name: str) -> tuple[str, ...]:
         """Read back what is in effect; return each way in that is open, and how to shut it.

@@ -10,6 +10,7 @@ from provisioner.clouds.azure.api import Api, Json
 from provisioner.clouds.azure.driver import DEPLOYMENT_TAG, DIGEST_TAG
 from provisioner.clouds.azure.image import IMAGE_TAG
 from provisioner.clouds.azure.kinds import BY_NAME
+from provisioner.clouds.azure.meters import meters
 from provisioner.clouds.azure.names import last
 from provisioner.clouds.interface import Node, Vm
 from provisioner.clouds.resources import Key
@@ -30,7 +31,8 @@ def deployment(api: Api, name: str) -> Vm | None:
     rules = api.get(Key("networkSecurityGroup", f"{name}-rules"))
     if holder is None or balancer is None or address is None or rules is None:
         return None
-    nodes = tuple(_node(api, vm, holder) for vm in machines(api, name))
+    bodies = tuple(machines(api, name))
+    nodes = tuple(_node(api, vm, holder) for vm in bodies)
     marks = [str((one.get("tags") or {}).get(DIGEST_TAG)) for one in (holder, balancer, address, rules)]
     wanted = (holder.get("sku") or {}).get("capacity", 1)
     where = address["properties"].get("ipAddress", "")
@@ -40,7 +42,7 @@ def deployment(api: Api, name: str) -> Vm | None:
         running=len(nodes) == wanted and all(node.running for node in nodes),
         plan_digest=hashlib.sha256("\n".join(marks).encode()).hexdigest(),
         nodes=nodes,
-        facts=(("location", str(holder.get("location"))), ("size", _size(holder)), ("machines", str(len(nodes)))),
+        facts=tuple(meters(api, name, holder, (str(vm["id"]) for vm in bodies))),
     )
 
 
@@ -140,8 +142,3 @@ def _interfaces(vm: Json) -> list[str]:
 
 def _set_of(vm: Json) -> str:
     return str((vm["properties"].get("virtualMachineScaleSet") or {}).get("id", "")).lower()
-
-
-def _size(holder: Json) -> str:
-    hardware = holder["properties"].get("hardwareProfile") or {}
-    return str(hardware.get("vmSize") or (holder.get("sku") or {}).get("name", ""))

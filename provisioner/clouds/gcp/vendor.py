@@ -12,6 +12,7 @@ from provisioner.clouds.gcp.driver import GcpDriver, created_by
 from provisioner.clouds.gcp.errors import Refusal, advice, normal
 from provisioner.clouds.gcp.guest import guest_of
 from provisioner.clouds.gcp.identity import read_identity
+from provisioner.clouds.gcp.meters import meters
 from provisioner.clouds.gcp.place import Place
 from provisioner.clouds.gcp.plan import HEALTH_RANGES
 from provisioner.clouds.gcp.plan import plan as plan_of
@@ -19,7 +20,7 @@ from provisioner.clouds.gcp.session import Endpoints, Limits, Session, to_dict
 from provisioner.clouds.gcp.spec import GcpSpec
 from provisioner.clouds.gcp.upload import PIECE
 from provisioner.clouds.interface import Guest, Image, Node, Vm
-from provisioner.clouds.resources import Key, ResourcePlan
+from provisioner.clouds.resources import Found, Key, ResourcePlan
 from provisioner.errors import CloudError
 
 _RUNNING = "RUNNING"
@@ -93,9 +94,10 @@ class GcpVendor:
         groups = list(driver.all_of(kinds.GROUP, name))
         if not (machines or groups):
             return None
-        rules = [body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)]
-        addresses = [body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)]
-        address = next((one for one in (*rules, *addresses) if one), "")
+        rules = [body for _, body in driver.all_of(kinds.RULE, name)]
+        addresses = [body for _, body in driver.all_of(kinds.ADDRESS, name)]
+        said = (*(body.get("IPAddress", "") for body in rules), *(body.get("address", "") for body in addresses))
+        address = next((one for one in said if one), "")
         labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
         port = next((one[marks.PORT] for one in labels if marks.PORT in one), str(self.told.get("port", 443)))
         nodes = (*(_node(body) for _, body in machines), *self._missing(driver, groups, machines))
@@ -105,7 +107,7 @@ class GcpVendor:
             running=bool(nodes) and all(node.running for node in nodes),
             plan_digest=_digest(machines, groups),
             nodes=nodes,
-            facts=tuple(self._facts(driver, machines)),
+            facts=(*self._facts(driver, machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
         )
 
     def names(self) -> tuple[str, ...]:
@@ -119,6 +121,14 @@ class GcpVendor:
             driver.settle(str(self.told["name"]))
         found = {one.mark.deployment for one in driver.everything() if one.mark is not None}
         return tuple(sorted(found))
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything in the project that bears a mark of ours; what is still asked for may not show yet.
+
+        Raises:
+            CloudError: Google refuses.
+        """
+        return tuple(self.driver().everything())
 
     def open_doors(self, name: str) -> tuple[str, ...]:
         """Read back what is in effect for every machine.

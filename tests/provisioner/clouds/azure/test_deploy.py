@@ -49,7 +49,16 @@ def test_it_is_ready_when_the_endpoint_takes_connections_and_no_door_is_open(azu
     vm = cloud.wait_ready("toy", seconds=5, progress=quiet)
     assert re.fullmatch(rf"https://127\.1\.\d+\.1:{azure.spec().port}", vm.endpoint)
     assert [(node.name, node.running, node.image) for node in vm.nodes] == [("toy", True, azure.image().key)]
-    assert dict(vm.facts) == {"location": "eastus2", "size": "Standard_NCC40ads_H100_v5", "machines": "1"}
+    assert dict(vm.facts) == {
+        "location": "eastus2",
+        "size": "Standard_NCC40ads_H100_v5",
+        "machines": "1",
+        "priority": "regular",
+        "addresses": "1 static (Standard)",
+        "balancers": "1 rule (Standard)",
+        # The uploaded ones, and the machine's copies of them; the fake says nothing of a copy's size.
+        "disks": "2 x Standard_LRS, 2 GiB together, 2 x disk",
+    }
     assert cloud.find("toy") == vm
     assert cloud.names() == ("toy",)
 

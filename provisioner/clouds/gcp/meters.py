@@ -1,0 +1,26 @@
+"""What a deployment in Google Cloud costs beside its machines, by meter: the prices are Google's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from provisioner.clouds.gcp import kinds
+from provisioner.clouds.gcp.driver import GcpDriver
+
+
+def meters(driver: GcpDriver, name: str, *, addresses: int, rules: int) -> Iterator[tuple[str, str]]:
+    """Yield address, balancer and machines' disks. Images and the bucket's objects are named by ``found`` alone.
+
+    Raises:
+        GcpError: Google refuses.
+    """
+    yield "addresses", f"{addresses} static" if addresses else "none of this deployment's own"
+    yield "balancers", f"{rules} forwarding rule" if rules else "none"
+    sizes: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    for _, body in driver.all_of(kinds.DISK, name):
+        kind = body.get("type", "").rpartition("/")[2] or "disk"
+        sizes[kind] += int(body.get("sizeGb", 0))
+        count[kind] += 1
+    yield "disks", ", ".join(f"{count[kind]} x {kind}, {sizes[kind]} GiB together" for kind in sorted(count)) or "none"

@@ -1,0 +1,45 @@
+"""What ``vitrine status`` does: read the inventory, look, judge where that is wanted, tell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from client_sdk.encoding import canonical_json
+from provisioner.errors import SpecError
+from provisioner.progress import say
+from provisioner.status.deployment import Deployment, exit_code
+from provisioner.status.inventory import CHECKOUT, default_inventory, deploy_vm
+from provisioner.status.judge import By, judge
+from provisioner.status.look import Wanted, look
+from provisioner.status.telling import as_dict, lines
+
+BUILD = CHECKOUT / "build"
+USAGE = 2
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the status; return the exit code that the command's help explains."""
+    try:
+        found = _found(arguments)
+    except SpecError as error:
+        say(f"vitrine: usage: {error}")
+        return USAGE
+    now = datetime.now(UTC)
+    if arguments.json:
+        sys.stdout.buffer.write(canonical_json(as_dict(found, now)) + b"\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(found, now)))
+    return exit_code(found, now)
+
+
+def _found(arguments: argparse.Namespace) -> tuple[Deployment, ...]:
+    source = Path(arguments.inventory) if arguments.inventory else default_inventory()
+    told = deploy_vm(source, arguments.name or "")
+    found = look(Wanted(told=told, build=BUILD, alone=bool(arguments.name), doors=not arguments.no_doors))
+    if not arguments.verify:
+        return found
+    by = By(arguments.policy, arguments.collateral)
+    return tuple(judge(one, BUILD, by, progress=say) for one in found)

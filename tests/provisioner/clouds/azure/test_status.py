@@ -1,0 +1,120 @@
+"""The status of a deployment on the fake of Azure, through the vendor's own session."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from provisioner.clouds import choice
+from provisioner.clouds.azure import AzureVendor, plan
+from provisioner.clouds.azure.session import log_in
+from provisioner.clouds.azure.spec import read_place
+from provisioner.clouds.remote import RemoteCloud
+from provisioner.clouds.resources import Key
+from provisioner.status.deployment import exit_code, wrong
+from provisioner.status.look import Wanted, look
+from tests.fakes.azure.effects import VM
+from tests.fakes.cloud_api import Answer, Fault
+from tests.provisioner.clouds.azure.conftest import KEYS, VARIABLES
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.status.conftest import bake, keep, publish
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def looked(azure, tmp_path, monkeypatch):
+    """Look as a new process does."""
+    monkeypatch.setattr(choice, "CLOUDS", {"azure": lambda *_: azure.remote()})
+    build = tmp_path / "build"
+    bake(build / "toy", tmp_path / "images", KEYS[0])
+    publish(build / "toy")
+
+    def call(**more):
+        return look(Wanted(told=VARIABLES, build=build, **more))
+
+    call.root = build / "toy"
+    return call
+
+
+def accepted(azure, looked):
+    azure.apply()
+    keep(looked.root, origin=azure.session().vm("toy").endpoint)
+
+
+def test_a_deployment_that_is_as_planned(azure, looked):
+    accepted(azure, looked)
+    before = len(azure.api.calls)
+    (one,) = looked()
+    assert (one.state, one.doors, wrong(one, NOW), exit_code((one,), NOW)) == ("running", (), (), 0)
+    assert (one.things.leftover, one.things.missing, one.things.unfinished) == ((), (), ())
+    assert [(node.running, node.image) for node in one.vm.nodes] == [(True, KEYS[0])]
+    changing = {call.path.rpartition("/")[2] for call in azure.api.calls[before:] if call.method != "GET"}
+    assert changing <= {"effectiveNetworkSecurityGroups"}  # which is asked for by a POST
+
+
+def test_nothing_is_there(looked):
+    (one,) = looked()
+    assert (one.state, exit_code((one,), NOW)) == ("not deployed", 1)
+
+
+def test_an_open_door_is_wrong(azure, looked):
+    accepted(azure, looked)
+    azure.cloud.of(VM)[-1].body["properties"]["diagnosticsProfile"] = {"bootDiagnostics": {"enabled": True}}
+    (one,) = looked()
+    assert len(one.doors) == 1
+    assert wrong(one, NOW) == one.doors
+    assert looked(doors=False)[0].doors is None
+
+
+def test_a_machine_that_was_stopped_does_not_run(azure, looked):
+    accepted(azure, looked)
+    (machine,) = azure.cloud.of(VM)
+    machine.body["_seen"]["statuses"] = [{"code": "PowerState/deallocated"}]
+    (one,) = looked(doors=False)
+    assert one.state == "not running"
+    assert wrong(one, NOW) == ("not running: toy; run playbooks/deploy.yml",)
+
+
+def test_an_old_image_that_stayed_is_left_over(azure, looked):
+    accepted(azure, looked)
+    driver = azure.session().driver()
+    old = plan(azure.spec(image=1))
+    disk = next(one for one in old.resources if one.key.kind == "disk")
+    driver.create(disk, old.mark(disk), progress=quiet)
+    (one,) = looked()
+    assert one.things.leftover == (str(disk.key),)
+    assert f"{disk.key} is left over and may cost: run playbooks/deploy.yml" in wrong(one, NOW)
+
+
+def test_without_its_machine_it_is_half_of_a_deployment(azure, looked):
+    accepted(azure, looked)
+    azure.session().driver().delete(Key("virtualMachine", "toy"), progress=quiet)
+    (one,) = looked()
+    assert (one.state, one.things.missing) == ("half-made", ("virtualMachine toy",))
+    assert wrong(one, NOW)[0].startswith("it is half-made and may cost")
+
+
+def test_no_login_is_one_line_and_what_is_known_here_is_shown(looked, monkeypatch, capfd):
+    for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    monkeypatch.setattr(choice, "CLOUDS", {"azure": lambda *_: RemoteCloud(AzureVendor(read_place(VARIABLES), log_in))})
+    keep(looked.root)
+    (one,) = looked()
+    assert (one.state, exit_code((one,), NOW)) == ("not asked", 3)
+    assert "log in (`az login`)" in one.refusal
+    assert "\n" not in one.refusal
+    assert one.local.verdict.verdict == "accepted"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_cloud_that_refuses_is_said(azure, looked):
+    accepted(azure, looked)
+    refusal = {"error": {"code": "AuthorizationFailed", "message": "no action 'Microsoft.Compute/disks/read' for you"}}
+    azure.api.faults.append(Fault(lambda _call: True, Answer(403, json.dumps(refusal).encode()), times=9))
+    (one,) = looked()
+    assert exit_code((one,), NOW) == 3
+    assert "Microsoft.Compute/disks/read" in one.refusal
