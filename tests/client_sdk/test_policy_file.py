@@ -356,6 +356,9 @@ def test_faults_by_the_thousand_are_told_in_part():
         read_policy(text.encode())
     assert len(caught.value.failures) == 65
     assert "4936 further faults" in str(caught.value)
+    with pytest.raises(PolicyError) as caught:
+        read_policy(("version = 1\n" + "".join(f"k{number} = 1\n" for number in range(64))).encode())
+    assert "further" not in str(caught.value)
 
 
 def test_a_floor_beside_going_without_the_list_would_be_held_to_nothing():

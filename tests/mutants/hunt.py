@@ -20,7 +20,10 @@ from tests.vectors.manifest import Vector, stage, vectors
 
 TESTS = [
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "client_sdk").glob("test_verify_*.py")),
-    *(f"tests/client_sdk/test_{name}.py" for name in ("clauses_snp", "accept", "binding", "production", "policy")),
+    *(
+        f"tests/client_sdk/test_{name}.py"
+        for name in ("clauses_snp", "accept", "binding", "production", "policy", "simulated_cloud")
+    ),
     *(
         f"tests/client_sdk/test_{name}.py"
         for name in ("policy_clauses", "policy_file", "cloud_bindings", "cloud_collateral")
