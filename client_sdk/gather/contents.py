@@ -85,7 +85,7 @@ def load_ocsp(path: str, data: bytes) -> ocsp.OCSPResponse:
         response = ocsp.load_der_ocsp_response(data)
         status = response.response_status
         if status is ocsp.OCSPResponseStatus.SUCCESSFUL:
-            _ = response.serial_number, response.certificate_status, response.this_update_utc
+            _ = response.serial_number, response.certificate_status, response.this_update_utc, response.next_update_utc
     except _UNREADABLE as error:
         raise EvidenceError(path, "not an OCSP response that can be read") from error
     if status is not ocsp.OCSPResponseStatus.SUCCESSFUL:

@@ -84,6 +84,7 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         extensions = certificate.extensions
         key = certificate.public_key()
         signature_hash = certificate.signature_hash_algorithm
+        not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc  # a year may be 0
     except _UNREADABLE as error:
         raise EvidenceError(where, "not an X.509 certificate that can be read") from error
     if not isinstance(key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
@@ -100,8 +101,8 @@ def parse_certificate(der: bytes, where: str) -> CertificateFields:
         serial=serial,
         issuer=issuer,
         subject=subject,
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
+        not_before=not_before,
+        not_after=not_after,
         signature_hash=signature_hash,
         public_key=key,
         fingerprint=sha256(der).digest(),

@@ -6,6 +6,7 @@ Nothing here checks a signature.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,13 +33,15 @@ _UNDERSTOOD = frozenset({"2.5.29.20", "2.5.29.35"})
 class CrlFields:
     """One list, read once. ``tbs`` are the bytes that its issuer signed, as they came; ``number`` is 0 without one.
 
-    ``signature_hash`` is None where the algorithm is not known, or has none.
+    ``signature_hash`` is None where the algorithm is not known, or has none; ``end`` where the list states none.
     """
 
     crl: x509.CertificateRevocationList
     tbs: bytes
     signature_hash: hashes.HashAlgorithm | None
     number: int
+    start: datetime
+    end: datetime | None
 
 
 def parse_crl(der: bytes, where: str) -> CrlFields:
@@ -55,6 +58,7 @@ def parse_crl(der: bytes, where: str) -> CrlFields:
     try:
         crl = x509.load_der_x509_crl(der)
         extensions = crl.extensions
+        start, end = crl.last_update_utc, crl.next_update_utc  # a year may be 0
         number = next((e.value.crl_number for e in extensions if isinstance(e.value, x509.CRLNumber)), 0)
     except _UNREADABLE as error:
         raise EvidenceError(where, "not a certificate revocation list that can be read") from error
@@ -67,4 +71,4 @@ def parse_crl(der: bytes, where: str) -> CrlFields:
         signature_hash = crl.signature_hash_algorithm
     except UnsupportedAlgorithm:
         signature_hash = None
-    return CrlFields(crl, signed_list(der, where), signature_hash, number)
+    return CrlFields(crl, signed_list(der, where), signature_hash, number, start, end)

@@ -80,7 +80,7 @@ def _verified(
         got=got,
         condition=got == "signed",
     )
-    start, end = crl.last_update_utc, crl.next_update_utc
+    start, end = fields.start, fields.end
     ledger.holds(
         f"{rules.prefix}.2",
         f"the revocation list of {rules.subject} is in date",

@@ -109,7 +109,8 @@ def _read(der: bytes, where: str) -> _Answer:
         singles = tuple(response.responses)
         critical = [extension.oid.dotted_string for extension in response.extensions if extension.critical]
         ders = [certificate.public_bytes(Encoding.DER) for certificate in response.certificates]
-        _ = [(one.hash_algorithm, one.next_update_utc) for one in singles], response.signature_hash_algorithm
+        _ = [(one.hash_algorithm, one.this_update_utc, one.next_update_utc) for one in singles]
+        _ = response.signature_hash_algorithm
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise EvidenceError(where, "not an OCSP response that can be read") from error
     if critical:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import struct
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256 as OVER_SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +25,7 @@ from client_sdk.report import Ledger
 from client_sdk.verify.crl import CrlRules, verify_crl
 from tests.fakes.boot_log import boot_log
 from tests.fakes.simulated_cloud_tpm import many_banks
+from tests.fakes.simulated_nvidia import SimulatedGpu
 from tests.fakes.simulated_tdx import NOW, Revocations, SimulatedTdx, integer, sgx_pair
 
 TD = SimulatedTdx()
@@ -49,6 +55,27 @@ def test_a_list_of_many_has_a_long_length():
     fields = parse_crl(long.pck_crl.der, "list")
     assert len(fields.tbs) > 0xFFFF
     assert fields.tbs == fields.crl.tbs_certlist_bytes
+
+
+def test_a_list_with_a_year_that_no_calendar_has():
+    key = generate_private_key(SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")])
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(name)
+        .last_update(NOW)
+        .next_update(datetime(2060, 1, 1, tzinfo=UTC))
+    )
+    der = builder.sign(key, OVER_SHA256()).public_bytes(Encoding.DER)
+    assert parse_crl(der, "list").end == datetime(2060, 1, 1, tzinfo=UTC)
+    with pytest.raises(EvidenceError, match="can be read"):
+        parse_crl(der.replace(b"\x18\x0f2060", b"\x18\x0f0000"), "list")
+
+
+def test_a_certificate_with_a_year_that_no_calendar_has():
+    der = next(one for one in SimulatedGpu().certificates() if b"\x18\x0f9999" in one)
+    with pytest.raises(EvidenceError, match="can be read"):
+        parse_certificate(der.replace(b"\x18\x0f9999", b"\x18\x0f0000"), "GPU")
 
 
 @pytest.mark.parametrize("place", [CRL.index(ECDSA_SHA256), CRL.rindex(ECDSA_SHA256)], ids=["inside", "outside"])

@@ -50,6 +50,21 @@ def test_a_responder_of_an_issuer_that_may_not_vouch(prefix, root, attack, numbe
     assert caught.value.rule == f"{prefix}.responder.{number}"
 
 
+def test_an_answer_with_a_year_that_no_calendar_has():
+    root = device_root()
+    issuer = issue("an issuer", root, ca_extensions())
+    subject = issue("a subject", issuer, signer_extensions())
+    answer = SimulatedOcsp(subject, issuer).response()
+    assert b"\x18\x0f20" in answer
+    place = answer.index(b"\x18\x0f20")
+    path = tuple(one.fields for one in (subject, issuer, root))
+    rules = OcspRules("G1.6", "a certificate", timedelta(days=7))
+    for at in {place, answer.rindex(b"\x18\x0f20"), answer.index(b"\x18\x0f20", place + 1)}:
+        changed = answer[: at + 2] + b"0000" + answer[at + 6 :]
+        with pytest.raises((EvidenceError, VerificationError)):
+            verify_ocsp((changed,), path, first=0, rules=rules, now=NOW, ledger=Ledger())
+
+
 def test_another_count_of_unused_bits_before_the_signature():
     """Nothing signs that byte: one answer would have two spellings, and two digests."""
     root = device_root()
