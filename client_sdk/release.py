@@ -171,7 +171,6 @@ def open_release(data: bytes, publisher: Publisher, *, ledger: Ledger | None = N
     return _from_statement(envelope.payload)  # (2)
 
 
-@keeps("R6")
 def verify_release(data: bytes, publisher: Publisher, *, now: datetime, ledger: Ledger | None = None) -> Release:
     """Return the release when the publisher signed it (R1) and ``now`` is in its window (R6).
 
@@ -186,14 +185,24 @@ def verify_release(data: bytes, publisher: Publisher, *, now: datetime, ledger: 
     require_instant(now, "now")
     recorded = ledger or Ledger()
     release = open_release(data, publisher, ledger=recorded)
-    recorded.holds(
+    verify_dates(release, now=now, ledger=recorded)
+    return release
+
+
+@keeps("R6")
+def verify_dates(release: Release, *, now: datetime, ledger: Ledger) -> None:
+    """Check that an instant is inside the dates of a release.
+
+    Raises:
+        VerificationError: R6.
+    """
+    ledger.holds(
         "R6",
         f"the release is inside its dates (release {release.number}; {_outside(release, now)})",
         expected=f"{format_instant(release.not_before)} to {format_instant(release.not_after)}",
         got=format_instant(now),
         condition=release.not_before <= now < release.not_after,
     )
-    return release
 
 
 def _outside(release: Release, now: datetime) -> str:

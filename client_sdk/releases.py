@@ -20,7 +20,7 @@ from pathlib import Path
 from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
 from client_sdk.given import require, require_all, require_instant
 from client_sdk.publisher import Publisher, require_publisher
-from client_sdk.release import Release, open_release, verify_release
+from client_sdk.release import Release, open_release, verify_dates
 from client_sdk.report import Ledger, Row
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
@@ -64,8 +64,9 @@ def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetim
         raise PolicyError((Failure("R4: there is a release to compare with", "at least one", "none"),))  # (1)
     ledger, files = Ledger(), tuple(_read(source) for source in many)
     try:
-        dated, outside = _in_date(tuple(zip(many, files, strict=True)), publisher, now=now, ledger=ledger)  # (2) (3)
-        left, revoked = _not_revoked(dated, [open_release(data, publisher) for data in files], ledger)  # (4)
+        opened = [_signed(*one, publisher, ledger) for one in zip(many, files, strict=True)]  # (2)
+        dated, outside = _in_date(opened, now=now, ledger=ledger)  # (3)
+        left, revoked = _not_revoked(dated, [release for release, _ in opened], ledger)  # (4)
     except AttestationError as error:
         error.checks, error.sources = ledger.checks, digests((("releases", files),))
         raise
@@ -82,20 +83,17 @@ def _many(sources: ReleaseSources) -> tuple[ReleaseSource, ...]:
 
 
 def _in_date(
-    many: Sequence[tuple[ReleaseSource, bytes]], publisher: Publisher, *, now: datetime, ledger: Ledger
+    signed: Iterable[tuple[Release, Ledger]], *, now: datetime, ledger: Ledger
 ) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     inside: list[Release] = []
     outside: list[tuple[VerificationError, Ledger]] = []
-    for source, data in many:
-        tried = Ledger()
+    for release, tried in signed:
         try:
-            inside.append(_verify(source, data, publisher, now=now, ledger=tried))
+            verify_dates(release, now=now, ledger=tried)
         except VerificationError as error:
-            if error.rule != "R6":
-                ledger.rows += tried.rows
-                raise
             outside.append((error, tried))
         else:
+            inside.append(release)
             ledger.rows += tried.rows
     if outside and not inside:
         first, tried = outside[0]
@@ -123,9 +121,14 @@ def _not_revoked(
     return left, gone
 
 
-def _verify(source: ReleaseSource, data: bytes, publisher: Publisher, *, now: datetime, ledger: Ledger) -> Release:
+def _signed(source: ReleaseSource, data: bytes, publisher: Publisher, ledger: Ledger) -> tuple[Release, Ledger]:
+    """Return a release with the checks of its signatures: they count once its dates are known."""
+    tried = Ledger()
     try:
-        return verify_release(data, publisher, now=now, ledger=ledger)
+        return open_release(data, publisher, ledger=tried), tried
+    except VerificationError:
+        ledger.rows += tried.rows
+        raise
     except EvidenceError as error:
         if isinstance(source, bytes):
             raise
