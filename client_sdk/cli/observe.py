@@ -54,9 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         return NO_VERDICT if isinstance(error, FetchError) else REFUSED
     if arguments.json:
         pcrs = {str(pcr): value.hex() for pcr, value in verified.pcrs.items()}
-        more = {"origin": str(where), "pcrs": pcrs, "spki_sha256": verified.spki.hex()}
-        more["firmware"] = firmware_values(verified)
-        print_json(verified.report.as_dict() | more)
+        told = {"pcrs": pcrs, "firmware": firmware_values(verified)}
+        print_json(verified.report.as_dict() | {"origin": str(where), "spki_sha256": verified.spki.hex(), **told})
         return 0
     print_report(verified.report, origin=str(where), note="; compared with no release")
     for pcr, value in sorted(verified.pcrs.items()):
