@@ -20,7 +20,7 @@ from provisioner.image.firmware import Firmware
 from provisioner.keys import load_or_create, public_pem
 from provisioner.platform_values import PlatformValues, read_values
 from provisioner.platforms import LOCAL, Platform, cloud_platform, local_secure_boot
-from provisioner.publish import KEY, PUBLISHER, Candidate, prepare, publisher_of
+from provisioner.publish import KEY, PUBLISHER, Candidate, prepare, publisher_of, withdraw
 from provisioner.secure_boot import SignedImage, signed_image
 
 
@@ -50,6 +50,7 @@ def prepare_candidate(wanted: Wanted, root: Path, *, now: datetime) -> Candidate
         platform = LOCAL if signed is None else local_secure_boot(signed)
     elif wanted.values is None:
         _publish_key(root)
+        withdraw(root)
         return None
     else:
         platform = _of_cloud(guest, _values(wanted.values, guest, root, now), signed)

@@ -117,6 +117,12 @@ def _measured(image: Path, manifest: bytes, platforms: tuple[Platform, ...]) -> 
     return tuple(found)
 
 
+def withdraw(root: Path) -> None:
+    """Take candidates away that nobody wants any more: what is not there, no later acceptance publishes."""
+    for candidate in CANDIDATES.values():
+        (root / candidate).unlink(missing_ok=True)
+
+
 def promote(root: Path) -> Path:
     """Publish the candidates: call it after a client has accepted the VM under them, never before.
 

@@ -13,7 +13,7 @@ from provisioner.collateral import gather
 from provisioner.errors import Fault, SpecError
 from provisioner.launch import POLICY, find
 from provisioner.progress import Progress
-from provisioner.publish import CANDIDATES, PUBLISHER, RELEASE
+from provisioner.publish import CANDIDATES, KEY, PUBLISHER, RELEASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,10 @@ def target_of(deployment: Deployment, *, seconds: float, progress: Progress) -> 
     root, origin = deployment.root, deployment.origin or find(deployment.variables, deployment.root).endpoint
     release = root / (CANDIDATES[RELEASE] if deployment.candidate else RELEASE)
     trust = _trust(deployment)
-    if trust.kind == "policy" and not release.exists():
-        told = f"a release; observe the machine at {origin}, write its platform values, sign them (docs/pcrs.md), then "
-        raise SpecError((Fault("deploy_platform_values", f"{told}deploy once more", "no platform values yet"),))
+    if trust.kind != "simulated" and not release.exists():
+        told = f"a release; observe the machine at {origin}, write its platform values, sign them with {root / KEY} "
+        told += "(docs/clouds says how, step by step), name the file here, then deploy once more"
+        raise SpecError((Fault("deploy_platform_values", told, "no platform values yet"),))
     collateral = gather(origin, root, seconds=seconds, progress=progress) if trust.kind == "policy" else None
     return Target(origin, release, root / PUBLISHER, trust, collateral)
 

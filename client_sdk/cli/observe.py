@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
+from client_sdk.cli.firmware_values import firmware_values
 from client_sdk.cli.options import (
     Commands,
     add_collateral,
@@ -52,10 +54,22 @@ def run(arguments: argparse.Namespace) -> int:
         return NO_VERDICT if isinstance(error, FetchError) else REFUSED
     if arguments.json:
         pcrs = {str(pcr): value.hex() for pcr, value in verified.pcrs.items()}
-        more = {"origin": str(where), "pcrs": pcrs, "spki_sha256": verified.spki.hex()}
-        print_json(verified.report.as_dict() | more)
+        told = {"pcrs": pcrs, "firmware": firmware_values(verified)}
+        print_json(verified.report.as_dict() | {"origin": str(where), "spki_sha256": verified.spki.hex(), **told})
         return 0
     print_report(verified.report, origin=str(where), note="; compared with no release")
     for pcr, value in sorted(verified.pcrs.items()):
         sys.stdout.write(f"PCR {pcr:2} {value.hex()}\n")
+    _print_firmware(firmware_values(verified))
     return 0
+
+
+def _print_firmware(found: dict[str, Any] | None) -> None:
+    if found is None:
+        sys.stdout.write("firmware: this platform gives no event log\n")
+        return
+    for name in ("pcr1", "rtmr0"):
+        for digest in found[name]:
+            sys.stdout.write(f"{name} event {digest}\n")
+    for name, value in found["variables"].items():
+        sys.stdout.write(f"variable {name} {value or '(empty)'}\n")

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from client_sdk.cli import command, main
 from client_sdk.dsse import key_id
 from client_sdk.release import UNPINNED
+from tests.fakes import boot_log
 from tests.fakes.simulated_server import ATTESTATION, WORDS, show_other_key
 from tests.fakes.simulated_vm import (
     SimulatedVm,
@@ -343,6 +344,20 @@ def test_observe_prints_measurements(run, server, pins):
     assert report["verdict"] == "verified"
     assert report["pcrs"]["12"] == "00" * 32
     assert UNPINNED not in str(report)
+
+
+def test_observe_shows_what_a_release_states_of_the_firmware(run, server, pins):
+    """Each value replays to the quoted PCR: a host that tells another log is refused before anything is shown."""
+    report = json.loads(run("observe", server.origin, "--simulated", pins.tpm_ca, "--json").out)
+    tables = [event.digest.hex() for event in server.vm.log if event.pcr == 1 and event.kind != boot_log.SEPARATOR]
+    assert tables
+    assert report["firmware"]["pcr1"] == list(dict.fromkeys(tables))
+    assert report["firmware"]["rtmr0"] == []
+    assert report["firmware"]["variables"] == dict.fromkeys(("SecureBoot", "PK", "KEK", "db", "dbx"), "")
+    assert {image["pcr"] for image in report["firmware"]["images"]} == {4}
+    text = run("observe", server.origin, "--simulated", pins.tpm_ca).out
+    assert all(f"pcr1 event {digest}" in text for digest in tables)
+    assert "variable SecureBoot (empty)" in text
 
 
 def test_observe_refuses_what_is_not_genuine(run, server, pins):

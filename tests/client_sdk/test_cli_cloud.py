@@ -98,6 +98,9 @@ def test_a_service_is_verified(run, vm, files):
         assert run("ask", server.origin, "q", *trust(files)).failed == ["T11.1"]
         said = run("observe", server.origin, *with_collateral(files))
         assert (said.code, "compared with no release" in said.out) == (0, True)
+        found = json.loads(run("observe", server.origin, *with_collateral(files), "--json").out)
+        assert len(found["firmware"]["rtmr0"]) > 1
+        assert found["facts"]["launch_measurement"]
 
 
 def test_stored_evidence_has_the_same_verdict(run, vm, files):

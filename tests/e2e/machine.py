@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,6 +107,17 @@ class Machine:
 
     def destroy(self) -> None:
         self.cloud.destroy(self.name, progress=print)
+
+
+@dataclass(frozen=True)
+class PreparingCloud(QemuCloud):
+    """QEMU whose TPMs are prepared once more after they were made as always: the endorsement certificate stays."""
+
+    prepare: Callable[[Path], None] = lambda _: None
+
+    def _make_tpm(self, plan: Plan, folder: Path) -> None:
+        super()._make_tpm(plan, folder)
+        self.prepare(folder / "tpm")
 
 
 def spec_of(image: Path, root: Path, name: str, **values) -> VmSpec:

@@ -17,29 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from client_sdk.dsse import sign
 from client_sdk.publisher import Publisher
 from client_sdk.release import Release, open_release
-from provisioner.clouds import QemuCloud
 from provisioner.keys import load_or_create
-from provisioner.plan import Plan
 from tests.e2e import machine
 from tests.e2e.conftest import wait_for_end
-from tests.e2e.machine import BOOT_SECONDS, Machine, vitrine
+from tests.e2e.machine import BOOT_SECONDS, Machine, PreparingCloud, vitrine
 from tests.e2e.verdicts import Verdict, verify
 from tests.fakes.cloud_tpm import GOOGLE, CloudCa, make_azure_like, make_ca, make_google_like
 
 SOMEBODYS = ec.generate_private_key(ec.SECP256R1()).public_key()
 WAIT = ("--wait", BOOT_SECONDS)
 _numbers = count(1)
-
-
-@dataclass(frozen=True)
-class PreparingCloud(QemuCloud):
-    """QEMU whose TPMs are prepared once more after they were made as always: the endorsement certificate stays."""
-
-    prepare: object = None
-
-    def _make_tpm(self, plan: Plan, folder: Path) -> None:
-        super()._make_tpm(plan, folder)
-        self.prepare(folder / "tpm")
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,12 @@ class Fault:
 
 
 class CloudApi:
-    """Serves one handler. Use it as a context manager; ``url`` and ``ca_file`` are for the SDK."""
+    """Serves one handler. Use it as a context manager; ``url`` and ``ca_file`` are for the SDK.
 
-    def __init__(self, handler: Handler, folder: Path) -> None:
+    ``names`` are what its certificate is for, besides this machine: a client may have been led here.
+    """
+
+    def __init__(self, handler: Handler, folder: Path, *, names: tuple[str, ...] = (), port: int = 0) -> None:
         self._handler, self._lock = handler, threading.Lock()
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
@@ -72,10 +75,10 @@ class CloudApi:
         authority = trustme.CA()
         self.ca_file = folder / "api-ca.pem"
         authority.cert_pem.write_to_path(str(self.ca_file))
-        self._server = _Server(("127.0.0.1", 0), _Http)
+        self._server = _Server(("127.0.0.1", port), _Http)
         self._server.api = self
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        authority.issue_cert("127.0.0.1", "localhost", *names).configure_cert(context)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     @property

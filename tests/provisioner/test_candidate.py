@@ -64,6 +64,13 @@ def test_without_platform_values_there_is_no_release_but_the_key_to_sign_them_wi
     assert sorted(path.name for path in root.iterdir()) == ["publisher.key", "publisher.pub"]
 
 
+def test_values_that_were_taken_back_leave_no_candidate_to_be_published(wanted, root):
+    prepare_candidate(replace(wanted, values=signed(root, "gcp", "tdx")), root, now=NOW)
+    assert (root / "release.candidate.json").exists()
+    assert prepare_candidate(wanted, root, now=NOW) is None
+    assert list(root.glob("*.candidate*")) == []
+
+
 def test_a_release_for_google_cloud_states_what_the_signed_values_say(wanted, root):
     candidate = prepare_candidate(replace(wanted, values=signed(root, "gcp", "tdx")), root, now=NOW)
     found = measured(candidate, root)

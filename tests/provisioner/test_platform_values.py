@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -234,3 +236,9 @@ def test_the_command_makes_no_key(tmp_path, capfd):
     assert main([str(source), "--key", str(tmp_path / "none.key")]) == 1
     assert "which the first deployment makes" in capfd.readouterr().err
     assert not (tmp_path / "none.key").exists()
+
+
+def test_the_example_for_operators_is_one():
+    page = (Path(__file__).resolve().parents[2] / "docs/operator.md").read_text()
+    (example,) = re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert parse_values(example.encode()).platform == "gcp"

@@ -62,8 +62,15 @@ def test_a_cloud_without_platform_values_says_what_to_do_and_asks_nobody(cloud):
     assert asked == []
 
 
+def test_a_pretended_cloud_without_platform_values_says_the_same(cloud):
+    deployment, _ = cloud
+    with pytest.raises(SpecError, match=r"deploy_platform_values: .*sign them with .*publisher.key"):
+        judged(replace(deployment, simulated_cloud=Path("/tests/ca.pem")))
+
+
 def test_a_pretended_cloud_is_judged_by_the_test_ca_that_was_named(cloud):
     deployment, asked = cloud
+    (deployment.root / "release.candidate.json").write_bytes(b"{}")
     found = judged(replace(deployment, simulated_cloud=Path("/tests/ca.pem")))
     assert (found.trust.kind, found.trust.file, found.collateral) == ("simulated_cloud", Path("/tests/ca.pem"), None)
     assert asked == []

@@ -46,6 +46,7 @@ class Arm:
         self.url = ""
         self.validated = 0
         self.stalled = False
+        self.retry_after = "0"  # seconds between two looks at a long operation; of 0 the SDK makes its own pace
         self._operations: dict[str, tuple[Thing | None, bytes, int]] = {}
         self._requests = itertools.count(1)
 
@@ -156,7 +157,7 @@ class Arm:
         if kind == GROUP:
             self._tick(thing)
             return Answer(200 if old else 201, _json(self._shown(thing)))
-        headers = {"Azure-AsyncOperation": self._begin(thing), "Retry-After": "0"}
+        headers = {"Azure-AsyncOperation": self._begin(thing), "Retry-After": self.retry_after}
         status = 202 if kind == "microsoft.compute/disks" else 200 if old else 201
         return Answer(status, _json(self._shown(thing)), headers)
 
@@ -177,7 +178,7 @@ class Arm:
         rules.check_unused(self.cloud, thing)
         thing.properties["provisioningState"] = "Deleting"
         thing.ticks, thing.then, thing.error = 1, "gone", None
-        return Answer(202, b"", {"Location": self._begin(thing), "Retry-After": "0"})
+        return Answer(202, b"", {"Location": self._begin(thing), "Retry-After": self.retry_after})
 
     def _post(self, call: Call, owner: str, kind: str, verb: str) -> Answer:
         if (kind, verb.lower()) not in _POSTS:
@@ -193,7 +194,7 @@ class Arm:
             said = self._revoke(thing)
         else:
             said = _json(seen.effective_rules(self.cloud, thing))
-        return Answer(202, b"", {"Location": self._begin(None, said), "Retry-After": "0"})
+        return Answer(202, b"", {"Location": self._begin(None, said), "Retry-After": self.retry_after})
 
     def _grant(self, disk: Thing, asked: dict) -> bytes:
         if disk.properties["diskState"] not in ("ReadyToUpload", "ActiveUpload") or asked["access"] != "Write":
@@ -257,7 +258,7 @@ class Arm:
         return Answer(200, _json({"status": "Succeeded"}))
 
     def _again(self, call: Call) -> dict[str, str]:
-        return {"Location": f"{self.url}{call.path}", "Retry-After": "0"}
+        return {"Location": f"{self.url}{call.path}", "Retry-After": self.retry_after}
 
     def _begin(self, thing: Thing | None, said: bytes = b"") -> str:
         key = secrets.token_hex(8)

@@ -11,6 +11,7 @@ VM, SET = "microsoft.compute/virtualmachines", "microsoft.compute/virtualmachine
 DISK, INTERFACE = "microsoft.compute/disks", "microsoft.network/networkinterfaces"
 BALANCER, ADDRESS = "microsoft.network/loadbalancers", "microsoft.network/publicipaddresses"
 RULES = "microsoft.network/networksecuritygroups"
+VERSION = "microsoft.compute/galleries/images/versions"
 
 
 def made(cloud: Cloud, thing: Thing, *, new: bool, machines: Machines) -> None:
@@ -18,6 +19,10 @@ def made(cloud: Cloud, thing: Thing, *, new: bool, machines: Machines) -> None:
     if thing.kind == DISK and new:
         thing.properties["diskState"] = "ReadyToUpload"
         cloud.blobs[thing.id.lower()] = Blob(thing.properties["creationData"]["uploadSizeBytes"], "")
+    elif thing.kind == VERSION and new:
+        storage = thing.properties["storageProfile"]
+        sources = [one["source"]["id"] for one in (storage["osDiskImage"], *storage.get("dataDiskImages", ()))]
+        cloud.images[thing.id.lower()] = tuple(copy.deepcopy(cloud.blobs[one.lower()]) for one in sources)
     elif thing.kind == ADDRESS and new:
         thing.properties["ipAddress"] = f"127.1.{int(cloud.fresh(), 16)}.1"
     elif thing.kind == INTERFACE and new:
@@ -33,6 +38,7 @@ def gone(cloud: Cloud, thing: Thing, machines: Machines) -> None:
     """Take a thing away, with what goes with it."""
     cloud.things.pop(thing.id.lower(), None)
     cloud.blobs.pop(thing.id.lower(), None)
+    cloud.images.pop(thing.id.lower(), None)
     if thing.kind == "microsoft.resources/resourcegroups":
         for one in [one for one in cloud.things.values() if one.id.lower().startswith(f"{thing.id.lower()}/")]:
             gone(cloud, one, machines)

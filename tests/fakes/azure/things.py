@@ -52,6 +52,7 @@ class Cloud:
     no_capacity: set[str] = field(default_factory=set)
     fail: list[tuple[str, str, str]] = field(default_factory=list)
     blobs: dict[str, Blob] = field(default_factory=dict)
+    images: dict[str, tuple[Blob, ...]] = field(default_factory=dict)  # a version's own copies: boot disk, then data
     serial: int = 0
 
     def fresh(self) -> str:

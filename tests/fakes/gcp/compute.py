@@ -104,7 +104,10 @@ class Compute:
         return {"firewalls": found, "firewallPolicys": self.project.policies}
 
     def _getSerialPortOutput(self, url, _body, _query):  # noqa: N802
-        return {"contents": self.project.serial, "start": "0", "next": str(len(self.project.serial))}
+        said = (
+            self.project.console(self.project.resources[url]["name"]) if self.project.console else self.project.serial
+        )
+        return {"contents": said, "start": "0", "next": str(len(said))}
 
     def _getShieldedInstanceIdentity(self, url, _body, _query):  # noqa: N802
         return instance.identity()
@@ -307,6 +310,7 @@ class Compute:
             raise invalid(f"The resource '{source}' was not found, or is no object of Cloud Storage.")
         told = archive(found["bytes"])
         rules.image(body, told)
+        self.project.imported[body["name"]] = found["bytes"]
         body["diskSizeGb"] = str(told["size"] >> 30)
 
     def _machine_type_there(self, url, machine_type):

@@ -33,7 +33,7 @@ def create(project, url):
         disk["source"] = f"projects/{project.name}/{inner}"
         project.resources[inner] = {
             "name": name, "status": "READY", "sizeGb": started["diskSizeGb"], "labels": started.get("labels", {}),
-            "users": [f"projects/{project.name}/{url}"],
+            "users": [f"projects/{project.name}/{url}"], "sourceImage": started["sourceImage"],
         }  # fmt: skip
 
 

@@ -49,7 +49,9 @@ class Project:
     used: dict = field(default_factory=dict)  # permissions, and the methods that took them
     tokens: set = field(default_factory=lambda: {"the-token"})
     failing: list = field(default_factory=list)  # (kind of resource, error) for operations to come
+    imported: dict = field(default_factory=dict)  # the archive that an image was made from, by the image's name
     serial: str = BOOT_SAYS
+    console: object = None  # what machines write on the serial port, by their names; without, all write `serial`
     page: int = 2
     start: object = machines.listen
     running: dict = field(default_factory=dict)  # what ends a machine, by the address and port that it serves

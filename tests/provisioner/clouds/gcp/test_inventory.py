@@ -79,7 +79,7 @@ def test_the_inventory_sets_what_an_operator_can_and_every_variable_of_a_machine
     assert set(VARIABLES) == set(OPERATOR) - {
         "deploy_port",
         "deploy_secure_boot",
-    }  # what the image listens on is the port
+    }  # the image says the port; the machine, the boot
     told = dict(VARIABLES["deploy_vm"]) | {"name": "prod"}
     spec = GcpSpec.from_vars(told, image(tmp_path))
     named = set(re.findall(r"\b[a-z_]+\b", (REPOSITORY / "inventories/gcp/group_vars/all.yml").read_text()))
