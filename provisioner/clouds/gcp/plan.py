@@ -3,9 +3,7 @@
 One machine has a static address of its own, which Google translates: the least that works, and nothing to pay or to
 trust beside it. Several are a managed group behind a passthrough load balancer, which does not end connections: TLS
 ends in the machine. Such a balancer sends packets on with its own address as their destination and the machine answers
-the client itself, so the machines need no addresses of their own, and each must take packets for the balancer's. In
-Google's images an agent sees to that; ours obeys nobody, so the address is baked in (base_service_addresses). It must
-be there before the image is: the operator reserves it, and it is no part of the plan.
+the client itself, so the machines need no addresses of their own; the image takes packets for whatever address.
 https://cloud.google.com/load-balancing/docs/network/networklb-backend-service
 
 The group is in one zone: confidential machines with GPUs are in one or two zones of a region.
@@ -43,8 +41,6 @@ def _warnings(spec: GcpSpec) -> Iterator[str]:
         yield "Secure Boot: the image's UKI must bear a signature by the key of secure_boot_db, else nothing boots"
     if spec.provisioning == "flex_start":
         yield f"flex_start: Google deletes the machine after {spec.hours} h"
-    if spec.replicas > 1:
-        yield f"the image must have been baked with base_service_addresses: [{spec.address}], and the address be yours"
     if spec.provisioning == "spot":
         yield "spot: Google may delete a machine at any time; deploy again to have it back"
 
@@ -194,18 +190,22 @@ def _address_url(spec: GcpSpec) -> str:
     return f"projects/{spec.place.project}/regions/{spec.place.region}/addresses/{spec.name}"
 
 
-def _single(spec: GcpSpec) -> Iterator[Resource]:
-    address = located(kinds.ADDRESS, spec.place.region, spec.name)
-    yield Resource(
-        key=address,
+def _address(spec: GcpSpec) -> Resource:
+    return Resource(
+        key=located(kinds.ADDRESS, spec.place.region, spec.name),
         body={"name": spec.name, "addressType": "EXTERNAL", "networkTier": "PREMIUM"},
         meter="address-hours",
         note="the endpoint; stays when machines are made anew",
     )
+
+
+def _single(spec: GcpSpec) -> Iterator[Resource]:
+    address = _address(spec)
+    yield address
     yield Resource(
         key=located(kinds.INSTANCE, spec.place.zone, spec.name),
         body=machine.instance(spec, _properties(spec), address=_address_url(spec)),
-        needs=(*_machine_needs(spec), address),
+        needs=(*_machine_needs(spec), address.key),
         meter=f"{spec.family.meter} ({spec.provisioning}); GiB-months of pd-balanced disks",
     )
 
@@ -230,18 +230,20 @@ def _group(spec: GcpSpec) -> Iterator[Resource]:
     )
     yield Resource(key=check, body=_health_check(spec), note="opens a connection and says nothing")
     yield Resource(key=backend, body=_backend(spec), needs=(group, check))
+    address = _address(spec)
+    yield address
     yield Resource(
         key=located(kinds.RULE, place.region, name),
         body={
             "name": name,
-            "IPAddress": spec.address,
+            "IPAddress": _address_url(spec),
             "IPProtocol": "TCP",
             "ports": [str(spec.port)],
             "loadBalancingScheme": "EXTERNAL",
             "networkTier": "PREMIUM",
             "backendService": f"{here}/regions/{place.region}/backendServices/{name}",
         },
-        needs=(backend,),
+        needs=(backend, address.key),
         meter="forwarding-rule-hours; GiB processed by the balancer",
     )
 

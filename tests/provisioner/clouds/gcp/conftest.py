@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +35,7 @@ CPU = {
 }
 TDX = CPU | {"technology": "tdx", "machine_type": "c3-standard-4"}
 GPU = CPU | {"technology": "tdx", "machine_type": "a3-highgpu-1g", "provisioning": "spot", "model_disk_gib": 40}
-# An address that the operator reserved; on loopback, where the fake's balancer listens.
-GROUP = GPU | {"replicas": 2, "address": f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250) + 1}.1"}
+GROUP = GPU | {"replicas": 2}
 
 
 def image(folder: Path, key: str = KEY) -> Image:
