@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from provisioner.progress import Progress
 
 Spec = TypeVar("Spec")
+Step = Literal["stage", "overlap", "drain", "back"]
+KEY_SIZE = 16  # characters of an image's key in a cloud's names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +39,34 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Machines of one image behind a balancer. ``image`` is that image's key, or how it begins.
+
+    ``serving`` says that the balancer's service leads to them.
+    """
+
+    image: str
+    serving: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rolling:
+    """An older group that a plan keeps beside the one of its spec, and which of the two the service leads to.
+
+    ``old`` is how the older image's key begins. The steps: ``stage``, the older alone, and the new one has an endpoint
+    of its own; ``overlap``, both; ``drain``, the new one alone; ``back``, the older alone, and there is no new one.
+    """
+
+    old: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vm:
     """A deployment as its cloud sees it: one VM, or several behind one endpoint.
 
-    That it runs what the plan says is the client's to verify, not ours. ``facts`` are for people: what it is, and what
-    it costs by which meter.
+    That it runs what the plan says is the client's to verify, not ours. ``staging`` is the endpoint of a group that no
+    client is led to yet, where there is one. ``facts`` are for people: what it is, and what it costs by which meter.
     """
 
     name: str
@@ -49,6 +74,7 @@ class Vm:
     running: bool
     plan_digest: str
     nodes: tuple[Node, ...] = ()
+    staging: str = ""
     facts: tuple[tuple[str, str], ...] = ()
 
 
@@ -105,6 +131,9 @@ class Cloud(Protocol[Spec]):
 
     def find(self, name: str) -> Vm | None:
         """Return the VM of that name, dead or alive, or None."""
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return the groups of a deployment of several machines, one for each image; none where it is one VM."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all VMs that there is anything of, half-made ones too."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 from urllib.parse import urlsplit
 
-from provisioner.clouds.interface import Guest, Image, Spec, Vm
+from provisioner.clouds.interface import Group, Guest, Image, Rolling, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy
 from provisioner.clouds.resources import ResourcePlan
 from provisioner.errors import CloudError
@@ -37,8 +37,8 @@ class Vendor(Protocol[Spec]):
             SpecError: it lists every fault at once.
         """
 
-    def plan(self, spec: Spec) -> ResourcePlan:
-        """Plan, without effects.
+    def plan(self, spec: Spec, rolling: Rolling | None = None) -> ResourcePlan:
+        """Plan, without effects; ``rolling`` is an older group that stays beside the spec's for a while.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.
@@ -52,6 +52,9 @@ class Vendor(Protocol[Spec]):
 
     def vm(self, name: str) -> Vm | None:
         """Return a deployment as the cloud sees it now."""
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return a deployment's groups of machines, one for each image."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that something bears the mark of."""
@@ -128,6 +131,14 @@ class RemoteCloud(Generic[Spec]):
     def find(self, name: str) -> Vm | None:
         """Return the deployment of that name, or None."""
         return self.vendor.vm(name)
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return the deployment's groups of machines, one for each image.
+
+        Raises:
+            CloudError: the cloud refuses to tell.
+        """
+        return self.vendor.groups(name)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that there is anything of."""
