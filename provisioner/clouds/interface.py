@@ -30,12 +30,20 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One machine of a deployment. ``image`` is the key of what it was made from, as the cloud's labels say it."""
+    """One machine of a deployment. ``image`` is the key of what it was made from, as the cloud's labels say it.
+
+    ``refused`` is why the cloud does not make it, where waiting does not help.
+    """
 
     name: str
     address: str
     running: bool
     image: str
+    refused: str = ""
+
+    def is_of(self, image: str) -> bool:
+        """Say whether it was made from this image: the cloud's word may be the beginning of the key."""
+        return bool(self.image) and image.startswith(self.image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,10 @@ class Group:
 
     image: str
     serving: bool
+
+    def is_of(self, image: str) -> bool:
+        """Say whether its machines are made from this image."""
+        return bool(self.image) and image.startswith(self.image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

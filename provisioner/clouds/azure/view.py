@@ -59,9 +59,7 @@ def groups(api: Api, name: str) -> tuple[Group, ...]:
     """
     balancer = api.get(Key("loadBalancer", f"{name}-balancer")) or {"properties": {}}
     pools = {
-        last(rule["properties"]["backendAddressPool"]["id"])
-        for rule in _rules(balancer)
-        if rule.get("name") == SERVICE
+        last(rule["properties"]["backendAddressPool"]["id"]) for rule in _rules(balancer) if rule.get("name") == SERVICE
     }
     images = (str(_tag(one, IMAGE_TAG) or "") for one in _sets(api, name))
     return tuple(Group(image=image, serving=bool({pool(image), EVERYBODY} & pools)) for image in images)

@@ -190,7 +190,9 @@ class GcpVendor:
             for one in absent:
                 errors = one.get("lastAttempt", {}).get("errors", {}).get("errors", ())
                 why = "".join(f" ({_why(error)})" for error in errors[:1])
-                yield Node(name=one["instance"].rpartition("/")[2] + why, address="", running=False, image=image)
+                never = why if any(normal(str(error.get("code", ""))) == "quotaexceeded" for error in errors) else ""
+                full = one["instance"].rpartition("/")[2] + why
+                yield Node(name=full, address="", running=False, image=image, refused=never.strip())
             for number in range(len(found), group.get("targetSize", 0)):
                 yield Node(name=f"{group['name']} no. {number + 1}", address="", running=False, image=image)
 

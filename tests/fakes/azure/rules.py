@@ -188,7 +188,9 @@ def check_pools(cloud: Cloud, body: dict, identity: str) -> None:
     """
     old = cloud.find(identity)
     inside = members(cloud, old) if old else {}
-    pools = {f"{identity}/backendAddressPools/{one['name']}".lower() for one in body["properties"]["backendAddressPools"]}
+    pools = {
+        f"{identity}/backendAddressPools/{one['name']}".lower() for one in body["properties"]["backendAddressPools"]
+    }
     for pool in sorted(set(inside) - pools):
         raise bad(f"{pool} is in use by {inside[pool][0].id}.", "InUseBackendAddressPoolCannotBeDeleted")
     fronts, backs = set(), set()

@@ -108,14 +108,18 @@ class Lab:
 
     def launch(self, variables=CPU, key=KEY, progress=None, **more):
         """Deploy as a new process would; the disks are packed already."""
+        self.pack(variables, key)
+        cloud = self.cloud(variables, **more)
+        spec = cloud.spec(variables, image(self.disks, key))
+        return cloud.launch(spec, progress=progress or quiet)
+
+    def pack(self, variables, key):
+        """Have the disks packed, which takes longest."""
         (self.folder / "uploads").mkdir(exist_ok=True)
         for disk in ("boot", "model"):
             name = f"{variables['name']}-{disk}-{key[:16]}.tar.gz"
             if not (self.folder / "uploads" / name).exists():
                 shutil.copyfile(self.disks / f"{disk}.tar.gz", self.folder / "uploads" / name)
-        cloud = self.cloud(variables, **more)
-        spec = cloud.spec(variables, image(self.disks, key))
-        return cloud.launch(spec, progress=progress or quiet)
 
     def ready(self, variables=CPU, seconds=5.0, **more):
         return self.cloud(variables, **more).wait_ready(variables["name"], seconds=seconds, progress=quiet)
