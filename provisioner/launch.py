@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.atomic import replace_file
-from provisioner.clouds import Image, Vm, cloud_of
+from provisioner.clouds import Group, Image, Vm, cloud_of
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
+from provisioner.publish import RELEASE
 from provisioner.spec import VmIdentity
 
 POLICY = "policy.toml"
@@ -36,15 +37,26 @@ def launch(
     Raises:
         SpecError: the inventory is wrong; every fault is listed.
         PlanError: the cloud cannot do what the inventory says.
-        CloudError: it does not run, or is not ready in time.
+        CloudError: it does not run, or is not ready in time; or clients use a group of another image.
     """
     cloud = cloud_of(variables, root)
     spec = cloud.spec(variables, image)
     name = VmIdentity.from_vars(variables).name
     before = cloud.find(name)
+    _refuse_another_image(name, cloud.groups(name), image, root)
     cloud.launch(spec, progress=progress)
     vm = cloud.wait_ready(name, seconds=seconds, progress=progress)
     return vm, vm != before
+
+
+def _refuse_another_image(name: str, groups: tuple[Group, ...], image: Image, root: Path) -> None:
+    """Refuse to put an image in the place of a group that clients were told of."""
+    others = [group.image for group in groups if not group.is_of(image.key)]
+    if others and (root / RELEASE).exists():
+        raise CloudError(
+            f"{name}: machines of another image are there ({', '.join(others)}) and their release is published: bring "
+            "them to this image with playbooks/rollout.yml, or destroy them first"
+        )
 
 
 def write_policy(variables: Mapping[str, Any], image: Image, root: Path) -> Path | None:

@@ -36,6 +36,7 @@ CANDIDATES = {
 PUBLISHER = "publisher.pub"
 KEY = "publisher.key"
 NUMBER = "release.number"
+RELEASES = "releases"
 _MAX_DIGITS = 18
 _PCR15 = {"lockdown": LOCKDOWN, "tls-spki": None, "gpu": NO_GPU, "sealed": SEALED}
 
@@ -123,13 +124,43 @@ def withdraw(root: Path) -> None:
         (root / candidate).unlink(missing_ok=True)
 
 
+def is_published(root: Path, key: str) -> bool:
+    """Tell whether the published release is about the image of this key, which the candidate must be of.
+
+    The release is renamed last, so whatever interrupted ``promote``, this says what clients were told.
+
+    Raises:
+        SpecError: there is no candidate of that image, or the published release is not this publisher's.
+    """
+    path, link = root / CANDIDATES[MANIFEST], root / CANDIDATES[IMAGE]
+    if not (path.exists() and (root / CANDIDATES[RELEASE]).exists() and link.resolve().name == key):
+        wanted = f"the candidate of a release for {key}; a cloud needs platform values first (docs/operator.md)"
+        raise SpecError((Fault(str(root / CANDIDATES[RELEASE]), wanted, "none"),))
+    last = _published(root, public_pem(load_or_create(root / KEY)))
+    return last is not None and last.manifest_sha256 == digest(path.read_bytes())
+
+
+def _keep(root: Path) -> None:
+    """Keep a copy of the published release under its number: clients may hold it for as long as it is valid."""
+    last = _published(root, public_pem(load_or_create(root / KEY)))
+    if last is not None:
+        (root / RELEASES).mkdir(exist_ok=True)
+        replace_file(root / RELEASES / f"{last.number}.json", (root / RELEASE).read_bytes())
+
+
 def promote(root: Path) -> Path:
     """Publish the candidates: call it after a client has accepted the VM under them, never before.
 
-    It may be interrupted between two of the three; the next deployment puts that right.
+    The release before stays in ``releases``, by its number. It may be interrupted between two of the three; the next
+    deployment puts that right.
+
+    Raises:
+        SpecError: what is published is not this publisher's.
     """
+    _keep(root)
     for name, candidate in CANDIDATES.items():
         (root / candidate).rename(root / name)
+    _keep(root)
     return root / RELEASE
 
 

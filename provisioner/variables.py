@@ -10,7 +10,7 @@ from provisioner.errors import Fault, SpecError
 OPERATOR = (
     *("bake_cache", "bake_mirror", "bake_mode", "bake_output", "bake_security_mirror", "bake_source_commit"),
     *("deploy_name", "deploy_platform_values", "deploy_port", "deploy_seconds", "deploy_secure_boot", "deploy_service"),
-    *("deploy_simulated_cloud", "deploy_vm"),
+    *("deploy_simulated_cloud", "deploy_vm", "rollout_overlap_seconds"),
 )
 # The playbooks set them for each other.
 _MADE = ("bake_image", "bake_prepared", "deploy_launched", "deploy_root")
@@ -24,7 +24,7 @@ def refuse_unknown(names: Iterable[str], roles: Iterable[str], options: Iterable
     Raises:
         SpecError: listing each of them, with the name that was probably meant.
     """
-    prefixes = ("bake_", "deploy_", *(f"{role}_" for role in roles))
+    prefixes = ("bake_", "deploy_", "rollout_", *(f"{role}_" for role in roles))
     known = {*OPERATOR, *options}
     unknown = sorted(name for name in names if name.startswith(prefixes) and name not in {*known, *_MADE})
     if unknown:

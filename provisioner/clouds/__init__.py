@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from provisioner.clouds.choice import cloud_of
-from provisioner.clouds.interface import Cloud, Guest, Image, Node, Vm
+from provisioner.clouds.interface import Cloud, Group, Guest, Image, Node, Rolling, Vm
 from provisioner.clouds.qemu import QemuCloud, QemuVm
 
-__all__ = ["Cloud", "Guest", "Image", "Node", "QemuCloud", "QemuVm", "Vm", "cloud_of"]
+__all__ = ["Cloud", "Group", "Guest", "Image", "Node", "QemuCloud", "QemuVm", "Rolling", "Vm", "cloud_of"]

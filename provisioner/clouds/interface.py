@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from provisioner.clouds.resources import Found, Key
 from provisioner.progress import Progress
 
 Spec = TypeVar("Spec")
+Step = Literal["stage", "overlap", "drain", "back"]
+KEY_SIZE = 16  # characters of an image's key in a cloud's names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,20 +31,55 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One machine of a deployment. ``image`` is the key of what it was made from, as the cloud's labels say it."""
+    """One machine of a deployment. ``image`` is the key of what it was made from, as the cloud's labels say it.
+
+    ``refused`` is why the cloud does not make it, where waiting does not help.
+    """
 
     name: str
     address: str
     running: bool
     image: str
+    refused: str = ""
+
+    def is_of(self, image: str) -> bool:
+        """Say whether it was made from this image: the cloud's word may be the beginning of the key."""
+        return bool(self.image) and image.startswith(self.image)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Machines of one image behind a balancer. ``image`` is that image's key, or how it begins.
+
+    ``serving`` says that the balancer's service leads to them.
+    """
+
+    image: str
+    serving: bool
+
+    def is_of(self, image: str) -> bool:
+        """Say whether its machines are made from this image."""
+        return bool(self.image) and image.startswith(self.image)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rolling:
+    """An older group that a plan keeps beside the one of its spec, and which of the two the service leads to.
+
+    ``old`` is how the older image's key begins. The steps: ``stage``, the older alone, and the new one has an endpoint
+    of its own; ``overlap``, both; ``drain``, the new one alone; ``back``, the older alone, and there is no new one.
+    """
+
+    old: str
+    step: Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vm:
     """A deployment as its cloud sees it: one VM, or several behind one endpoint.
 
-    That it runs what the plan says is the client's to verify, not ours. ``facts`` are for people: what it is, and what
-    it costs by which meter.
+    That it runs what the plan says is the client's to verify, not ours. ``staging`` is the endpoint of a group that no
+    client is led to yet, where there is one. ``facts`` are for people: what it is, and what it costs by which meter.
     """
 
     name: str
@@ -50,6 +87,7 @@ class Vm:
     running: bool
     plan_digest: str
     nodes: tuple[Node, ...] = ()
+    staging: str = ""
     facts: tuple[tuple[str, str], ...] = ()
 
 
@@ -106,6 +144,9 @@ class Cloud(Protocol[Spec]):
 
     def find(self, name: str) -> Vm | None:
         """Return the VM of that name, dead or alive, or None."""
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return the groups of a deployment of several machines, one for each image; none where it is one VM."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all VMs that there is anything of, half-made ones too."""

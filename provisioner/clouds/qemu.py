@@ -14,7 +14,7 @@ from typing import Any
 from client_sdk.evidence import LOCAL_QEMU
 from provisioner.clouds import console, processes
 from provisioner.clouds.accelerator import choose
-from provisioner.clouds.interface import Guest, Image, Node, Vm
+from provisioner.clouds.interface import Group, Guest, Image, Node, Vm
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.clouds.resources import DIGEST_SIZE, Found, Key, Mark
@@ -112,6 +112,11 @@ class QemuCloud:
         """Return the VM of that name, dead or alive, or None."""
         record = self.store.read(name)
         return None if record is None else self._vm(name, record)
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return none: a local deployment is one VM."""
+        _ = name
+        return ()
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all VMs that there is a folder of, complete or not."""

@@ -8,7 +8,8 @@ Nothing is remembered on this machine: what exists is asked of the cloud each ti
 (3) It is as planned: leave it alone; wait where it is still being made.
 (4) It is ours and differs, or its making failed: change it in place where the cloud can; else delete what needs it,
     then it, and create it anew.
-(5) At the end, delete what bears this deployment's mark and is in no plan any more.
+(5) At the end, delete what bears this deployment's mark and is in no plan any more; what the plan keeps stays.
+(6) Look once more at what was changed in place: it may have had to hold on to a part until (5) was done.
 
 ``destroy`` deletes everything that bears the deployment's mark, whoever planned it.
 """
@@ -39,6 +40,9 @@ class Driver(Protocol):
 
     def update(self, resource: Resource, mark: Mark, *, progress: Progress) -> bool:
         """Change a resource in place, mark included; say False, and change nothing, where that cannot be done."""
+
+    def can_change(self, key: Key) -> bool:
+        """Say whether ``update`` changes such a resource at all; a particular change may still need it made anew."""
 
     def wait(self, key: Key, *, progress: Progress) -> None:
         """Wait for a resource that is still being made."""
@@ -73,7 +77,25 @@ def apply(plan: ResourcePlan, driver: Driver, *, progress: Progress) -> Change:
     for resource in plan.resources:
         run.ensure(resource)
     run.prune()  # (5)
+    run.finish()  # (6)
     return run.change()
+
+
+def replaced(plan: ResourcePlan, driver: Driver) -> tuple[Key, ...]:
+    """Return what ``apply`` would make anew: it is there, ready, differs, and is of a kind that is never changed.
+
+    Raises:
+        CloudError: the cloud refuses to tell.
+    """
+    found = ((resource, driver.read(resource.key)) for resource in plan.resources)
+    return tuple(
+        resource.key
+        for resource, one in found
+        if one is not None
+        and one.state == "ready"
+        and one.mark != plan.mark(resource)
+        and not driver.can_change(resource.key)
+    )
 
 
 def destroy(deployment: str, driver: Driver, *, progress: Progress) -> tuple[Key, ...]:
@@ -130,12 +152,17 @@ class _Run:
 
     def prune(self) -> None:
         """Delete what earlier plans of this deployment left."""
-        wanted = {resource.key for resource in self._plan.resources}
+        wanted = {*self._plan.kept, *(resource.key for resource in self._plan.resources)}
         old = [found for found in self._driver.marked(self._plan.deployment) if found.key not in wanted]
         gone, failures = _delete_all(old, self._driver, self._progress)
         self._deleted += gone
         if failures:
             raise CloudError(f"{self._plan.deployment}: everything runs, but old things stay: {'; '.join(failures)}")
+
+    def finish(self) -> None:
+        """Ensure again what was changed in place (6)."""
+        for resource in [one for one in self._plan.resources if one.key in self._updated]:
+            self.ensure(resource)
 
     def _is_ours(self, found: Found) -> bool:
         return found.mark is not None and found.mark.deployment == self._plan.deployment
@@ -147,7 +174,8 @@ class _Run:
         if not self._driver.update(resource, self._plan.mark(resource), progress=self._progress):
             return False
         self._progress(f"{resource.key}: changed it")
-        self._updated.append(resource.key)
+        if resource.key not in self._updated:
+            self._updated.append(resource.key)
         return True
 
     def _replace(self, resource: Resource) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
 from urllib.parse import urlsplit
 
-from provisioner.clouds.interface import Guest, Image, Spec, Vm
-from provisioner.clouds.reconcile import Driver, apply, destroy
+from provisioner.clouds.interface import Group, Guest, Image, Rolling, Spec, Vm
+from provisioner.clouds.reconcile import Driver, apply, destroy, replaced
 from provisioner.clouds.resources import Found, Key, ResourcePlan
-from provisioner.errors import CloudError
+from provisioner.errors import CloudError, PlanError
 from provisioner.progress import Progress
 
 _WATCH_SECONDS = 2.0
@@ -37,8 +37,8 @@ class Vendor(Protocol[Spec]):
             SpecError: it lists every fault at once.
         """
 
-    def plan(self, spec: Spec) -> ResourcePlan:
-        """Plan, without effects.
+    def plan(self, spec: Spec, rolling: Rolling | None = None) -> ResourcePlan:
+        """Plan, without effects; ``rolling`` is an older group that stays beside the spec's for a while.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.
@@ -52,6 +52,9 @@ class Vendor(Protocol[Spec]):
 
     def vm(self, name: str) -> Vm | None:
         """Return a deployment as the cloud sees it now."""
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return a deployment's groups of machines, one for each image."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that something bears the mark of."""
@@ -128,9 +131,70 @@ class RemoteCloud(Generic[Spec]):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
 
+    def check(self, spec: Spec, rolling: Rolling | None) -> None:
+        """See that a step makes nothing anew that serves; changes nothing.
+
+        Raises:
+            PlanError: the inventory changed more than what belongs to one image.
+            CloudError: the cloud refuses to tell.
+        """
+        plan, driver = self.vendor.plan(spec, rolling), self.vendor.driver()
+        if plan.kept and driver.read(plan.kept[-1]) is None:
+            raise PlanError(
+                f"{plan.deployment}: the inventory names another place than that of the group that serves "
+                f"({plan.kept[-1]} is not there): undo that change, or destroy and deploy again"
+            )
+        anew = replaced(plan, driver)
+        if rolling is not None and rolling.step == "stage":  # the new group serves nobody yet
+            shared = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
+            anew = tuple(key for key in anew if key in shared)
+        if anew:
+            raise PlanError(
+                f"{plan.deployment}: the inventory changed more than a rollout can ({', '.join(map(str, anew))} would "
+                "be made anew, and the service with it): undo that change, or destroy and deploy again"
+            )
+
+    def roll(self, spec: Spec, rolling: Rolling, *, progress: Progress) -> None:
+        """Make the cloud have what the plan of this step says. The older group is left as it is.
+
+        Raises:
+            PlanError: the inventory changed more than what belongs to one image; nothing was changed then.
+            CloudError: the cloud refuses; run it again, it goes on where it was.
+        """
+        self.check(spec, rolling)
+        apply(self.vendor.plan(spec, rolling), self.vendor.driver(), progress=progress)
+
+    def wait_staged(self, name: str, image: str, count: int, *, seconds: float, progress: Progress) -> str:
+        """Wait until a group that serves nobody yet has all its machines and takes connections; return its endpoint.
+
+        Raises:
+            CloudError: not in time, or never, or a door is open.
+        """
+        deadline, said = time.monotonic() + seconds, ""
+        while missing := self._missing_staged(vm := self._require(name), image, count):
+            if refused := [node.name for node in vm.nodes if node.is_of(image) and node.refused]:
+                raise CloudError(f"{name}: the cloud does not make {', '.join(refused)}")
+            if time.monotonic() > deadline:
+                raise CloudError(f"{name}: not ready within {seconds:.0f} s: {missing}; allow more (deploy_seconds)")
+            if missing != said:
+                progress(f"{name}: waits: {missing}")
+            said = missing
+            time.sleep(_WATCH_SECONDS)
+        if doors := self.vendor.open_doors(name):
+            raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
+        return vm.staging
+
     def find(self, name: str) -> Vm | None:
         """Return the deployment of that name, or None."""
         return self.vendor.vm(name)
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return the deployment's groups of machines, one for each image.
+
+        Raises:
+            CloudError: the cloud refuses to tell.
+        """
+        return self.vendor.groups(name)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that there is anything of."""
@@ -179,9 +243,21 @@ class RemoteCloud(Generic[Spec]):
         asleep = [node.name for node in vm.nodes if not node.running]
         if asleep or not vm.running:
             return f"not running yet: {', '.join(asleep) or vm.name}"
-        where = urlsplit(vm.endpoint)
-        try:
-            socket.create_connection((where.hostname or "", where.port or 443), timeout=_CONNECT_SECONDS).close()
-        except OSError as error:
-            return f"nothing listens at {vm.endpoint} yet ({error.strerror or error})"
-        return ""
+        return _silent(vm.endpoint)
+
+    def _missing_staged(self, vm: Vm, image: str, count: int) -> str:
+        nodes = [node for node in vm.nodes if node.is_of(image)]
+        asleep = [node.name for node in nodes if not node.running]
+        if asleep or len(nodes) < count:
+            return f"new machines not running yet: {', '.join(asleep) or f'{len(nodes)} of {count} are there'}"
+        return _silent(vm.staging) if vm.staging else "nothing leads to the new machines yet"
+
+
+def _silent(endpoint: str) -> str:
+    """Say that an endpoint takes no connections; nothing when it does."""
+    where = urlsplit(endpoint)
+    try:
+        socket.create_connection((where.hostname or "", where.port or 443), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        return f"nothing listens at {endpoint} yet ({error.strerror or error})"
+    return ""

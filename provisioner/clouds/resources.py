@@ -72,13 +72,15 @@ class Found:
 class ResourcePlan:
     """Everything that one deployment has in a cloud, each after what it needs; made from a spec, without effects.
 
-    That the cloud will grant it is not said.
+    ``kept`` are things of an earlier plan that stay as they are: neither changed nor deleted, whatever they were made
+    from. That the cloud will grant it is not said.
     """
 
     deployment: str
     cloud: str
     resources: tuple[Resource, ...]
     warnings: tuple[str, ...] = field(default=())
+    kept: tuple[Key, ...] = field(default=())
 
     def __post_init__(self) -> None:
         seen: set[Key] = set()

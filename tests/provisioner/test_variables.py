@@ -22,6 +22,7 @@ def test_what_is_read_and_what_is_nobodys_business_pass():
         ("bake_mod", "bake_mode"),
         ("engine_contxt", "engine_context"),
         ("deploy_prot", "deploy_port"),
+        ("rollout_overlap", "rollout_overlap_seconds"),
         ("base_x", "one of"),
     ],
 )
@@ -39,7 +40,7 @@ def test_all_of_them_are_told_at_once():
     assert [fault.field for fault in caught.value.faults] == ["bake_a", "deploy_b"]
 
 
-CLOUDS = {"deploy_platform_values", "deploy_simulated_cloud"}
+CLOUDS = {"deploy_platform_values", "deploy_simulated_cloud", "rollout_overlap_seconds"}
 LOCAL = {"deploy_port", "deploy_secure_boot"}
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from provisioner.clouds.azure.balancer import SERVICE, STAGING
+
 Json = Mapping[str, Any]
 _NOT_REPORTED = {"", "Unknown"}
 _GUARDED = "VMGuestStateOnly"
@@ -100,8 +102,9 @@ def balancer_doors(balancer: Json) -> Iterator[str]:
     """Yield what a balancer does beside passing the one port through."""
     properties = balancer.get("properties") or {}
     rules = properties.get("loadBalancingRules") or ()
-    if len(rules) != 1:
-        yield f"the balancer has {len(rules)} rules: az network lb rule delete all but service"
+    names = sorted(str(rule.get("name")) for rule in rules)
+    if names not in ([SERVICE], [SERVICE, STAGING]):
+        yield f"the balancer has {len(rules)} rules ({', '.join(names)}): az network lb rule delete all but {SERVICE}"
     if any(not (rule.get("properties") or {}).get("disableOutboundSnat") for rule in rules):
         yield "the balancer lets machines out by its address: az network lb rule update --disable-outbound-snat true"
     for kind in ("inboundNatRules", "inboundNatPools", "outboundRules"):

@@ -4,7 +4,8 @@ A mark is two tags. Instances of a scale set, and the disks that machines bring 
 belong to; they go with it and are no things of ours by themselves.
 
 A disk that is uploaded in part reports a digest that no plan has. So the engine asks to change it, and that is where
-the upload goes on.
+the upload goes on. A balancer that had to keep a pool, because machines that are to go are still in it, bears such a
+digest too, until they are gone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.clouds.azure.api import Api, Json
 from provisioner.clouds.azure.kinds import BY_NAME, GROUP, KINDS, Kind
+from provisioner.clouds.azure.names import POOLS
 from provisioner.clouds.azure.upload import Upload, upload
 from provisioner.clouds.azure.vhd import FOOTER_SIZE
 from provisioner.clouds.resources import DIGEST_SIZE, Found, Key, Mark, Resource, State
@@ -29,7 +31,7 @@ _OPEN = {"ActiveUpload", "ActiveSAS"}
 _STOPPED = {"PowerState/deallocated", "PowerState/deallocating", "PowerState/stopped", "PowerState/stopping"}
 _FAILED = {"Failed", "Canceled"}
 _SAS_SECONDS = 86400
-_UNFINISHED = "unfinished-upload"
+_UNFINISHED = "unfinished"
 
 
 class AzureDriver:
@@ -72,8 +74,13 @@ class AzureDriver:
                 return False
         elif kind == GROUP or not BY_NAME[kind].in_place or self._is_elsewhere(resource):
             return False
-        self._put(resource, mark, progress)
+        used = self._used_pools(resource) if kind == "loadBalancer" else []
+        self._put(resource, mark, progress, used)
         return True
+
+    def can_change(self, key: Key) -> bool:
+        """Say whether such a resource is changed in place."""
+        return key.kind in BY_NAME and BY_NAME[key.kind].in_place
 
     def wait(self, key: Key, *, progress: Progress) -> None:
         """Wait for a resource that is still being made, or goes.
@@ -130,11 +137,23 @@ class AzureDriver:
         for parent, _ in self._all(BY_NAME[kind.parent]):
             yield from ((f"{parent}/{body['name']}", body) for body in self.api.list(kind, parent))
 
-    def _put(self, resource: Resource, mark: Mark, progress: Progress) -> None:
-        tags = {DEPLOYMENT_TAG: mark.deployment, DIGEST_TAG: mark.digest}
+    def _used_pools(self, resource: Resource) -> list[Json]:
+        """Return the pools that a balancer shall not have any more and that still have machines: Azure keeps those."""
+        planned = {pool["name"] for pool in resource.body["properties"][POOLS]}
+        there = _properties(self.api.get(resource.key) or {}).get(POOLS) or ()
+        members = "backendIPConfigurations"
+        return [
+            {"name": pool["name"]} for pool in there if pool["name"] not in planned and _properties(pool).get(members)
+        ]
+
+    def _put(self, resource: Resource, mark: Mark, progress: Progress, used_pools: Sequence[Json] = ()) -> None:
+        tags = {DEPLOYMENT_TAG: mark.deployment, DIGEST_TAG: _UNFINISHED if used_pools else mark.digest}
         if resource.key.kind == "virtualMachineScaleSet":
             tags[SHAPE_TAG] = _shape(resource)
         body = dict(resource.body)
+        if used_pools:
+            properties = body["properties"]
+            body["properties"] = {**properties, POOLS: [*properties[POOLS], *used_pools]}
         self.api.put(resource.key, body | {"tags": {**body.get("tags", {}), **tags}}, progress=progress)
 
     def _is_elsewhere(self, resource: Resource) -> bool:

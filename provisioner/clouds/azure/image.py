@@ -24,7 +24,7 @@ IMAGE_TAG = "vitrine-image"
 
 
 def image(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
-    """Plan disks, gallery, definition and version."""
+    """Plan gallery, disks, definition and version; the gallery is the first, and every image's."""
     names = Names(spec.name, spec.image.key)
     disks = (
         Resource(
@@ -55,7 +55,14 @@ def image(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
         meter=f"1 image version of {spec.boot_disk_gib + spec.model_disk_gib} GiB x hours (Standard_LRS)",
         note="both disks: a machine gets its own copies of them",
     )
-    return (*disks, gallery, definition, version)
+    return (gallery, *disks, definition, version)
+
+
+def image_keys(spec: AzureSpec, key: str) -> tuple[Key, ...]:
+    """Return what is there of one image alone."""
+    names = Names(spec.name, key)
+    disks = (Key("disk", names.disk(use)) for use in ("boot", "model"))
+    return (*disks, Key("galleryImage", names.definition), Key("galleryImageVersion", names.version))
 
 
 def _disk(spec: AzureSpec, gib: int) -> dict[str, Any]:

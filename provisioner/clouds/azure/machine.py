@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from provisioner.clouds.azure.image import IMAGE_TAG, MODEL_LUN
-from provisioner.clouds.azure.names import BALANCER_PARTS, Names
+from provisioner.clouds.azure.names import EVERYBODY, POOLS, Names, pool, set_name
 from provisioner.clouds.azure.spec import AzureSpec
 from provisioner.clouds.resources import Key, Resource
 
@@ -32,7 +32,7 @@ def machine(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
     meters = [f"{spec.machine.meter}, {spec.priority}", _disks(spec)]
     if spec.replicas > 1:
         meter = f"{spec.replicas} x ({'; '.join(meters)})"
-        key = Key("virtualMachineScaleSet", spec.name)
+        key = set_key(spec.name, spec.image.key)
         return (Resource(key=key, body=_scale_set(spec), needs=needs, meter=meter, note="the machines"),)
     interface = Resource(
         key=Key("networkInterface", f"{spec.name}-interface"),
@@ -50,6 +50,11 @@ def machine(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
             note="the machine",
         ),
     )
+
+
+def set_key(deployment: str, key: str) -> Key:
+    """Name the scale set of an image: an old and a new one are there beside each other for a while."""
+    return Key("virtualMachineScaleSet", set_name(deployment, key))
 
 
 def _disks(spec: AzureSpec) -> str:
@@ -126,13 +131,14 @@ def _interface(spec: AzureSpec) -> dict[str, Any]:
 
 
 def _interface_properties(spec: AzureSpec) -> dict[str, Any]:
-    balancer = f"{spec.name}-balancer"
-    pool = spec.place.balancer_part(balancer, BALANCER_PARTS["pool"], "pool")
+    # In both pools from the first moment on: which of them the service leads to is the balancer's rule alone.
+    pools = (EVERYBODY,) if spec.replicas == 1 else (EVERYBODY, pool(spec.image.key))
+    ids = [{"id": spec.place.balancer_part(f"{spec.name}-balancer", POOLS, name)} for name in pools]
     address = {
         "primary": True,
         "privateIPAddressVersion": "IPv4",
         "subnet": {"id": spec.place.subnet(f"{spec.name}-network")},
-        "loadBalancerBackendAddressPools": [{"id": pool}],
+        "loadBalancerBackendAddressPools": ids,
     }
     # On the machine's side of the subnet's rules once more: one of the two may be taken away by accident.
     rules = spec.place.id_of(f"Microsoft.Network/networkSecurityGroups/{spec.name}-rules")

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from provisioner.clouds.interface import KEY_SIZE
+
 # What an image version is called in its definition: the definition's own name holds the image's key.
 VERSION = "1.0.0"
-BALANCER_PARTS = {"frontend": "frontendIPConfigurations", "pool": "backendAddressPools", "probe": "probes"}
+FRONTENDS, POOLS, PROBES = "frontendIPConfigurations", "backendAddressPools", "probes"
 SUBNET = "nodes"
-_KEY_LENGTH = 16
+EVERYBODY = "pool"
+
+
+def set_name(deployment: str, key: str) -> str:
+    """Name the scale set of an image."""
+    return f"{deployment}-{key[:KEY_SIZE]}"
+
+
+def pool(key: str) -> str:
+    """Name the balancer's pool of one image's machines alone; ``EVERYBODY`` is the pool of all."""
+    return f"pool-{key[:KEY_SIZE]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class Names:
     @property
     def definition(self) -> str:
         """Return the image definition's name."""
-        return f"{self.gallery}/{self.deployment}-{self.key[:_KEY_LENGTH]}"
+        return f"{self.gallery}/{self.deployment}-{self.key[:KEY_SIZE]}"
 
     @property
     def version(self) -> str:
@@ -38,7 +50,7 @@ class Names:
 
     def disk(self, use: str) -> str:
         """Return the name of the disk that an image is uploaded to."""
-        return f"{self.deployment}-{self.key[:_KEY_LENGTH]}-{use}"
+        return f"{self.deployment}-{self.key[:KEY_SIZE]}-{use}"
 
 
 @dataclass(frozen=True, slots=True)

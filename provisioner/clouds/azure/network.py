@@ -4,8 +4,7 @@ The rules are the operator's and no client can see them; what the image itself l
 They are a second fence. TLS ends in the VM: the balancer sees ciphertext.
 
 Sources: learn.microsoft.com/azure/virtual-network/{network-security-groups-overview,service-tags-overview},
-learn.microsoft.com/azure/virtual-network/ip-services/default-outbound-access,
-learn.microsoft.com/azure/load-balancer/{load-balancer-overview,load-balancer-custom-probe-overview,outbound-rules}.
+learn.microsoft.com/azure/virtual-network/ip-services/default-outbound-access.
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from provisioner.clouds.azure.names import BALANCER_PARTS, SUBNET
+from provisioner.clouds.azure.balancer import balancer
+from provisioner.clouds.azure.names import SUBNET
 from provisioner.clouds.azure.spec import AzureSpec
+from provisioner.clouds.interface import Rolling
 from provisioner.clouds.resources import Key, Resource
 
 # The platform's own services are reachable whatever a rule says of "*", unless the rule names them.
 _PLATFORM = ("AzurePlatformIMDS", "AzurePlatformDNS", "AzurePlatformLKM")
 _LAST = 4096
-_IDLE_MINUTES = 30
 
 
 def group(spec: AzureSpec) -> tuple[Resource, ...]:
@@ -31,7 +31,7 @@ def group(spec: AzureSpec) -> tuple[Resource, ...]:
     return (Resource(key=key, body={"location": spec.location}, note="holds all of this deployment and goes with it"),)
 
 
-def network(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
+def network(spec: AzureSpec, needs: tuple[Key, ...], rolling: Rolling | None) -> tuple[Resource, ...]:
     """Plan rules, network, address and balancer."""
     rules = Key("networkSecurityGroup", f"{spec.name}-rules")
     address = Key("publicIPAddress", f"{spec.name}-address")
@@ -60,7 +60,7 @@ def network(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
         ),
         Resource(
             key=Key("loadBalancer", f"{spec.name}-balancer"),
-            body=_balancer(spec, spec.place.id_of(f"Microsoft.Network/publicIPAddresses/{address.name}")),
+            body=balancer(spec, rolling, spec.place.id_of(f"Microsoft.Network/publicIPAddresses/{address.name}")),
             needs=(*needs, address),
             meter="1 Standard Load Balancer rule x hours, and GiB processed",
             note="passes TCP through; TLS ends in the VM",
@@ -100,36 +100,5 @@ def _network(spec: AzureSpec, rules: str) -> dict[str, Any]:
         "properties": {
             "addressSpace": {"addressPrefixes": [spec.network]},
             "subnets": [{"name": SUBNET, "properties": subnet}],
-        },
-    }
-
-
-def _balancer(spec: AzureSpec, address: str) -> dict[str, Any]:
-    ids = {
-        part: {"id": spec.place.balancer_part(f"{spec.name}-balancer", kind, part)}
-        for part, kind in BALANCER_PARTS.items()
-    }
-    port = spec.image.gateway_port
-    rule = {
-        "frontendIPConfiguration": ids["frontend"],
-        "backendAddressPool": ids["pool"],
-        "probe": ids["probe"],
-        "protocol": "Tcp",
-        "frontendPort": spec.port,
-        "backendPort": port,
-        "enableFloatingIP": False,
-        "enableTcpReset": True,
-        "idleTimeoutInMinutes": _IDLE_MINUTES,
-        "disableOutboundSnat": True,  # the machines have no way out, this way neither
-    }
-    probe = {"protocol": "Tcp", "port": port, "intervalInSeconds": 5, "probeThreshold": 2}
-    return {
-        "location": spec.location,
-        "sku": {"name": "Standard", "tier": "Regional"},
-        "properties": {
-            "frontendIPConfigurations": [{"name": "frontend", "properties": {"publicIPAddress": {"id": address}}}],
-            "backendAddressPools": [{"name": "pool"}],
-            "probes": [{"name": "probe", "properties": probe}],
-            "loadBalancingRules": [{"name": "service", "properties": rule}],
         },
     }

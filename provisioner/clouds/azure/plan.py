@@ -7,24 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from provisioner.clouds.azure.image import image
-from provisioner.clouds.azure.machine import machine
+from provisioner.clouds.azure.image import image, image_keys
+from provisioner.clouds.azure.machine import machine, set_key
 from provisioner.clouds.azure.network import group, network
 from provisioner.clouds.azure.spec import AzureSpec
-from provisioner.clouds.resources import ResourcePlan
+from provisioner.clouds.interface import Rolling
+from provisioner.clouds.resources import Resource, ResourcePlan
+from provisioner.errors import PlanError
 
 
-def plan(spec: AzureSpec) -> ResourcePlan:
-    """Plan a deployment. That the subscription has the quota and the region the capacity is not said."""
+def plan(spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
+    """Plan a deployment; ``rolling`` is an older set that stays beside this one for a while.
+
+    That the subscription has the quota and the region the capacity is not said.
+
+    Raises:
+        PlanError: something is to stay beside a machine that is no set.
+    """
+    if rolling is not None and spec.replicas == 1:
+        raise PlanError(f"{spec.name}: one machine is replaced, not rolled over: run playbooks/deploy.yml")
     around = group(spec)
     base = tuple(resource.key for resource in around)
-    wires, disks = network(spec, base), image(spec, base)
-    needs = tuple(resource.key for resource in (*around, *wires, *disks))
+    wires = network(spec, base, rolling)
+    store, *rest = image(spec, base)
+    made: tuple[Resource, ...] = (*around, *wires, store)
+    if rolling is None or rolling.step != "back":
+        made += tuple(rest)
+        made += machine(spec, tuple(resource.key for resource in made))
     return ResourcePlan(
         deployment=spec.name,
         cloud="azure",
-        resources=(*around, *wires, *disks, *machine(spec, needs)),
+        resources=made,
         warnings=tuple(_warnings(spec)),
+        kept=() if rolling is None else (*image_keys(spec, rolling.old), set_key(spec.name, rolling.old)),
     )
 
 

@@ -10,7 +10,7 @@ from provisioner.clouds.azure import view
 from provisioner.clouds.azure.api import Api, Wire
 from provisioner.clouds.azure.driver import AzureDriver
 from provisioner.clouds.azure.names import Place
-from provisioner.clouds.interface import Vm
+from provisioner.clouds.interface import Group, Vm
 from provisioner.clouds.reconcile import Driver
 from provisioner.clouds.resources import Found
 
@@ -32,6 +32,14 @@ class AzureSession:
             CloudError: it refuses.
         """
         return view.deployment(self._api, name)
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return a deployment's scale sets, and which of them clients are led to.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return view.groups(self._api, name)
 
     def names(self) -> tuple[str, ...]:
         """Return the deployments that something in the group bears the mark of.

@@ -14,7 +14,7 @@ from provisioner.clouds.azure.guest import guest_of
 from provisioner.clouds.azure.names import Place
 from provisioner.clouds.azure.plan import plan
 from provisioner.clouds.azure.spec import AzureSpec, read_place
-from provisioner.clouds.interface import Guest, Image, Vm
+from provisioner.clouds.interface import Group, Guest, Image, Rolling, Vm
 from provisioner.clouds.reconcile import Driver
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.clouds.resources import Found, ResourcePlan
@@ -33,6 +33,9 @@ class Session(Protocol):
 
     def vm(self, name: str) -> Vm | None:
         """Return a deployment as the cloud sees it now."""
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return a deployment's scale sets, and which of them clients are led to."""
 
     def names(self) -> tuple[str, ...]:
         """Return the deployments that something in the group bears the mark of."""
@@ -59,9 +62,13 @@ class AzureVendor:
         """
         return AzureSpec.from_vars(variables, image)
 
-    def plan(self, spec: AzureSpec) -> ResourcePlan:
-        """Plan, without effects and without credentials."""
-        return plan(spec)
+    def plan(self, spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
+        """Plan, without effects and without credentials.
+
+        Raises:
+            PlanError: something is to stay beside a machine that is no set.
+        """
+        return plan(spec, rolling)
 
     def guest(self, spec: AzureSpec) -> Guest:
         """Return what a release and a client have to know of the machines."""
@@ -82,6 +89,14 @@ class AzureVendor:
             CloudError: it refuses.
         """
         return self.connect(self.place).vm(name)
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return the deployment's scale sets, and which of them clients are led to.
+
+        Raises:
+            CloudError: it refuses.
+        """
+        return self.connect(self.place).groups(name)
 
     def names(self) -> tuple[str, ...]:
         """Return the deployments that something in the resource group bears the mark of.

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from provisioner.clouds.azure import doors
 from provisioner.clouds.azure.api import Api, Json
+from provisioner.clouds.azure.balancer import SERVICE, STAGING
 from provisioner.clouds.azure.driver import DEPLOYMENT_TAG, DIGEST_TAG
 from provisioner.clouds.azure.image import IMAGE_TAG
 from provisioner.clouds.azure.kinds import BY_NAME
 from provisioner.clouds.azure.meters import meters
-from provisioner.clouds.azure.names import last
-from provisioner.clouds.interface import Node, Vm
+from provisioner.clouds.azure.names import EVERYBODY, last, pool
+from provisioner.clouds.interface import Group, Node, Vm
 from provisioner.clouds.resources import Key
 from provisioner.errors import CloudError
 
@@ -25,25 +26,41 @@ def deployment(api: Api, name: str) -> Vm | None:
     Raises:
         CloudError: the API refuses.
     """
-    holder = _holder(api, name)
+    holders = _holders(api, name)
     balancer = api.get(Key("loadBalancer", f"{name}-balancer"))
     address = api.get(Key("publicIPAddress", f"{name}-address"))
     rules = api.get(Key("networkSecurityGroup", f"{name}-rules"))
-    if holder is None or balancer is None or address is None or rules is None:
+    if not holders or balancer is None or address is None or rules is None:
         return None
     bodies = tuple(machines(api, name))
-    nodes = tuple(_node(api, vm, holder) for vm in bodies)
-    marks = [str((one.get("tags") or {}).get(DIGEST_TAG)) for one in (holder, balancer, address, rules)]
-    wanted = (holder.get("sku") or {}).get("capacity", 1)
+    nodes = tuple(_node(api, vm, _holder_of(vm, holders)) for vm in bodies)
+    marks = [str(_tag(one, DIGEST_TAG)) for one in (*holders, balancer, address, rules)]
+    wanted = sum((holder.get("sku") or {}).get("capacity", 1) for holder in holders)
     where = address["properties"].get("ipAddress", "")
+    staged = [rule for rule in _rules(balancer) if rule.get("name") == STAGING]
     return Vm(
         name=name,
         endpoint=f"https://{where}" + ("" if (port := frontend_port(balancer)) == 443 else f":{port}"),
+        staging=f"https://{where}:{staged[0]['properties']['frontendPort']}" if staged else "",
         running=len(nodes) == wanted and all(node.running for node in nodes),
         plan_digest=hashlib.sha256("\n".join(marks).encode()).hexdigest(),
         nodes=nodes,
-        facts=tuple(meters(api, name, holder, (str(vm["id"]) for vm in bodies))),
+        facts=tuple(meters(api, name, holders[0], (str(vm["id"]) for vm in bodies))),
     )
+
+
+def groups(api: Api, name: str) -> tuple[Group, ...]:
+    """Return a deployment's scale sets, and which of them its balancer leads clients to.
+
+    Raises:
+        CloudError: the API refuses.
+    """
+    balancer = api.get(Key("loadBalancer", f"{name}-balancer")) or {"properties": {}}
+    pools = {
+        last(rule["properties"]["backendAddressPool"]["id"]) for rule in _rules(balancer) if rule.get("name") == SERVICE
+    }
+    images = (str(_tag(one, IMAGE_TAG) or "") for one in _sets(api, name))
+    return tuple(Group(image=image, serving=bool({pool(image), EVERYBODY} & pools)) for image in images)
 
 
 def machines(api: Api, name: str) -> Iterator[Json]:
@@ -52,15 +69,12 @@ def machines(api: Api, name: str) -> Iterator[Json]:
     Raises:
         CloudError: the API refuses.
     """
-    whole = api.get(Key("virtualMachineScaleSet", name))
-    if whole is None:
-        names = [name]
-    else:
-        listed = api.list(BY_NAME["virtualMachine"])
-        names = sorted(str(vm["name"]) for vm in listed if _set_of(vm) == str(whole["id"]).lower())
+    sets = {str(whole["id"]).lower() for whole in _sets(api, name)}
+    listed = api.list(BY_NAME["virtualMachine"]) if sets else ()
+    names = [name] if not sets else sorted(str(vm["name"]) for vm in listed if _set_of(vm) in sets)
     for one in names:
         vm = api.get(Key("virtualMachine", one), expand="instanceView")
-        if vm is not None and (whole is not None or (vm.get("tags") or {}).get(DEPLOYMENT_TAG) == name):
+        if vm is not None and (sets or _tag(vm, DEPLOYMENT_TAG) == name):
             yield vm
 
 
@@ -103,19 +117,35 @@ def backend_port(balancer: Json) -> int:
 
 
 def _port(balancer: Json, which: str) -> int:
-    rules = [rule for rule in balancer["properties"].get("loadBalancingRules") or () if rule.get("name") == "service"]
+    rules = [rule for rule in _rules(balancer) if rule.get("name") == SERVICE]
     if not rules:
         raise CloudError(f"{balancer.get('name')}: its rule is gone; deploy it again")
     return int(rules[0]["properties"][which])
 
 
-def _holder(api: Api, name: str) -> Json | None:
-    """Return the VM or the scale set, where it is this deployment's."""
-    for kind in ("virtualMachine", "virtualMachineScaleSet"):
-        body = api.get(Key(kind, name))
-        if body is not None and (body.get("tags") or {}).get(DEPLOYMENT_TAG) == name:
-            return body
-    return None
+def _rules(balancer: Json) -> tuple[Json, ...]:
+    return tuple(balancer["properties"].get("loadBalancingRules") or ())
+
+
+def _holders(api: Api, name: str) -> list[Json]:
+    """Return the VM or the scale sets of a deployment."""
+    alone = api.get(Key("virtualMachine", name))
+    mine = [alone] if alone is not None and _tag(alone, DEPLOYMENT_TAG) == name else []
+    return [*mine, *_sets(api, name)]
+
+
+def _sets(api: Api, name: str) -> list[Json]:
+    found = api.list(BY_NAME["virtualMachineScaleSet"])
+    return sorted((one for one in found if _tag(one, DEPLOYMENT_TAG) == name), key=lambda one: str(one["name"]))
+
+
+def _holder_of(vm: Json, holders: list[Json]) -> Json:
+    """Return the scale set that a machine is of, or the machine itself."""
+    return next((one for one in holders if str(one["id"]).lower() == _set_of(vm)), vm)
+
+
+def _tag(body: Json, tag: str) -> str | None:
+    return (body.get("tags") or {}).get(tag)
 
 
 def _node(api: Api, vm: Json, holder: Json) -> Node:
@@ -124,7 +154,7 @@ def _node(api: Api, vm: Json, holder: Json) -> Node:
         name=str(vm["name"]),
         address=next((_address(api, interface) for interface in _interfaces(vm)), ""),
         running=_RUNNING in {status.get("code") for status in statuses},
-        image=str((holder.get("tags") or {}).get(IMAGE_TAG, "")),
+        image=str(_tag(holder, IMAGE_TAG) or ""),
     )
 
 

@@ -85,7 +85,7 @@ class GcpDriver:
             self._insert(resource, mark, progress)
 
     def update(self, resource: Resource, mark: Mark, *, progress: Progress) -> bool:
-        """Change a firewall in place, mark included; everything else is made anew.
+        """Change a firewall or a balancer's groups in place, mark included; everything else is made anew.
 
         Raises:
             GcpError: Google refuses.
@@ -94,9 +94,16 @@ class GcpDriver:
         if kind is None or not kind.patched:
             return False
         progress(f"{resource.key}: changes it in place")
-        request = self._about(resource.key) | {kind.resource: self._message(kind, resource.body, mark)}
+        body = dict(resource.body)
+        if kind.fingerprinted:
+            body["fingerprint"] = (self.get(resource.key) or {}).get("fingerprint", "")
+        request = self._about(resource.key) | {kind.resource: self._message(kind, body, mark)}
         self._change(resource.key, kind, "patch_unary", request)
         return True
+
+    def can_change(self, key: Key) -> bool:
+        """Say whether such a resource is changed in place."""
+        return key.kind in KINDS and KINDS[key.kind].patched
 
     def wait(self, key: Key, *, progress: Progress) -> None:
         """Wait for a resource that is still being made, or that still goes.

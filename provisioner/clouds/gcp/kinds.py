@@ -32,6 +32,7 @@ class Kind:
     pending: frozenset[str] = frozenset()
     listed: str = ""  # the client that lists it everywhere, where that is another one
     patched: bool = False
+    fingerprinted: bool = False  # a change must name the version that it changes
 
     @property
     def resource(self) -> str:
@@ -77,7 +78,7 @@ GROUP = Kind(
 )  # fmt: skip
 BACKEND = Kind(
     name="backend-service", client="RegionBackendServicesClient", message="BackendService", argument="backend_service",
-    collection="backendServices", scope="region", listed="BackendServicesClient",
+    collection="backendServices", scope="region", listed="BackendServicesClient", patched=True, fingerprinted=True,
 )  # fmt: skip
 RULE = Kind(
     name="forwarding-rule", client="ForwardingRulesClient", message="ForwardingRule", argument="forwarding_rule",

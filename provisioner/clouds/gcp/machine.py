@@ -11,6 +11,7 @@ from typing import Any
 
 from provisioner.clouds.gcp import marks
 from provisioner.clouds.gcp.spec import GcpSpec
+from provisioner.clouds.interface import KEY_SIZE
 from provisioner.clouds.resources import DIGEST_SIZE, Mark
 
 # The image listens to none of these doors. They are shut on Google's side too, so that opening one shows.
@@ -27,8 +28,11 @@ RESERVATION_KEY = "compute.googleapis.com/reservation-name"
 CAPACITY_SECONDS = 7200  # how long flex_start may look for a machine
 
 
-def properties(spec: GcpSpec, boot_image: str, model_image: str) -> dict[str, Any]:
+def properties(spec: GcpSpec) -> dict[str, Any]:
     """Return what instance and template have in common, in the template's spelling."""
+    boot_image, model_image = (
+        f"projects/{spec.place.project}/global/images/{image_name(spec, disk)}" for disk in ("boot", "model")
+    )
     body: dict[str, Any] = {
         "machineType": spec.machine_type,
         "confidentialInstanceConfig": {
@@ -62,6 +66,11 @@ def properties(spec: GcpSpec, boot_image: str, model_image: str) -> dict[str, An
     elif spec.provisioning in ("spot", "flex_start"):
         body["reservationAffinity"] = {"consumeReservationType": "NO_RESERVATION"}
     return body
+
+
+def image_name(spec: GcpSpec, disk: str) -> str:
+    """Name the image of a disk; another bake is another name."""
+    return f"{spec.name}-{disk}-{spec.image.key[:KEY_SIZE]}"
 
 
 def instance(spec: GcpSpec, common: dict[str, Any], address: str) -> dict[str, Any]:

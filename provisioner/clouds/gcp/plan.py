@@ -3,9 +3,7 @@
 One machine has a static address of its own, which Google translates: the least that works, and nothing to pay or to
 trust beside it. Several are a managed group behind a passthrough load balancer, which does not end connections: TLS
 ends in the machine. Such a balancer sends packets on with its own address as their destination and the machine answers
-the client itself, so the machines need no addresses of their own, and each must take packets for the balancer's. In
-Google's images an agent sees to that; ours obeys nobody, so the address is baked in (base_service_addresses). It must
-be there before the image is: the operator reserves it, and it is no part of the plan.
+the client itself, so the machines need no addresses of their own; the image takes packets for whatever address.
 https://cloud.google.com/load-balancing/docs/network/networklb-backend-service
 
 The group is in one zone: confidential machines with GPUs are in one or two zones of a region.
@@ -16,21 +14,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from provisioner.clouds.gcp import kinds, machine
+from provisioner.clouds.gcp import endpoint, group, kinds, machine
 from provisioner.clouds.gcp.kinds import located
 from provisioner.clouds.gcp.spec import GcpSpec
+from provisioner.clouds.interface import KEY_SIZE, Rolling
 from provisioner.clouds.resources import Key, Resource, ResourcePlan
+from provisioner.errors import PlanError
 
 # https://cloud.google.com/load-balancing/docs/health-check-concepts#ip-ranges, external passthrough balancers
 HEALTH_RANGES = ("209.85.152.0/22", "209.85.204.0/22", "35.191.0.0/16")
-IMAGE_KEY_SIZE = 16  # characters of an image's key in a name; the labels have more of it
 _MTU = 1500  # the image takes no MTU from DHCP
 
 
-def plan(spec: GcpSpec) -> ResourcePlan:
-    """Plan everything, each after what it needs."""
-    resources = (*_images(spec), *_network(spec), *(_single(spec) if spec.replicas == 1 else _group(spec)))
-    return ResourcePlan(deployment=spec.name, cloud="gcp", resources=resources, warnings=tuple(_warnings(spec)))
+def plan(spec: GcpSpec, rolling: Rolling | None = None) -> ResourcePlan:
+    """Plan everything, each after what it needs; ``rolling`` is an older group that stays beside this one for a while.
+
+    Raises:
+        PlanError: something is to stay beside a machine that is no group.
+    """
+    if rolling is not None and spec.replicas == 1:
+        raise PlanError(f"{spec.name}: one machine is replaced, not rolled over: run playbooks/deploy.yml")
+    images = () if rolling is not None and rolling.step == "back" else tuple(_images(spec))
+    machines = tuple(_single(spec) if spec.replicas == 1 else group.resources(spec, rolling, _machine_needs(spec)))
+    return ResourcePlan(
+        deployment=spec.name,
+        cloud="gcp",
+        resources=(_bucket(spec), *images, *_network(spec), *machines),
+        warnings=tuple(_warnings(spec)),
+        kept=() if rolling is None else (*_uploaded(spec, rolling.old), *group.keys(spec, rolling.old)),
+    )
+
+
+def _uploaded(spec: GcpSpec, key: str) -> Iterator[Key]:
+    """Yield what an older image was made from and is."""
+    for disk in ("boot", "model"):
+        name = f"{spec.name}-{disk}-{key[:KEY_SIZE]}"
+        yield from (Key(kinds.OBJECT, f"{spec.bucket}/{name}.tar.gz"), Key("image", name))
 
 
 def _warnings(spec: GcpSpec) -> Iterator[str]:
@@ -43,21 +62,18 @@ def _warnings(spec: GcpSpec) -> Iterator[str]:
         yield "Secure Boot: the image's UKI must bear a signature by the key of secure_boot_db, else nothing boots"
     if spec.provisioning == "flex_start":
         yield f"flex_start: Google deletes the machine after {spec.hours} h"
-    if spec.replicas > 1:
-        yield f"the image must have been baked with base_service_addresses: [{spec.address}], and the address be yours"
     if spec.provisioning == "spot":
         yield "spot: Google may delete a machine at any time; deploy again to have it back"
 
 
 def image_key(spec: GcpSpec, disk: str) -> Key:
-    """Name an image; another bake is another name."""
-    return Key("image", f"{spec.name}-{disk}-{spec.image.key[:IMAGE_KEY_SIZE]}")
+    """Name an image."""
+    return Key("image", machine.image_name(spec, disk))
 
 
-def _images(spec: GcpSpec) -> Iterator[Resource]:
-    bucket = Key(kinds.BUCKET, spec.bucket)
-    yield Resource(
-        key=bucket,
+def _bucket(spec: GcpSpec) -> Resource:
+    return Resource(
+        key=Key(kinds.BUCKET, spec.bucket),
         body={
             "name": spec.bucket,
             "location": spec.place.region.upper(),
@@ -72,6 +88,10 @@ def _images(spec: GcpSpec) -> Iterator[Resource]:
         meter="nothing by itself: see its objects",
         note="disks on their way to images",
     )
+
+
+def _images(spec: GcpSpec) -> Iterator[Resource]:
+    bucket = Key(kinds.BUCKET, spec.bucket)
     for disk, path in (("boot", spec.image.boot_disk), ("model", spec.image.model_disk)):
         name = f"{image_key(spec, disk).name}.tar.gz"
         upload = Key(kinds.OBJECT, f"{spec.bucket}/{name}")
@@ -185,96 +205,12 @@ def _machine_needs(spec: GcpSpec) -> tuple[Key, ...]:
     )
 
 
-def _properties(spec: GcpSpec) -> dict[str, Any]:
-    names = (f"projects/{spec.place.project}/global/images/{image_key(spec, disk).name}" for disk in ("boot", "model"))
-    return machine.properties(spec, *names)
-
-
-def _address_url(spec: GcpSpec) -> str:
-    return f"projects/{spec.place.project}/regions/{spec.place.region}/addresses/{spec.name}"
-
-
 def _single(spec: GcpSpec) -> Iterator[Resource]:
-    address = located(kinds.ADDRESS, spec.place.region, spec.name)
-    yield Resource(
-        key=address,
-        body={"name": spec.name, "addressType": "EXTERNAL", "networkTier": "PREMIUM"},
-        meter="address-hours",
-        note="the endpoint; stays when machines are made anew",
-    )
+    address = endpoint.address(spec, spec.name, "the endpoint; stays when machines are made anew")
+    yield address
     yield Resource(
         key=located(kinds.INSTANCE, spec.place.zone, spec.name),
-        body=machine.instance(spec, _properties(spec), address=_address_url(spec)),
-        needs=(*_machine_needs(spec), address),
+        body=machine.instance(spec, machine.properties(spec), address=endpoint.address_url(spec, spec.name)),
+        needs=(*_machine_needs(spec), address.key),
         meter=f"{spec.family.meter} ({spec.provisioning}); GiB-months of pd-balanced disks",
     )
-
-
-def _group(spec: GcpSpec) -> Iterator[Resource]:
-    name, place = spec.name, spec.place
-    here = f"projects/{place.project}"
-    template, check = Key("template", name), located(kinds.HEALTH_CHECK, place.region, name)
-    group, backend = located(kinds.GROUP, place.zone, name), located(kinds.BACKEND, place.region, name)
-    yield Resource(key=template, body={"name": name, "properties": _properties(spec)}, needs=_machine_needs(spec))
-    yield Resource(
-        key=group,
-        body={
-            "name": name,
-            "baseInstanceName": name,
-            "instanceTemplate": f"{here}/global/instanceTemplates/{name}",
-            "targetSize": spec.replicas,
-            "updatePolicy": {"type": "OPPORTUNISTIC"},
-        },
-        needs=(template,),
-        meter=f"per machine: {spec.family.meter} ({spec.provisioning}); GiB-months of pd-balanced disks",
-    )
-    yield Resource(key=check, body=_health_check(spec), note="opens a connection and says nothing")
-    yield Resource(key=backend, body=_backend(spec), needs=(group, check))
-    yield Resource(
-        key=located(kinds.RULE, place.region, name),
-        body={
-            "name": name,
-            "IPAddress": spec.address,
-            "IPProtocol": "TCP",
-            "ports": [str(spec.port)],
-            "loadBalancingScheme": "EXTERNAL",
-            "networkTier": "PREMIUM",
-            "backendService": f"{here}/regions/{place.region}/backendServices/{name}",
-        },
-        needs=(backend,),
-        meter="forwarding-rule-hours; GiB processed by the balancer",
-    )
-
-
-def _health_check(spec: GcpSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "type": "TCP",
-        "tcpHealthCheck": {"port": spec.port, "portSpecification": "USE_FIXED_PORT", "proxyHeader": "NONE"},
-        "checkIntervalSec": 10,
-        "timeoutSec": 5,
-        "healthyThreshold": 2,
-        "unhealthyThreshold": 3,
-        "logConfig": {"enable": False},
-    }
-
-
-def _backend(spec: GcpSpec) -> dict[str, Any]:
-    place = spec.place
-    here = f"projects/{place.project}"
-    return {
-        "name": spec.name,
-        "protocol": "TCP",
-        "loadBalancingScheme": "EXTERNAL",
-        "backends": [
-            {
-                "group": f"{here}/zones/{place.zone}/instanceGroups/{spec.name}",
-                "balancingMode": "CONNECTION",
-            }
-        ],
-        "healthChecks": [f"{here}/regions/{place.region}/healthChecks/{spec.name}"],
-        # One client's connections meet one machine, as far as can be: each other machine is attested anew.
-        "sessionAffinity": "CLIENT_IP",
-        "connectionDraining": {"drainingTimeoutSec": 60},
-        "logConfig": {"enable": False},
-    }

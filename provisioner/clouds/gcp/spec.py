@@ -30,15 +30,6 @@ _KEY_FILES = ("secure_boot_pk", "secure_boot_kek", "secure_boot_db")
 _REQUIRED = ("name", "project", "zone", "technology", "machine_type", "client_ranges", "bucket")
 
 
-def _address(value: object) -> str | None:
-    """Expect an IPv4 address, or nothing."""
-    try:
-        ipaddress.IPv4Address(value if isinstance(value, str) else "")
-    except ValueError:
-        return None if value == "" else "an IPv4 address, or nothing"
-    return None
-
-
 def _labels(value: object) -> str | None:
     """Expect labels as Google takes them. https://cloud.google.com/compute/docs/labeling-resources."""
     good = isinstance(value, Mapping) and all(
@@ -72,7 +63,6 @@ _CHECKS: Checks = {
     "provisioning": fields.one_of(Provisioning),
     "reservation": fields.matching(r"([a-z]([a-z0-9-]{0,61}[a-z0-9])?)?", "a reservation's name, or nothing"),
     "hours": fields.whole_number(0, 168),
-    "address": _address,
     "replicas": fields.whole_number(1, 100),
     "port": fields.whole_number(1, 65535),
     "boot_disk_gib": fields.whole_number(10, 2048),
@@ -97,7 +87,6 @@ class GcpSpec:
     reservation: str
     hours: int
     replicas: int
-    address: str
     port: int
     boot_disk_gib: int
     model_disk_gib: int
@@ -133,14 +122,13 @@ class GcpSpec:
 
 _PLAIN = (
     *("name", "machine_type", "provisioning", "reservation", "hours", "replicas", "port"),
-    *("address", "boot_disk_gib", "model_disk_gib", "subnet", "bucket"),
+    *("boot_disk_gib", "model_disk_gib", "subnet", "bucket"),
 )
 _DEFAULTS: Mapping[str, Any] = {
     "provisioning": "standard",
     "reservation": "",
     "hours": 0,
     "replicas": 1,
-    "address": "",
     "boot_disk_gib": 10,
     "model_disk_gib": 10,
     "subnet": "10.64.0.0/24",
@@ -166,7 +154,6 @@ def _together(good: Mapping[str, Any], image: Image) -> Iterator[Fault]:
     """Yield what does not fit together, among the values that are right by themselves."""
     yield from _machine_faults(good)
     yield from _capacity_faults(good)
-    yield from _address_faults(good)
     yield from _secure_boot_faults(good)
     yield from _image_faults(good, image)
 
@@ -199,15 +186,6 @@ def _capacity_faults(good: Mapping[str, Any]) -> Iterator[Fault]:
     if model == "flex_start" and good.get("replicas", 1) > 1:
         expected = "1 with flex_start: groups get such machines by resize requests, which are not made here"
         yield Fault("replicas", expected, repr(good["replicas"]))
-
-
-def _address_faults(good: Mapping[str, Any]) -> Iterator[Fault]:
-    several, address = good.get("replicas", 1) > 1, good.get("address")
-    if several and address == "":
-        expected = "the balancer's address, reserved by you and baked into the image: it sends packets on unchanged"
-        yield Fault("address", expected, "nothing")
-    if not several and address:
-        yield Fault("address", "nothing, unless replicas is more than 1", repr(address))
 
 
 def _secure_boot_faults(good: Mapping[str, Any]) -> Iterator[Fault]:

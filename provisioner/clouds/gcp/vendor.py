@@ -9,7 +9,9 @@ from typing import Any
 
 from provisioner.clouds.gcp import doors, kinds, marks
 from provisioner.clouds.gcp.driver import GcpDriver, created_by
+from provisioner.clouds.gcp.endpoint import staging
 from provisioner.clouds.gcp.errors import Refusal, advice, normal
+from provisioner.clouds.gcp.group import key_of
 from provisioner.clouds.gcp.guest import guest_of
 from provisioner.clouds.gcp.identity import read_identity
 from provisioner.clouds.gcp.meters import meters
@@ -19,7 +21,7 @@ from provisioner.clouds.gcp.plan import plan as plan_of
 from provisioner.clouds.gcp.session import Endpoints, Limits, Session, to_dict
 from provisioner.clouds.gcp.spec import GcpSpec
 from provisioner.clouds.gcp.upload import PIECE
-from provisioner.clouds.interface import Guest, Image, Node, Vm
+from provisioner.clouds.interface import Group, Guest, Image, Node, Rolling, Vm
 from provisioner.clouds.resources import Found, Key, ResourcePlan
 from provisioner.errors import CloudError
 
@@ -59,9 +61,13 @@ class GcpVendor:
         """
         return GcpSpec.from_vars(variables, image)
 
-    def plan(self, spec: GcpSpec) -> ResourcePlan:
-        """Plan, without effects."""
-        return plan_of(spec)
+    def plan(self, spec: GcpSpec, rolling: Rolling | None = None) -> ResourcePlan:
+        """Plan, without effects.
+
+        Raises:
+            PlanError: something is to stay beside a machine that is no group.
+        """
+        return plan_of(spec, rolling)
 
     def guest(self, spec: GcpSpec) -> Guest:
         """Return what a release and a client have to know of the machines."""
@@ -94,21 +100,34 @@ class GcpVendor:
         groups = list(driver.all_of(kinds.GROUP, name))
         if not (machines or groups):
             return None
-        rules = [body for _, body in driver.all_of(kinds.RULE, name)]
-        addresses = [body for _, body in driver.all_of(kinds.ADDRESS, name)]
-        said = (*(body.get("IPAddress", "") for body in rules), *(body.get("address", "") for body in addresses))
-        address = next((one for one in said if one), "")
+        addresses = {body["name"]: body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)}
+        rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)}
+        address = rules.get(name) or addresses.get(name) or "nowhere.invalid"
+        staged = rules.get(staging(name), "")
         labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
         port = next((one[marks.PORT] for one in labels if marks.PORT in one), str(self.told.get("port", 443)))
-        nodes = (*(_node(body) for _, body in machines), *self._missing(driver, groups, machines))
+        nodes = (*(_node(body) for _, body in machines), *self._missing(driver, name, groups, machines))
         return Vm(
             name=name,
-            endpoint=f"https://{address or 'nowhere.invalid'}:{port}",
+            endpoint=f"https://{address}:{port}",
             running=bool(nodes) and all(node.running for node in nodes),
             plan_digest=_digest(machines, groups),
             nodes=nodes,
+            staging=f"https://{staged}:{port}" if staged else "",
             facts=(*self._facts(driver, machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
         )
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return the deployment's groups, and which of them its balancer leads clients to.
+
+        Raises:
+            CloudError: Google refuses.
+        """
+        driver = self.driver()
+        balancers = [body for _, body in driver.all_of(kinds.BACKEND, name) if body["name"] == name]
+        led_to = {one["group"].rpartition("/")[2] for body in balancers for one in body.get("backends", ())}
+        found = sorted(body["name"] for _, body in driver.all_of(kinds.GROUP, name))
+        return tuple(Group(image=key_of(name, one), serving=one in led_to) for one in found)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that the project has something of.
@@ -163,7 +182,11 @@ class GcpVendor:
         return sorted(driver.all_of(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
 
     def _missing(
-        self, driver: GcpDriver, groups: list[tuple[str, dict[str, Any]]], machines: list[tuple[str, dict[str, Any]]]
+        self,
+        driver: GcpDriver,
+        name: str,
+        groups: list[tuple[str, dict[str, Any]]],
+        machines: list[tuple[str, dict[str, Any]]],
     ) -> Iterator[Node]:
         """Yield the machines that a group still tries to make, each with the reason why it has not."""
         there = {body["name"] for _, body in machines}
@@ -171,13 +194,16 @@ class GcpVendor:
             request = {"project": self.place.project, "zone": where, "instance_group_manager": group["name"]}
             client = "InstanceGroupManagersClient"
             found = [to_dict(one) for one in driver.session.listed(client, "list_managed_instances", request)]
+            image = key_of(name, group["name"])
             absent = [one for one in found if one["instance"].rpartition("/")[2] not in there]
             for one in absent:
                 errors = one.get("lastAttempt", {}).get("errors", {}).get("errors", ())
                 why = "".join(f" ({_why(error)})" for error in errors[:1])
-                yield Node(name=one["instance"].rpartition("/")[2] + why, address="", running=False, image="")
+                never = why if any(normal(str(error.get("code", ""))) == "quotaexceeded" for error in errors) else ""
+                full = one["instance"].rpartition("/")[2] + why
+                yield Node(name=full, address="", running=False, image=image, refused=never.strip())
             for number in range(len(found), group.get("targetSize", 0)):
-                yield Node(name=f"{group['name']} no. {number + 1}", address="", running=False, image="")
+                yield Node(name=f"{group['name']} no. {number + 1}", address="", running=False, image=image)
 
     def _facts(self, driver: GcpDriver, machines: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
         yield "project", self.place.project
@@ -202,10 +228,10 @@ class GcpVendor:
 def _digest(machines: list[tuple[str, dict[str, Any]]], groups: list[tuple[str, dict[str, Any]]]) -> str:
     """Return the digest of the body that the machines were made from; a group's is its own."""
     if groups:
-        mark = marks.of_description(groups[0][1].get("description", ""))
+        found = [marks.of_description(body.get("description", "")) for _, body in groups]
     else:
-        mark = marks.of_labels(machines[0][1].get("labels", {}))
-    return mark.digest if mark else ""
+        found = [marks.of_labels(machines[0][1].get("labels", {}))]
+    return "+".join(sorted(mark.digest for mark in found if mark))
 
 
 def _node(body: Mapping[str, Any]) -> Node:

@@ -58,8 +58,8 @@ class Arm:
         """Have again what there was; the operations of that time nobody waits for any more."""
         self.machines.close()
         self.cloud, self._operations = copy.deepcopy(saved[0]), {}
-        for name, (address, port) in saved[1].items():
-            self.machines.start(name, {}, address, port)
+        for name, where in saved[1].items():
+            self.machines.move(name, where)
 
     def handle(self, call: Call) -> Answer:
         COUNTS["API calls"] += 1
@@ -284,6 +284,12 @@ class Arm:
             properties["instanceView"] = thing.body.get("_seen", {})
         if "userData" not in expand:
             properties.pop("userData", None)
+        if thing.kind == effects.BALANCER:
+            inside = effects.members(self.cloud, thing)
+            for pool in properties.get("backendAddressPools", ()):
+                identity = f"{thing.id}/backendAddressPools/{pool['name']}"
+                shown = [{"id": f"{one.id}/ipConfigurations/primary"} for one in inside.get(identity.lower(), ())]
+                pool["id"], pool["properties"] = identity, {"backendIPConfigurations": shown} if shown else {}
         return {"id": thing.id, "name": thing.name, "type": thing.kind, **body}
 
     def _body(self, call: Call, kind: str) -> dict:

@@ -32,6 +32,26 @@ def made(cloud: Cloud, thing: Thing, *, new: bool, machines: Machines) -> None:
         _run(cloud, thing, new=new, machines=machines)
     elif thing.kind == SET:
         _scale(cloud, thing, machines)
+    elif thing.kind == BALANCER and not new:
+        _lead(cloud, thing, machines)
+
+
+def members(cloud: Cloud, balancer: Thing) -> dict[str, list[Thing]]:
+    """Return the interfaces that are in each pool of a balancer, by the pool's id in lower case."""
+    found: dict[str, list[Thing]] = {}
+    for interface in cloud.of(INTERFACE):
+        for configuration in interface.properties["ipConfigurations"]:
+            for pool in configuration["properties"].get("loadBalancerBackendAddressPools", ()):
+                if pool["id"].lower().startswith(f"{balancer.id.lower()}/"):
+                    found.setdefault(pool["id"].lower(), []).append(interface)
+    return found
+
+
+def _lead(cloud: Cloud, balancer: Thing, machines: Machines) -> None:
+    """Let connections go where a changed balancer leads them."""
+    for vm in cloud.of(VM):
+        for one in vm.properties["networkProfile"]["networkInterfaces"]:
+            machines.move(vm.name, _behind(cloud, cloud.find(one["id"])))
 
 
 def gone(cloud: Cloud, thing: Thing, machines: Machines) -> None:
@@ -90,13 +110,16 @@ def _copy_of_image(cloud: Cloud, vm: Thing, disk: dict) -> None:
 
 
 def _behind(cloud: Cloud, interface: Thing) -> tuple[str, int] | None:
-    """Return the public address and port that lead to an interface."""
+    """Return the public address and port that lead to an interface, where a rule does."""
     for configuration in interface.properties["ipConfigurations"]:
-        for pool in configuration["properties"].get("loadBalancerBackendAddressPools", ()):
-            balancer = cloud.find(pool["id"].rsplit("/backendAddressPools/", 1)[0])
-            rule = balancer.properties["loadBalancingRules"][0]["properties"]
+        pools = {pool["id"] for pool in configuration["properties"].get("loadBalancerBackendAddressPools", ())}
+        for identity in sorted({pool.rsplit("/backendAddressPools/", 1)[0] for pool in pools}):
+            balancer = cloud.find(identity)
             front = balancer.properties["frontendIPConfigurations"][0]["properties"]
-            return cloud.find(front["publicIPAddress"]["id"]).properties["ipAddress"], rule["frontendPort"]
+            address = cloud.find(front["publicIPAddress"]["id"]).properties["ipAddress"]
+            for rule in balancer.properties["loadBalancingRules"]:
+                if rule["properties"]["backendAddressPool"]["id"] in pools:
+                    return address, rule["properties"]["frontendPort"]
     return None
 
 

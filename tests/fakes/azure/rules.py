@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from cryptography import x509
 
+from tests.fakes.azure.effects import members
 from tests.fakes.azure.things import LOCATIONS, Cloud, RefusedError, Thing, references
 
 _CONFIDENTIAL = re.compile(r"Standard_(NCC40ads_H100_v5|[DE]C\d+(a|ad|e|ed)s_v[56])")
@@ -177,6 +178,34 @@ def check_balancer(cloud: Cloud, body: dict, identity: str) -> None:
             names = {one["name"] for one in body["properties"].get(kind, ())}
             if rule["properties"][part]["id"].rpartition("/")[2] not in names:
                 raise bad(f"{rule['name']}: there is no such {part}", "InvalidResourceReference")
+    check_pools(cloud, body, identity)
+
+
+def check_pools(cloud: Cloud, body: dict, identity: str) -> None:
+    """learn.microsoft.com/azure/load-balancer/load-balancer-multivip-overview: no backend port twice on one machine.
+
+    And a pool that machines are in does not go: .../troubleshoot/azure/load-balancer (InUse…CannotBeDeleted).
+    """
+    old = cloud.find(identity)
+    inside = members(cloud, old) if old else {}
+    pools = {
+        f"{identity}/backendAddressPools/{one['name']}".lower() for one in body["properties"]["backendAddressPools"]
+    }
+    for pool in sorted(set(inside) - pools):
+        raise bad(f"{pool} is in use by {inside[pool][0].id}.", "InUseBackendAddressPoolCannotBeDeleted")
+    fronts, backs = set(), set()
+    for rule in body["properties"].get("loadBalancingRules", ()):
+        told = rule["properties"]
+        front = (told["frontendIPConfiguration"]["id"].lower(), told["frontendPort"], told["protocol"])
+        if front in fronts:
+            raise bad(f"{rule['name']}: another rule has that frontend port", "RulesUseSameFrontendPortProtocolAndIP")
+        fronts.add(front)
+        for interface in inside.get(told["backendAddressPool"]["id"].lower(), ()):
+            back = (interface.id, told["backendPort"], told["protocol"])
+            if back in backs:
+                code = "RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndIPConfig"
+                raise bad(f"{rule['name']}: another rule leads to that port of {interface.id}", code)
+            backs.add(back)
 
 
 def check_address(cloud: Cloud, body: dict, identity: str) -> None:

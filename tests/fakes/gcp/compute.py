@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import uuid
@@ -161,6 +162,7 @@ class Compute:
             self._machine_type_there(url, body["machineType"])
         made = {
             **body,
+            **self._version(collection),
             "id": str(self.project.next()),
             "selfLink": f"https://www.googleapis.com/compute/v1/projects/{self.project.name}/{url}",
         }
@@ -191,9 +193,18 @@ class Compute:
     def _patch(self, url, body, query):
         if again := self._again(query):
             return again
-        changed = {**self.project.resources[url], **body}
-        _CHECKS[url.split("/")[-2]](changed)
+        collection, found = url.split("/")[-2], self.project.resources[url]
+        if body.get("fingerprint") != found.get("fingerprint"):  # .../compute/docs/api/best-practices (fingerprints)
+            raise RefusedError(412, "conditionNotMet", "Supplied fingerprint does not match current fingerprint.")
+        self._references(body)
+        changed = {**found, **body, **self._version(collection)}
+        _CHECKS[collection](changed)
         return self._start(url, "patch", query, lambda: None, lambda: self.project.resources.update({url: changed}))
+
+    def _version(self, collection):
+        """Name a version, of the kinds whose changes must name the one that they change."""
+        number = self.project.next().to_bytes(4, "big") if collection == "backendServices" else b""
+        return {"fingerprint": base64.b64encode(number).decode()} if number else {}
 
     def _delete(self, url, _body, query):
         if again := self._again(query):

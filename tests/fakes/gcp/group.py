@@ -62,6 +62,8 @@ def remove(project, url):
 def serve(project, url):
     """Let the balancer's address lead to the group, once it has one."""
     body = project.resources[url]
+    if body["IPAddress"].startswith("projects/"):  # Google answers with the address itself
+        body["IPAddress"] = project.resources[re.sub(r"^projects/[^/]+/", "", body["IPAddress"])]["address"]
     where = (body["IPAddress"], int(body["ports"][0]))
     project.running[where] = project.start(body, *where)
 

@@ -46,6 +46,7 @@ _BESIDE = {
     ),
     "compute.instanceGroupManagers.delete": ("compute.instanceGroups.delete", "compute.instances.delete"),
     "compute.regionBackendServices.insert": ("compute.instanceGroups.use", "compute.regionHealthChecks.useReadOnly"),
+    "compute.regionBackendServices.patch": ("compute.instanceGroups.use", "compute.regionHealthChecks.useReadOnly"),
     "compute.forwardingRules.insert": ("compute.addresses.use", "compute.regionBackendServices.use"),
 }  # fmt: skip
 

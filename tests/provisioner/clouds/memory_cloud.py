@@ -39,6 +39,9 @@ class MemoryCloud:
         )
         return True
 
+    def can_change(self, key):
+        return key.kind in self.in_place
+
     def wait(self, key, *, progress):
         def done():
             mark, _, needs = self.things[key]

@@ -35,7 +35,9 @@ class FakeCloud:
         def call(*arguments, **named):
             named.pop("progress", None)
             self.asked.append((method, *arguments, *named.values()))
-            return {"names": ("toy",), "find": None, "spec": "the spec", "wait_ready": "the VM"}.get(method)
+            return {"names": ("toy",), "find": None, "groups": (), "spec": "the spec", "wait_ready": "the VM"}.get(
+                method
+            )
 
         return call
 
@@ -50,7 +52,7 @@ def fake(tmp_path, monkeypatch):
 def test_the_cloud_that_the_variables_name_launches_and_waits(fake, tmp_path):
     assert launch(VM, "the image", tmp_path, seconds=7, progress=quiet) == ("the VM", True)
     assert fake.asked == [
-        ("spec", VM, "the image"), ("find", "toy"), ("launch", "the spec"), ("wait_ready", "toy", 7),
+        ("spec", VM, "the image"), ("find", "toy"), ("groups", "toy"), ("launch", "the spec"), ("wait_ready", "toy", 7),
     ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from tests.fakes.cloud_api import CloudApi
 from tests.fakes.loopback import only_loopback
 from tests.provisioner.clouds.conftest import quiet
 
-KEYS = tuple(f"{letter}" * 64 for letter in "ab")
+KEYS = tuple(f"{letter}" * 64 for letter in "abc")
 
 
 def free_port() -> int:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.clouds import Rolling
 from provisioner.errors import CloudError
+from tests.provisioner.clouds.conftest import quiet
 
 PAGE = Path(__file__).resolve().parents[4] / "docs/clouds/azure.md"
 
@@ -29,6 +31,8 @@ def live(azure):
     azure.apply(azure.spec(image=1, client_networks=["198.51.100.0/24"]))
     azure.apply(azure.spec(image=1, replicas=2))
     azure.apply(azure.spec(image=1, replicas=3))
+    for step in ("stage", "overlap", "drain", "stage", "back"):
+        azure.remote().roll(azure.spec(image=2, replicas=3), Rolling(old=azure.image(1).key, step=step), progress=quiet)
     azure.session().vm("toy")
     azure.session().open_doors("toy")
     azure.session().names()

@@ -105,7 +105,7 @@ def test_a_disk_that_is_written_in_part_is_not_taken_for_a_disk(azure):
     azure.api.faults.append(Fault(lambda call: call.query.get("comp") == "page", "after", skip=1))
     with pytest.raises(CloudError):
         azure.apply()
-    disk = plan(azure.spec()).resources[5]
+    disk = next(one for one in plan(azure.spec()).resources if one.source)
     found = azure.session().driver().read(disk.key)
     assert disk.source is not None
     assert found.mark.deployment == "toy"

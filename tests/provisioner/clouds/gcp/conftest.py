@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +35,7 @@ CPU = {
 }
 TDX = CPU | {"technology": "tdx", "machine_type": "c3-standard-4"}
 GPU = CPU | {"technology": "tdx", "machine_type": "a3-highgpu-1g", "provisioning": "spot", "model_disk_gib": 40}
-# An address that the operator reserved; on loopback, where the fake's balancer listens.
-GROUP = GPU | {"replicas": 2, "address": f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250) + 1}.1"}
+GROUP = GPU | {"replicas": 2}
 
 
 def image(folder: Path, key: str = KEY) -> Image:
@@ -110,14 +108,18 @@ class Lab:
 
     def launch(self, variables=CPU, key=KEY, progress=None, **more):
         """Deploy as a new process would; the disks are packed already."""
+        self.pack(variables, key)
+        cloud = self.cloud(variables, **more)
+        spec = cloud.spec(variables, image(self.disks, key))
+        return cloud.launch(spec, progress=progress or quiet)
+
+    def pack(self, variables, key):
+        """Have the disks packed, which takes longest."""
         (self.folder / "uploads").mkdir(exist_ok=True)
         for disk in ("boot", "model"):
             name = f"{variables['name']}-{disk}-{key[:16]}.tar.gz"
             if not (self.folder / "uploads" / name).exists():
                 shutil.copyfile(self.disks / f"{disk}.tar.gz", self.folder / "uploads" / name)
-        cloud = self.cloud(variables, **more)
-        spec = cloud.spec(variables, image(self.disks, key))
-        return cloud.launch(spec, progress=progress or quiet)
 
     def ready(self, variables=CPU, seconds=5.0, **more):
         return self.cloud(variables, **more).wait_ready(variables["name"], seconds=seconds, progress=quiet)

@@ -95,7 +95,7 @@ def test_a_name_taken_by_something_that_is_not_ours_changes_nothing(lab, variabl
     vendor = lab.vendor(variables)
     lab.launch(variables)
     made = dict(lab.project.resources)
-    for url in [one for one in made if "/disks/" not in one and "prod-00" not in one]:
+    for url in [one for one in made if "/disks/" not in one and "/instances/" not in one]:
         lab.reset()
         theirs = {name: value for name, value in made[url].items() if name not in ("labels", "description")}
         lab.project.resources[url] = theirs

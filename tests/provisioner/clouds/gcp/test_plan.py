@@ -23,7 +23,7 @@ PLANS = {
     "a3-spot": GPU,
     "a3-flex": FLEX,
     "a3-reserved": RESERVED,
-    "a3-group": GROUP | {"address": "203.0.113.9"},
+    "a3-group": GROUP,
 }
 SCHEMAS = {
     "image": "Image", "network": "Network", "subnetwork": "Subnetwork", "firewall": "Firewall", "address": "Address",
@@ -120,7 +120,7 @@ def test_secure_boot_puts_own_keys_into_the_boot_image_alone():
 
 CHANGES = [
     {"name": "other"}, {"project": "other-project"}, {"zone": "europe-west4-b"}, {"machine_type": "n2d-standard-4"},
-    {"provisioning": "spot"}, {"replicas": 2, "address": "203.0.113.9"}, {"boot_disk_gib": 11},
+    {"provisioning": "spot"}, {"replicas": 2}, {"boot_disk_gib": 11},
     {"model_disk_gib": 11}, {"subnet": "10.65.0.0/24"},
     {"client_ranges": ["203.0.113.0/25"]}, {"bucket": "another-bucket"}, {"labels": {"team": "a"}},
 ]  # fmt: skip
@@ -133,7 +133,6 @@ def test_every_difference_shows_in_the_digest(change):
 
 
 def test_what_people_should_know_is_a_warning():
-    assert "base_service_addresses: [203.0.113.9]" in " ".join(planned(PLANS["a3-group"]).warnings)
     assert "CloudVouchedBoot" in " ".join(planned(CPU).warnings)
     assert "after 12 h" in " ".join(planned(FLEX).warnings)
     assert "delete a machine at any time" in " ".join(planned(GPU).warnings)

@@ -56,7 +56,7 @@ BAD = [
     ("zone", ""),
     ("technology", "sev"), ("technology", True), ("machine_type", 4), ("machine_type", "n2d standard"),
     ("provisioning", "preemptible"), ("hours", 169), ("hours", -1), ("hours", "2"), ("replicas", 0), ("replicas", 101),
-    ("replicas", "2"), ("replicas", True), ("address", "here"), ("address", None), ("address", "::1"), ("port", 0),
+    ("replicas", "2"), ("replicas", True), ("address", "203.0.113.9"), ("port", 0),
     ("port", 65536), ("port", "8443"), ("boot_disk_gib", 9),
     ("model_disk_gib", 9.5), ("model_disk_gib", 1 << 30), ("subnet", "10.64.0.1/24"), ("subnet", "8.8.8.0/24"),
     ("subnet", "10.0.0.0/8"), ("subnet", "10.64.0.0/30"), ("subnet", None), ("client_ranges", []),
@@ -97,8 +97,6 @@ TOGETHER = {
     "flex-start without an end": (GPU | {"provisioning": "flex_start"}, "hours", "how long the machine is wanted"),
     "an end without flex-start": (GPU | {"hours": 3}, "hours", "unless provisioning is flex_start"),
     "a group by flex-start": (GROUP | {"provisioning": "flex_start", "hours": 1}, "replicas", "1 with flex_start"),
-    "a group without an address": (GROUP | {"address": ""}, "address", "reserved by you and baked into the image"),
-    "an address for one machine": (CPU | {"address": "203.0.113.9"}, "address", "unless replicas is more than 1"),
     "a port that the image does not listen on": (CPU | {"port": 443}, "port", "8443, on which the image listens"),
     "Secure Boot keys without Secure Boot": (CPU | {"secure_boot_pk": "/k"}, "secure_boot_pk", "secure_boot is true"),
 }

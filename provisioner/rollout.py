@@ -1,0 +1,218 @@
+"""From release N to N+1 on a group of machines: no new machine takes traffic before it is verified.
+
+(1) Look where a rollout is: the groups and the balancer are the cloud's word, what clients were told the release's.
+(2) ``stage``: the new group beside the old one, at an endpoint of its own.
+(3) Meet every new machine there, as a client does, under the candidate release.
+(4) Publish that release; the one before stays valid.
+(5) ``overlap``: clients are led to both groups, for as long as was asked.
+(6) ``drain``: they are led to the new group alone; connections to the old one may end.
+(7) The old group is deleted.
+
+What fails before (4) goes back: the old group alone, nothing published. What is interrupted anywhere goes on, or back,
+with the next run: nothing is remembered but in the cloud and in the release files. An overlap that was interrupted is
+waited for in full once more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from provisioner.clouds import Group, Image, Rolling, cloud_of
+from provisioner.clouds.remote import RemoteCloud
+from provisioner.errors import CloudError, MeasureError, PlanError, ProvisionError
+from provisioner.meeting import Verify, meet_all
+from provisioner.progress import Progress
+from provisioner.publish import IMAGE, is_published, promote
+
+DRAIN_SECONDS = 60.0
+_SAY_SECONDS = 60.0
+Where = Literal["settle", "stage", "overlap", "drain", "end"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """What is wanted: this image on the inventory's group. ``overlap`` is for how many seconds both releases serve."""
+
+    variables: Mapping[str, Any]
+    image: Image
+    root: Path
+    overlap: float
+    seconds: float
+    drain: float = DRAIN_SECONDS
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+        return str(self.variables["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a rollout is, and how the key of the older image begins; empty where there is none."""
+
+    where: Where
+    old: str
+
+
+def position(name: str, groups: tuple[Group, ...], image: str, *, published: bool) -> Position:
+    """Say where a rollout to an image is, from what the cloud has and whether clients were told of that image.
+
+    Raises:
+        CloudError: there is nothing to roll from.
+    """
+    mine = any(group.is_of(image) for group in groups)
+    others = sorted((group for group in groups if not group.is_of(image)), key=lambda one: (not one.serving, one.image))
+    serving = [group for group in others if group.serving]
+    if mine and published:
+        return Position("overlap" if serving else "drain" if others else "end", others[0].image if others else "")
+    if len(serving) > 1:
+        return Position("settle", "")
+    if serving:
+        return Position("stage", serving[0].image)
+    if mine:
+        raise CloudError(f"{name}: its machines run this image already: playbooks/deploy.yml accepts and publishes it")
+    if others:
+        raise CloudError(f"{name}: nothing serves, what is there is half-made: playbooks/destroy.yml, then deploy.yml")
+    raise CloudError(f"{name}: there is no group of machines to roll from: playbooks/deploy.yml makes it")
+
+
+def rolling_cloud(variables: Mapping[str, Any], root: Path) -> RemoteCloud[Any]:
+    """Return the cloud of an inventory whose deployment is a group of machines.
+
+    Raises:
+        SpecError: the inventory names no cloud, or not where in it.
+        PlanError: the deployment is one machine.
+    """
+    cloud = cloud_of(variables, root)
+    if not isinstance(cloud, RemoteCloud) or variables.get("replicas", 1) == 1:
+        raise PlanError(
+            f"{variables.get('name')}: one machine is replaced, not rolled over: playbooks/deploy.yml does that, and "
+            "for minutes nothing serves; more replicas on a cloud can be rolled over"
+        )
+    return cloud
+
+
+def preview(wanted: Rollout, cloud: RemoteCloud[Any]) -> str:
+    """Return everything that the cloud has once the rollout is done, for people to read; asks the cloud nothing.
+
+    Raises:
+        SpecError: the inventory is wrong; every fault is listed.
+        PlanError: this cloud cannot do what the inventory says.
+    """
+    return cloud.preview(cloud.spec(wanted.variables, wanted.image))
+
+
+def roll_out(wanted: Rollout, cloud: RemoteCloud[Any], verify: Verify, *, progress: Progress) -> bool:
+    """Bring a group of machines to an image; say whether anything changed.
+
+    Raises:
+        SpecError: the inventory is wrong, or there is no candidate of a release.
+        PlanError: the inventory changed more than what belongs to one image, or there is no group; nothing changed.
+        CloudError: the cloud refused; the old group serves as before, or, where the new release is published already,
+            the next run goes on.
+        MeasureError: new machines are not what was predicted; the old group serves as before.
+    """
+    run = _Run(wanted, cloud, verify, progress)
+    here = run.look()  # (1)
+    if here.where == "settle":
+        run.settle()
+        here = run.look()
+    if here.where == "stage":
+        run.stage(here.old)  # (2), (3)
+        promote(wanted.root)  # (4)
+        progress(f"{wanted.name}: the new release is published; the one before stays valid")
+        here = Position("overlap", here.old)
+    changed = here.where != "end"
+    if here.where == "overlap":
+        run.overlap(here.old)  # (5)
+        here = Position("drain", here.old)
+    if here.where == "drain":
+        run.drain(here.old)  # (6)
+    run.end()  # (7)
+    return changed
+
+
+class _Run:
+    """One run towards an image."""
+
+    def __init__(self, wanted: Rollout, cloud: RemoteCloud[Any], verify: Verify, progress: Progress) -> None:
+        self._wanted, self._cloud, self._verify, self._progress = wanted, cloud, verify, progress
+        self._spec = cloud.spec(wanted.variables, wanted.image)
+
+    def look(self) -> Position:
+        """Say where the rollout is."""
+        published = is_published(self._wanted.root, self._wanted.image.key)
+        groups = self._cloud.groups(self._wanted.name)
+        return position(self._wanted.name, groups, self._wanted.image.key, published=published)
+
+    def settle(self) -> None:
+        """Bring an earlier rollout, to the image that is published, to its end before another one begins."""
+        name = (self._wanted.root / IMAGE).resolve().name
+        groups = [one for one in self._cloud.groups(self._wanted.name) if one.serving and one.is_of(name)]
+        if not groups:
+            raise CloudError(
+                f"{self._wanted.name}: several groups serve, and none is of the published image: "
+                "playbooks/destroy.yml, then deploy.yml"
+            )
+        self._progress(f"{self._wanted.name}: an earlier rollout was interrupted; it is brought to its end first")
+        self._wait(self._wanted.overlap, "both releases serve")
+        self._roll(Rolling(old=groups[0].image, step="back"))
+
+    def stage(self, old: str) -> None:
+        """Make the new group and verify each of its machines; go back where that fails."""
+        try:
+            self._roll(Rolling(old=old, step="stage"))
+            self._meet()
+        except PlanError:  # said before anything was changed
+            raise
+        except ProvisionError as error:
+            raise self._back(old, error) from error
+
+    def overlap(self, old: str) -> None:
+        """Lead clients to both groups for as long as was asked."""
+        self._roll(Rolling(old=old, step="overlap"))
+        self._wait(self._wanted.overlap, "both releases serve")
+
+    def drain(self, old: str) -> None:
+        """Lead clients to the new group alone, and let connections to the old one end."""
+        self._roll(Rolling(old=old, step="drain"))
+        self._wait(self._wanted.drain, "connections to the old machines may end")
+
+    def end(self) -> None:
+        """Delete what is not the new group's, and see that it serves."""
+        self._cloud.check(self._spec, None)
+        self._cloud.launch(self._spec, progress=self._progress)
+        self._cloud.wait_ready(self._wanted.name, seconds=self._wanted.seconds, progress=self._progress)
+
+    def _roll(self, rolling: Rolling) -> None:
+        self._progress(f"{self._wanted.name}: {rolling.step}, beside {rolling.old}")
+        self._cloud.roll(self._spec, rolling, progress=self._progress)
+
+    def _meet(self) -> None:
+        wanted, count = self._wanted, int(self._wanted.variables["replicas"])
+        endpoint = self._cloud.wait_staged(
+            wanted.name, wanted.image.key, count, seconds=wanted.seconds, progress=self._progress
+        )
+        meet_all(endpoint, count, self._verify, progress=self._progress)
+
+    def _back(self, old: str, error: ProvisionError) -> ProvisionError:
+        """Have the old group alone again, and return what to raise."""
+        kind = MeasureError if isinstance(error, MeasureError) else CloudError
+        try:
+            self._roll(Rolling(old=old, step="back"))
+        except ProvisionError as again:
+            return kind(
+                f"{self._wanted.name}: nothing is published, {old} serves as before, and what was made for the new "
+                f"image could not be taken away: {again}; run the rollout again. It failed because: {error}"
+            )
+        return kind(f"{self._wanted.name}: rolled back, nothing is published, {old} serves as before: {error}")
+
+    def _wait(self, seconds: float, what: str) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._progress(f"{self._wanted.name}: {what}, {left:.0f} s more")
+            time.sleep(min(left, _SAY_SECONDS))
