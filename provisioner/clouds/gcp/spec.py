@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from provisioner import fields
 from provisioner.clouds.gcp import place, secure_boot
@@ -56,6 +56,7 @@ def _subnet(value: object) -> str | None:
 _CHECKS: Checks = {
     **IDENTITY,
     **place.CHECKS,
+    "cloud": fields.one_of(Literal["gcp"]),
     **dict.fromkeys(_KEY_FILES, fields.absolute_path),
     "technology": fields.one_of(Technology),
     "machine_type": fields.matching(r"[a-z0-9-]{1,63}", "the name of a machine type"),
