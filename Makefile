@@ -109,7 +109,7 @@ test: lint type unit e2e ## everything that CI runs
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
 
-test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds (most of an hour)
+test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds (hours)
 	@VITRINE_EVERY_CALL=1 $(BIN)/python -m pytest tests/provisioner/clouds
 
 mutants: setup ## change the verifier in every way that matters, and see that a vector or a test notices (minutes)

@@ -3,13 +3,13 @@
 (1) Look where a rollout is: the groups and the balancer are the cloud's word, what clients were told the release's.
 (2) ``stage``: the new group beside the old one, at an endpoint of its own.
 (3) Meet every new machine there, as a client does, under the candidate release.
-(4) Publish that release; the one before stays valid.
+(4) Publish that release; the one before stays valid. Clients get some time to fetch it, while nothing else changes.
 (5) ``overlap``: clients are led to both groups, for as long as was asked.
 (6) ``drain``: they are led to the new group alone; connections to the old one may end.
 (7) The old group is deleted.
 
 What fails before (4) goes back: the old group alone, nothing published. What is interrupted anywhere goes on, or back,
-with the next run: nothing is remembered but in the cloud and in the release files. An overlap that was interrupted is
+with the next run: nothing is remembered but in the cloud and in the release files. A wait that was interrupted is
 waited for in full once more.
 """
 
@@ -30,16 +30,21 @@ from provisioner.publish import IMAGE, is_published, promote
 
 DRAIN_SECONDS = 60.0
 _SAY_SECONDS = 60.0
-Where = Literal["settle", "stage", "overlap", "drain", "end"]
+Where = Literal["settle", "stage", "announce", "overlap", "drain", "end"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """What is wanted: this image on the inventory's group. ``overlap`` is for how many seconds both releases serve."""
+    """What is wanted: this image on the inventory's group.
+
+    ``announce`` is for how many seconds the new release is published before a client may meet its machines, ``overlap``
+    for how many both releases' machines serve.
+    """
 
     variables: Mapping[str, Any]
     image: Image
     root: Path
+    announce: float
     overlap: float
     seconds: float
     drain: float = DRAIN_SECONDS
@@ -64,16 +69,18 @@ def position(name: str, groups: tuple[Group, ...], image: str, *, published: boo
     Raises:
         CloudError: there is nothing to roll from.
     """
-    mine = any(group.is_of(image) for group in groups)
+    ours = [group for group in groups if group.is_of(image)]
     others = sorted((group for group in groups if not group.is_of(image)), key=lambda one: (not one.serving, one.image))
     serving = [group for group in others if group.serving]
-    if mine and published:
-        return Position("overlap" if serving else "drain" if others else "end", others[0].image if others else "")
+    if ours and published and serving:
+        return Position("overlap" if ours[0].serving else "announce", serving[0].image)
+    if ours and published:
+        return Position("drain" if others else "end", others[0].image if others else "")
     if len(serving) > 1:
         return Position("settle", "")
     if serving:
         return Position("stage", serving[0].image)
-    if mine:
+    if ours:
         raise CloudError(f"{name}: its machines run this image already: playbooks/deploy.yml accepts and publishes it")
     if others:
         raise CloudError(f"{name}: nothing serves, what is there is half-made: playbooks/destroy.yml, then deploy.yml")
@@ -125,8 +132,11 @@ def roll_out(wanted: Rollout, cloud: RemoteCloud[Any], verify: Verify, *, progre
         run.stage(here.old)  # (2), (3)
         promote(wanted.root)  # (4)
         progress(f"{wanted.name}: the new release is published; the one before stays valid")
-        here = Position("overlap", here.old)
+        here = Position("announce", here.old)
     changed = here.where != "end"
+    if here.where == "announce":
+        run.announce()
+        here = Position("overlap", here.old)
     if here.where == "overlap":
         run.overlap(here.old)  # (5)
         here = Position("drain", here.old)
@@ -171,6 +181,10 @@ class _Run:
             raise
         except ProvisionError as error:
             raise self._back(old, error) from error
+
+    def announce(self) -> None:
+        """Give clients time to fetch the new release before they may meet its machines."""
+        self._wait(self._wanted.announce, "clients fetch the new release; the old machines serve alone")
 
     def overlap(self, old: str) -> None:
         """Lead clients to both groups for as long as was asked."""

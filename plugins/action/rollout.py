@@ -22,6 +22,7 @@ ARGUMENTS = {
     "root": {"type": "path", "required": True},
     "gateway_port": {"type": "int", "required": True},
     "vm": {"type": "dict", "required": True},
+    "announce_seconds": {"type": "float", "default": 900},
     "overlap_seconds": {"type": "float", "default": 3600},
     "seconds": {"type": "float", "default": 600},
     # For tests: the CA of a pretended cloud's attestation keys. Nothing that it vouches for proves anything.
@@ -63,8 +64,8 @@ class ActionModule(ActionBase):
             gateway_port=wanted["gateway_port"],
             firmware=path,  # a cloud brings its own
         )
-        times = {"overlap": wanted["overlap_seconds"], "seconds": wanted["seconds"]}
-        return Rollout(variables=wanted["vm"], image=image, root=root, **times)
+        waits = {key: wanted[f"{key}_seconds"] for key in ("announce", "overlap")}
+        return Rollout(variables=wanted["vm"], image=image, root=root, seconds=wanted["seconds"], **waits)
 
     def _client(self, wanted: dict) -> AsClient:
         ca, root = wanted["simulated_cloud"], Path(wanted["root"])

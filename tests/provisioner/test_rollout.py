@@ -20,7 +20,7 @@ S, I = "serves", "idle"  # noqa: E741
 PLACES = {
     "before it": ([(OLD, S)], False, Position("stage", OLD[:16])),
     "staged": ([(OLD, S), (NEW, I)], False, Position("stage", OLD[:16])),
-    "published, and nobody is led there yet": ([(OLD, S), (NEW, I)], True, Position("overlap", OLD[:16])),
+    "published, and nobody is led there yet": ([(OLD, S), (NEW, I)], True, Position("announce", OLD[:16])),
     "both serve": ([(OLD, S), (NEW, S)], True, Position("overlap", OLD[:16])),
     "drained": ([(OLD, I), (NEW, S)], True, Position("drain", OLD[:16])),
     "done": ([(NEW, S)], True, Position("end", "")),

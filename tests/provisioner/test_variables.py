@@ -40,7 +40,7 @@ def test_all_of_them_are_told_at_once():
     assert [fault.field for fault in caught.value.faults] == ["bake_a", "deploy_b"]
 
 
-CLOUDS = {"deploy_platform_values", "deploy_simulated_cloud", "rollout_overlap_seconds"}
+CLOUDS = {"deploy_platform_values", "deploy_simulated_cloud", "rollout_announce_seconds", "rollout_overlap_seconds"}
 LOCAL = {"deploy_port", "deploy_secure_boot"}
 
 

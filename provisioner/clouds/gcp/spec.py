@@ -55,8 +55,8 @@ def _subnet(value: object) -> str | None:
 
 _CHECKS: Checks = {
     **IDENTITY,
-    "cloud": fields.one_of(Literal["gcp"]),
     **place.CHECKS,
+    "cloud": fields.one_of(Literal["gcp"]),
     **dict.fromkeys(_KEY_FILES, fields.absolute_path),
     "technology": fields.one_of(Technology),
     "machine_type": fields.matching(r"[a-z0-9-]{1,63}", "the name of a machine type"),

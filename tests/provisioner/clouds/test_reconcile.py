@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from provisioner.clouds.reconcile import apply, destroy
+from provisioner.clouds.reconcile import apply, destroy, replaced
 from provisioner.clouds.resources import DIGEST_SIZE, Key, Mark, Resource, ResourcePlan
 from provisioner.errors import CloudError
 from tests.provisioner.clouds.conftest import quiet
@@ -225,3 +225,77 @@ def test_the_digest_of_a_body_does_not_depend_on_the_order_of_its_keys():
     one, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
     assert Resource(key=VM, body=one).digest == Resource(key=VM, body=other).digest
     assert Resource(key=VM, body=one).digest != Resource(key=VM, body={"a": 1, "b": 3}).digest
+
+
+def test_what_a_plan_keeps_is_neither_deleted_nor_changed():
+    cloud = MemoryCloud()
+    run(plan(rule=False), cloud)
+    before = dict(cloud.things)
+    old = (Key("image", "toy-image-1"), VM)
+    other = ResourcePlan(deployment="toy", cloud="memory", resources=(plan().resources[0],), kept=old)
+    assert not run(other, cloud)
+    assert cloud.things == before
+    assert run(replace(other, kept=old[:1]), cloud).deleted == (VM,)
+
+
+def test_keeping_does_not_keep_destroy_from_deleting():
+    cloud = MemoryCloud()
+    run(plan(), cloud)
+    run(replace(plan(rule=False), kept=(RULE,)), cloud)
+    assert RULE in cloud.things
+    destroy("toy", cloud, progress=quiet)
+    assert cloud.things == {}
+
+
+class HoldingCloud(MemoryCloud):
+    """A rule that is changed while an older machine is there holds on to it, and so is not as planned yet."""
+
+    def update(self, resource, mark, *, progress):
+        changed = super().update(resource, mark, progress=progress)
+        if changed and Key("image", "toy-image-1") in self.things:
+            self.things[resource.key] = (Mark("toy", "unfinished"), "ready", resource.needs)
+        return changed
+
+
+def holding(new):
+    """Let a rule be changed, at the end of a plan that takes an image away."""
+    cloud = HoldingCloud(in_place=frozenset({"rule"}))
+    run(plan(), cloud)
+    resources = tuple(one for one in new.resources if one.key.kind in ("network", "rule"))
+    return cloud, replace(new, resources=tuple(replace(one, needs=()) for one in resources))
+
+
+def test_a_change_that_had_to_wait_for_what_goes_is_finished_afterwards():
+    cloud, wanted = holding(plan(port=8443))
+    assert run(wanted, cloud).updated == (RULE,)
+    assert has(cloud, wanted)
+    assert [key for name, key in changing(cloud) if name == "update"] == [RULE, RULE]
+
+
+def test_interrupted_before_it_is_finished_the_next_run_finishes_it():
+    cloud, wanted = holding(plan(port=8443))
+    cloud.break_at = [name for name, _ in changing(cloud)].index("create") + len(cloud.calls) + 6
+    with pytest.raises(Interrupted):
+        run(wanted, cloud)
+    cloud.break_at = -1
+    run(wanted, cloud)
+    assert has(cloud, wanted)
+
+
+REPLACED = {
+    "nothing differs": (plan(), frozenset(), ()),
+    "it is changed in place": (plan(port=8443), frozenset({"rule"}), ()),
+    "it is not": (plan(port=8443), frozenset(), (RULE,)),
+    "a machine is made anew": (plan(size="large"), frozenset({"rule"}), (VM,)),
+    "it is not there": (plan(image="2"), frozenset({"vm"}), ()),
+}
+
+
+@pytest.mark.parametrize("case", REPLACED)
+def test_what_would_be_made_anew_is_known_before_anything_is_changed(case):
+    wanted, in_place, expected = REPLACED[case]
+    cloud = MemoryCloud(in_place=in_place)
+    run(plan(), cloud)
+    before = len(changing(cloud))
+    assert replaced(wanted, cloud) == expected
+    assert len(changing(cloud)) == before

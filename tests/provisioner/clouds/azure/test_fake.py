@@ -15,6 +15,7 @@ from tests.fakes.azure.arm import VERSIONS, Arm
 from tests.fakes.azure.effects import VM
 from tests.fakes.azure.things import SUBSCRIPTION
 from tests.fakes.cloud_api import Call
+from tests.provisioner.clouds.azure.conftest import KEYS
 from tests.provisioner.clouds.azure.test_plan import MODELS
 from tests.provisioner.clouds.conftest import quiet
 
@@ -337,3 +338,43 @@ def test_lists_come_in_pages(azure):
 def test_every_kind_of_the_plan_has_a_model_and_a_version():
     assert set(MODELS.values()) <= set(VERSIONS)
     assert Key("virtualMachine", "x").kind in MODELS
+
+
+def rule(body, number=0):
+    return body[P]["loadBalancingRules"][number]
+
+
+def another_rule(body, **changes):
+    """Add a second rule like the first."""
+    copied = copy.deepcopy(rule(body)) | {"name": "another"}
+    copied[P].update(changes)
+    body[P]["loadBalancingRules"].append(copied)
+
+
+POOL = "pool-" + KEYS[0][:16]
+BALANCERS = {
+    "a pool that machines are in goes": (
+        lambda b: (
+            b[P].update(backendAddressPools=[{"name": "pool"}]),
+            rule(b)[P]["backendAddressPool"].update(id=rule(b)[P]["backendAddressPool"]["id"].replace(POOL, "pool")),
+        ),
+        "InUseBackendAddressPoolCannotBeDeleted",
+    ),
+    "two rules lead to the same port of a machine": (
+        lambda b: another_rule(b, frontendPort=444),
+        "RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndIPConfig",
+    ),
+    "two rules have one frontend port": (another_rule, "RulesUseSameFrontendPortProtocolAndIP"),
+}
+
+
+@pytest.mark.parametrize("fault", BALANCERS)
+def test_a_balancer_that_azure_refuses(azure, deployed, fault):
+    change, code = BALANCERS[fault]
+    azure.arm.restore(deployed(2))
+    driver, key = azure.session().driver(), Key("loadBalancer", "toy-balancer")
+    (planned,) = [one for one in plan(azure.spec(replicas=2)).resources if one.key == key]
+    body = copy.deepcopy(dict(planned.body))
+    change(body)
+    with pytest.raises(CloudError, match=code):
+        driver.api.put(key, body, progress=quiet)

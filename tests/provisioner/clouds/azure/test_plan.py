@@ -10,6 +10,8 @@ import pytest
 
 from provisioner.clouds.azure import AzureSpec, plan
 from provisioner.clouds.azure.certificates import to_der
+from provisioner.clouds.interface import Rolling
+from provisioner.errors import PlanError
 from tests.fakes.azure import schema
 from tests.provisioner.clouds.azure.test_spec import IMAGE, LEAST, certificate
 
@@ -154,3 +156,56 @@ def test_what_costs_says_its_meter_and_never_money():
 )
 def test_what_an_operator_should_know_is_a_warning(changes, said):
     assert any(said in text for text in planned(**changes).warnings)
+
+
+OLD, NEW = "f" * 16, IMAGE.key[:16]
+STEPS = {"stage": f"pool-{OLD}", "overlap": "pool", "drain": f"pool-{NEW}", "back": f"pool-{OLD}"}
+
+
+def rolled(step, **changes):
+    spec = AzureSpec.from_vars(LEAST | {"replicas": 2} | changes, IMAGE)
+    return plan(spec, Rolling(old=OLD, step=step))
+
+
+def balancer(step):
+    return bodies(rolled(step))["loadBalancer toy-balancer"]["properties"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_leads_clients_to_its_pool_and_keeps_the_old_set(step):
+    rules = {rule["name"]: rule["properties"] for rule in balancer(step)["loadBalancingRules"]}
+    assert rules["service"]["backendAddressPool"]["id"].rpartition("/")[2] == STEPS[step]
+    assert {pool["name"] for pool in balancer(step)["backendAddressPools"]} >= {"pool", f"pool-{OLD}"}
+    assert (f"virtualMachineScaleSet toy-{NEW}" in bodies(rolled(step))) == (step != "back")
+    assert {key.kind for key in rolled(step).kept} == {
+        *("disk", "galleryImage", "galleryImageVersion", "virtualMachineScaleSet"),
+    }
+    assert all(OLD in key.name for key in rolled(step).kept)
+    assert rolled(step).kept[-1].kind == "virtualMachineScaleSet"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_machines_on_trial_have_a_port_of_their_own_and_no_other_time(step):
+    ports = {rule["name"]: rule["properties"]["frontendPort"] for rule in balancer(step)["loadBalancingRules"]}
+    assert ports == ({"service": 443, "staging": 444} if step == "stage" else {"service": 443})
+    if step == "stage":
+        staging = balancer(step)["loadBalancingRules"][1]["properties"]
+        assert staging["backendAddressPool"]["id"].rpartition("/")[2] == f"pool-{NEW}"
+        assert staging["disableOutboundSnat"] is True
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_body_of_every_step_is_one_that_the_vendors_models_know(step):
+    for resource in rolled(step).resources:
+        if resource.key.kind != "resourceGroup":
+            assert schema.faults(MODELS[resource.key.kind], resource.body) == []
+
+
+def test_no_machine_is_touched_by_a_step():
+    found = [{one.key: one.digest for one in rolled(step).resources} for step in ("stage", "overlap", "drain")]
+    assert {key.kind for one in found for key, digest in one.items() if found[0][key] != digest} == {"loadBalancer"}
+
+
+def test_one_machine_is_not_rolled_over():
+    with pytest.raises(PlanError, match="one machine is replaced, not rolled over"):
+        rolled("stage", replicas=1)

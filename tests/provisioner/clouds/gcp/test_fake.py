@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import uuid
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.fakes.gcp import discovery, rules
 from tests.fakes.gcp.google import TOKEN, Google
 from tests.fakes.gcp.project import Project
 from tests.fakes.gcp.refusal import RefusedError
-from tests.provisioner.clouds.gcp.conftest import CPU, GPU, TDX, image, quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, TDX, image, quiet
 from tests.provisioner.clouds.gcp.test_plan import SCHEMAS
 
 IMAGES = {"boot": {"diskSizeGb": "1", "guestOsFeatures": [{"type": "UEFI_COMPATIBLE"}, {"type": "GVNIC"}]}}
@@ -219,6 +220,19 @@ def test_what_a_body_names_must_be_there(lab):
     wanted = Resource(key=Key("subnetwork", "europe-west4/prod"), body=body)
     with pytest.raises(CloudError, match="'projects/my-project/global/networks/absent' was not found"):
         lab.vendor().driver().create(wanted, Mark("prod", "0" * 40), progress=quiet)
+
+
+@pytest.mark.parametrize("fingerprint", [None, "AAAA", ""])
+def test_a_change_that_names_another_version_is_refused(lab, fingerprint):
+    """Somebody else changed it in between, or the change names none."""
+    lab.launch(GROUP)
+    backend = lab.project.resources["regions/europe-west4/backendServices/prod"]
+    before = copy.deepcopy(backend)
+    query = {"requestId": str(uuid.uuid4())}
+    told = {"backends": []} | ({} if fingerprint is None else {"fingerprint": fingerprint})
+    with pytest.raises(RefusedError, match="fingerprint does not match"):
+        lab.google._compute._patch("regions/europe-west4/backendServices/prod", told, query)
+    assert backend == before
 
 
 def test_every_rule_names_a_page_of_google():

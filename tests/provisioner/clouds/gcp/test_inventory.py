@@ -9,11 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from provisioner.clouds.gcp import GcpSpec
 from provisioner.variables import OPERATOR
-from tests.provisioner.clouds.gcp.conftest import CPU, image
+from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, image
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 VARIABLES = yaml.safe_load((REPOSITORY / "inventories/gcp/group_vars/all.yml").read_text())
@@ -39,6 +40,24 @@ def test_a_check_run_prints_the_whole_plan_without_credentials_or_an_image(tmp_p
     assert '"confidentialInstanceType": "TDX"' in text
     assert "would verify the endpoint of prod" in text or "failed=0" in text
     assert list(tmp_path.glob("*/boot.raw")) == []
+
+
+def test_a_check_run_of_a_rollout_prints_what_will_be_there(tmp_path):
+    told = json.dumps({"deploy_vm": GROUP})
+    code, text = play("rollout", "--check", "--diff", "-e", f"bake_output={tmp_path}", "-e", told, HOME=str(tmp_path))
+    assert code == 0, text
+    for kind in ("template", "group", "backend-service", "forwarding-rule"):
+        assert re.search(rf"^\+?{kind} \S+", text, re.MULTILINE), kind
+
+
+@pytest.mark.parametrize("inventory", [CPU, {"name": "toy", "cloud": "qemu", "port": 8443}], ids=["n2d", "local"])
+def test_one_machine_is_not_rolled_over_and_that_is_one_sentence(inventory, tmp_path):
+    told = json.dumps({"deploy_vm": inventory})
+    code, text = play("rollout", "--check", "-e", f"bake_output={tmp_path}", "-e", told, HOME=str(tmp_path))
+    assert code != 0
+    assert "rollout: " in text
+    assert "one machine is replaced, not rolled over: playbooks/deploy.yml" in " ".join(text.split())
+    assert "Traceback" not in text
 
 
 def test_a_check_run_of_a_wrong_inventory_lists_its_faults(tmp_path):
@@ -76,10 +95,7 @@ def test_destroy_without_credentials_is_one_sentence(tmp_path):
 
 
 def test_the_inventory_sets_what_an_operator_can_and_every_variable_of_a_machine(tmp_path):
-    assert set(VARIABLES) == set(OPERATOR) - {
-        "deploy_port",
-        "deploy_secure_boot",
-    }  # the image says the port; the machine, the boot
+    assert set(VARIABLES) == set(OPERATOR) - {"deploy_port", "deploy_secure_boot"}  # both are of the machine here
     told = dict(VARIABLES["deploy_vm"]) | {"name": "prod"}
     spec = GcpSpec.from_vars(told, image(tmp_path))
     named = set(re.findall(r"\b[a-z_]+\b", (REPOSITORY / "inventories/gcp/group_vars/all.yml").read_text()))

@@ -10,8 +10,10 @@ import pytest
 from provisioner.clouds.gcp import GcpSpec
 from provisioner.clouds.gcp.plan import HEALTH_RANGES, plan
 from provisioner.clouds.gcp.secure_boot import SecureBootKeys
+from provisioner.clouds.interface import Rolling
+from provisioner.errors import PlanError
 from tests.fakes.gcp import discovery, rules
-from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, OTHER_KEY, TDX, image
+from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, KEY, OTHER_KEY, TDX, image
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FOLDER = Path("/images/k")
@@ -143,3 +145,55 @@ def test_no_money_is_named(name):
     text = "\n".join(planned(PLANS[name]).lines())
     assert not any(sign in text for sign in "$€£")
     assert "costs while it exists: " in text
+
+
+def rolled(step):
+    return plan(GcpSpec.from_vars(GROUP, image(FOLDER, OTHER_KEY)), Rolling(old=KEY[:16], step=step))
+
+
+OLD_GROUP, NEW_GROUP = f"prod-{KEY[:16]}", f"prod-{OTHER_KEY[:16]}"
+STEPS = {"stage": [OLD_GROUP], "overlap": [OLD_GROUP, NEW_GROUP], "drain": [NEW_GROUP], "back": [OLD_GROUP]}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_leads_clients_to_its_groups_and_keeps_the_old_one(step):
+    made = rolled(step)
+    bodies = {str(one.key): one.body for one in made.resources}
+    service = bodies["backend-service europe-west4/prod"]
+    assert [one["group"].rpartition("/")[2] for one in service["backends"]] == STEPS[step]
+    assert (f"group europe-west4-a/{NEW_GROUP}" in bodies) == (step != "back")
+    assert {str(key) for key in made.kept} == {
+        *(f"object my-project-vitrine/prod-{disk}-{KEY[:16]}.tar.gz" for disk in ("boot", "model")),
+        *(f"image prod-{disk}-{KEY[:16]}" for disk in ("boot", "model")),
+        f"template {OLD_GROUP}",
+        f"group europe-west4-a/{OLD_GROUP}",
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_machines_on_trial_have_an_endpoint_of_their_own_and_no_other_time(step):
+    names = {one.key.name: one.body for one in rolled(step).resources if one.key.name.endswith("/prod-staging")}
+    assert bool(names) == (step == "stage")
+    for one in rolled("stage").resources:
+        if one.key.kind == "backend-service":
+            # The same machine each time would be met; and clients shall meet few.
+            expected = "NONE" if one.key.name.endswith("staging") else "CLIENT_IP"
+            assert one.body["sessionAffinity"] == expected
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_googles_schema_takes_the_bodies_of_every_step(step):
+    for one in rolled(step).resources:
+        if one.key.kind in SCHEMAS:
+            discovery.check(SCHEMAS[one.key.kind], json.loads(json.dumps(one.body)), asked=True)
+
+
+def test_the_steps_differ_in_the_balancer_alone():
+    found = {step: {one.key: one.digest for one in rolled(step).resources} for step in ("overlap", "drain")}
+    differ = {key.kind for key, digest in found["overlap"].items() if found["drain"][key] != digest}
+    assert (differ, found["overlap"].keys()) == ({"backend-service"}, found["drain"].keys())
+
+
+def test_one_machine_is_not_rolled_over():
+    with pytest.raises(PlanError, match="one machine is replaced, not rolled over"):
+        plan(GcpSpec.from_vars(CPU, image(FOLDER)), Rolling(old=OTHER_KEY, step="stage"))
