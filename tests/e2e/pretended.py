@@ -99,7 +99,10 @@ class Pretended:
         def matches(call: Call) -> bool:
             if call.method == method and ending in call.path:
                 self.api.faults.clear()
-                then()
+                try:
+                    then()
+                except Exception as error:  # noqa: BLE001, the API's thread would swallow it, and the attack not happen
+                    self.site.errors.append(error)
             return False
 
         self.api.faults.append(Fault(matches, "before"))
@@ -158,15 +161,15 @@ class PretendedGoogle(Pretended):
     def shut_door(self) -> None:
         self._metadata()["serial-port-enable"]["value"] = "FALSE"
 
-    def swap_upload(self, change: Callable[[bytearray], None]) -> None:
-        """Change the boot disk in the bucket, right before the image is made from it."""
+    def swap_upload(self, place: int) -> None:
+        """Change one byte of the boot disk in the bucket, right before the image is made from it."""
 
         def swap() -> None:
             ((key, found),) = [(key, one) for key, one in self.project.objects.items() if "-boot-" in key[1]]
             with tarfile.open(fileobj=io.BytesIO(gzip.decompress(found["bytes"]))) as tar:
                 member = tar.getmember("disk.raw")
                 data = bytearray(tar.extractfile(member).read())
-            change(data)
+            data[place] ^= 1
             packed = io.BytesIO()
             with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1, format=tarfile.GNU_FORMAT) as tar:
                 tar.addfile(member, io.BytesIO(data))
@@ -239,15 +242,15 @@ class PretendedAzure(Pretended):
     def shut_door(self) -> None:
         self._vm().properties["diagnosticsProfile"] = {"bootDiagnostics": {"enabled": False}}
 
-    def swap_upload(self, change: Callable[[bytearray], None]) -> None:
-        """Change the boot disk in the disk that was uploaded to, right before the version is made from it."""
+    def swap_upload(self, place: int) -> None:
+        """Change one byte of the boot disk that was uploaded, right before the version is made from it."""
 
         def swap() -> None:
-            (blob,) = [one for name, one in self.arm.cloud.blobs.items() if "-boot-" in name]
-            data = bytearray(blob.read(0, blob.size - FOOTER_SIZE))
-            change(data)
-            footer = blob.read(blob.size - FOOTER_SIZE, FOOTER_SIZE)
-            blob.pages = {0: bytes(data), blob.size - FOOTER_SIZE: footer}
+            (blob,) = [one for name, one in self.arm.cloud.blobs.items() if name.endswith("-boot")]
+            start = max(one for one in blob.pages if one <= place)
+            page = bytearray(blob.pages[start])
+            page[place - start] ^= 1
+            blob.pages[start] = bytes(page)
 
         self.when("PUT", "/versions/", swap)
 
