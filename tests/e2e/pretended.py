@@ -261,6 +261,9 @@ class PretendedAzure(Pretended):
         boot, model = (_writes(blob) for blob in self.arm.cloud.images[version.lower()])
         self.site.start(name, (boot, model), address, port)
 
+    def move(self, name: str, where: tuple[str, int] | None) -> None:
+        self.site.move(name, where)
+
     def stop(self, name: str) -> None:
         self.site.stop(name)
 

@@ -30,6 +30,7 @@ class Forward:
     """Passes TCP through from one address to a port of this machine, which may change; to none at all, it hangs up."""
 
     def __init__(self, address: str, port: int) -> None:
+        self.where = (address, port)
         self.target: int | None = None
         self._listener = socket.create_server((address, port))
         threading.Thread(target=self._serve, daemon=True).start()
@@ -114,6 +115,16 @@ class Site:
             found.way.close()
             found.ready.wait(120)
             found.cloud.destroy(name, progress=print)
+
+    def move(self, name: str, where: tuple[str, int] | None) -> None:
+        """Let a machine be reached at another place, or at none: what a balancer does that is changed."""
+        found = self.running.get(name)
+        if found is None or found.way.where == where:
+            return
+        found.way.close()
+        if where is not None:
+            way = Forward(*where)
+            way.target, found.way = found.way.target, way
 
     def console(self, name: str) -> str:
         """Return what a machine wrote on its serial port."""
