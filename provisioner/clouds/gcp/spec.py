@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from provisioner import fields
 from provisioner.clouds.gcp import place, secure_boot
@@ -64,6 +64,7 @@ def _subnet(value: object) -> str | None:
 
 _CHECKS: Checks = {
     **IDENTITY,
+    "cloud": fields.one_of(Literal["gcp"]),
     **place.CHECKS,
     **dict.fromkeys(_KEY_FILES, fields.absolute_path),
     "technology": fields.one_of(Technology),
