@@ -55,7 +55,6 @@ def _subnet(value: object) -> str | None:
 
 _CHECKS: Checks = {
     **IDENTITY,
-    "cloud": fields.one_of(Literal["gcp"]),
     **place.CHECKS,
     "cloud": fields.one_of(Literal["gcp"]),
     **dict.fromkeys(_KEY_FILES, fields.absolute_path),
