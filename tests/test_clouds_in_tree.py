@@ -117,7 +117,7 @@ class Site:
         """Measure a boot into the TPM, then start the attester."""
         real = stack.enter_context(running(self.folder / "state", self.folder / "real"))
         with connected(real) as tpm:
-            for event in self.vm.log:
+            for event in self.vm.extended():
                 if event.kind != boot_log.NO_ACTION:
                     tpm.extend(event.pcr, event.extended())
             for phase in self.vm.phases:

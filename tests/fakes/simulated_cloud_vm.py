@@ -118,11 +118,15 @@ class SimulatedCloudVm:
             RuntimeEvent("sealed", SEALED),
         ]
 
+    def extended(self) -> list[boot_log.Logged]:
+        """Return what the boot extends: the log, and on Azure the paravisor's word of which VM it is."""
+        if not isinstance(self.tpm, AzureTpm) or "tee" in self.changes:  # without a paravisor there is no id
+            return self.log
+        told = boot_log.Logged(6, 0xC, b"UUID: " + self.tpm.vm_id.upper().encode())
+        return [told, *self.log]
+
     def pcrs(self) -> dict[int, bytes]:
-        values = {pcr: boot_log.replay(self.log, pcr) for pcr in PCRS}
-        if isinstance(self.tpm, AzureTpm) and "tee" not in self.changes:  # without a paravisor there is no id
-            told = boot_log.Logged(6, 0xC, b"UUID: " + self.tpm.vm_id.upper().encode())
-            values[6] = boot_log.replay([told, boot_log.separator(6)], 6)
+        values = {pcr: boot_log.replay(self.extended(), pcr) for pcr in PCRS}
         for phase in self.phases:
             values[11] = sha256(values[11] + sha256(phase.encode()).digest()).digest()
         for event in self.runtime_log():
