@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from inspect import signature
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 from openai import AsyncOpenAI, OpenAI
@@ -64,7 +64,34 @@ class AsyncAttestedHttpClient(httpx2.AsyncClient):
         self.fleet = fleet
 
 
-class Client(OpenAI):
+class _Attested:
+    """What both clients say of the nodes that they met. ``_HTTP`` is the one kind of HTTP client that is believed."""
+
+    _HTTP: ClassVar[type[AttestedHttpClient | AsyncAttestedHttpClient]]
+    _client: Any
+
+    @property
+    def attestation(self) -> Report:
+        """The report about the node that answered the latest request; before the first, of the one met at the start."""
+        return self._fleet.latest.accepted.report
+
+    @property
+    def attestations(self) -> dict[str, Report]:
+        """The reports about all nodes whose verdict holds, by the SHA-256 of their TLS key in hex."""
+        return self._fleet.attestations
+
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """The nodes that were met, failed and got nothing of any request: the latest last, a bounded number."""
+        return self._fleet.refused
+
+    @property
+    def _fleet(self) -> Fleet:
+        http = self._client
+        return _behind(http.fleet if isinstance(http, self._HTTP) else None)
+
+
+class Client(_Attested, OpenAI):
     """``openai.OpenAI`` for one verified service; making it verifies a node, and may take a second or two.
 
     Behind a balancer every other node is verified when a connection first leads to it, on that connection.
@@ -79,6 +106,8 @@ class Client(OpenAI):
         VerificationError: not genuine, not fresh or not bound.
         PolicyError: genuine, but not what was asked for.
     """
+
+    _HTTP = AttestedHttpClient
 
     def __init__(
         self,
@@ -102,32 +131,14 @@ class Client(OpenAI):
         super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
         _forget_environment(self, openai_options)
 
-    @property
-    def attestation(self) -> Report:
-        """The report about the node that answered the latest request; before the first, of the one met at the start."""
-        return self._fleet.latest.accepted.report
 
-    @property
-    def attestations(self) -> dict[str, Report]:
-        """The reports about all nodes whose verdict holds, by the SHA-256 of their TLS key in hex."""
-        return self._fleet.attestations
-
-    @property
-    def refused(self) -> tuple[Refused, ...]:
-        """The nodes that were met, failed and got nothing of any request: the latest last, a bounded number."""
-        return self._fleet.refused
-
-    @property
-    def _fleet(self) -> Fleet:
-        http = self._client
-        return _behind(http.fleet if isinstance(http, AttestedHttpClient) else None)
-
-
-class AsyncClient(AsyncOpenAI):
+class AsyncClient(_Attested, AsyncOpenAI):
     """``openai.AsyncOpenAI`` for one verified service; see :class:`Client`.
 
     Making it verifies and *blocks*: in a running event loop use ``await asyncio.to_thread(AsyncClient, ...)``.
     """
+
+    _HTTP = AsyncAttestedHttpClient
 
     def __init__(
         self,
@@ -150,26 +161,6 @@ class AsyncClient(AsyncOpenAI):
             http = AsyncAttestedHttpClient(fleet)
         super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
         _forget_environment(self, openai_options)
-
-    @property
-    def attestation(self) -> Report:
-        """The report about the node that answered the latest request; before the first, of the one met at the start."""
-        return self._fleet.latest.accepted.report
-
-    @property
-    def attestations(self) -> dict[str, Report]:
-        """The reports about all nodes whose verdict holds, by the SHA-256 of their TLS key in hex."""
-        return self._fleet.attestations
-
-    @property
-    def refused(self) -> tuple[Refused, ...]:
-        """The nodes that were met, failed and got nothing of any request: the latest last, a bounded number."""
-        return self._fleet.refused
-
-    @property
-    def _fleet(self) -> Fleet:
-        http = self._client
-        return _behind(http.fleet if isinstance(http, AsyncAttestedHttpClient) else None)
 
 
 @keeps("R1")

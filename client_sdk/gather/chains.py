@@ -5,24 +5,11 @@ It says whom to ask about what, and proves nothing: dates and purposes are not l
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature
-
 from client_sdk.parse.certificate import CertificateFields
-from client_sdk.verify.chain import verify_issued
+from client_sdk.verify.chain import issuer_of
 
 MAX_DEPTH = 8
 Pair = tuple[CertificateFields, CertificateFields]
-
-
-def issuer_of(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> CertificateFields | None:
-    """Return the candidate whose key signed the subject; those whose name says so are tried first."""
-    for candidate in sorted(candidates, key=lambda found: found.subject != subject.issuer):
-        try:
-            verify_issued(subject, candidate.public_key)
-        except InvalidSignature:
-            continue
-        return candidate
-    return None
 
 
 def climb(leaf: CertificateFields, candidates: tuple[CertificateFields, ...]) -> tuple[Pair, ...]:

@@ -10,11 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from client_sdk.errors import EvidenceError
-from client_sdk.gather.chains import climb, is_root, issuer_of
+from client_sdk.gather.chains import climb, is_root
 from client_sdk.gather.wanted import Kind, Wanted
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.der import trim_certificate
 from client_sdk.parse.names import common_name
+from client_sdk.verify.chain import issuer_of
 
 MAX_ADDRESSES = 8
 FOLDER = "tpm/"

@@ -193,7 +193,7 @@ def _path_to_root(
 ) -> tuple[CertificateFields, ...]:
     path, left = [leaf], list(others)
     while len(path) <= MAX_DEPTH:
-        if (link := _issuer(path[-1], (*anchors, *left))) is None:
+        if (link := issuer_of(path[-1], (*anchors, *left))) is None:
             break
         if anchor := next((anchor for anchor in anchors if anchor.public_key == link.public_key), None):
             path.append(anchor)
@@ -211,8 +211,8 @@ def _path_to_root(
     return tuple(path)
 
 
-def _issuer(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> CertificateFields | None:
-    """Return the candidate whose key signed the subject."""
+def issuer_of(subject: CertificateFields, candidates: tuple[CertificateFields, ...]) -> CertificateFields | None:
+    """Return the candidate whose key signed the subject; this says nothing of dates, purposes or trust."""
     for candidate in _likely_first(subject, candidates):
         try:
             verify_issued(subject, candidate.public_key)

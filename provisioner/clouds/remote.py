@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
 from urllib.parse import urlsplit
@@ -118,18 +118,7 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: not ready in time, or a door is open: nothing may be published then.
         """
-        deadline = time.monotonic() + seconds
-        said = ""
-        while missing := self._missing(vm := self._require(name)):
-            if time.monotonic() > deadline:
-                raise CloudError(f"{name}: not ready within {seconds:.0f} s: {missing}; allow more (deploy_seconds)")
-            if missing != said:
-                progress(f"{name}: waits: {missing}")
-            said = missing
-            time.sleep(_WATCH_SECONDS)
-        if doors := self.vendor.open_doors(name):
-            raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
-        return vm
+        return self._wait(name, self._missing, seconds=seconds, progress=progress)
 
     def check(self, spec: Spec, rolling: Rolling | None) -> None:
         """See that a step makes nothing anew that serves; changes nothing.
@@ -170,19 +159,14 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: not in time, or never, or a door is open.
         """
-        deadline, said = time.monotonic() + seconds, ""
-        while missing := self._missing_staged(vm := self._require(name), image, count):
-            if refused := [node.name for node in vm.nodes if node.is_of(image) and node.refused]:
+
+        def missing(vm: Vm) -> str:
+            text = self._missing_staged(vm, image, count)
+            if text and (refused := [node.name for node in vm.nodes if node.is_of(image) and node.refused]):
                 raise CloudError(f"{name}: the cloud does not make {', '.join(refused)}")
-            if time.monotonic() > deadline:
-                raise CloudError(f"{name}: not ready within {seconds:.0f} s: {missing}; allow more (deploy_seconds)")
-            if missing != said:
-                progress(f"{name}: waits: {missing}")
-            said = missing
-            time.sleep(_WATCH_SECONDS)
-        if doors := self.vendor.open_doors(name):
-            raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
-        return vm.staging
+            return text
+
+        return self._wait(name, missing, seconds=seconds, progress=progress).staging
 
     def find(self, name: str) -> Vm | None:
         """Return the deployment of that name, or None."""
@@ -236,6 +220,20 @@ class RemoteCloud(Generic[Spec]):
         vm = self.vendor.vm(name)
         if vm is None:
             raise CloudError(f"there is no deployment {name}: deploy it first")
+        return vm
+
+    def _wait(self, name: str, missing: Callable[[Vm], str], *, seconds: float, progress: Progress) -> Vm:
+        """Look until nothing is missing, then see that no door is open."""
+        deadline, said = time.monotonic() + seconds, ""
+        while text := missing(vm := self._require(name)):
+            if time.monotonic() > deadline:
+                raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
+            if text != said:
+                progress(f"{name}: waits: {text}")
+            said = text
+            time.sleep(_WATCH_SECONDS)
+        if doors := self.vendor.open_doors(name):
+            raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
 
     def _missing(self, vm: Vm) -> str:
