@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from client_sdk.binding import report_data
 from client_sdk.evidence import AZURE, TeeEvidence
 from client_sdk.parse.azure import SNP, TDX, HclReport, parse_hcl_report
 from client_sdk.platforms.cloud_key import verify_cloud_key
@@ -80,8 +79,7 @@ class AzureCompute:
             signed = report.quote.body.report_data
         facts = verify_hcl(hcl, signed, ledger=ledger)
         verify_hcl_ak(facts, bound.tpm.key.key, ledger=ledger)
-        expected = report_data(bound.tpm.ak_name, bound.spki, bound.gpu, bound.quote.pcrs[15])
-        verify_user_data(facts, expected, ledger=ledger)
+        verify_user_data(facts, bound.report_data, ledger=ledger)
         return TeeFacts("snp" if hcl.kind == SNP else "tdx", report, None, facts)
 
     def not_run(self, case: Case) -> NotRun:

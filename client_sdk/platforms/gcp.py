@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client_sdk.binding import report_data
 from client_sdk.evidence import GCP, Evidence
 from client_sdk.platforms.cloud_key import verify_cloud_key
 from client_sdk.platforms.cpu import verify_snp, verify_tdx
@@ -72,10 +71,10 @@ class GoogleCompute:
         tee, ledger = case.evidence.tee, case.ledger
         if tee is None:  # `parts` takes that under simulated roots alone
             return None
-        expected = report_data(bound.tpm.ak_name, bound.spki, bound.gpu, bound.quote.pcrs[15])
         if tee.kind == "snp":
-            return TeeFacts("snp", verify_snp(case, tee.report, tee.certificates, report_data=expected), None, None)
-        facts = verify_tdx(case, tee.report, report_data=expected)
+            report = verify_snp(case, tee.report, tee.certificates, report_data=bound.report_data)
+            return TeeFacts("snp", report, None, None)
+        facts = verify_tdx(case, tee.report, report_data=bound.report_data)
         events = verify_log(tee.ccel, facts.quote.body.rtmrs, ledger=ledger)
         return TeeFacts("tdx", facts, verify_rtmr0(events, ledger=ledger), None)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from client_sdk.binding import report_data
 from client_sdk.collateral import Collateral
 from client_sdk.evidence import Evidence
 from client_sdk.report import Ledger
@@ -66,6 +67,11 @@ class Bound:
     spki: bytes
     gpu: bytes
     quote: QuotedPcrs
+
+    @property
+    def report_data(self) -> bytes:
+        """The 64 bytes that the report of this VM's CPU has to carry (docs/protocol.md, "Binding")."""
+        return report_data(self.tpm.ak_name, self.spki, self.gpu, self.quote.pcrs[15])
 
 
 @dataclass(frozen=True, slots=True)
