@@ -23,12 +23,38 @@ _WATCH_SECONDS = 2.0
 _CONNECT_SECONDS = 5.0
 
 
-class Vendor(Protocol[Spec]):
-    """One vendor's cloud, for one deployment's project or subscription.
+class Session(Protocol):
+    """Everything that asks the cloud about one deployment's project or subscription.
 
     Raises:
-        CloudError: by every method that asks the cloud, in one sentence with the next step.
+        CloudError: by every method, in one sentence with the next step.
     """
+
+    def driver(self) -> Driver:
+        """Return the calls that reconciling needs."""
+
+    def vm(self, name: str) -> Vm | None:
+        """Return a deployment as the cloud sees it now."""
+
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return a deployment's groups of machines, one for each image, and which of them clients are led to."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all deployments that something bears the mark of."""
+
+    def found(self) -> tuple[Found, ...]:
+        """Return everything that bears a mark of ours, of whichever deployment, as it is now; waits for nothing."""
+
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Read back what is in effect, and return each way in that is open: which, and how to shut it.
+
+        The image listens on none of these ways. A door that is open says that somebody changed something, or that
+        the project's own settings undo the plan.
+        """
+
+
+class Vendor(Protocol[Spec]):
+    """One vendor's cloud, for one deployment: what needs no credentials, and the session that does."""
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> Spec:
         """Read the inventory's variables.
@@ -47,26 +73,12 @@ class Vendor(Protocol[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines."""
 
-    def driver(self) -> Driver:
-        """Return the calls; credentials are looked for here, and nowhere earlier."""
+    def session(self) -> Session:
+        """Log in; credentials are looked for here, and nowhere earlier.
 
-    def vm(self, name: str) -> Vm | None:
-        """Return a deployment as the cloud sees it now."""
-
-    def groups(self, name: str) -> tuple[Group, ...]:
-        """Return a deployment's groups of machines, one for each image."""
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of all deployments that something bears the mark of."""
-
-    def found(self) -> tuple[Found, ...]:
-        """Return everything that bears a mark of ours, of whichever deployment, as it is now; waits for nothing."""
-
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Read back what is in effect, and return each way in that is open: which, and how to shut it.
-
-        The image listens on none of these ways. A door that is open says that somebody changed something, or that
-        the project's own settings undo the plan.
+        Raises:
+            SpecError: the inventory does not say where.
+            CloudError: the vendor's library or the credentials are missing.
         """
 
 
@@ -107,7 +119,7 @@ class RemoteCloud(Generic[Spec]):
         plan = self.vendor.plan(spec)
         for text in plan.warnings:
             progress(f"{plan.deployment}: warning: {text}")
-        change = apply(plan, self.vendor.driver(), progress=progress)
+        change = apply(plan, self.vendor.session().driver(), progress=progress)
         if not change:
             progress(f"{plan.deployment}: runs already as planned")
         return self._require(plan.deployment)
@@ -127,7 +139,7 @@ class RemoteCloud(Generic[Spec]):
             PlanError: the inventory changed more than what belongs to one image.
             CloudError: the cloud refuses to tell.
         """
-        plan, driver = self.vendor.plan(spec, rolling), self.vendor.driver()
+        plan, driver = self.vendor.plan(spec, rolling), self.vendor.session().driver()
         if plan.kept and driver.read(plan.kept[-1]) is None:
             raise PlanError(
                 f"{plan.deployment}: the inventory names another place than that of the group that serves "
@@ -151,7 +163,7 @@ class RemoteCloud(Generic[Spec]):
             CloudError: the cloud refuses; run it again, it goes on where it was.
         """
         self.check(spec, rolling)
-        apply(self.vendor.plan(spec, rolling), self.vendor.driver(), progress=progress)
+        apply(self.vendor.plan(spec, rolling), self.vendor.session().driver(), progress=progress)
 
     def wait_staged(self, name: str, image: str, count: int, *, seconds: float, progress: Progress) -> str:
         """Wait until a group that serves nobody yet has all its machines and takes connections; return its endpoint.
@@ -170,7 +182,7 @@ class RemoteCloud(Generic[Spec]):
 
     def find(self, name: str) -> Vm | None:
         """Return the deployment of that name, or None."""
-        return self.vendor.vm(name)
+        return self.vendor.session().vm(name)
 
     def groups(self, name: str) -> tuple[Group, ...]:
         """Return the deployment's groups of machines, one for each image.
@@ -178,11 +190,11 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: the cloud refuses to tell.
         """
-        return self.vendor.groups(name)
+        return self.vendor.session().groups(name)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that there is anything of."""
-        return self.vendor.names()
+        return self.vendor.session().names()
 
     def found(self) -> tuple[Found, ...]:
         """Return everything that bears a mark of ours, as it is now.
@@ -190,7 +202,7 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: the cloud refuses.
         """
-        return self.vendor.found()
+        return self.vendor.session().found()
 
     def planned(self, spec: Spec) -> frozenset[Key]:
         """Name everything that the plan has.
@@ -206,7 +218,7 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: the cloud refuses, or there is nothing to look at.
         """
-        return self.vendor.open_doors(name)
+        return self.vendor.session().open_doors(name)
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Delete everything that bears this deployment's mark.
@@ -214,10 +226,10 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: something stays; it is named.
         """
-        destroy(name, self.vendor.driver(), progress=progress)
+        destroy(name, self.vendor.session().driver(), progress=progress)
 
     def _require(self, name: str) -> Vm:
-        vm = self.vendor.vm(name)
+        vm = self.vendor.session().vm(name)
         if vm is None:
             raise CloudError(f"there is no deployment {name}: deploy it first")
         return vm
@@ -232,7 +244,7 @@ class RemoteCloud(Generic[Spec]):
                 progress(f"{name}: waits: {text}")
             said = text
             time.sleep(_WATCH_SECONDS)
-        if doors := self.vendor.open_doors(name):
+        if doors := self.vendor.session().open_doors(name):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
 

@@ -8,43 +8,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from provisioner.clouds.azure.guest import guest_of
 from provisioner.clouds.azure.names import Place
 from provisioner.clouds.azure.plan import plan
 from provisioner.clouds.azure.spec import AzureSpec, read_place
-from provisioner.clouds.interface import Group, Guest, Image, Rolling, Vm
-from provisioner.clouds.reconcile import Driver
-from provisioner.clouds.remote import RemoteCloud
-from provisioner.clouds.resources import Found, ResourcePlan
+from provisioner.clouds.interface import Guest, Image, Rolling
+from provisioner.clouds.remote import RemoteCloud, Session
+from provisioner.clouds.resources import ResourcePlan
 from provisioner.errors import CloudError
-
-
-class Session(Protocol):
-    """Everything that asks the cloud about one resource group.
-
-    Raises:
-        CloudError: by every method, with the next step.
-    """
-
-    def driver(self) -> Driver:
-        """Return the calls that reconciling needs."""
-
-    def vm(self, name: str) -> Vm | None:
-        """Return a deployment as the cloud sees it now."""
-
-    def groups(self, name: str) -> tuple[Group, ...]:
-        """Return a deployment's scale sets, and which of them clients are led to."""
-
-    def names(self) -> tuple[str, ...]:
-        """Return the deployments that something in the group bears the mark of."""
-
-    def found(self) -> tuple[Found, ...]:
-        """Return everything in the group that bears a mark of ours."""
-
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Return each way into a deployment that is open, and how to shut it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,53 +47,13 @@ class AzureVendor:
         """Return what a release and a client have to know of the machines."""
         return guest_of(spec)
 
-    def driver(self) -> Driver:
-        """Return the calls.
+    def session(self) -> Session:
+        """Log in.
 
         Raises:
             CloudError: the SDK is not installed.
         """
-        return self.connect(self.place).driver()
-
-    def vm(self, name: str) -> Vm | None:
-        """Return a deployment as Azure sees it now.
-
-        Raises:
-            CloudError: it refuses.
-        """
-        return self.connect(self.place).vm(name)
-
-    def groups(self, name: str) -> tuple[Group, ...]:
-        """Return the deployment's scale sets, and which of them clients are led to.
-
-        Raises:
-            CloudError: it refuses.
-        """
-        return self.connect(self.place).groups(name)
-
-    def names(self) -> tuple[str, ...]:
-        """Return the deployments that something in the resource group bears the mark of.
-
-        Raises:
-            CloudError: it refuses.
-        """
-        return self.connect(self.place).names()
-
-    def found(self) -> tuple[Found, ...]:
-        """Return everything in the resource group that bears a mark of ours.
-
-        Raises:
-            CloudError: it refuses.
-        """
-        return self.connect(self.place).found()
-
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Read back what is in effect; return each way in that is open, and how to shut it.
-
-        Raises:
-            CloudError: it refuses.
-        """
-        return self.connect(self.place).open_doors(name)
+        return self.connect(self.place)
 
 
 def connect(place: Place) -> Session:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from provisioner.clouds.gcp import kinds, marks
+from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.errors import GcpError, of_operation
 from provisioner.clouds.gcp.kinds import KINDS, Kind, place_of
-from provisioner.clouds.gcp.session import Session, to_dict
 from provisioner.clouds.gcp.storage import Storage
 from provisioner.clouds.gcp.upload import PIECE, Upload
 from provisioner.clouds.resources import Found, Key, Mark, Resource, State
@@ -31,7 +31,7 @@ _IN_USE_SECONDS = 120.0
 class GcpDriver:
     """One project's calls. ``folder`` keeps what an upload needs to go on."""
 
-    session: Session
+    api: Api
     project: str
     folder: Path
     machine: tuple[str, str] | None = None  # zone and machine type that a plan is about
@@ -40,7 +40,7 @@ class GcpDriver:
     @property
     def storage(self) -> Storage:
         """The calls about buckets and objects."""
-        return Storage(self.session, self.project)
+        return Storage(self.api, self.project)
 
     def read(self, key: Key) -> Found | None:
         """Return what is there under a name.
@@ -61,7 +61,7 @@ class GcpDriver:
         """
         kind = KINDS[key.kind]
         try:
-            return to_dict(self.session.compute(kind.client, "get", self._about(key)))
+            return to_dict(self.api.compute(kind.client, "get", self._about(key)))
         except GcpError as error:
             if error.refusal.is_absent:
                 return None
@@ -80,7 +80,7 @@ class GcpDriver:
             self._require_machine()
             body = {**resource.body, "metadata": {**resource.body["metadata"], **marks.labels(mark)}}
             bucket = place_of(resource.key)[0]
-            Upload(self.session, bucket, body, resource.source, self.folder, self.piece).run(progress)
+            Upload(self.api, bucket, body, resource.source, self.folder, self.piece).run(progress)
         else:
             self._insert(resource, mark, progress)
 
@@ -111,12 +111,12 @@ class GcpDriver:
         Raises:
             CloudError: it takes too long.
         """
-        deadline = time.monotonic() + self.session.limits.operation
+        deadline = time.monotonic() + self.api.limits.operation
         while (found := self.read(key)) is not None and found.state == "pending":
             if time.monotonic() > deadline:
                 raise CloudError(f"{key}: still not made; look at it in the console, then run it again")
             progress(f"{key}: is still being made, or still goes")
-            time.sleep(self.session.limits.pause)
+            time.sleep(self.api.limits.pause)
 
     def delete(self, key: Key, *, progress: Progress) -> None:
         """Delete a resource of ours; wait a little for what still uses it. What was on its way into a bucket goes too.
@@ -129,7 +129,7 @@ class GcpDriver:
             if key.kind == kinds.BUCKET:
                 shutil.rmtree(self.folder, ignore_errors=True)
             return
-        deadline = time.monotonic() + min(_IN_USE_SECONDS, self.session.limits.call)
+        deadline = time.monotonic() + min(_IN_USE_SECONDS, self.api.limits.call)
         while True:
             try:
                 self._change(key, KINDS[key.kind], "delete_unary", self._about(key))
@@ -139,7 +139,7 @@ class GcpDriver:
                 if not error.refusal.is_in_use or time.monotonic() > deadline:
                     raise
                 progress(f"{key}: is still in use")
-                time.sleep(self.session.limits.pause)
+                time.sleep(self.api.limits.pause)
                 continue
             return
 
@@ -162,7 +162,7 @@ class GcpDriver:
             CloudError: an operation does not end.
         """
         request = {"project": self.project, "filter": 'status != "DONE"'}
-        for scope, found in self.session.listed("GlobalOperationsClient", "aggregated_list", request):
+        for scope, found in self.api.listed("GlobalOperationsClient", "aggregated_list", request):
             what, _, where = scope.partition("/")
             kind = {"zones": "zone", "regions": "region"}.get(what, "global")
             for operation in map(to_dict, found.operations):
@@ -199,10 +199,10 @@ class GcpDriver:
         """
         request = {"project": self.project, "filter": _filter(kind, deployment)}
         if kind.scope == "global":
-            yield from (("", to_dict(one)) for one in self.session.listed(kind.client, "list", request))
+            yield from (("", to_dict(one)) for one in self.api.listed(kind.client, "list", request))
             return
         attribute = "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.collection)
-        for scope, found in self.session.listed(kind.listed or kind.client, "aggregated_list", request):
+        for scope, found in self.api.listed(kind.listed or kind.client, "aggregated_list", request):
             what, _, where = scope.partition("/")
             if what == f"{kind.scope}s":
                 yield from ((where, to_dict(one)) for one in getattr(found, attribute))
@@ -214,7 +214,7 @@ class GcpDriver:
         zone, machine_type = self.machine
         about = {"project": self.project, "zone": zone, "machine_type": machine_type}
         try:
-            self.session.compute("MachineTypesClient", "get", about)
+            self.api.compute("MachineTypesClient", "get", about)
         except GcpError as error:
             if error.refusal.is_absent:
                 raise CloudError(f"zone {zone} has no {machine_type}: choose another zone or machine_type") from error
@@ -234,9 +234,9 @@ class GcpDriver:
 
     def _appears(self, key: Key, mark: Mark) -> bool:
         """Say whether a name is taken by exactly what was to be made: an earlier run's call may show late."""
-        deadline = time.monotonic() + self.session.limits.settle
+        deadline = time.monotonic() + self.api.limits.settle
         while (found := self.read(key)) is None and time.monotonic() < deadline:
-            time.sleep(self.session.limits.pause)
+            time.sleep(self.api.limits.pause)
         return found is not None and found.mark == mark
 
     def _message(self, kind: Kind, body: Mapping[str, Any], mark: Mark) -> Any:
@@ -245,7 +245,7 @@ class GcpDriver:
             told = {"labels": {**body.get("labels", {}), **marks.labels(mark)}}
         else:
             told = {"description": marks.description(mark)}
-        return self.session.message(kind.message, {**body, **told})
+        return self.api.message(kind.message, {**body, **told})
 
     def _resolved(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Put the address itself where a machine's body names it by URL."""
@@ -270,7 +270,7 @@ class GcpDriver:
 
     def _change(self, key: Key, kind: Kind, method: str, request: Mapping[str, Any]) -> None:
         """Ask for a change, under an id that makes asking twice harmless, and wait for its end."""
-        asked = self.session.compute(kind.client, method, {**request, "request_id": str(uuid.uuid4())})
+        asked = self.api.compute(kind.client, method, {**request, "request_id": str(uuid.uuid4())})
         operation = self._await(to_dict(asked), _where(kind, key))
         for error in operation.get("error", {}).get("errors", ()):
             status = operation.get("httpErrorStatusCode", 0)
@@ -280,11 +280,11 @@ class GcpDriver:
         """Wait for the end of an operation, well or not, and return it as it is then."""
         client = f"{next(iter(where), 'global').capitalize()}OperationsClient"
         about = {"project": self.project, **where, "operation": operation["name"]}
-        deadline = time.monotonic() + self.session.limits.operation
+        deadline = time.monotonic() + self.api.limits.operation
         while operation.get("status") != "DONE":
             if time.monotonic() > deadline:
                 raise CloudError(f"operation {operation['name']} does not end; look at it in the console")
-            operation = to_dict(self.session.compute(client, "wait", about))
+            operation = to_dict(self.api.compute(client, "wait", about))
         return operation
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.errors import GcpError
-from provisioner.clouds.gcp.session import Session, to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Identity:
     ecc: str
 
 
-def read_identity(session: Session, project: str, zone: str, name: str) -> Identity | None:
+def read_identity(api: Api, project: str, zone: str, name: str) -> Identity | None:
     """Ask for a machine's keys; None while it has none yet.
 
     Raises:
@@ -33,7 +33,7 @@ def read_identity(session: Session, project: str, zone: str, name: str) -> Ident
     """
     about = {"project": project, "zone": zone, "instance": name}
     try:
-        found = to_dict(session.compute("InstancesClient", "get_shielded_instance_identity", about))
+        found = to_dict(api.compute("InstancesClient", "get_shielded_instance_identity", about))
     except GcpError as error:
         if error.refusal.is_absent or error.refusal.is_in_use:
             return None

@@ -1,155 +1,203 @@
-"""One session with Google: credentials, clients, and calls that are tried again where that can help."""
+"""What Google Cloud says of one deployment's project: machines, groups, what bears our mark, and open doors."""
 
 from __future__ import annotations
 
-import os
-import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-from provisioner.clouds.gcp.errors import GcpError, of_exception, of_response
-from provisioner.clouds.gcp.libraries import SCOPE, Libraries, load
+from provisioner.clouds.gcp import doors, kinds, marks
+from provisioner.clouds.gcp.api import Api, to_dict
+from provisioner.clouds.gcp.driver import GcpDriver, created_by
+from provisioner.clouds.gcp.endpoint import staging
+from provisioner.clouds.gcp.errors import Refusal, advice, normal
+from provisioner.clouds.gcp.group import key_of
+from provisioner.clouds.gcp.identity import read_identity
+from provisioner.clouds.gcp.meters import meters
+from provisioner.clouds.gcp.place import Place
+from provisioner.clouds.gcp.plan import HEALTH_RANGES
+from provisioner.clouds.interface import Group, Node, Vm
+from provisioner.clouds.resources import Found, Key
+from provisioner.errors import CloudError
 
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoints:
-    """Where Google's APIs are. Only tests have them elsewhere."""
-
-    compute: str = "https://compute.googleapis.com"
-    storage: str = "https://storage.googleapis.com"
-
-    @classmethod
-    def from_environment(cls) -> Endpoints:
-        """Read the variables that Google's own command line reads for the same purpose."""
-        told = {
-            name: value.rstrip("/")
-            for name in ("compute", "storage")
-            if (value := os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}"))
-        }
-        return cls(**told)
+_RUNNING = "RUNNING"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long to wait: for one answer, for a call with its retries, for an operation; and how long between looks.
+class GcpSession:
+    """Everything that asks Google. ``told`` is what the inventory says; ``folder`` keeps uploads until they are there.
 
-    An operation with ``flex_start`` waits two hours for a machine.
+    ``piece`` is how many bytes of an upload travel at a time.
     """
 
-    answer: float = 60.0
-    call: float = 180.0
-    operation: float = 3 * 3600.0
-    settle: float = 300.0
-    pause: float = 2.0
+    api: Api
+    place: Place
+    told: Mapping[str, Any]
+    folder: Path
+    piece: int
 
+    def driver(self) -> GcpDriver:
+        """Return the calls that reconciling needs."""
+        machine = str(self.told.get("machine_type", ""))
+        return GcpDriver(
+            api=self.api,
+            project=self.place.project,
+            folder=self.folder,
+            machine=(self.place.zone, machine) if machine else None,
+            piece=self.piece,
+        )
 
-class Session:
-    """Calls with the credentials of whoever runs this."""
-
-    def __init__(self, endpoints: Endpoints, limits: Limits) -> None:
-        self.limits = limits
-        self.storage = endpoints.storage
-        self.libraries: Libraries = load()
-        self._endpoints = endpoints
-        self._clients: dict[str, Any] = {}
-        try:
-            credentials, _ = self.libraries.auth.default(scopes=[SCOPE])
-        except self.libraries.auth_errors.GoogleAuthError as error:
-            raise GcpError("Google Cloud", of_exception(error, self.libraries)) from error
-        self._credentials = credentials
-        self._http = self.libraries.transport.AuthorizedSession(credentials)
-
-    def client(self, name: str) -> Any:
-        """Return one of the SDK's clients; an operation's client must have the same endpoint, so all come from here."""
-        if name not in self._clients:
-            options = self.libraries.options.ClientOptions(api_endpoint=self._endpoints.compute)
-            make = getattr(self.libraries.compute, name)
-            self._clients[name] = make(credentials=self._credentials, client_options=options, transport="rest")
-        return self._clients[name]
-
-    def message(self, name: str, body: Mapping[str, Any]) -> Any:
-        """Make the SDK's own object from a JSON body; a field that the SDK does not know is an error here."""
-        make = getattr(self.libraries.compute, name)
-        made = make()
-        self.libraries.json_format.ParseDict(dict(body), make.pb(made))
-        return made
-
-    def compute(self, client: str, method: str, request: Mapping[str, Any]) -> Any:
-        """Call one method of the SDK, again where that can help.
+    def vm(self, name: str) -> Vm | None:
+        """Return a deployment as Google sees it now.
 
         Raises:
-            GcpError: Google refuses, or does not answer in time.
+            CloudError: Google refuses.
         """
-        ask = getattr(self.client(client), method)
-        what = f"{client.removesuffix('Client')}.{method.removesuffix('_unary')}"
-        return self.call(what, lambda: ask(request=dict(request), retry=None, timeout=self.limits.answer))
+        driver = self.driver()
+        machines = self._machines(driver, name)
+        groups = list(driver.all_of(kinds.GROUP, name))
+        if not (machines or groups):
+            return None
+        addresses = {body["name"]: body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)}
+        rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)}
+        address = rules.get(name) or addresses.get(name) or "nowhere.invalid"
+        staged = rules.get(staging(name), "")
+        labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
+        port = next((one[marks.PORT] for one in labels if marks.PORT in one), str(self.told.get("port", 443)))
+        nodes = (*(_node(body) for _, body in machines), *self._missing(name, groups, machines))
+        return Vm(
+            name=name,
+            endpoint=f"https://{address}:{port}",
+            running=bool(nodes) and all(node.running for node in nodes),
+            plan_digest=_digest(machines, groups),
+            nodes=nodes,
+            staging=f"https://{staged}:{port}" if staged else "",
+            facts=(*self._facts(machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
+        )
 
-    def listed(self, client: str, method: str, request: Mapping[str, Any]) -> tuple[Any, ...]:
-        """List all pages.
+    def groups(self, name: str) -> tuple[Group, ...]:
+        """Return the deployment's groups, and which of them its balancer leads clients to.
 
         Raises:
-            GcpError: Google refuses, or does not answer in time.
+            CloudError: Google refuses.
         """
-        ask = getattr(self.client(client), method)
-        what = f"{client.removesuffix('Client')}.{method}"
-        return self.call(what, lambda: tuple(ask(request=dict(request), retry=None, timeout=self.limits.answer)))
+        driver = self.driver()
+        balancers = [body for _, body in driver.all_of(kinds.BACKEND, name) if body["name"] == name]
+        led_to = {one["group"].rpartition("/")[2] for body in balancers for one in body.get("backends", ())}
+        found = sorted(body["name"] for _, body in driver.all_of(kinds.GROUP, name))
+        return tuple(Group(image=key_of(name, one), serving=one in led_to) for one in found)
 
-    def http(self, what: str, method: str, url: str, *, good: tuple[int, ...] = (200,), **more: Any) -> Any:
-        """Ask Cloud Storage; again where that can help.
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all deployments that the project has something of.
 
         Raises:
-            GcpError: the answer is none of the good ones, or does not come in time.
+            CloudError: Google refuses.
         """
-        return self.call(what, lambda: self.http_once(what, method, url, good=good, **more))
+        driver = self.driver()
+        if "name" in self.told:
+            driver.settle(str(self.told["name"]))
+        found = {one.mark.deployment for one in driver.everything() if one.mark is not None}
+        return tuple(sorted(found))
 
-    def http_once(self, what: str, method: str, url: str, *, good: tuple[int, ...] = (200,), **more: Any) -> Any:
-        """Ask Cloud Storage a single time.
+    def found(self) -> tuple[Found, ...]:
+        """Return everything in the project that bears a mark of ours; what is still asked for may not show yet.
 
         Raises:
-            GcpError: the answer is none of the good ones, or does not come.
+            CloudError: Google refuses.
         """
-        try:
-            response = self._http.request(method, url, timeout=self.limits.answer, allow_redirects=False, **more)
-        except self.libraries.failures as error:
-            raise GcpError(what, of_exception(error, self.libraries)) from error
-        if response.status_code not in good:
-            raise GcpError(what, of_response(response))
-        return response
+        return tuple(self.driver().everything())
 
-    def call(self, what: str, ask: Callable[[], _T]) -> _T:
-        """Ask until it goes well, it cannot, or the time is over; Google says how long to wait, or the wait doubles.
+    def open_doors(self, name: str) -> tuple[str, ...]:
+        """Read back what is in effect for every machine.
 
         Raises:
-            GcpError: it cannot, or the time is over.
+            CloudError: Google refuses, or there is no machine to look at.
         """
-        deadline = time.monotonic() + self.limits.call
-        pause = self.limits.pause
-        while True:
-            try:
-                return ask()
-            except GcpError as error:
-                refused = error
-            except self.libraries.failures as error:
-                refused = GcpError(what, of_exception(error, self.libraries))
-                refused.__cause__ = error
-            wait = refused.refusal.retry_after
-            wait = pause * random.uniform(0.5, 1.5) if wait is None else wait  # noqa: S311, no secret depends on it
-            if not refused.refusal.is_transient or time.monotonic() + wait > deadline:
-                raise refused
-            time.sleep(wait)
-            pause *= 2
+        driver = self.driver()
+        machines = self._machines(driver, name)
+        if not machines:
+            raise CloudError(f"{name}: there is no machine to look at: deploy it again")
+        keys = (kinds.located(kinds.INSTANCE, where, body["name"]) for where, body in machines)
+        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key)))
+
+    def _doors(self, driver: GcpDriver, name: str, key: Key) -> Iterator[str]:
+        where, body = kinds.place_of(key)[0], driver.get(key)
+        if body is None:
+            raise CloudError(f"{key}: went away while it was looked at: run it again")
+        grouped = bool(created_by(body))
+        about = {"project": self.place.project, "zone": where, "instance": body["name"]}
+        ranges = frozenset((*self.told.get("client_ranges", ()), *(HEALTH_RANGES if grouped else ())))
+        port = int(body.get("labels", {}).get(marks.PORT, 0))
+        yield from doors.machine_doors(body, natural_address=not grouped)
+        firewalls = self.api.compute(
+            "InstancesClient", "get_effective_firewalls", {**about, "network_interface": "nic0"}
+        )
+        yield from doors.firewall_doors(to_dict(firewalls), doors.Allowed(ranges, port, name))
+        serial = to_dict(self.api.compute("InstancesClient", "get_serial_port_output", about))
+        yield from doors.serial_doors(body["name"], serial.get("contents", ""))
+
+    def _machines(self, driver: GcpDriver, name: str) -> list[tuple[str, dict[str, Any]]]:
+        return sorted(driver.all_of(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
+
+    def _missing(
+        self,
+        name: str,
+        groups: list[tuple[str, dict[str, Any]]],
+        machines: list[tuple[str, dict[str, Any]]],
+    ) -> Iterator[Node]:
+        """Yield the machines that a group still tries to make, each with the reason why it has not."""
+        there = {body["name"] for _, body in machines}
+        for where, group in groups:
+            request = {"project": self.place.project, "zone": where, "instance_group_manager": group["name"]}
+            client = "InstanceGroupManagersClient"
+            found = [to_dict(one) for one in self.api.listed(client, "list_managed_instances", request)]
+            image = key_of(name, group["name"])
+            absent = [one for one in found if one["instance"].rpartition("/")[2] not in there]
+            for one in absent:
+                errors = one.get("lastAttempt", {}).get("errors", {}).get("errors", ())
+                why = "".join(f" ({_why(error)})" for error in errors[:1])
+                never = why if any(normal(str(error.get("code", ""))) == "quotaexceeded" for error in errors) else ""
+                full = one["instance"].rpartition("/")[2] + why
+                yield Node(name=full, address="", running=False, image=image, refused=never.strip())
+            for number in range(len(found), group.get("targetSize", 0)):
+                yield Node(name=f"{group['name']} no. {number + 1}", address="", running=False, image=image)
+
+    def _facts(self, machines: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
+        yield "project", self.place.project
+        for where, body in machines[:1]:
+            yield "zone", where
+            yield "machine_type", body.get("machineType", "").rpartition("/")[2]
+            yield "technology", body.get("confidentialInstanceConfig", {}).get("confidentialInstanceType", "none")
+            yield "provisioning", body.get("scheduling", {}).get("provisioningModel", "STANDARD")
+        yield "machines", str(len(machines))
+        for where, body in machines:
+            if body.get("status") == _RUNNING:
+                identity = read_identity(self.api, self.place.project, where, body["name"])
+                if identity is not None and identity.rsa:
+                    yield f"ak_{body['name']}", f"sha256:{identity.rsa}"
 
 
-def to_dict(message: Any) -> dict[str, Any]:
-    """Write the SDK's object as the JSON that the API's documentation shows."""
-    made: dict[str, Any] = type(message).to_dict(
-        message,
-        preserving_proto_field_name=False,
-        use_integers_for_enums=False,
-        always_print_fields_with_no_presence=False,
+def _digest(machines: list[tuple[str, dict[str, Any]]], groups: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return the digest of the body that the machines were made from; a group's is its own."""
+    if groups:
+        found = [marks.of_description(body.get("description", "")) for _, body in groups]
+    else:
+        found = [marks.of_labels(machines[0][1].get("labels", {}))]
+    return "+".join(sorted(mark.digest for mark in found if mark))
+
+
+def _node(body: Mapping[str, Any]) -> Node:
+    cards = body.get("networkInterfaces", ())
+    access: Mapping[str, Any] = next((one for card in cards for one in card.get("accessConfigs", ())), {})
+    return Node(
+        name=body["name"],
+        address=access.get("natIP", "") or next((card.get("networkIP", "") for card in cards), ""),
+        running=body.get("status") == _RUNNING,
+        image=body.get("labels", {}).get(marks.IMAGE, ""),
     )
-    return made
+
+
+def _why(error: Mapping[str, Any]) -> str:
+    reason, message = normal(str(error.get("code", ""))), str(error.get("message", ""))
+    return advice(Refusal(status=0, reason=reason, message=message))

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from provisioner.clouds.gcp import kinds, marks
+from provisioner.clouds.gcp.api import Api
 from provisioner.clouds.gcp.errors import GcpError
-from provisioner.clouds.gcp.session import Session
 from provisioner.clouds.resources import Found, Key, Mark
 
 
@@ -20,7 +20,7 @@ from provisioner.clouds.resources import Found, Key, Mark
 class Storage:
     """Calls about one project's buckets."""
 
-    session: Session
+    api: Api
     project: str
 
     def read(self, key: Key) -> Found | None:
@@ -30,7 +30,7 @@ class Storage:
             GcpError: Google refuses; a bucket of somebody else's shows as a missing permission.
         """
         try:
-            found = self.session.http(f"reading {key}", "GET", self._url(key)).json()
+            found = self.api.http(f"reading {key}", "GET", self._url(key)).json()
         except GcpError as error:
             if error.refusal.is_absent:
                 return None
@@ -44,10 +44,10 @@ class Storage:
             GcpError: Google refuses; every name is somebody's in the whole world.
         """
         wanted = {**body, "labels": {**body["labels"], **marks.labels(mark)}}
-        url = f"{self.session.storage}/storage/v1/b"
+        url = f"{self.api.storage}/storage/v1/b"
         what, key = f"making bucket {body['name']}", Key(kinds.BUCKET, body["name"])
         try:
-            self.session.http(what, "POST", url, params={"project": self.project}, json=wanted)
+            self.api.http(what, "POST", url, params={"project": self.project}, json=wanted)
         except GcpError as error:
             if not error.refusal.is_taken or (found := self.read(key)) is None or found.mark != mark:
                 raise  # else an answer got lost, and asking again found what the first call had made
@@ -58,7 +58,7 @@ class Storage:
         Raises:
             GcpError: Google refuses; a bucket that holds something of somebody else's stays.
         """
-        self.session.http(f"deleting {key}", "DELETE", self._url(key), good=(200, 204, 404))
+        self.api.http(f"deleting {key}", "DELETE", self._url(key), good=(200, 204, 404))
 
     def buckets(self) -> Iterator[Found]:
         """Yield every bucket of the project.
@@ -66,7 +66,7 @@ class Storage:
         Raises:
             GcpError: Google refuses.
         """
-        for item in self._pages(f"{self.session.storage}/storage/v1/b", {"project": self.project}):
+        for item in self._pages(f"{self.api.storage}/storage/v1/b", {"project": self.project}):
             yield _found(Key(kinds.BUCKET, item["name"]), item)
 
     def objects(self, bucket: str) -> Iterator[Found]:
@@ -75,13 +75,13 @@ class Storage:
         Raises:
             GcpError: Google refuses.
         """
-        for item in self._pages(f"{self.session.storage}/storage/v1/b/{quote(bucket, safe='')}/o", {}):
+        for item in self._pages(f"{self.api.storage}/storage/v1/b/{quote(bucket, safe='')}/o", {}):
             yield _found(Key(kinds.OBJECT, f"{bucket}/{item['name']}"), item)
 
     def _pages(self, url: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         page: dict[str, str] = {}
         while True:
-            found = self.session.http("listing Cloud Storage", "GET", url, params={**query, **page}).json()
+            found = self.api.http("listing Cloud Storage", "GET", url, params={**query, **page}).json()
             yield from found.get("items", ())
             if not (token := found.get("nextPageToken")):
                 return
@@ -90,7 +90,7 @@ class Storage:
     def _url(self, key: Key) -> str:
         bucket, _, name = key.name.partition("/")
         below = f"/o/{quote(name, safe='')}" if name else ""
-        return f"{self.session.storage}/storage/v1/b/{quote(bucket, safe='')}{below}"
+        return f"{self.api.storage}/storage/v1/b/{quote(bucket, safe='')}{below}"
 
 
 def _found(key: Key, item: Mapping[str, Any]) -> Found:

@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from provisioner.atomic import replace_file
+from provisioner.clouds.gcp.api import Api
 from provisioner.clouds.gcp.archive import Archive, pack
 from provisioner.clouds.gcp.errors import GcpError
-from provisioner.clouds.gcp.session import Session
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
 
@@ -31,7 +31,7 @@ _GOES_ON, _DONE, _FORGOTTEN = 308, (200, 201), (404, 410)
 class Upload:
     """One object to be: its bucket, its body with our mark, the disk, and the folder for what is kept meanwhile."""
 
-    session: Session
+    api: Api
     bucket: str
     body: Mapping[str, Any]
     disk: Path
@@ -65,12 +65,12 @@ class Upload:
             url, same = str(kept["url"]), kept["md5"] == archive.md5 and kept["body"] == dict(self.body)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        ours = urlsplit(url)[:2] == urlsplit(self.session.storage)[:2]  # the address carries the right to write
+        ours = urlsplit(url)[:2] == urlsplit(self.api.storage)[:2]  # the address carries the right to write
         return url if same and ours else None
 
     def _begin(self, record: Path, archive: Archive) -> str:
-        url = f"{self.session.storage}/upload/storage/v1/b/{quote(self.bucket, safe='')}/o"
-        response = self.session.http(
+        url = f"{self.api.storage}/upload/storage/v1/b/{quote(self.bucket, safe='')}/o"
+        response = self.api.http(
             f"beginning the upload of {self.body['name']}",
             "POST",
             url,
@@ -124,7 +124,7 @@ class Upload:
         return self._put(url, headers=headers, good=(*_DONE, _GOES_ON))
 
     def _put(self, url: str, *, once: bool = False, **more: Any) -> Any:
-        ask = self.session.http_once if once else self.session.http
+        ask = self.api.http_once if once else self.api.http
         return ask(f"uploading {self.body['name']}", "PUT", url, **more)
 
 

@@ -1,31 +1,21 @@
-"""Google Cloud as deploy and destroy use it, for one deployment."""
+"""Google Cloud as deploy and destroy use it: specs, plans, and a session for what asks the cloud."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner.clouds.gcp import doors, kinds, marks
-from provisioner.clouds.gcp.driver import GcpDriver, created_by
-from provisioner.clouds.gcp.endpoint import staging
-from provisioner.clouds.gcp.errors import Refusal, advice, normal
-from provisioner.clouds.gcp.group import key_of
+from provisioner.clouds.gcp.api import Api, Endpoints, Limits
 from provisioner.clouds.gcp.guest import guest_of
-from provisioner.clouds.gcp.identity import read_identity
-from provisioner.clouds.gcp.meters import meters
 from provisioner.clouds.gcp.place import Place
-from provisioner.clouds.gcp.plan import HEALTH_RANGES
-from provisioner.clouds.gcp.plan import plan as plan_of
-from provisioner.clouds.gcp.session import Endpoints, Limits, Session, to_dict
+from provisioner.clouds.gcp.plan import plan
+from provisioner.clouds.gcp.session import GcpSession
 from provisioner.clouds.gcp.spec import GcpSpec
 from provisioner.clouds.gcp.upload import PIECE
-from provisioner.clouds.interface import Group, Guest, Image, Node, Rolling, Vm
-from provisioner.clouds.resources import Found, Key, ResourcePlan
-from provisioner.errors import CloudError
-
-_RUNNING = "RUNNING"
+from provisioner.clouds.interface import Guest, Image, Rolling
+from provisioner.clouds.resources import ResourcePlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,21 +27,12 @@ class GcpVendor:
     endpoints: Endpoints = field(default_factory=Endpoints.from_environment)
     limits: Limits = field(default_factory=Limits)
     piece: int = PIECE
-    _open: list[Session] = field(default_factory=list, repr=False, compare=False)
+    _open: list[Api] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, Any], root: Path) -> GcpVendor:
         """Keep what the inventory says; it is read when it is needed, so that all its faults are told at once."""
         return cls(told=dict(variables), folder=root / "uploads")
-
-    @property
-    def place(self) -> Place:
-        """Where the deployment is.
-
-        Raises:
-            SpecError: project or zone is missing or malformed.
-        """
-        return Place.from_vars(self.told)
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> GcpSpec:
         """Read the inventory's variables.
@@ -67,184 +48,20 @@ class GcpVendor:
         Raises:
             PlanError: something is to stay beside a machine that is no group.
         """
-        return plan_of(spec, rolling)
+        return plan(spec, rolling)
 
     def guest(self, spec: GcpSpec) -> Guest:
         """Return what a release and a client have to know of the machines."""
         return guest_of(spec)
 
-    def driver(self) -> GcpDriver:
-        """Return the calls, with the credentials that Google's libraries find.
+    def session(self) -> GcpSession:
+        """Return what asks the cloud, with the credentials that Google's libraries find; one login serves all.
 
         Raises:
             SpecError: project or zone is missing or malformed.
             CloudError: the libraries or the credentials are missing.
         """
-        place, machine = self.place, str(self.told.get("machine_type", ""))
-        return GcpDriver(
-            session=self._session(),
-            project=place.project,
-            folder=self.folder,
-            machine=(place.zone, machine) if machine else None,
-            piece=self.piece,
-        )
-
-    def vm(self, name: str) -> Vm | None:
-        """Return a deployment as Google sees it now.
-
-        Raises:
-            CloudError: Google refuses.
-        """
-        driver = self.driver()
-        machines = self._machines(driver, name)
-        groups = list(driver.all_of(kinds.GROUP, name))
-        if not (machines or groups):
-            return None
-        addresses = {body["name"]: body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)}
-        rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)}
-        address = rules.get(name) or addresses.get(name) or "nowhere.invalid"
-        staged = rules.get(staging(name), "")
-        labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
-        port = next((one[marks.PORT] for one in labels if marks.PORT in one), str(self.told.get("port", 443)))
-        nodes = (*(_node(body) for _, body in machines), *self._missing(driver, name, groups, machines))
-        return Vm(
-            name=name,
-            endpoint=f"https://{address}:{port}",
-            running=bool(nodes) and all(node.running for node in nodes),
-            plan_digest=_digest(machines, groups),
-            nodes=nodes,
-            staging=f"https://{staged}:{port}" if staged else "",
-            facts=(*self._facts(driver, machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
-        )
-
-    def groups(self, name: str) -> tuple[Group, ...]:
-        """Return the deployment's groups, and which of them its balancer leads clients to.
-
-        Raises:
-            CloudError: Google refuses.
-        """
-        driver = self.driver()
-        balancers = [body for _, body in driver.all_of(kinds.BACKEND, name) if body["name"] == name]
-        led_to = {one["group"].rpartition("/")[2] for body in balancers for one in body.get("backends", ())}
-        found = sorted(body["name"] for _, body in driver.all_of(kinds.GROUP, name))
-        return tuple(Group(image=key_of(name, one), serving=one in led_to) for one in found)
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of all deployments that the project has something of.
-
-        Raises:
-            CloudError: Google refuses.
-        """
-        driver = self.driver()
-        if "name" in self.told:
-            driver.settle(str(self.told["name"]))
-        found = {one.mark.deployment for one in driver.everything() if one.mark is not None}
-        return tuple(sorted(found))
-
-    def found(self) -> tuple[Found, ...]:
-        """Return everything in the project that bears a mark of ours; what is still asked for may not show yet.
-
-        Raises:
-            CloudError: Google refuses.
-        """
-        return tuple(self.driver().everything())
-
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Read back what is in effect for every machine.
-
-        Raises:
-            CloudError: Google refuses, or there is no machine to look at.
-        """
-        driver = self.driver()
-        machines = self._machines(driver, name)
-        if not machines:
-            raise CloudError(f"{name}: there is no machine to look at: deploy it again")
-        keys = (kinds.located(kinds.INSTANCE, where, body["name"]) for where, body in machines)
-        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key)))
-
-    def _doors(self, driver: GcpDriver, name: str, key: Key) -> Iterator[str]:
-        where, body = kinds.place_of(key)[0], driver.get(key)
-        if body is None:
-            raise CloudError(f"{key}: went away while it was looked at: run it again")
-        grouped = bool(created_by(body))
-        about = {"project": self.place.project, "zone": where, "instance": body["name"]}
-        ranges = frozenset((*self.told.get("client_ranges", ()), *(HEALTH_RANGES if grouped else ())))
-        port = int(body.get("labels", {}).get(marks.PORT, 0))
-        yield from doors.machine_doors(body, natural_address=not grouped)
-        firewalls = driver.session.compute(
-            "InstancesClient", "get_effective_firewalls", {**about, "network_interface": "nic0"}
-        )
-        yield from doors.firewall_doors(to_dict(firewalls), doors.Allowed(ranges, port, name))
-        serial = to_dict(driver.session.compute("InstancesClient", "get_serial_port_output", about))
-        yield from doors.serial_doors(body["name"], serial.get("contents", ""))
-
-    def _machines(self, driver: GcpDriver, name: str) -> list[tuple[str, dict[str, Any]]]:
-        return sorted(driver.all_of(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
-
-    def _missing(
-        self,
-        driver: GcpDriver,
-        name: str,
-        groups: list[tuple[str, dict[str, Any]]],
-        machines: list[tuple[str, dict[str, Any]]],
-    ) -> Iterator[Node]:
-        """Yield the machines that a group still tries to make, each with the reason why it has not."""
-        there = {body["name"] for _, body in machines}
-        for where, group in groups:
-            request = {"project": self.place.project, "zone": where, "instance_group_manager": group["name"]}
-            client = "InstanceGroupManagersClient"
-            found = [to_dict(one) for one in driver.session.listed(client, "list_managed_instances", request)]
-            image = key_of(name, group["name"])
-            absent = [one for one in found if one["instance"].rpartition("/")[2] not in there]
-            for one in absent:
-                errors = one.get("lastAttempt", {}).get("errors", {}).get("errors", ())
-                why = "".join(f" ({_why(error)})" for error in errors[:1])
-                never = why if any(normal(str(error.get("code", ""))) == "quotaexceeded" for error in errors) else ""
-                full = one["instance"].rpartition("/")[2] + why
-                yield Node(name=full, address="", running=False, image=image, refused=never.strip())
-            for number in range(len(found), group.get("targetSize", 0)):
-                yield Node(name=f"{group['name']} no. {number + 1}", address="", running=False, image=image)
-
-    def _facts(self, driver: GcpDriver, machines: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
-        yield "project", self.place.project
-        for where, body in machines[:1]:
-            yield "zone", where
-            yield "machine_type", body.get("machineType", "").rpartition("/")[2]
-            yield "technology", body.get("confidentialInstanceConfig", {}).get("confidentialInstanceType", "none")
-            yield "provisioning", body.get("scheduling", {}).get("provisioningModel", "STANDARD")
-        yield "machines", str(len(machines))
-        for where, body in machines:
-            if body.get("status") == _RUNNING:
-                identity = read_identity(driver.session, self.place.project, where, body["name"])
-                if identity is not None and identity.rsa:
-                    yield f"ak_{body['name']}", f"sha256:{identity.rsa}"
-
-    def _session(self) -> Session:
+        place = Place.from_vars(self.told)
         if not self._open:
-            self._open.append(Session(self.endpoints, self.limits))
-        return self._open[0]
-
-
-def _digest(machines: list[tuple[str, dict[str, Any]]], groups: list[tuple[str, dict[str, Any]]]) -> str:
-    """Return the digest of the body that the machines were made from; a group's is its own."""
-    if groups:
-        found = [marks.of_description(body.get("description", "")) for _, body in groups]
-    else:
-        found = [marks.of_labels(machines[0][1].get("labels", {}))]
-    return "+".join(sorted(mark.digest for mark in found if mark))
-
-
-def _node(body: Mapping[str, Any]) -> Node:
-    cards = body.get("networkInterfaces", ())
-    access: Mapping[str, Any] = next((one for card in cards for one in card.get("accessConfigs", ())), {})
-    return Node(
-        name=body["name"],
-        address=access.get("natIP", "") or next((card.get("networkIP", "") for card in cards), ""),
-        running=body.get("status") == _RUNNING,
-        image=body.get("labels", {}).get(marks.IMAGE, ""),
-    )
-
-
-def _why(error: Mapping[str, Any]) -> str:
-    reason, message = normal(str(error.get("code", ""))), str(error.get("message", ""))
-    return advice(Refusal(status=0, reason=reason, message=message))
+            self._open.append(Api(self.endpoints, self.limits))
+        return GcpSession(api=self._open[0], place=place, told=self.told, folder=self.folder, piece=self.piece)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from provisioner.clouds import Image
 from provisioner.clouds.gcp import GcpVendor, archive
-from provisioner.clouds.gcp.session import Endpoints, Limits
+from provisioner.clouds.gcp.api import Endpoints, Limits
 from provisioner.clouds.remote import RemoteCloud
 from tests.fakes.cloud_api import CloudApi
 from tests.fakes.gcp.google import Google
@@ -131,7 +131,7 @@ class Lab:
         """Whether the project has exactly the plan, with its marks."""
         vendor = self.vendor(variables)
         plan = vendor.plan(vendor.spec(variables, image(self.disks, key)))
-        driver = vendor.driver()
+        driver = vendor.session().driver()
         found = {one.key: (one.mark, one.state) for one in driver.marked(variables["name"])}
         return found == {one.key: (plan.mark(one), "ready") for one in plan.resources}
 

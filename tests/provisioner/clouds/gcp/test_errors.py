@@ -7,7 +7,7 @@ import json
 import pytest
 
 from provisioner.clouds.gcp import kinds, libraries
-from provisioner.clouds.gcp.session import Limits
+from provisioner.clouds.gcp.api import Limits
 from provisioner.clouds.resources import Key, Mark
 from provisioner.errors import CloudError
 from tests.fakes.cloud_api import Answer, Fault
@@ -150,7 +150,7 @@ def test_what_passes_is_asked_again_when_google_says(lab, status, reason):
 
 def test_google_says_how_long_to_wait(lab, monkeypatch):
     slept = []
-    monkeypatch.setattr("provisioner.clouds.gcp.session.time.sleep", slept.append)
+    monkeypatch.setattr("provisioner.clouds.gcp.api.time.sleep", slept.append)
     lab.api.faults.append(Fault(of("/storage/"), refusal(503, "backendError", "later", {"Retry-After": "2"})))
     lab.launch(CPU)
     assert 2.0 in slept
@@ -187,7 +187,7 @@ def test_an_image_without_the_capability_is_refused_by_google(lab):
     for url, one in lab.project.resources.items():
         if "/images/prod-boot" in url:
             one["guestOsFeatures"] = [{"type": "UEFI_COMPATIBLE"}, {"type": "GVNIC"}]
-    vendor.driver().delete(Key("instance", "europe-west4-a/prod"), progress=lambda _: None)
+    vendor.session().driver().delete(Key("instance", "europe-west4-a/prod"), progress=lambda _: None)
     assert "lacks guest OS features: SEV_SNP_CAPABLE" in said(lab)
 
 
@@ -198,7 +198,7 @@ def test_a_name_that_is_taken_while_we_work_is_not_adopted(lab):
     lab.project.resources["global/networks/prod"] = {"name": "prod", "description": "theirs"}
     network = next(one for one in plan.resources if one.key.kind == "network")
     with pytest.raises(CloudError, match="something of this name is there already"):
-        vendor.driver().create(network, plan.mark(network), progress=lambda _: None)
+        vendor.session().driver().create(network, plan.mark(network), progress=lambda _: None)
     assert lab.project.resources["global/networks/prod"]["description"] == "theirs"
 
 
@@ -207,7 +207,7 @@ def test_what_an_earlier_run_asked_for_and_shows_late_is_adopted(lab):
     vendor = lab.vendor(CPU)
     plan = vendor.plan(vendor.spec(CPU, image(lab.disks)))
     network = next(one for one in plan.resources if one.key.kind == "network")
-    driver = vendor.driver()
+    driver = vendor.session().driver()
     body = {**network.body, "description": f"vitrine deployment=prod digest={network.digest}"}
     lab.google._compute._start(
         "global/networks/prod", "insert", {"requestId": "x"},

@@ -205,7 +205,7 @@ def test_an_archive_that_google_does_not_import(archive):
 
 def test_what_is_in_use_cannot_go(lab):
     lab.launch(CPU)
-    driver: GcpDriver = lab.vendor(CPU, limits=lab.vendor().limits).driver()
+    driver: GcpDriver = lab.vendor(CPU, limits=lab.vendor().limits).session().driver()
     for key in (Key("network", "prod"), Key("subnetwork", "europe-west4/prod"), Key("address", "europe-west4/prod")):
         with pytest.raises(
             CloudError, match=r"something else still uses it: remove that first .*already being used by"
@@ -219,7 +219,7 @@ def test_what_a_body_names_must_be_there(lab):
     body = {"name": "prod", "network": "projects/my-project/global/networks/absent", "ipCidrRange": "10.0.0.0/24"}
     wanted = Resource(key=Key("subnetwork", "europe-west4/prod"), body=body)
     with pytest.raises(CloudError, match="'projects/my-project/global/networks/absent' was not found"):
-        lab.vendor().driver().create(wanted, Mark("prod", "0" * 40), progress=quiet)
+        lab.vendor().session().driver().create(wanted, Mark("prod", "0" * 40), progress=quiet)
 
 
 @pytest.mark.parametrize("fingerprint", [None, "AAAA", ""])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from provisioner.clouds.gcp import GcpVendor
-from provisioner.clouds.gcp.session import Endpoints
+from provisioner.clouds.gcp.api import Endpoints
 from provisioner.errors import CloudError
 from provisioner.launch import destroy
 from tests.fakes.cloud_api import Answer, Fault
@@ -85,7 +85,7 @@ def test_another_deployment_of_the_project_is_left_alone(lab):
     lab.launch(other)
     before = lab.project.leftovers()
     lab.launch(CPU)
-    assert lab.vendor(CPU).names() == ("other", "prod")
+    assert lab.vendor(CPU).session().names() == ("other", "prod")
     lab.destroy(CPU)
     assert lab.project.leftovers() == before
 
@@ -103,7 +103,7 @@ def test_a_name_taken_by_something_that_is_not_ours_changes_nothing(lab, variabl
             lab.launch(variables)
         assert lab.project.leftovers() == [url], url
         assert lab.changing() == []
-    assert vendor.names() == ()
+    assert vendor.session().names() == ()
 
 
 def test_a_bucket_of_somebody_else_is_refused(lab):
@@ -188,7 +188,7 @@ def test_without_a_fake_the_real_google_would_be_asked_and_tests_may_not(lab):
     """The guard works: the very calls that the fake answers would leave this machine without it."""
     vendor = GcpVendor(told=CPU, folder=lab.folder, endpoints=Endpoints(), limits=lab.vendor().limits)
     with pytest.raises(LeftLoopbackError, match=r"googleapis\.com"):
-        vendor.names()
+        vendor.session().names()
 
 
 def test_the_fake_is_not_asked_by_anybody_else(lab):

@@ -25,7 +25,7 @@ def used(lab):
         lab.launch(variables | {"client_ranges": ["192.0.2.0/24"]})
         lab.launch(variables | {"client_ranges": ["192.0.2.0/24"]}, key=OTHER_KEY)
         roll(lab, variables)
-        assert lab.vendor(variables).names() == ("prod",)
+        assert lab.vendor(variables).session().names() == ("prod",)
         lab.destroy(variables)
         assert lab.project.leftovers() == []
         found |= set(lab.project.used)

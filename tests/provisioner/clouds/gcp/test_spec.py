@@ -138,7 +138,7 @@ def test_a_disk_that_is_smaller_than_its_image(tmp_path):
 
 
 def test_all_faults_are_told_at_once_and_nobody_is_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.gcp.session.load", lambda: pytest.fail("a library was loaded"))
+    monkeypatch.setattr("provisioner.clouds.gcp.api.load", lambda: pytest.fail("a library was loaded"))
     wrong = CPU | {"project": "X", "zone": "y", "machine_type": "g4-standard-48", "replicas": 0, "colour": "red"}
     with pytest.raises(SpecError) as caught:
         preview(wrong, image(tmp_path), tmp_path)

@@ -102,7 +102,7 @@ def test_a_machine_that_spot_took_back_does_not_run(lab, looked):
 
 
 def test_half_a_deployment(lab, looked):
-    driver = lab.vendor().driver()
+    driver = lab.vendor().session().driver()
     plan = lab.vendor().plan(lab.vendor().spec(CPU, image(lab.disks)))
     network = next(one for one in plan.resources if one.key.kind == "network")
     driver.create(network, plan.mark(network), progress=quiet)

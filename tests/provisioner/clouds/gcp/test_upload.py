@@ -30,7 +30,7 @@ def sending(lab, disks):
         target = folder / BODY["name"]
         if not target.exists():
             target.write_bytes((disks / "boot.tar.gz").read_bytes())
-        return Upload(lab.vendor().driver().session, "bucket", body, disks / "boot.raw", folder, PIECE)
+        return Upload(lab.vendor().session().driver().api, "bucket", body, disks / "boot.raw", folder, PIECE)
 
     return make
 
