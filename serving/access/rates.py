@@ -7,12 +7,10 @@ what it may ask: renewing does not double it.
 
 from __future__ import annotations
 
-import math
-
 from serving.access.refusals import too_fast, too_many_callers
 
-_MINUTE = 60.0
-_ROUNDING = 0.001  # seconds: an instant has 53 bits
+_SECOND = 10**9  # nanoseconds: whole numbers, of which a hundred thousand add up without an error
+_MINUTE = 60 * _SECOND
 
 
 class Rates:
@@ -24,7 +22,7 @@ class Rates:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._until: dict[str, float] = {}  # the one that asked longest ago comes first
+        self._until: dict[str, int] = {}  # nanoseconds; the one that asked longest ago comes first
 
     def take(self, subject: str, rate: int, now: float) -> None:
         """Count a request; ``rate`` is in requests a minute.
@@ -32,19 +30,20 @@ class Rates:
         Raises:
             RequestError: it comes too early (and is not counted), or there are too many callers.
         """
-        self._forget(now)
+        at = int(now * _SECOND)
+        self._forget(at)
         known = self._until.get(subject)
         if known is None and len(self._until) >= self._most:
             raise too_many_callers()
-        until = max(now, known or now) + _MINUTE / rate
-        if (wait := until - now - _MINUTE) > _ROUNDING:
-            raise too_fast(math.ceil(wait))
+        until = max(at, known or at) + _MINUTE // rate
+        if (wait := until - at - _MINUTE) > 0:
+            raise too_fast(-(-wait // _SECOND))
         self._until.pop(subject, None)
         self._until[subject] = until
 
-    def _forget(self, now: float) -> None:
+    def _forget(self, at: int) -> None:
         while self._until:
             oldest = next(iter(self._until))
-            if self._until[oldest] > now:
+            if self._until[oldest] > at:
                 return
             del self._until[oldest]
