@@ -20,7 +20,7 @@ class Limits:
     connections: int = 1024
     requests: int = 64
     attestations: int = 256
-    # Tokens and subjects that are counted at once: each takes about 300 bytes.
+    # Tokens that are counted at once, and subjects: 28 MB where there is no room for one more of either.
     callers: int = 65_536
     # Held of a token's budget for an answer whose request does not say how long it may be.
     answer_tokens: int = 4096
