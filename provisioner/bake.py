@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from provisioner.access import Access, read_access
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse
@@ -28,12 +29,18 @@ from provisioner.image.sources import Sources
 from provisioner.progress import Progress
 
 # The part of the client's package that the VM holds: formats only.
-CLIENT_FILES = ("__init__", "binding", "encoding", "errors", "evidence", "fields")
+CLIENT_FILES = ("__init__", "access_token", "binding", "encoding", "errors", "evidence", "fields")
 # Everything in the checkout that reaches the image or its manifest, or decides how something does.
 INGREDIENTS = (
     *("roles", "serving", "playbooks/bake.yml", "plugins/modules", "plugins/connection/rootdir.py"),
     *(f"plugins/action/{name}.py" for name in ("bake_prepare", "bake_seal", "install_tree")),
-    *("provisioner/bake.py", "provisioner/gate", "provisioner/image", "provisioner/overlay.py"),
+    *(
+        "provisioner/access.py",
+        "provisioner/bake.py",
+        "provisioner/gate",
+        "provisioner/image",
+        "provisioner/overlay.py",
+    ),
     # The manifest names the UKI by its Authenticode digest.
     *("provisioner/measure/pe.py", "provisioner/measure/window.py", "client_sdk/manifest.py"),
     *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
@@ -76,7 +83,7 @@ class Bake:
         Raises:
             SpecError: a value cannot be meant, or the engine would serve another model than the disk holds.
         """
-        told = role_options(self.repository) | {name: json.loads(value) for name, value in self.values.items()}
+        told = self._told()
         port, engine, model = (str(told[name]) for name in ("gateway_port", "engine_name", "engine_model"))
         faults = []
         if not (port.isascii() and port.isdigit()):
@@ -86,6 +93,14 @@ class Bake:
         if faults:
             raise SpecError(tuple(faults))
         return Service(int(port), engine, model)
+
+    def access(self) -> Access:
+        """Say who may ask the service.
+
+        Raises:
+            SpecError: the values do not say it, or contradict each other.
+        """
+        return read_access(self._told())
 
     def workdir(self) -> Path:
         """Name the folder of the tree while it is configured."""
@@ -119,6 +134,9 @@ class Bake:
         if bake.key() != told["key"]:
             raise BakeError("the sources changed while the roles were applied; run the bake again")
         return bake
+
+    def _told(self) -> dict[str, Any]:
+        return role_options(self.repository) | {name: json.loads(value) for name, value in self.values.items()}
 
 
 def require_own_code(repository: Path) -> None:
@@ -192,6 +210,7 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
         BakeError: a package cannot be had, or another process is baking this image.
     """
     bake.service()  # before anything is made for it
+    bake.access()
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):
@@ -223,6 +242,7 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
         service=bake.service(),
         contents=contents(bake),
         source_commit=bake.commit,
+        token_issuer_key=bake.access().issuers,
     )
     image = pack(rootfs, spec, progress=progress)
     shutil.rmtree(rootfs.workdir, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The publisher's Ed25519 key: made on first use, kept beside what it signs, readable by its owner alone."""
+"""Ed25519 keys that sign, the publisher's and the tokens' issuer's: files that their owner alone may read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,18 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
         SpecError: the file holds something else, or others may read it.
     """
     if not path.exists():
-        _create(path)
+        create(path)
+    return load(path)
+
+
+def load(path: Path) -> Ed25519PrivateKey:
+    """Return the key in the file.
+
+    Raises:
+        SpecError: there is none, the file holds something else, or others may read it.
+    """
+    if not path.is_file():
+        raise SpecError((Fault(str(path), "a file with a private key", "none"),))
     if path.stat().st_mode & 0o077:
         raise SpecError(
             (
@@ -46,11 +57,12 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
 
 
 def public_pem(key: Ed25519PrivateKey) -> bytes:
-    """Return what clients pin, as PEM."""
+    """Return the public half, as PEM: what clients and images pin."""
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _create(path: Path) -> None:
+def create(path: Path) -> None:
+    """Make a key, with mode 0600; whatever is in the file is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     replace_file(path, pem, 0o600)

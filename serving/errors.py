@@ -7,6 +7,7 @@
      ├ SealError        the boot order cannot be kept (a restart, a key with the wrong group); the VM powers off
      ├ TpmError         the TPM refused or contradicted itself; during boot the VM powers off, later a caller is told
      ├ EngineError      the engine is not there, not ready or talks nonsense; the caller may retry
+     ├ AccessError      the image does not say who may ask, or says two things; the gateway does not start
      └ RequestError     the caller sent something that is not allowed; answered with its code, never logged
 
 No message ever holds what a caller sent as a prompt, nor what the engine answered.
@@ -39,9 +40,19 @@ class EngineError(ServingError):
     """The engine is unreachable, not ready, or answered with nonsense."""
 
 
-class RequestError(ServingError):
-    """A request that is refused; ``status`` is the HTTP status, ``code`` and ``param`` are OpenAI's fields."""
+class AccessError(ServingError):
+    """What the image says of access contradicts itself, or is missing."""
 
-    def __init__(self, code: str, message: str, *, status: int = 400, param: str | None = None) -> None:
+
+class RequestError(ServingError):
+    """A request that is refused; ``status`` is the HTTP status, ``code`` and ``param`` are OpenAI's fields.
+
+    ``retry_after`` is in seconds, where this refusal knows better than its status.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, status: int = 400, param: str | None = None, retry_after: int | None = None
+    ) -> None:
         self.code, self.message, self.status, self.param = code, message, status, param
+        self.retry_after = retry_after
         super().__init__(f"{code}: {message}")

@@ -22,6 +22,7 @@ TESTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rg
 MAX_FUNCTION, MAX_FILE, MAX_POSITIONAL = 50, 400, 5
 
 FORMATS = {"client_sdk", "client_sdk.evidence", "client_sdk.manifest", "client_sdk.binding"}
+FORMATS |= {"client_sdk.access_token"}
 FORMATS |= {"client_sdk.encoding", "client_sdk.fields", "client_sdk.errors"}  # what the formats are written in
 ARROWS = {
     "client_sdk": lambda name: not name.startswith(("provisioner", "serving", "ansible")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
+from pathlib import Path
 
 from client_sdk.cli.options import (
     Commands,
@@ -17,6 +18,7 @@ from client_sdk.cli.options import (
 _EXAMPLES = (
     'vitrine ask https://127.0.0.1:8443 "What is the capital of France?" \\',
     "      --release release.json --publisher publisher.pub --simulated tpm-ca.pem --max-tokens 20",
+    'vitrine ask https://llm.example "Hello" --release release.json --publisher publisher.pub --token-file mine.token',
 )
 
 
@@ -28,6 +30,12 @@ def register(commands: Commands) -> None:
     add_trust(parser)
     add_simulated(parser)
     add_network(parser)
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="the operator's token, where the service asks for one (default: what VITRINE_TOKEN holds)",
+    )
     parser.add_argument("--json", action="store_true", help="print report and answer as JSON")
     parser.add_argument("--model", metavar="NAME", help="which model (default: the first that the service has)")
     parser.add_argument("--system", metavar="TEXT", help="a system message before the question")

@@ -10,8 +10,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from provisioner.access import require_service
 from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_options
-from provisioner.errors import ProvisionError
+from provisioner.errors import ProvisionError, SpecError
 from provisioner.variables import refuse_unknown
 
 # Found by this file: a playbook that imports ours may lie anywhere.
@@ -40,6 +41,7 @@ class ActionModule(ActionBase):
             done = finished(bake)
             missing = done is None and not self._task.check_mode
             port = bake.service().port
+            self._require_access(bake, self._templar.template((task_vars or {}).get("deploy_service", "")))
             tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
         except ProvisionError as error:
             raise AnsibleActionFail(f"bake: {error}") from None
@@ -58,13 +60,23 @@ class ActionModule(ActionBase):
         options = role_options(REPOSITORY)
         refuse_unknown(variables, (path.name for path in (REPOSITORY / "roles").iterdir()), options)
         sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
+        told = {name: self._templar.template(variables[name]) for name in options if name in variables}
+        # A default that is said is a default: inventories that mean the same make the same image.
         values = {
-            name: json.dumps(self._templar.template(variables[name]), sort_keys=True)
-            for name in options
-            if name in variables
+            name: json.dumps(value, sort_keys=True, default=str)
+            for name, value in told.items()
+            if value != options[name]
         }
         commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])
         return Bake(REPOSITORY, Path(wanted["output"]), sources, values, commit)
+
+    def _require_access(self, bake: Bake, service: str) -> None:
+        try:
+            require_service(bake.access(), service)
+        except SpecError as error:
+            if not self._task.check_mode:
+                raise
+            Display().warning(f"a bake will be refused: {error}")
 
     def _say(self, text: str) -> None:
         Display().display(f"  {text}")

@@ -27,6 +27,7 @@ sys.modules["email_validator"] = None  # type: ignore[assignment]
 import uvicorn  # noqa: E402
 from uvicorn.loops.uvloop import uvloop_setup  # noqa: E402
 
+from serving.access.settings import Settings, add_options, create_access, take_settings  # noqa: E402
 from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
@@ -45,6 +46,7 @@ class Config:
     attester: Path
     engine: Path
     model: str
+    access: Settings
     notify: str | None
 
 
@@ -69,7 +71,9 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--attester", type=Path, required=True)
     parser.add_argument("--engine", type=Path, required=True)
     parser.add_argument("--model", required=True)
-    return Config(**vars(parser.parse_args(arguments)), notify=environment.get("NOTIFY_SOCKET"))
+    add_options(parser)
+    options = vars(parser.parse_args(arguments))
+    return Config(access=take_settings(options), **options, notify=environment.get("NOTIFY_SOCKET"))
 
 
 def tls_context(folder: Path) -> ssl.SSLContext:
@@ -83,7 +87,8 @@ def tls_context(folder: Path) -> ssl.SSLContext:
 
 def create_server(config: Config, limits: Limits, engine: Engine) -> Server:
     """Make the server; nothing listens yet."""
-    parts = Parts(engine, AttesterClient(config.attester, limits), config.model, limits)
+    access = create_access(config.access, models=frozenset({config.model}), callers=limits.callers)
+    parts = Parts(engine, AttesterClient(config.attester, limits), access, config.model, limits)
     settings = uvicorn.Config(
         create_app(parts),
         host=config.host,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from serving.access.clock import Clock
+from serving.access.interface import Access, Caller
 from serving.errors import RequestError
 from serving.gateway.attester import AttesterClient
 from serving.gateway.engine import Engine
@@ -27,6 +30,7 @@ class Parts:
 
     engine: Engine
     attester: AttesterClient
+    access: Access
     model: str
     limits: Limits
 
@@ -34,13 +38,13 @@ class Parts:
 def create_app(parts: Parts) -> FastAPI:
     """Make the application: an allow-list of routes, and OpenAI's errors for everything else."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    routes = Routes(parts)
+    routes, door = Routes(parts), _Door(parts.access)
     for path, method, handler in (
         ("/healthz", "GET", routes.health),
-        ("/v1/models", "GET", routes.models),
-        ("/v1/models/{name}", "GET", routes.model),
-        ("/v1/chat/completions", "POST", routes.chat),
-        ("/v1/completions", "POST", routes.completion),
+        ("/v1/models", "GET", door.before(routes.models)),
+        ("/v1/models/{name}", "GET", door.before(routes.model)),
+        ("/v1/chat/completions", "POST", door.before(routes.chat)),
+        ("/v1/completions", "POST", door.before(routes.completion)),
         ("/.well-known/attestation", "GET", routes.evidence),
         ("/.well-known/attestation/activate", "POST", routes.activate),
     ):
@@ -49,6 +53,21 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(Exception, _refuse_fault)
     return app
+
+
+class _Door:
+    """Judges who asks before a route begins: a handler behind it cannot be called without a caller."""
+
+    def __init__(self, access: Access) -> None:
+        self._access, self._clock = access, Clock()
+
+    def before(self, handler: Callable[[Request, Caller], Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+        """Return the route: no byte of a body is read for whoever is refused."""
+
+        async def judged(request: Request) -> Response:
+            return await handler(request, self._access.judge(request.scope["headers"], self._clock.now()))
+
+        return judged
 
 
 class Routes:
@@ -64,25 +83,27 @@ class Routes:
         state = "ready" if self._parts.engine.ready else "loading"
         return _json({"status": "ok", "engine": state})
 
-    async def models(self) -> Response:
-        """Name the one model; the gateway knows it, the engine is not asked."""
-        return _json({"object": "list", "data": [self._model()]})
+    async def models(self, _: Request, caller: Caller) -> Response:
+        """Name the one model, to whoever may use it; the gateway knows it, the engine is not asked."""
+        allowed = self._parts.model in caller.models
+        return _json({"object": "list", "data": [self._model()] if allowed else []})
 
-    async def model(self, name: str) -> Response:
+    async def model(self, request: Request, caller: Caller) -> Response:
         """Describe the model of that name."""
-        if name != self._parts.model:
+        if request.path_params["name"] != self._parts.model:
             raise model_not_found(self._parts.model)
+        caller.require(self._parts.model)
         return _json(self._model())
 
-    async def chat(self, request: Request) -> Response:
+    async def chat(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/chat/completions``."""
         data = await self._body(request)
-        return self._relay(chat_request(data, model=self._parts.model, limits=self._parts.limits))
+        return self._relay(chat_request(data, model=self._parts.model, limits=self._parts.limits), caller)
 
-    async def completion(self, request: Request) -> Response:
+    async def completion(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/completions``."""
         data = await self._body(request)
-        return self._relay(completion_request(data, model=self._parts.model, limits=self._parts.limits))
+        return self._relay(completion_request(data, model=self._parts.model, limits=self._parts.limits), caller)
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""
@@ -95,10 +116,12 @@ class Routes:
     def _model(self) -> dict[str, object]:
         return {"id": self._parts.model, "object": "model", "created": 0, "owned_by": "vitrine"}
 
-    def _relay(self, request: EngineRequest) -> Response:
+    def _relay(self, request: EngineRequest, caller: Caller) -> Response:
+        caller.require(self._parts.model)
         if not self._parts.engine.ready:
             raise engine_loading()
-        return _Bounded(self._slots, Relay(self._parts.engine, request, limits=self._parts.limits))
+        relay = Relay(self._parts.engine, request, budget=caller.budget, limits=self._parts.limits)
+        return _Bounded(self._slots, relay)
 
     async def _body(self, request: Request) -> bytes:
         limit = self._parts.limits.body_bytes

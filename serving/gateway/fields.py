@@ -41,6 +41,9 @@ IGNORED = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "servi
 COUNTS = ("max_completion_tokens", "max_tokens", "n")
 """Positive whole numbers."""
 
+STREAM_OPTIONS = frozenset({"include_obfuscation", "include_usage"})
+"""OpenAI's; an engine has further ones. What the engine gets of them is always the same."""
+
 SCHEMAS = ("response_format", "tools")
 """Compiled by the engine into a grammar: bounded in size, and no reference may lead out of the request."""
 

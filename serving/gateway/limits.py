@@ -20,6 +20,10 @@ class Limits:
     connections: int = 1024
     requests: int = 64
     attestations: int = 256
+    # Tokens that are counted at once, and subjects: 28 MB where there is no room for one more of either.
+    callers: int = 65_536
+    # Held of a token's budget for an answer whose request does not say how long it may be.
+    answer_tokens: int = 4096
     keep_alive_seconds: int = 30
     # From the engine: how long it may be silent (a long prompt on a slow machine), and in all.
     engine_connect_seconds: float = 10.0

@@ -15,9 +15,11 @@ from typing import Any
 import aiohttp
 from starlette.responses import Response
 
+from serving.access.interface import Budget
 from serving.errors import EngineError, RequestError
 from serving.gateway.engine import UNREACHABLE, Engine
 from serving.gateway.limits import Limits
+from serving.gateway.metering import Meter
 from serving.gateway.replies import engine_failed, engine_loading, error_body, error_headers
 from serving.gateway.requests import EngineRequest
 
@@ -32,9 +34,10 @@ _MAX_MESSAGE = 300
 class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the development host
     """The answer to one judged request. FastAPI calls it as it calls every response."""
 
-    def __init__(self, engine: Engine, request: EngineRequest, *, limits: Limits) -> None:
+    def __init__(self, engine: Engine, request: EngineRequest, *, budget: Budget, limits: Limits) -> None:
         super().__init__()
         self._engine, self._request, self._limits = engine, request, limits
+        self._meter = Meter(budget, request)
 
     async def __call__(self, _: Message, receive: Receive, send: Send) -> None:
         """Carry the answer until it ends or the client is gone."""
@@ -52,16 +55,17 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
     async def _carry(self, send: Send) -> None:
         started = False
         try:
-            async with self._engine.ask(self._request) as answer:
-                await self._refuse_failure(answer)
-                if not self._request.stream:
-                    body = json.dumps(await self._engine.read(answer), ensure_ascii=False).encode()
-                    return await self._send_all(send, 200, {"content-type": "application/json"}, body)
-                _require_events(answer)
-                headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
-                await self._send(send, _start(200, headers))
-                started = True
-                await self._stream(answer, send)
+            with self._meter:
+                async with self._engine.ask(self._request) as answer:
+                    await self._refuse_failure(answer)
+                    if not self._request.stream:
+                        body = await self._whole(answer)
+                        return await self._send_all(send, 200, {"content-type": "application/json"}, body)
+                    _require_events(answer)
+                    headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
+                    await self._send(send, _start(200, headers))
+                    started = True
+                    await self._stream(answer, send)
         except RequestError as error:
             await self._send_all(send, error.status, error_headers(error), error_body(error))
         except (*UNREACHABLE, EngineError) as error:
@@ -72,10 +76,16 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         last = b""
         async for events in _whole_events(answer, self._limits.event_bytes):
             last = events
-            await self._send(send, _more(events))
+            if seen := self._meter.events(events):
+                await self._send(send, _more(seen))
         if not last.rstrip().endswith(_DONE):
             raise EngineError("the stream ended early")
         await self._send(send, _more(b"", last=True))
+
+    async def _whole(self, answer: aiohttp.ClientResponse) -> bytes:
+        value = await self._engine.read(answer)
+        self._meter.whole(value)
+        return json.dumps(value, ensure_ascii=False).encode()
 
     async def _refuse_failure(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status == 200:

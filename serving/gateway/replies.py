@@ -8,6 +8,12 @@ from http import HTTPStatus
 from serving.errors import RequestError
 
 _RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS: "2", HTTPStatus.SERVICE_UNAVAILABLE: "5"}
+# RFC 6750, 3.1: without a token, nothing but the scheme.
+_CHALLENGE = {
+    "missing_api_key": "Bearer",
+    "model_not_allowed": 'Bearer error="insufficient_scope"',
+    HTTPStatus.UNAUTHORIZED: 'Bearer error="invalid_token"',
+}
 _CLOSE = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 
 
@@ -15,7 +21,7 @@ def error_body(error: RequestError) -> bytes:
     """Encode a refusal: ``{"error": {"message", "type", "param", "code"}}``."""
     kind = "invalid_request_error" if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        kind = "rate_limit_error"
+        kind = "rate_limit_error" if error.code != "insufficient_quota" else error.code
     return json.dumps(
         {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
     ).encode()
@@ -25,8 +31,12 @@ def error_headers(error: RequestError) -> dict[str, str]:
     """Return the headers that belong to a refusal."""
     headers = {"content-type": "application/json"}
     status = HTTPStatus(error.status)
-    if status in _RETRY_AFTER:
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    elif status in _RETRY_AFTER:
         headers["retry-after"] = _RETRY_AFTER[status]
+    if challenge := _CHALLENGE.get(error.code) or _CHALLENGE.get(status):
+        headers["www-authenticate"] = challenge
     if status in _CLOSE:  # the rest of the body is not read
         headers["connection"] = "close"
     return headers

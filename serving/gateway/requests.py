@@ -21,17 +21,23 @@ from serving.gateway.fields import (
     PARTS,
     ROLES,
     SCHEMAS,
+    STREAM_OPTIONS,
 )
 from serving.gateway.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """A judged request: the engine's path, the bytes for it, and whether the answer comes as a stream."""
+    """A judged request: the engine's path, the bytes for it, and whether the answer comes as a stream.
+
+    ``usage`` is whether the client asked for a stream's usage, ``answer_tokens`` how long the answers may be in all.
+    """
 
     path: str
     body: bytes
     stream: bool
+    usage: bool = True
+    answer_tokens: int = 0
 
 
 def chat_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
@@ -45,7 +51,7 @@ def chat_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
     if not isinstance(messages, list) or not messages:
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
     fields["messages"] = [_message(item, f"messages[{i}]") for i, item in enumerate(messages)]
-    return _forward("/v1/chat/completions", fields)
+    return _forward("/v1/chat/completions", fields, limits)
 
 
 def completion_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
@@ -57,7 +63,7 @@ def completion_request(data: bytes, *, model: str, limits: Limits) -> EngineRequ
     fields = _top(data, COMPLETION, model=model, limits=limits)
     if not isinstance(fields.get("prompt"), (str, list)):
         raise RequestError("invalid_type", "prompt must be a string or a list.", param="prompt")
-    return _forward("/v1/completions", fields)
+    return _forward("/v1/completions", fields, limits)
 
 
 def model_not_found(known: str) -> RequestError:
@@ -152,5 +158,26 @@ def _schema(value: Any, name: str, limit: int) -> None:
             level.extend(item)
 
 
-def _forward(path: str, fields: dict[str, Any]) -> EngineRequest:
-    return EngineRequest(path, json.dumps(fields, allow_nan=False).encode(), fields["stream"])
+def _forward(path: str, fields: dict[str, Any], limits: Limits) -> EngineRequest:
+    usage, most = _ask_for_usage(fields), _answer_tokens(fields, limits)
+    return EngineRequest(path, json.dumps(fields, allow_nan=False).encode(), fields["stream"], usage, most)
+
+
+def _ask_for_usage(fields: dict[str, Any]) -> bool:
+    """Have a stream end with what it used, since the gateway counts it; return whether the client asked for that."""
+    options = fields.get("stream_options", {})
+    if not isinstance(options, dict) or options.keys() - STREAM_OPTIONS:
+        known = ", ".join(sorted(STREAM_OPTIONS))
+        raise RequestError("invalid_type", f"stream_options must hold {known} alone.", param="stream_options")
+    if fields["stream"]:
+        fields["stream_options"] = {"include_usage": True}
+    return options.get("include_usage") is True
+
+
+def _answer_tokens(fields: dict[str, Any], limits: Limits) -> int:
+    """Return the most tokens that the answers may have: of each of ``n``, to each prompt of a list."""
+    said = [fields[key] for key in ("max_tokens", "max_completion_tokens") if key in fields]
+    prompt = fields.get("prompt")
+    several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
+    prompts = len(prompt) if several and isinstance(prompt, list) else 1
+    return max(said, default=limits.answer_tokens) * int(fields.get("n", 1)) * prompts

@@ -82,6 +82,9 @@ class Pretended:
             "deploy_vm": {**self.variables(), "name": self.name},
             "deploy_simulated_cloud": str(self.ca),
             "deploy_seconds": 900,
+            # The image that the other tests booted: it has no issuer.
+            "gateway_access": "open",
+            "gateway_token_service": "",
             **more,
         }
         argv = (BIN / "ansible-playbook", f"playbooks/{page}.yml", "-i", f"inventories/{self.platform}")

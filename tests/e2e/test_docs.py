@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,8 +99,11 @@ def test_shell_commands(linked, text):
         )
         assert words[0].startswith(".venv/bin/"), f"no test runs {words}"
         assert harmless, f"no test runs {words}"
-        outcome = run(BIN / program, *words[1:])
+        given, sink = (words[1:-2], words[-1]) if words[-2] == ">" else (words[1:], None)
+        outcome = run(BIN / program, *given)
         assert outcome.status == 0, outcome.out + outcome.err
+        if sink:
+            Path(sink).write_text(outcome.out)
 
 
 def scripts():

@@ -12,12 +12,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from provisioner.keys import public_pem
 from provisioner.variables import OPERATOR
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INVENTORY = yaml.safe_load((REPOSITORY / "inventories/local/group_vars/all.yml").read_text())
 ACTIONS = {path.stem: path for path in (REPOSITORY / "plugins/action").glob("*.py")}
+
+
+ISSUER = public_pem(Ed25519PrivateKey.generate()).decode()
 
 
 def tasks():
@@ -74,6 +79,12 @@ def play(page, *options, inventory="local", **variables):
             "acceptance: there is no deployment nobody-made-this: deploy it first",
         ),
         ("bake.yml", {"bake_mode": "production"}, "bake: bake_mode: expected release or test"),
+        ("bake.yml", {"gateway_access": "tokens"}, "bake: gateway_token_issuer_key: expected the issuer's public key"),
+        (
+            "bake.yml",
+            {"gateway_access": "tokens", "gateway_token_issuer_key": ISSUER, "gateway_token_service": "another"},
+            "bake: gateway_token_service: expected 'vitrine-local', as deploy_service is",
+        ),
     ],
 )
 def test_a_mistake_of_an_operator_is_said_once_and_not_as_a_traceback(page, variables, said):

@@ -50,7 +50,7 @@ def checkout(tmp_path):
 
 def bake(checkout, values=None, mode="test"):
     sources = read_sources(checkout / "cache", mode, "")
-    return Bake(checkout, checkout / "images", sources, values or {})
+    return Bake(checkout, checkout / "images", sources, {"gateway_access": '"open"', **(values or {})})
 
 
 def test_the_key_depends_on_contents_alone(checkout, tmp_path):
@@ -290,6 +290,7 @@ def test_the_commit_reaches_the_manifest(checkout, monkeypatch):
     one = bake(checkout)
     seal(Bake(one.repository, one.output, one.sources, one.values, "c" * 40), progress=lambda _: None)
     assert [(spec.source_commit, spec.service) for spec in seen] == [("c" * 40, one.service())]
+    assert [spec.token_issuer_key for spec in seen] == [""]
 
 
 def test_the_variables_of_all_roles_are_known():
@@ -311,6 +312,7 @@ def test_what_the_image_serves_is_what_the_roles_are_told(checkout):
     [
         ("gateway_port", '"https"', "gateway_port: expected a port number"),
         ("gateway_port", "null", "gateway_port: expected a port number"),
+        ("gateway_access", '"tokens"', "gateway_token_issuer_key: expected the issuer's public key .*, got nothing"),
         ("engine_model", '"gpt-5"', "engine_model: expected .*, which the model disk holds, got 'gpt-5'"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/clean.sh"
 STAYS = (
-    *("publisher.key", "publisher.pub", "release.json", "release.number", "manifest.json"),
+    *("publisher.key", "publisher.pub", "issuer.key", "issuer.pub", "release.json", "release.number", "manifest.json"),
     *("releases/1.json", "secure-boot/keys/db.key", "secure-boot/keys/db.crt"),
 )
 GOES = (

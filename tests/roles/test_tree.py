@@ -70,6 +70,14 @@ def test_the_units_are_sound(configured, inside):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_image_says_who_may_ask(configured):
+    """As inventories/local has it: everybody, and so there is no issuer."""
+    assert (configured / "usr/lib/vitrine/token-issuers.pem").read_text().strip() == ""
+    unit = (configured / UNITS[1] / "vitrine-gateway.service").read_text()
+    assert "--access open --issuers /usr/lib/vitrine/token-issuers.pem --built /usr/lib/clock-epoch" in unit
+    assert (configured / "usr/lib/vitrine/client_sdk/access_token.py").is_file()
+
+
 def test_a_broken_unit_would_be_noticed(inside):
     write = "printf '[Service]\\nExecStart=/nowhere\\nTypo=x\\n' > /run/x.service"
     done = inside("/bin/sh", "-c", f"{write}; exec systemd-analyze verify --man=no /run/x.service")

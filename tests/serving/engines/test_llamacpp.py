@@ -78,6 +78,9 @@ async def test_a_chat_and_a_stream_are_answered_rightly_through_the_gateway(engi
         pieces = [part["choices"][0]["delta"].get("content") or "" for part in parts if part["choices"]]
         assert "".join(pieces) == "The capital of Japan is Tokyo."
         assert parts[-1]["usage"]["completion_tokens"] == 8
+        unasked = (await running.chat(**fields, stream=True)).body.decode()
+        assert "usage" not in unasked
+        assert unasked.count("data: {") == len(parts) - 1
 
 
 @pytest.mark.asyncio

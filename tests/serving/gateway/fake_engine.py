@@ -29,6 +29,7 @@ class FakeEngine:
     def __init__(self, path):
         self.path, self.fault, self.seen = str(path), Fault(), Seen()
         self.token_pause = 0.0
+        self.prompt_tokens = 7
         self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
         self._server = None
         self.connections = {}
@@ -70,7 +71,7 @@ class FakeEngine:
 
     async def answer(self, path, body, writer):
         if body["stream"]:
-            await self._stream(path, body, writer, len(TOKENS), end=b"data: [DONE]\n\n")
+            await self._stream(path, body, writer, len(TOKENS), end=self._usage(body) + b"data: [DONE]\n\n")
         else:
             await self._json(writer, 200, self._whole(path, body))
 
@@ -78,7 +79,16 @@ class FakeEngine:
         text = "".join(TOKENS[: body.get("max_tokens", len(TOKENS))])
         choice = {"index": 0, "finish_reason": "stop"}
         choice |= {"text": text} if path == "/v1/completions" else {"message": {"role": "assistant", "content": text}}
-        return {"choices": [choice], "object": "x", "usage": {"completion_tokens": body.get("max_tokens", 5)}}
+        return {"choices": [choice], "object": "x", "usage": self._whole_usage(body)}
+
+    def _whole_usage(self, body):
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": body.get("max_tokens", 5)}
+
+    def _usage(self, body):
+        if not body.get("stream_options", {}).get("include_usage"):
+            return b""
+        usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": len(TOKENS)}
+        return b"data: " + json.dumps({"choices": [], "object": "x", "usage": usage}).encode() + b"\n\n"
 
     async def _json(self, writer, status, value):
         data = json.dumps(value).encode()

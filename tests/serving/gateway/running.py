@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from serving.access.settings import Settings
 from serving.attest.tls import create_identity
 from serving.gateway.__main__ import Config, create_server
 from serving.gateway.engine import Engine
@@ -19,6 +20,7 @@ from serving.gateway.limits import Limits
 from tests.serving.gateway.fake_engine import FakeEngine
 
 MODEL = "smollm2-135m-instruct"
+OPEN = Settings("open", Path("/dev/null"), "", "", Path("/dev/null"))
 LIMITS = replace(Limits(), probe_pause_seconds=0.02, probe_seconds=0.5)
 
 
@@ -88,7 +90,14 @@ def free_port():
 
 
 @contextlib.asynccontextmanager
-async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, real_engine: Path | None = None):
+async def gateway(
+    folder: Path,
+    *,
+    limits: Limits = LIMITS,
+    ready: bool = True,
+    real_engine: Path | None = None,
+    access: Settings = OPEN,
+):
     """Run a gateway; ``ready`` waits until it has probed the engine, which is the fake one unless a socket is given."""
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
@@ -106,6 +115,7 @@ async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, 
         folder / "attester.sock",
         real_engine or folder / "engine.sock",
         MODEL,
+        access,
         str(notify),
     )
     try:

@@ -1,0 +1,1 @@
+"""Issuing access tokens: what the operator does for whoever may ask. The VM verifies them, ``serving.access``."""

@@ -1,0 +1,130 @@
+"""What ``vitrine token`` does. The token alone goes to standard output; what it says goes to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from client_sdk.access_token import MAX_TOKEN, Claims, Issuer, take_apart
+from client_sdk.encoding import canonical_json
+from client_sdk.errors import EvidenceError, printable
+from provisioner import keys
+from provisioner.atomic import replace_file
+from provisioner.errors import Fault, SpecError
+from provisioner.progress import say
+from provisioner.tokens.issue import Grant, Issued, issue, renew
+
+USAGE = 2
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what is asked; return the exit code that the command's help explains."""
+    try:
+        _ACTIONS[arguments.action](arguments)
+    except (SpecError, OSError) as error:
+        say(f"vitrine: usage: {error}")
+        return USAGE
+    return 0
+
+
+def _keygen(arguments: argparse.Namespace) -> None:
+    private = arguments.file
+    if not private.stem or private.suffix == ".pub":
+        raise SpecError((Fault("KEY", "a name for the private key, such as issuer.key", str(private)),))
+    public = private.with_name(f"{private.stem}.pub")
+    for path in (private, public):
+        if path.exists():
+            told = "no file: tokens of another key are refused, so none is ever replaced"
+            raise SpecError((Fault(str(path), told, "one"),))
+    keys.create(private)
+    key = keys.load(private)
+    replace_file(public, keys.public_pem(key))
+    if arguments.json:
+        _print({"key": str(private), "public": str(public), "issuer": Issuer.of(key.public_key()).name})
+        return
+    say(f"{private} signs tokens: keep it away from others, and from the image")
+    say(f"{public} goes into the image; write in the inventory:")
+    say(f"  gateway_token_issuer_key: \"{{{{ lookup('ansible.builtin.file', '{public.resolve()}') }}}}\"")
+
+
+def _issue(arguments: argparse.Namespace) -> None:
+    grant = Grant(
+        service=arguments.service,
+        models=tuple(arguments.model),
+        rate=arguments.rate,
+        tokens=arguments.tokens,
+        hours=arguments.hours,
+        subject=arguments.subject,
+    )
+    _hand_over(issue(keys.load(arguments.key), grant, now=int(time.time())), as_json=arguments.json)
+
+
+def _renew(arguments: argparse.Namespace) -> None:
+    key, token = keys.load(arguments.key), _read(arguments.file)
+    _hand_over(renew(key, token, hours=arguments.hours, now=int(time.time())), as_json=arguments.json)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    try:
+        claims = Claims.from_json(take_apart(_read(arguments.file)).payload)
+    except EvidenceError as error:
+        raise SpecError((Fault("the token", "a token of this project", str(error)),)) from error
+    if arguments.json:
+        _print({"claims": claims.as_dict(), "verified": False})
+        return
+    sys.stdout.write("".join(f"{line}\n" for line in _lines(claims)))
+    say("not verified: anybody can write such a token; the service looks at its signature")
+
+
+def _hand_over(issued: Issued, *, as_json: bool) -> None:
+    if as_json:
+        _print({"token": issued.token, "claims": issued.claims.as_dict()})
+        return
+    for line in _lines(issued.claims):
+        say(line)
+    sys.stdout.write(f"{issued.token}\n")
+
+
+def _lines(claims: Claims) -> tuple[str, ...]:
+    rows = (
+        ("service", claims.service),
+        ("models", ", ".join(claims.models)),
+        ("subject", claims.subject),
+        ("id", claims.token_id),
+        ("issued", _when(claims.issued_at)),
+        ("expires", _when(claims.expires_at)),
+        ("rate", f"{claims.rate} requests a minute"),
+        ("budget", f"{claims.tokens} tokens"),
+        ("issuer", claims.issuer),
+    )
+    return tuple(printable(f"{name:<8} {value}") for name, value in rows)
+
+
+def _when(seconds: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} seconds since 1970"
+
+
+def _read(name: str) -> str:
+    """Read a token; blanks and line breaks around it are not part of it."""
+    if name == "-":
+        return _token(sys.stdin.buffer)
+    with Path(name).open("rb") as file:
+        return _token(file)
+
+
+def _token(file: BinaryIO) -> str:
+    return file.read(2 * MAX_TOKEN).decode("ascii", "replace").strip()
+
+
+def _print(value: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(canonical_json(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+_ACTIONS = {"keygen": _keygen, "issue": _issue, "renew": _renew, "show": _show}

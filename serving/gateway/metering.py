@@ -1,0 +1,97 @@
+"""Counting what one request uses of its caller's budget, by the engine's own figures where there are any.
+
+A request holds the most that it may use before it begins, and is counted when it ends, however it ends:
+
+    the engine said how much it was              → that
+    the engine refused, or failed before it began → nothing
+    a stream was cut off by either side           → the prompt's estimate, and one for each event
+    the client left before a whole answer came    → all that was held: how far the engine was, nobody knows
+
+A stream is always asked for its usage; whoever did not ask for it does not see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from types import TracebackType
+from typing import Any, Self
+
+from serving.access.interface import Budget
+from serving.gateway.requests import EngineRequest
+
+_END, _DATA = b"\n\n", b"data:"
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')  # within a JSON string the quotes would be escaped
+_SPENT = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+_BYTES_A_TOKEN = 4  # of a request's JSON: an estimate, for what the engine never said
+
+
+class Meter:
+    """One request's count."""
+
+    def __init__(self, budget: Budget, request: EngineRequest) -> None:
+        self._budget, self._request = budget, request
+        self._prompt = len(request.body) // _BYTES_A_TOKEN + 1
+        self._held = self._prompt + request.answer_tokens
+        self._said: int | None = None
+        self._events = 0
+
+    def __enter__(self) -> Self:
+        """Hold the most that the request may use.
+
+        Raises:
+            RequestError: the budget does not cover it.
+        """
+        self._budget.hold(self._held)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Count what was used."""
+        self._budget.settle(self._held, self._used(kind))
+
+    def whole(self, answer: dict[str, Any]) -> None:
+        """Take note of a whole answer."""
+        self._note(answer)
+
+    def events(self, events: bytes) -> bytes:
+        """Take note of whole events of a stream; return those that the client is meant to see."""
+        self._events += events.count(_END)
+        if not _USAGE.search(events):
+            return events
+        return b"".join([self._event(event) for event in events.split(_END)[:-1]])
+
+    def _used(self, kind: type[BaseException] | None) -> int:
+        if self._said is not None:
+            return self._said
+        left = kind is not None and issubclass(kind, asyncio.CancelledError)
+        if left and not self._request.stream:
+            return self._held
+        return self._prompt + self._events if kind is None or left or self._events else 0
+
+    def _event(self, event: bytes) -> bytes:
+        try:
+            value = json.loads(event.removeprefix(_DATA))
+        except ValueError:
+            return event + _END
+        if not isinstance(value, dict) or not self._note(value) or self._request.usage or "usage" not in value:
+            return event + _END
+        del value["usage"]
+        if value.get("choices") == []:
+            return b""
+        return _DATA + b" " + json.dumps(value, ensure_ascii=False).encode() + _END
+
+    def _note(self, answer: dict[str, Any]) -> bool:
+        """Take the usage from an answer or event; of a response (OpenAI's newer API) it is one level down."""
+        inner = answer.get("response")
+        usage = answer.get("usage") or (inner.get("usage") if isinstance(inner, dict) else None)
+        if not isinstance(usage, dict):
+            return False
+        self._said = sum(max((_count(usage.get(name)) for name in names), default=0) for names in _SPENT)
+        return True
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
