@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from client_sdk.errors import EvidenceError
+from client_sdk.fields import format_instant
 from client_sdk.parse.certificate import CertificateFields, parse_certificate
 from client_sdk.parse.pem import parse_pem_or_der
 from client_sdk.report import Check, Ledger
@@ -147,8 +148,8 @@ def _statement(golden: Golden, now: datetime, ledger: Ledger) -> None:
     ledger.holds(
         "E4.1",
         "the endorsement is not from the future",
-        expected=f"signed by {now}",
-        got=str(golden.timestamp),
+        expected=f"up to {format_instant(now)}",
+        got=format_instant(golden.timestamp),
         condition=golden.timestamp <= now,
     )
     ledger.holds(
