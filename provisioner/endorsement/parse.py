@@ -68,7 +68,7 @@ class SevSnp:
 
 @dataclass(frozen=True, slots=True)
 class TdMeasurement:
-    """One MRTD. ``ram_gib`` is 0 where it holds for any size of RAM: since 2024 Google measures no size.
+    """One MRTD. ``ram_gib`` is 0 where it holds for any size of RAM: only an older hypervisor of Google's measured it.
 
     ``early_accept`` says that the firmware accepts all memory before the system runs.
     """
