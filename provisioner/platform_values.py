@@ -4,8 +4,9 @@ No value of it follows from an image: what firmware claims (PCR 0), golden PCRs,
 Boot, what the CPU measures of the firmware. Somebody observed or computed it, says so beside it, and signs the whole
 with the publisher's key: a DSSE envelope around an in-toto statement, as a release is, of another predicate type.
 
-A signature says who vouches. It does not make a value true: Google's own endorsement of its firmware, or Microsoft's
-word, is checked by whoever fills the file in, and ``source`` says how. Nothing here verifies a vendor's signature.
+A signature says who vouches. It does not make a value true: ``source`` says where it comes from. One kind of source is
+not left to whoever fills the file in: a launch measurement that claims Google's endorsement is signed only where that
+endorsement is at hand, is genuine and has it (``provisioner/endorsement``). Clients and releases see nothing of that.
 
 ``python -m provisioner.platform_values FILE --key publisher.key`` signs a file that holds the predicate.
 """
@@ -30,6 +31,14 @@ from client_sdk.evidence import AZURE, GCP
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, text, version
 from client_sdk.publisher import Publisher
 from client_sdk.release import STATEMENT_TYPE
+from provisioner.endorsement import (
+    CLAIM,
+    VerifiedEndorsement,
+    parse_endorsement,
+    read_root,
+    require_vouched,
+    verify_endorsement,
+)
 from provisioner.errors import Fault, MeasureError, ProvisionError, SpecError
 from provisioner.keys import load_or_create
 from provisioner.measure.boot import BOOT_PCR, DEVICE_PCR
@@ -258,21 +267,53 @@ def _fault(path: Path, expected: str, got: str) -> SpecError:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the signed form of a file; return 0, or 1 with the reason on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m provisioner.platform_values", description="Sign platform values.")
-    parser.add_argument("file", type=Path, help="JSON: the predicate")
-    parser.add_argument("--key", type=Path, required=True, help="the publisher's private key, PEM")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
+    now = datetime.now(UTC)
     try:
         if not options.key.exists():
             raise _fault(options.key, "the publisher's key, which the first deployment makes", "nothing")
         values = parse_values(options.file.read_bytes())
-        if values.date > datetime.now(UTC):
+        if values.date > now:
             raise _fault(options.file, "a date that is not in the future", format_instant(values.date))
+        require_vouched([(one.value, one.source) for one in values.launch_measurements], _endorsements(options, now))
         sys.stdout.buffer.write(sign_values(values, (load_or_create(options.key),)) + b"\n")
-    except (OSError, EvidenceError, ProvisionError) as error:
+    except (OSError, AttestationError, ProvisionError) as error:
         sys.stderr.write(f"platform values: {error}\n")
         return 1
+    _remark(values)
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    made = argparse.ArgumentParser(prog="python -m provisioner.platform_values", description="Sign platform values.")
+    made.add_argument("file", type=Path, help="JSON: the predicate")
+    made.add_argument("--key", type=Path, required=True, help="the publisher's private key, PEM")
+    made.add_argument(
+        "--endorsement", metavar="FILE", type=Path, action="append", default=[], help="Google's, that a source names"
+    )
+    made.add_argument("--root", metavar="CERT", type=Path, help="Google's root, which you trust; for --endorsement")
+    return made
+
+
+def _endorsements(options: argparse.Namespace, now: datetime) -> tuple[VerifiedEndorsement, ...]:
+    if not options.endorsement:
+        return ()
+    if options.root is None:
+        raise SpecError((Fault("--root", "Google's root certificate, which vouches for --endorsement", "nothing"),))
+    root = read_root(options.root.read_bytes())
+    return tuple(
+        verify_endorsement(parse_endorsement(path.read_bytes()), root, now=now) for path in options.endorsement
+    )
+
+
+def _remark(values: PlatformValues) -> None:
+    """Say which firmware of Google's is taken without Google's word for it."""
+    for i, one in enumerate(values.launch_measurements):
+        if values.platform == GCP and not one.source.startswith(CLAIM):
+            sys.stderr.write(
+                f"platform values: note: launch_measurements[{i}] is not from an endorsement of Google's\n"
+            )
 
 
 if __name__ == "__main__":

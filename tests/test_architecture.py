@@ -30,10 +30,15 @@ ARROWS = {
     "provisioner": lambda name: not name.startswith(("serving", "ansible")) and (not _ours(name) or name in PUBLIC),
     "provisioner/status/inventory.py": lambda name: name.startswith("ansible") or ARROWS["provisioner"](name),
     "plugins": lambda name: not name.startswith(("serving", "client_sdk")),
+    # A vendor's certificate is read and judged as strictly as the client does, by the same code.
+    "provisioner/endorsement/wire.py": lambda name: name == "client_sdk.parse.reader" or ARROWS["provisioner"](name),
+    "provisioner/endorsement/verify.py": lambda name: name in CERTIFICATES or ARROWS["provisioner"](name),
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
 PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher"}
+CERTIFICATES = {"client_sdk.parse.certificate", "client_sdk.parse.pem", "client_sdk.verify.chain", "client_sdk.report"}
 OFFLINE = (
+    *(f"provisioner/endorsement/{name}.py" for name in ("wire", "parse", "verify", "vouched", "telling")),
     "client_sdk/parse/",
     "client_sdk/verify/",
     "client_sdk/clauses/",

@@ -17,6 +17,7 @@ from client_sdk.cli import rules
 from client_sdk.fields import format_instant
 from client_sdk.policies import cloud, gpu, production, release, tee
 from client_sdk.policies import file as policy_file
+from provisioner.endorsement.vouched import observed_measurement
 from tests.client_sdk.test_collateral import write
 from tests.fakes.judging import NONCE
 from tests.fakes.simulated_cloud_vm import AZURE_SNP, GCP_TDX, MOMENT, SimulatedCloudVm, roots
@@ -98,9 +99,11 @@ def test_a_service_is_verified(run, vm, files):
         assert run("ask", server.origin, "q", *trust(files)).failed == ["T11.1"]
         said = run("observe", server.origin, *with_collateral(files))
         assert (said.code, "compared with no release" in said.out) == (0, True)
-        found = json.loads(run("observe", server.origin, *with_collateral(files), "--json").out)
+        printed = run("observe", server.origin, *with_collateral(files), "--json").out
+        found = json.loads(printed)
         assert len(found["firmware"]["rtmr0"]) > 1
-        assert found["facts"]["launch_measurement"]
+        # `vitrine endorsement --observed` reads this very output.
+        assert observed_measurement(printed.encode(), "tdx").hex() == found["facts"]["launch_measurement"]
 
 
 def test_stored_evidence_has_the_same_verdict(run, vm, files):

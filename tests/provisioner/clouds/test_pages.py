@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from client_sdk.cli import collateral, observe, verify
+from provisioner import platform_values
+from provisioner.endorsement import command as endorsement
 from provisioner.publish import KEY
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -22,7 +24,12 @@ PLAYBOOKS = [("deploy", "gcp"), ("verify", "gcp"), ("deploy", "azure"), ("verify
 
 def commands(page):
     blocks = re.findall(r"^```text\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
-    return [shlex.split(line) for block in blocks for line in block.splitlines() if line]
+    return [_words(line) for block in blocks for line in block.splitlines() if line]
+
+
+def _words(line):
+    """Split a command, without the file that its output goes to."""
+    return shlex.split(line.partition(" > ")[0])
 
 
 def of(page, program):
@@ -42,12 +49,12 @@ def test_every_command_is_of_a_program_that_is_looked_at_here(page):
 def test_the_client_takes_every_command_line(page):
     parser = argparse.ArgumentParser()
     known = parser.add_subparsers(required=True)
-    for module in (verify, observe, collateral):
+    for module in (verify, observe, collateral, endorsement):
         module.register(known)
     for words in of(page, "vitrine"):
         assert parser.parse_args(words).run
     verbs = [words[0] for words in of(page, "vitrine")]
-    assert verbs == ["collateral", "observe", "verify"]
+    assert verbs == ["collateral", "observe", *(["endorsement"] if page == "gcp" else []), "verify"]
 
 
 @pytest.mark.parametrize(("playbook", "page"), PLAYBOOKS)
@@ -59,8 +66,11 @@ def test_playbooks_and_inventories_are_there(playbook, page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_values_are_signed_with_the_key_that_the_first_deployment_makes(page):
-    ((_, module, _, option, key, _, signed),) = of(page, "python")
-    assert (module, option, Path(key).name) == ("provisioner.platform_values", "--key", KEY)
+    ((_, module, *words),) = of(page, "python")
+    options = platform_values.parser().parse_args(words)
+    (signed,) = re.findall(r"python -m provisioner\.platform_values .* > (.+)$", PAGES[page], re.MULTILINE)
+    assert (module, options.key.name) == ("provisioner.platform_values", KEY)
+    assert bool(options.endorsement) == (page == "gcp")
     assert f"deploy_platform_values: /path/to/{signed}" in PAGES[page]
 
 
