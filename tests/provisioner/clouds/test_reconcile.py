@@ -185,6 +185,37 @@ def test_destroy_interrupted_at_every_call_is_finished_by_the_next():
         assert cloud.things == {}
 
 
+class ShowingLateCloud(MemoryCloud):
+    """A disk is in no list while the machine is there."""
+
+    def marked(self, deployment):
+        found = super().marked(deployment)
+        return tuple(one for one in found if one.key.kind != "disk") if VM in self.things else found
+
+
+def test_what_shows_only_when_something_else_is_gone_goes_in_the_same_run():
+    cloud = ShowingLateCloud()
+    run(plan(), cloud)
+    cloud.things[Key("disk", "toy-disk")] = (Mark("toy", "x"), "ready", ())
+    destroy("toy", cloud, progress=quiet)
+    assert cloud.things == {}
+
+
+class StayingCloud(MemoryCloud):
+    """It says that it deleted the network, and did not."""
+
+    def delete(self, key, *, progress):
+        if key != NETWORK:
+            super().delete(key, progress=progress)
+
+
+def test_what_is_deleted_and_still_there_is_no_success():
+    cloud = StayingCloud()
+    run(plan(), cloud)
+    with pytest.raises(CloudError, match=f"toy: deleted and still there: {NETWORK}; see the console"):
+        destroy("toy", cloud, progress=quiet)
+
+
 def test_destroy_deletes_all_that_it_can_and_names_the_rest():
     cloud = MemoryCloud(stuck=frozenset({RULE}))
     run(plan(rule=False), cloud)

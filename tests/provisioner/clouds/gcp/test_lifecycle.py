@@ -127,7 +127,6 @@ def test_a_disk_that_somebody_kept_goes_with_the_deployment(lab):
     lab.launch(CPU)
     lab.project.resources["zones/europe-west4-a/instances/prod"]["disks"][1]["autoDelete"] = False
     lab.destroy(CPU)
-    lab.destroy(CPU)
     assert lab.project.leftovers() == []
 
 
