@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from provisioner.errors import Fault, SpecError
 
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,29}[a-z0-9])?")
 Check = Callable[[object], str | None]
 """Returns what was expected when a value is not that, else None."""
 Checks = Mapping[str, Check]
@@ -44,7 +44,7 @@ def name(value: object) -> str | None:
     """Expect a name that every cloud, file system and label takes."""
     if isinstance(value, str) and NAME.fullmatch(value):
         return None
-    return "a lower-case letter, then at most 30 letters, digits and hyphens"
+    return "a lower-case letter, then at most 30 letters, digits and hyphens, the last one no hyphen"
 
 
 def absolute_path(value: object) -> str | None:
