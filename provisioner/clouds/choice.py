@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from provisioner.clouds.azure import AzureSpec, azure
-from provisioner.clouds.gcp import GcpSpec, GcpVendor
+from provisioner.clouds.azure import AzureSpec, AzureVendor, connect
+from provisioner.clouds.gcp import Api, Endpoints, GcpSpec, GcpVendor, Limits
 from provisioner.clouds.interface import Cloud
 from provisioner.clouds.qemu import QemuCloud
 from provisioner.clouds.remote import RemoteCloud
@@ -19,11 +20,12 @@ def _qemu(_variables: Mapping[str, Any], root: Path) -> QemuCloud:
 
 
 def _gcp(variables: Mapping[str, Any], root: Path) -> RemoteCloud[GcpSpec]:
-    return RemoteCloud(GcpVendor.from_vars(variables, root))
+    login = functools.cache(functools.partial(Api, Endpoints.from_environment(), Limits()))  # one serves all
+    return RemoteCloud(GcpVendor(told=dict(variables), folder=root / "uploads", connect=login))
 
 
 def _azure(variables: Mapping[str, Any], _root: Path) -> RemoteCloud[AzureSpec]:
-    return azure(variables)
+    return RemoteCloud(AzureVendor(dict(variables), functools.cache(connect)))
 
 
 CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {
@@ -37,6 +39,6 @@ def cloud_of(variables: Mapping[str, Any], root: Path) -> Cloud[Any]:
     """Return the cloud that an inventory names, with what it keeps of this deployment under ``root``.
 
     Raises:
-        SpecError: it names none, or not where in it (a project, a subscription).
+        SpecError: it names none. Where in it, is read when that is needed.
     """
     return CLOUDS[VmIdentity.from_vars(variables).cloud](variables, root)

@@ -122,6 +122,13 @@ class Cloud(Protocol[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines; asks the cloud nothing."""
 
+    def place(self) -> str:
+        """Say where in the cloud the deployment is, as the inventory has it: another place is another text.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+
     def preview(self, spec: Spec) -> str:
         """Return everything that ``launch`` would have the cloud have, for people to read; asks the cloud nothing.
 

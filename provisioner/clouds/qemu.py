@@ -72,6 +72,10 @@ class QemuCloud:
         _ = spec
         return Guest(platform=LOCAL_QEMU, tee="", gpus=0, policy="")
 
+    def place(self) -> str:
+        """Say where: what is elsewhere is another machine's."""
+        return "this machine"
+
     def preview(self, spec: VmSpec) -> str:
         """Return the plan as JSON; whether KVM works is only found by trying, so ``auto`` is shown as ``tcg``.
 

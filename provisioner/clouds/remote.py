@@ -73,6 +73,13 @@ class Vendor(Protocol[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines."""
 
+    def place(self) -> str:
+        """Say where the deployment is, as the inventory has it: another place is another text.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+
     def session(self) -> Session:
         """Log in; credentials are looked for here, and nowhere earlier.
 
@@ -99,6 +106,14 @@ class RemoteCloud(Generic[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines."""
         return self.vendor.guest(spec)
+
+    def place(self) -> str:
+        """Say where the deployment is, as the inventory has it.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+        return self.vendor.place()
 
     def preview(self, spec: Spec) -> str:
         """Return the whole plan for people to read.

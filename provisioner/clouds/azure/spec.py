@@ -80,10 +80,23 @@ def read_place(variables: Mapping[str, object]) -> Place:
     Raises:
         SpecError: it does not say where, or not properly.
     """
-    keys = ("subscription", "resource_group")
+    return Place(*_told(variables, ("subscription", "resource_group")))
+
+
+def whereabouts(variables: Mapping[str, object]) -> str:
+    """Say where a deployment is: another subscription, group or region is another place.
+
+    Raises:
+        SpecError: the inventory does not say where, or not properly.
+    """
+    location, group, subscription = _told(variables, ("location", "resource_group", "subscription"))
+    return f"{location}, in the resource group {group} of subscription {subscription}"
+
+
+def _told(variables: Mapping[str, object], keys: tuple[str, ...]) -> tuple[str, ...]:
     told = {key: value for key, value in variables.items() if key in keys}
     fields.refuse(fields.faults(told, CHECKS, required=keys))
-    return Place(str(told["subscription"]), str(told["resource_group"]))
+    return tuple(str(told[key]) for key in keys)
 
 
 def _address_space(value: object) -> str | None:

@@ -22,7 +22,7 @@ def test_a_cloud_whose_inventory_does_not_say_where_is_refused_before_it_is_aske
     with pytest.raises(
         SpecError, match="subscription: expected a value, got nothing; resource_group: expected a value"
     ):
-        cloud_of({"name": "toy", "cloud": "azure"}, tmp_path)
+        cloud_of({"name": "toy", "cloud": "azure"}, tmp_path).names()
 
 
 class FakeCloud:

@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from provisioner.clouds import cloud_of
 from provisioner.clouds.azure import AzureSpec
 from provisioner.clouds.azure.sizes import SIZES
 from provisioner.clouds.azure.spec import CHECKS, GIB, read_place
 from provisioner.clouds.interface import Image
 from provisioner.errors import SpecError
+from provisioner.launch import preview
 
 ROOT = Path(__file__).resolve().parents[4]
 IMAGE = Image(
@@ -189,6 +191,24 @@ def test_where_a_deployment_is_can_be_read_from_a_wrong_inventory():
     assert place.id == "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/vitrine-toy"
     with pytest.raises(SpecError, match="subscription: expected a value"):
         read_place({"resource_group": "vitrine-toy"})
+
+
+def test_another_subscription_group_or_location_is_another_place(tmp_path):
+    place = cloud_of(LEAST, tmp_path).place()
+    assert place == "eastus2, in the resource group vitrine-toy of subscription 00000000-0000-0000-0000-000000000001"
+    other = {"subscription": "00000000-0000-0000-0000-000000000002", "resource_group": "other", "location": "westus"}
+    for key, value in other.items():
+        assert cloud_of(LEAST | {key: value}, tmp_path).place() != place
+    with pytest.raises(SpecError, match="location: expected a value, got nothing"):
+        cloud_of({key: value for key, value in LEAST.items() if key != "location"}, tmp_path).place()
+
+
+def test_an_inventory_of_google_cloud_is_told_all_that_is_wrong_with_it(tmp_path):
+    told = {"name": "toy", "cloud": "azure", "project": "my-project", "zone": "europe-west4-a"}
+    with pytest.raises(SpecError) as raised:
+        preview(told, IMAGE, tmp_path)
+    missing = {"subscription", "resource_group", "location", "size", "client_networks"}
+    assert {fault.field for fault in raised.value.faults} == {"project", "zone", *missing}
 
 
 def test_the_example_inventory_documents_every_variable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from provisioner.clouds import Image
 from provisioner.clouds.gcp import GcpVendor, archive
-from provisioner.clouds.gcp.api import Endpoints, Limits
+from provisioner.clouds.gcp.api import Api, Endpoints, Limits
 from provisioner.clouds.remote import RemoteCloud
 from tests.fakes.cloud_api import CloudApi
 from tests.fakes.gcp.google import Google
@@ -98,10 +99,10 @@ class Lab:
             self.project.close()
 
     def vendor(self, variables=CPU, piece=1 << 18, limits=QUICK):
-        endpoints = Endpoints(compute=self.api.url, storage=self.api.url)
-        return GcpVendor(
-            told=dict(variables), folder=self.folder / "uploads", endpoints=endpoints, limits=limits, piece=piece
-        )
+        return GcpVendor(told=dict(variables), folder=self.folder / "uploads", connect=self.login(limits), piece=piece)
+
+    def login(self, limits=QUICK):
+        return functools.cache(functools.partial(Api, Endpoints(compute=self.api.url, storage=self.api.url), limits))
 
     def cloud(self, variables=CPU, **more):
         return RemoteCloud(self.vendor(variables, **more))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from provisioner.clouds.gcp import GcpVendor
-from provisioner.clouds.gcp.api import Endpoints
+from provisioner.clouds.gcp.api import Api, Endpoints
 from provisioner.errors import CloudError
 from provisioner.launch import destroy
 from tests.fakes.cloud_api import Answer, Fault
 from tests.fakes.gcp import machines
 from tests.fakes.gcp.google import Google
 from tests.fakes.loopback import LeftLoopbackError
-from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, OTHER_KEY, TDX, quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, OTHER_KEY, QUICK, TDX, quiet
 
 WHAT_COSTS = ("instances/", "disks/", "addresses/", "forwardingRules/", "images/", "gs://")
 
@@ -185,7 +185,7 @@ def test_pretending_to_destroy_destroys_nothing(lab, monkeypatch):
 
 def test_without_a_fake_the_real_google_would_be_asked_and_tests_may_not(lab):
     """The guard works: the very calls that the fake answers would leave this machine without it."""
-    vendor = GcpVendor(told=CPU, folder=lab.folder, endpoints=Endpoints(), limits=lab.vendor().limits)
+    vendor = GcpVendor(told=CPU, folder=lab.folder, connect=lambda: Api(Endpoints(), QUICK))
     with pytest.raises(LeftLoopbackError, match=r"googleapis\.com"):
         vendor.session().names()
 

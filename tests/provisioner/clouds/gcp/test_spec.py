@@ -51,7 +51,8 @@ def test_a_missing_key(key, tmp_path):
 
 
 BAD = [
-    ("name", "Prod"), ("name", "p" * 32), ("cloud", "azure"), ("project", "Mine"), ("project", "abc"),
+    ("name", "Prod"), ("name", "p" * 32), ("name", "prod-"), ("cloud", "azure"), ("project", "Mine"),
+    ("project", "abc"),
     ("project", "x/../y-z"), ("project", 12345678), ("zone", "europe-west4"), ("zone", "europe-west4-c/x"),
     ("zone", ""),
     ("technology", "sev"), ("technology", True), ("machine_type", 4), ("machine_type", "n2d standard"),
@@ -143,6 +144,23 @@ def test_all_faults_are_told_at_once_and_nobody_is_asked(tmp_path, monkeypatch):
     with pytest.raises(SpecError) as caught:
         preview(wrong, image(tmp_path), tmp_path)
     assert {fault.field for fault in caught.value.faults} == {"project", "zone", "machine_type", "replicas", "colour"}
+
+
+def test_with_another_clouds_name_everything_is_told_at_once_too(tmp_path):
+    """The inventory of Google Cloud, and `cloud: azure` in it."""
+    with pytest.raises(SpecError) as caught:
+        preview(CPU | {"cloud": "azure"}, image(tmp_path), tmp_path)
+    wrong = {fault.field for fault in caught.value.faults}
+    assert wrong >= {"project", "zone", "subscription", "resource_group", "location", "size", "client_networks"}
+
+
+def test_another_zone_or_project_is_another_place(tmp_path):
+    place = cloud_of(CPU, tmp_path).place()
+    assert place == "europe-west4-a of project my-project"
+    for change in ({"zone": "europe-west4-b"}, {"project": "my-other-project"}):
+        assert cloud_of(CPU | change, tmp_path).place() != place
+    with pytest.raises(SpecError, match="zone: expected a zone such as europe-west4-a"):
+        cloud_of(CPU | {"zone": "mars"}, tmp_path).place()
 
 
 def test_destroying_needs_to_know_where(tmp_path):
