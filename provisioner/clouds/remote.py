@@ -279,10 +279,22 @@ class RemoteCloud(Generic[Spec]):
 
 
 def _silent(endpoint: str) -> str:
-    """Say that an endpoint takes no connections; nothing when it does."""
+    """Say that an endpoint takes no connections, and what that hints at; nothing when it does.
+
+    A machine that boots refuses; a firewall lets packets vanish, and so does a balancer with no healthy machine.
+    """
+    if not endpoint:
+        return "it has no address yet"
     where = urlsplit(endpoint)
     try:
         socket.create_connection((where.hostname or "", where.port or 443), timeout=_CONNECT_SECONDS).close()
+    except TimeoutError:
+        return (
+            f"{endpoint} does not answer: either the machine still boots, or this machine's address is not among those "
+            "that the inventory lets connect (client_ranges, on Azure client_networks)"
+        )
+    except ConnectionRefusedError:
+        return f"nothing listens at {endpoint} yet, and the connection is refused: the machine still boots"
     except OSError as error:
-        return f"nothing listens at {endpoint} yet ({error.strerror or error})"
+        return f"{endpoint} cannot be reached ({error.strerror or error}): look at this machine's network"
     return ""

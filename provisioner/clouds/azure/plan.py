@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from provisioner.clouds import addresses
 from provisioner.clouds.azure.image import image, image_keys
 from provisioner.clouds.azure.machine import machine, set_key
 from provisioner.clouds.azure.network import group, network
@@ -46,7 +47,6 @@ def plan(spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
 def _warnings(spec: AzureSpec) -> Iterator[str]:
     if spec.priority == "spot":
         yield "priority is spot: Azure deletes the machine when it wants it back; run the deployment again then"
-    if any(network.endswith("/0") for network in spec.client_networks):
-        yield "client_networks lets the whole Internet connect; clients need tokens all the same"
+    yield from addresses.warnings("client_networks", spec.client_networks)
     if not spec.secure_boot:
         yield "secure_boot is false: what boots is proven by the quote's PCR 4 alone, as the release says"

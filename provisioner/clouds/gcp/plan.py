@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from provisioner.clouds import addresses
 from provisioner.clouds.gcp import endpoint, group, kinds, machine
 from provisioner.clouds.gcp.kinds import located
 from provisioner.clouds.gcp.spec import GcpSpec
@@ -53,6 +54,7 @@ def _uploaded(spec: GcpSpec, key: str) -> Iterator[Key]:
 
 
 def _warnings(spec: GcpSpec) -> Iterator[str]:
+    yield from addresses.warnings("client_ranges", spec.client_ranges)
     if spec.family.confidential_type == "SEV_SNP":
         yield (
             "on n2d the CPU proves the firmware and the TLS key, and only Google's word says which image runs: clients "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.clouds.azure import AzureSpec, plan
-from provisioner.clouds.azure.certificates import to_der
+from provisioner.clouds.certificate import encoded
 from provisioner.clouds.interface import Rolling
 from provisioner.errors import PlanError
 from tests.fakes.azure import schema
@@ -49,7 +49,7 @@ def bodies(made):
 
 def shown(made):
     """The bodies, without the certificate's bytes: its signature differs each time that a test makes one."""
-    der = json.dumps(to_der(KINDS["secure-boot"]["secure_boot_certificates"][0]))
+    der = json.dumps(encoded(KINDS["secure-boot"]["secure_boot_certificates"][0].encode()))
     return json.loads(json.dumps(bodies(made)).replace(der, '"(the certificate in DER, base64)"'))
 
 
@@ -150,7 +150,7 @@ def test_what_costs_says_its_meter_and_never_money():
     ("changes", "said"),
     [
         ({"priority": "spot"}, "priority is spot"),
-        ({"client_networks": ["0.0.0.0/0"]}, "lets the whole Internet connect"),
+        ({"client_networks": ["0.0.0.0/0"]}, "client_networks lets the whole Internet connect"),
         ({}, "secure_boot is false"),
     ],
 )

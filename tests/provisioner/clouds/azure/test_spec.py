@@ -17,7 +17,8 @@ from cryptography.x509.oid import NameOID
 from provisioner.clouds import cloud_of
 from provisioner.clouds.azure import AzureSpec
 from provisioner.clouds.azure.sizes import SIZES
-from provisioner.clouds.azure.spec import CHECKS, GIB, read_place
+from provisioner.clouds.azure.spec import CHECKS, read_place
+from provisioner.clouds.disks import GIB
 from provisioner.clouds.interface import Image
 from provisioner.errors import SpecError
 from provisioner.launch import preview
@@ -122,6 +123,7 @@ def test_a_size_without_the_technology_is_refused_with_the_list(size):
         ("client_networks", ["::/0"], "a list of IPv4 networks"),
         ("client_networks", "0.0.0.0/0", "a list of IPv4 networks"),
         ("client_networks", [f"10.{n}.0.0/16" for n in range(201)], "at most 200 networks"),
+        ("client_networks", ["203.0.113.7"], "a list of IPv4 networks"),
         ("port", 0, "a whole number from 1"),
         ("port", 65535, "a whole number from 1 to 65534"),
         ("network", "10.77.0.0/26", "from /16 to /25"),
@@ -162,7 +164,7 @@ def test_two_certificates_in_one_text_are_refused():
 
 def test_another_clouds_inventory_is_not_taken_for_azures():
     (said,) = faults(cloud="qemu")
-    assert said == "cloud: expected azure, got 'qemu'"
+    assert said == "cloud: expected one of azure, got 'qemu'"
 
 
 def test_a_disk_that_is_smaller_than_its_file_is_refused_before_any_call(tmp_path):
@@ -176,6 +178,15 @@ def test_a_disk_that_is_smaller_than_its_file_is_refused_before_any_call(tmp_pat
         "boot_disk_gib: expected at least 3, the size of boot.raw, got 2",
         "model_disk_gib: expected at least 3, the size of model.raw, got 1",
     ]
+
+
+def test_a_network_without_room_for_a_rollout_is_refused():
+    (said,) = faults(network="10.77.0.0/25", replicas=62)
+    assert said == (
+        "network: expected room for 124 machines, twice the replicas because of rollouts, and 5 of the cloud's, "
+        "got '10.77.0.0/25', with room for 123"
+    )
+    AzureSpec.from_vars(LEAST | {"network": "10.77.0.0/25", "replicas": 61}, IMAGE)
 
 
 def test_every_fault_is_said_at_once():
