@@ -39,7 +39,7 @@ def launch(
         PlanError: the cloud cannot do what the inventory says.
         CloudError: it does not run, or is not ready in time; or clients use a group of another image.
     """
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     spec = cloud.spec(variables, image)
     name = VmIdentity.from_vars(variables).name
     before = cloud.find(name)
@@ -96,7 +96,7 @@ def destroy(variables: Mapping[str, object], root: Path, *, pretend: bool, progr
         CloudError: something of it cannot be stopped or removed.
     """
     name = VmIdentity.from_vars(variables).name
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     there = name in cloud.names()
     if there and not pretend:
         cloud.destroy(name, progress=progress)

@@ -7,7 +7,6 @@ time: this machine keeps nothing that could be lost or go stale.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
@@ -16,10 +15,10 @@ from urllib.parse import urlsplit
 from provisioner.clouds.interface import Group, Guest, Image, Rolling, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy, replaced
 from provisioner.clouds.resources import Found, Key, ResourcePlan
+from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError, PlanError
-from provisioner.progress import Progress
+from provisioner.progress import Progress, paced
 
-_WATCH_SECONDS = 2.0
 _CONNECT_SECONDS = 5.0
 
 
@@ -91,9 +90,10 @@ class Vendor(Protocol[Spec]):
 
 @dataclass(frozen=True, slots=True)
 class RemoteCloud(Generic[Spec]):
-    """A vendor's cloud as deploy and destroy use it."""
+    """A vendor's cloud as deploy and destroy use it. ``pause`` is how many seconds lie between two looks of a wait."""
 
     vendor: Vendor[Spec]
+    pause: float = 2.0
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> Spec:
         """Read the inventory's variables.
@@ -251,14 +251,15 @@ class RemoteCloud(Generic[Spec]):
 
     def _wait(self, name: str, missing: Callable[[Vm], str], *, seconds: float, progress: Progress) -> Vm:
         """Look until nothing is missing, then see that no door is open."""
-        deadline, said = time.monotonic() + seconds, ""
-        while text := missing(vm := self._require(name)):
-            if time.monotonic() > deadline:
-                raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
-            if text != said:
-                progress(f"{name}: waits: {text}")
+        said, told = "", paced(progress)
+        for passed in looks(seconds, pause=self.pause):
+            if not (text := missing(vm := self._require(name))):
+                break
+            tell = told if text == said else progress
+            tell(f"{name}: waits, {passed:.0f} s: {text}")
             said = text
-            time.sleep(_WATCH_SECONDS)
+        else:
+            raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
         if doors := self.vendor.session().open_doors(name):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm

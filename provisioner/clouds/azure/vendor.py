@@ -17,6 +17,7 @@ from provisioner.clouds.interface import Guest, Image, Rolling
 from provisioner.clouds.remote import Session
 from provisioner.clouds.resources import ResourcePlan
 from provisioner.errors import CloudError
+from provisioner.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ class AzureVendor:
         return self.connect(read_place(self.told))
 
 
-def connect(place: Place) -> Session:
-    """Log in as the environment says, and return a session.
+def connect(place: Place, *, progress: Progress) -> Session:
+    """Log in as the environment says, and return a session; ``progress`` hears of a network that is dead.
 
     Raises:
         CloudError: the SDK is not installed.
@@ -78,4 +79,4 @@ def connect(place: Place) -> Session:
         from provisioner.clouds.azure.session import log_in  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise CloudError(f"{error.name} is not installed; run: make setup (or pip install 'vitrine[azure]')") from error
-    return log_in(place)
+    return log_in(place, progress=progress)

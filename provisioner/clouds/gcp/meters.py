@@ -19,7 +19,7 @@ def meters(driver: GcpDriver, name: str, *, addresses: int, rules: int) -> Itera
     yield "balancers", f"{rules} forwarding rule" if rules else "none"
     sizes: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    for _, body in driver.all_of(kinds.DISK, name):
+    for _, body in driver.listing.of_kind(kinds.DISK, name):
         kind = body.get("type", "").rpartition("/")[2] or "disk"
         sizes[kind] += int(body.get("sizeGb", 0))
         count[kind] += 1

@@ -9,11 +9,12 @@ from typing import Any
 
 from provisioner.clouds.gcp import doors, kinds, marks
 from provisioner.clouds.gcp.api import Api, to_dict
-from provisioner.clouds.gcp.driver import GcpDriver, created_by
+from provisioner.clouds.gcp.driver import GcpDriver
 from provisioner.clouds.gcp.endpoint import staging
 from provisioner.clouds.gcp.errors import Refusal, advice, normal
 from provisioner.clouds.gcp.group import key_of
 from provisioner.clouds.gcp.identity import read_identity
+from provisioner.clouds.gcp.listing import created_by
 from provisioner.clouds.gcp.meters import meters
 from provisioner.clouds.gcp.place import Place
 from provisioner.clouds.gcp.plan import HEALTH_RANGES
@@ -56,11 +57,11 @@ class GcpSession:
         """
         driver = self.driver()
         machines = self._machines(driver, name)
-        groups = list(driver.all_of(kinds.GROUP, name))
+        groups = list(driver.listing.of_kind(kinds.GROUP, name))
         if not (machines or groups):
             return None
-        addresses = {body["name"]: body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)}
-        rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)}
+        addresses = {body["name"]: body.get("address", "") for _, body in driver.listing.of_kind(kinds.ADDRESS, name)}
+        rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.listing.of_kind(kinds.RULE, name)}
         address = rules.get(name) or addresses.get(name) or "nowhere.invalid"
         staged = rules.get(staging(name), "")
         labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
@@ -83,9 +84,9 @@ class GcpSession:
             CloudError: Google refuses.
         """
         driver = self.driver()
-        balancers = [body for _, body in driver.all_of(kinds.BACKEND, name) if body["name"] == name]
+        balancers = [body for _, body in driver.listing.of_kind(kinds.BACKEND, name) if body["name"] == name]
         led_to = {one["group"].rpartition("/")[2] for body in balancers for one in body.get("backends", ())}
-        found = sorted(body["name"] for _, body in driver.all_of(kinds.GROUP, name))
+        found = sorted(body["name"] for _, body in driver.listing.of_kind(kinds.GROUP, name))
         return tuple(Group(image=key_of(name, one), serving=one in led_to) for one in found)
 
     def names(self) -> tuple[str, ...]:
@@ -96,8 +97,8 @@ class GcpSession:
         """
         driver = self.driver()
         if "name" in self.told:
-            driver.settle(str(self.told["name"]))
-        found = {one.mark.deployment for one in driver.everything() if one.mark is not None}
+            driver.settle(str(self.told["name"]), progress=self.api.progress)
+        found = {one.mark.deployment for one in driver.listing.everything() if one.mark is not None}
         return tuple(sorted(found))
 
     def found(self) -> tuple[Found, ...]:
@@ -106,7 +107,7 @@ class GcpSession:
         Raises:
             CloudError: Google refuses.
         """
-        return tuple(self.driver().everything())
+        return tuple(self.driver().listing.everything())
 
     def open_doors(self, name: str) -> tuple[str, ...]:
         """Read back what is in effect for every machine.
@@ -138,7 +139,7 @@ class GcpSession:
         yield from doors.serial_doors(body["name"], serial.get("contents", ""))
 
     def _machines(self, driver: GcpDriver, name: str) -> list[tuple[str, dict[str, Any]]]:
-        return sorted(driver.all_of(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
+        return sorted(driver.listing.of_kind(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
 
     def _missing(
         self,

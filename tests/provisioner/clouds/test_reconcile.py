@@ -188,8 +188,8 @@ def test_destroy_interrupted_at_every_call_is_finished_by_the_next():
 class ShowingLateCloud(MemoryCloud):
     """A disk is in no list while the machine is there."""
 
-    def marked(self, deployment):
-        found = super().marked(deployment)
+    def marked(self, deployment, *, progress):
+        found = super().marked(deployment, progress=progress)
         return tuple(one for one in found if one.key.kind != "disk") if VM in self.things else found
 
 

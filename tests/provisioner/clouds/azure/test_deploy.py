@@ -176,7 +176,7 @@ def test_machines_of_a_set_bear_the_sets_tags_and_are_no_leftovers(azure):
     """Azure gives them its tags: taken for things of ours, they would be deleted as such."""
     azure.apply(azure.spec(replicas=2))
     assert all("vitrine-deployment" in vm.body["tags"] for vm in azure.cloud.of(VM))
-    kinds = [one.key.kind for one in azure.session().driver().marked("toy")]
+    kinds = [one.key.kind for one in azure.session().driver().marked("toy", progress=quiet)]
     assert "virtualMachine" not in kinds
     assert "networkInterface" not in kinds
 
@@ -225,7 +225,7 @@ def test_a_group_that_is_being_deleted_is_waited_for_and_made_anew(azure):
 def test_what_takes_too_long_is_an_error_that_says_to_run_it_again(azure, monkeypatch):
     azure.arm.stalled = True
     azure.poll_seconds = 0.01
-    monkeypatch.setattr("provisioner.clouds.azure.api._SAY_SECONDS", 0.05)
+    azure.say_seconds = 0.05
     hasty = {name: replace(kind, seconds=0.01) for name, kind in BY_NAME.items()}
     monkeypatch.setattr("provisioner.clouds.azure.api.BY_NAME", hasty)
     with pytest.raises(CloudError, match=r"networkSecurityGroup toy-rules: not done within 0 s; run it again"):
@@ -301,8 +301,8 @@ def test_a_preview_loads_no_sdk_and_reads_no_login():
     assert done.stdout == "[]\n"
 
 
-def test_a_long_operation_says_that_it_goes_on(azure, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.azure.api._SAY_SECONDS", 0.005)
+def test_a_long_operation_says_that_it_goes_on(azure):
+    azure.say_seconds = 0.005
     azure.api.seconds = 0.02
     said = []
     azure.apply(progress=said.append)

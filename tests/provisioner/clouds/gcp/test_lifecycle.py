@@ -109,7 +109,9 @@ def test_a_name_taken_by_something_that_is_not_ours_changes_nothing(lab, variabl
 def test_a_bucket_of_somebody_else_is_refused(lab):
     lab.project.foreign_buckets.add(CPU["bucket"])
     with pytest.raises(
-        CloudError, match=r"reading bucket my-project-vitrine: the permission storage.buckets.get is missing"
+        CloudError,
+        match=r"reading bucket my-project-vitrine: the permission storage.buckets.get is missing: grant it in .*, or "
+        r"the bucket is somebody else's, and its name cannot be had: choose another bucket",
     ):
         lab.launch(CPU)
     assert lab.project.leftovers() == []
@@ -163,8 +165,7 @@ def test_what_serves_ends_with_its_machine(lab):
     assert ended == [("prod", 8443)]
 
 
-def test_a_machine_that_serves_nothing_is_not_ready_and_the_reason_is_said(lab, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.remote._WATCH_SECONDS", 0.05)
+def test_a_machine_that_serves_nothing_is_not_ready_and_the_reason_is_said(lab):
     lab.project.start = machines.nothing
     lab.launch(CPU)
     with pytest.raises(CloudError, match="not ready within 0 s: nothing listens at https://127"):
@@ -185,7 +186,7 @@ def test_pretending_to_destroy_destroys_nothing(lab, monkeypatch):
 
 def test_without_a_fake_the_real_google_would_be_asked_and_tests_may_not(lab):
     """The guard works: the very calls that the fake answers would leave this machine without it."""
-    vendor = GcpVendor(told=CPU, folder=lab.folder, connect=lambda: Api(Endpoints(), QUICK))
+    vendor = GcpVendor(told=CPU, folder=lab.folder, connect=lambda: Api(Endpoints(), QUICK, progress=quiet))
     with pytest.raises(LeftLoopbackError, match=r"googleapis\.com"):
         vendor.session().names()
 

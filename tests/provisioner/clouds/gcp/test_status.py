@@ -23,7 +23,7 @@ NOW = datetime.now(UTC)
 def looked(lab, monkeypatch):
     """Look as a new process does."""
 
-    def cloud(told, root):
+    def cloud(told, root, _progress):
         return RemoteCloud(GcpVendor(told=told, folder=root / "uploads", connect=lab.login()))
 
     monkeypatch.setattr(choice, "CLOUDS", {"gcp": cloud})
