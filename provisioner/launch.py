@@ -30,7 +30,7 @@ def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
 def launch(
     variables: Mapping[str, Any], image: Image, root: Path, *, seconds: float, progress: Progress
 ) -> tuple[Vm, bool]:
-    """Make the VM that these variables describe run, and wait for it; say whether it is another one than before.
+    """Make the VM that these variables describe run, and wait for it; say whether anything changed.
 
     Whether the guest may be trusted is for a client to verify.
 
@@ -42,11 +42,9 @@ def launch(
     cloud = cloud_of(variables, root, progress=progress)
     spec = cloud.spec(variables, image)
     name = VmIdentity.from_vars(variables).name
-    before = cloud.find(name)
     _refuse_another_image(name, cloud.groups(name), image, root)
-    cloud.launch(spec, progress=progress)
-    vm = cloud.wait_ready(name, seconds=seconds, progress=progress)
-    return vm, vm != before
+    changed = cloud.launch(spec, progress=progress)
+    return cloud.wait_ready(name, seconds=seconds, progress=progress), changed
 
 
 def _refuse_another_image(name: str, groups: tuple[Group, ...], image: Image, root: Path) -> None:

@@ -124,8 +124,8 @@ class RemoteCloud(Generic[Spec]):
         plan = self.vendor.plan(spec)
         return "\n".join((*(f"warning: {text}" for text in plan.warnings), *plan.lines()))
 
-    def launch(self, spec: Spec, *, progress: Progress) -> Vm:
-        """Make the cloud have what the plan says.
+    def launch(self, spec: Spec, *, progress: Progress) -> bool:
+        """Make the cloud have what the plan says; say whether anything was made, changed or deleted.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.
@@ -137,7 +137,7 @@ class RemoteCloud(Generic[Spec]):
         change = apply(plan, self.vendor.session().driver(), progress=progress)
         if not change:
             progress(f"{plan.deployment}: runs already as planned")
-        return self._require(plan.deployment)
+        return bool(change)
 
     def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
         """Wait until every machine runs and the endpoint takes connections, then see that no door is open.
@@ -161,7 +161,7 @@ class RemoteCloud(Generic[Spec]):
                 f"({plan.kept[-1]} is not there): undo that change, or destroy and deploy again"
             )
         anew = replaced(plan, driver)
-        if rolling is not None and rolling.step == "stage":  # the new group serves nobody yet
+        if rolling is not None and rolling.is_staged:  # the new group serves nobody yet
             shared = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
             anew = tuple(key for key in anew if key in shared)
         if anew:

@@ -12,9 +12,8 @@ from provisioner.clouds.azure.image import image, image_keys
 from provisioner.clouds.azure.machine import machine, set_key
 from provisioner.clouds.azure.network import group, network
 from provisioner.clouds.azure.spec import AzureSpec
-from provisioner.clouds.interface import Rolling
+from provisioner.clouds.interface import Rolling, require_group
 from provisioner.clouds.resources import Resource, ResourcePlan
-from provisioner.errors import PlanError
 
 
 def plan(spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
@@ -25,19 +24,18 @@ def plan(spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
     Raises:
         PlanError: something is to stay beside a machine that is no set.
     """
-    if rolling is not None and spec.replicas == 1:
-        raise PlanError(f"{spec.name}: one machine is replaced, not rolled over: run playbooks/deploy.yml")
+    if rolling is not None:
+        require_group(spec.name, spec.replicas)
     around = group(spec)
     base = tuple(resource.key for resource in around)
     wires = network(spec, base, rolling)
     store, *rest = image(spec, base)
     made: tuple[Resource, ...] = (*around, *wires, store)
-    if rolling is None or rolling.step != "back":
+    if rolling is None or rolling.makes_new:
         made += tuple(rest)
         made += machine(spec, tuple(resource.key for resource in made))
     return ResourcePlan(
         deployment=spec.name,
-        cloud="azure",
         resources=made,
         warnings=tuple(_warnings(spec)),
         kept=() if rolling is None else (*image_keys(spec, rolling.old), set_key(spec.name, rolling.old)),

@@ -13,7 +13,7 @@ from provisioner.clouds.gcp.driver import GcpDriver
 from provisioner.clouds.gcp.endpoint import staging
 from provisioner.clouds.gcp.errors import Refusal, advice, normal
 from provisioner.clouds.gcp.group import key_of
-from provisioner.clouds.gcp.identity import read_identity
+from provisioner.clouds.gcp.identity import read_key
 from provisioner.clouds.gcp.listing import created_by
 from provisioner.clouds.gcp.meters import meters
 from provisioner.clouds.gcp.place import Place
@@ -60,20 +60,15 @@ class GcpSession:
         groups = list(driver.listing.of_kind(kinds.GROUP, name))
         if not (machines or groups):
             return None
-        addresses = {body["name"]: body.get("address", "") for _, body in driver.listing.of_kind(kinds.ADDRESS, name)}
-        rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.listing.of_kind(kinds.RULE, name)}
-        address = rules.get(name) or addresses.get(name) or "nowhere.invalid"
-        staged = rules.get(staging(name), "")
-        labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
-        port = next((one[marks.PORT] for one in labels if marks.PORT in one), str(self.told.get("port", 443)))
+        addresses = [body for _, body in driver.listing.of_kind(kinds.ADDRESS, name)]
+        rules = {body["name"]: body for _, body in driver.listing.of_kind(kinds.RULE, name)}
         nodes = (*(_node(body) for _, body in machines), *self._missing(name, groups, machines))
         return Vm(
             name=name,
-            endpoint=f"https://{address}:{port}",
+            endpoint=_led(rules[name]) if name in rules else _direct(addresses, machines),
             running=bool(nodes) and all(node.running for node in nodes),
-            plan_digest=_digest(machines, groups),
             nodes=nodes,
-            staging=f"https://{staged}:{port}" if staged else "",
+            staging=_led(rules[staging(name)]) if staging(name) in rules else "",
             facts=(*self._facts(machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
         )
 
@@ -174,18 +169,22 @@ class GcpSession:
         yield "machines", str(len(machines))
         for where, body in machines:
             if body.get("status") == _RUNNING:
-                identity = read_identity(self.api, self.place.project, where, body["name"])
-                if identity is not None and identity.rsa:
-                    yield f"ak_{body['name']}", f"sha256:{identity.rsa}"
+                key = read_key(self.api, self.place.project, where, body["name"])
+                if key:
+                    yield f"ak_{body['name']}", f"sha256:{key}"
 
 
-def _digest(machines: list[tuple[str, dict[str, Any]]], groups: list[tuple[str, dict[str, Any]]]) -> str:
-    """Return the digest of the body that the machines were made from; a group's is its own."""
-    if groups:
-        found = [marks.of_description(body.get("description", "")) for _, body in groups]
-    else:
-        found = [marks.of_labels(machines[0][1].get("labels", {}))]
-    return "+".join(sorted(mark.digest for mark in found if mark))
+def _led(rule: Mapping[str, Any]) -> str:
+    """Return the endpoint that a balancer's rule makes; nothing while it has no address."""
+    address, ports = rule.get("IPAddress", ""), rule.get("ports", ())
+    return f"https://{address}:{ports[0]}" if address and ports else ""
+
+
+def _direct(addresses: list[dict[str, Any]], machines: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return the endpoint of a machine with an address of its own; nothing while one of the two is not there."""
+    address = next((one.get("address", "") for one in addresses), "")
+    port = next((body["labels"][marks.PORT] for _, body in machines if marks.PORT in body.get("labels", {})), "")
+    return f"https://{address}:{port}" if address and port else ""
 
 
 def _node(body: Mapping[str, Any]) -> Node:

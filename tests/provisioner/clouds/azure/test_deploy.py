@@ -45,7 +45,8 @@ def test_everything_is_made_once_and_a_second_run_changes_nothing(azure, replica
 
 def test_it_is_ready_when_the_endpoint_takes_connections_and_no_door_is_open(azure):
     cloud = azure.remote()
-    cloud.launch(azure.spec(), progress=quiet)
+    assert cloud.launch(azure.spec(), progress=quiet)
+    assert not cloud.launch(azure.spec(), progress=quiet)
     vm = cloud.wait_ready("toy", seconds=5, progress=quiet)
     assert re.fullmatch(rf"https://127\.1\.\d+\.1:{azure.spec().port}", vm.endpoint)
     assert [(node.name, node.running, node.image) for node in vm.nodes] == [("toy", True, azure.image().key)]
@@ -55,12 +56,21 @@ def test_it_is_ready_when_the_endpoint_takes_connections_and_no_door_is_open(azu
         "machines": "1",
         "priority": "regular",
         "addresses": "1 static (Standard)",
-        "balancers": "1 rule (Standard)",
+        "balancers": "1 x rule (Standard)",
+        "images": "1 x image version",
         # The uploaded ones, and the machine's copies of them; the fake says nothing of a copy's size.
         "disks": "2 x Standard_LRS, 2 GiB together, 2 x disk",
     }
     assert cloud.find("toy") == vm
     assert cloud.names() == ("toy",)
+
+
+def test_without_an_address_there_is_no_endpoint_and_none_is_made_up(azure, deployed):
+    azure.arm.restore(deployed(1))
+    azure.thing("microsoft.network/publicipaddresses").properties.pop("ipAddress")
+    assert azure.session().vm("toy").endpoint == ""
+    with pytest.raises(CloudError, match="not ready within 0 s: it has no address yet"):
+        azure.remote().wait_ready("toy", seconds=0, progress=quiet)
 
 
 def test_a_new_image_replaces_the_machine_and_the_old_image_goes(azure):
@@ -72,7 +82,7 @@ def test_a_new_image_replaces_the_machine_and_the_old_image_goes(azure):
     assert {key.kind for key in changed.deleted} >= {"virtualMachine", "galleryImageVersion", "galleryImage", "disk"}
     after = azure.session().vm("toy")
     assert after.endpoint == before.endpoint
-    assert after.plan_digest != before.plan_digest
+    assert [node.image for node in (*before.nodes, *after.nodes)] == [azure.image(0).key, azure.image(1).key]
 
 
 def test_more_or_fewer_machines_of_a_set_are_a_change_in_place(azure):

@@ -43,6 +43,10 @@ def planned(**changes):
     return plan(AzureSpec.from_vars(LEAST | changes, IMAGE))
 
 
+def digests(made):
+    return [(resource.key, resource.digest) for resource in made.resources]
+
+
 def bodies(made):
     return {str(resource.key): resource.body for resource in made.resources}
 
@@ -135,8 +139,8 @@ def test_a_new_image_is_a_new_name_for_what_is_made_of_it():
     ],
     ids=str,
 )
-def test_every_difference_shows_in_the_digest(changes):
-    assert planned(**changes).digest != planned().digest
+def test_every_difference_shows_in_some_digest(changes):
+    assert digests(planned(**changes)) != digests(planned())
 
 
 def test_what_costs_says_its_meter_and_never_money():

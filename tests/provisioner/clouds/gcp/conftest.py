@@ -114,7 +114,8 @@ class Lab:
         self.pack(variables, key)
         cloud = self.cloud(variables, **more)
         spec = cloud.spec(variables, image(self.disks, key))
-        return cloud.launch(spec, progress=progress or quiet)
+        cloud.launch(spec, progress=progress or quiet)
+        return cloud.find(variables["name"])
 
     def pack(self, variables, key):
         """Have the disks packed, which takes longest."""

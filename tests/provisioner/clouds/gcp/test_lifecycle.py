@@ -12,7 +12,7 @@ from tests.fakes.cloud_api import Answer, Fault
 from tests.fakes.gcp import machines
 from tests.fakes.gcp.google import Google
 from tests.fakes.loopback import LeftLoopbackError
-from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, OTHER_KEY, QUICK, TDX, quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, KEY, OTHER_KEY, QUICK, TDX, image, quiet
 
 WHAT_COSTS = ("instances/", "disks/", "addresses/", "forwardingRules/", "images/", "gs://")
 
@@ -40,11 +40,29 @@ def test_another_image_makes_the_machine_anew_at_the_same_address(lab):
     first = lab.launch(CPU)
     second = lab.launch(CPU, key=OTHER_KEY)
     assert first.endpoint == second.endpoint
-    assert first.plan_digest != second.plan_digest
+    assert [node.image for node in (*first.nodes, *second.nodes)] == [KEY[:40], OTHER_KEY[:40]]
     assert lab.has(CPU, OTHER_KEY)
     assert not any("1a2b1a2b" in one for one in lab.project.leftovers())
     lab.destroy(CPU)
     assert lab.project.leftovers() == []
+
+
+def test_a_launch_says_whether_anything_changed(lab):
+    cloud, wide = lab.cloud(CPU), CPU | {"client_ranges": ["192.0.2.0/24"]}
+    lab.pack(CPU, KEY)
+    assert cloud.launch(cloud.spec(CPU, image(lab.disks)), progress=quiet)
+    assert not cloud.launch(cloud.spec(CPU, image(lab.disks)), progress=quiet)
+    assert cloud.launch(cloud.spec(wide, image(lab.disks)), progress=quiet)
+
+
+@pytest.mark.parametrize(("variables", "collection"), [(CPU, "addresses"), (GROUP, "forwardingRules")])
+def test_without_an_address_there_is_no_endpoint_and_none_is_made_up(lab, variables, collection):
+    lab.launch(variables)
+    for url in [one for one in lab.project.resources if f"/{collection}/" in one]:
+        del lab.project.resources[url]
+    assert lab.cloud(variables).find("prod").endpoint == ""
+    with pytest.raises(CloudError, match="not ready within 0 s: it has no address yet"):
+        lab.ready(variables, seconds=0)
 
 
 def test_other_clients_are_let_in_without_touching_the_machine(lab):

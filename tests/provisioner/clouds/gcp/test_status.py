@@ -55,6 +55,7 @@ def test_a_deployment_that_is_as_planned(lab, looked, variables):
     # The fake says nothing of a disk's type.
     assert re.fullmatch(rf"{2 * count} x disk, [0-9]+ GiB together", facts["disks"])
     assert facts["addresses"] == "1 static"
+    assert facts["images"] == facts["objects"] == "2, 0.00 GiB stored together"
     assert facts["balancers"] == ("none" if count == 1 else "1 forwarding rule")
     assert facts["provisioning"] == variables.get("provisioning", "standard").upper()
     assert len(lab.changing()) - changes == (count > 1)  # asking a group for its machines is a POST
