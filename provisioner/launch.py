@@ -28,7 +28,7 @@ def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
 def launch(
     variables: Mapping[str, Any], image: Image, root: Path, *, seconds: float, progress: Progress
 ) -> tuple[Vm, bool]:
-    """Make the VM that these variables describe run, and wait for it; say whether it is another one than before.
+    """Make the VM that these variables describe run, and wait for it; say whether anything changed.
 
     Whether the guest may be trusted is for a client to verify.
 
@@ -37,14 +37,12 @@ def launch(
         PlanError: the cloud cannot do what the inventory says.
         CloudError: it does not run, or is not ready in time; or clients use a group of another image.
     """
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     spec = cloud.spec(variables, image)
     name = VmIdentity.from_vars(variables).name
-    before = cloud.find(name)
     _refuse_another_image(name, cloud.groups(name), image, root)
-    cloud.launch(spec, progress=progress)
-    vm = cloud.wait_ready(name, seconds=seconds, progress=progress)
-    return vm, vm != before
+    changed = cloud.launch(spec, progress=progress)
+    return cloud.wait_ready(name, seconds=seconds, progress=progress), changed
 
 
 def _refuse_another_image(name: str, groups: tuple[Group, ...], image: Image, root: Path) -> None:
@@ -106,7 +104,7 @@ def destroy(variables: Mapping[str, object], root: Path, *, pretend: bool, progr
         CloudError: something of it cannot be stopped or removed.
     """
     name = VmIdentity.from_vars(variables).name
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     there = name in cloud.names()
     if there and not pretend:
         cloud.destroy(name, progress=progress)

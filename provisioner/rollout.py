@@ -20,9 +20,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from provisioner.clouds import Group, Image, Rolling, cloud_of
+from provisioner.clouds.interface import DRAIN_SECONDS, require_group
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.errors import CloudError, MeasureError, PlanError, ProvisionError
 from provisioner.launch import is_given
@@ -30,7 +31,6 @@ from provisioner.meeting import Verify, meet_all
 from provisioner.progress import Progress
 from provisioner.publish import IMAGE, POLICY, is_published, promote, sole
 
-DRAIN_SECONDS = 60.0
 _SAY_SECONDS = 60.0
 Where = Literal["settle", "stage", "announce", "overlap", "drain", "end"]
 
@@ -97,12 +97,9 @@ def rolling_cloud(variables: Mapping[str, Any], root: Path) -> RemoteCloud[Any]:
         PlanError: the deployment is one machine.
     """
     cloud = cloud_of(variables, root)
-    if not isinstance(cloud, RemoteCloud) or variables.get("replicas", 1) == 1:
-        raise PlanError(
-            f"{variables.get('name')}: one machine is replaced, not rolled over: playbooks/deploy.yml does that, and "
-            "for minutes nothing serves; more replicas on a cloud can be rolled over"
-        )
-    return cloud
+    rolls = isinstance(cloud, RemoteCloud)
+    require_group(str(variables.get("name")), variables.get("replicas", 1) if rolls else 1)
+    return cast("RemoteCloud[Any]", cloud)
 
 
 def preview(wanted: Rollout, cloud: RemoteCloud[Any]) -> str:

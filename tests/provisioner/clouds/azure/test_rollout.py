@@ -25,7 +25,7 @@ class Azure(Scene):
 
     def start(self):
         self.azure.reset()
-        self.api._handler = self.azure.arm.handle
+        self.api.handler = self.azure.arm.handle
 
     def save(self):
         return self.azure.arm.save()
@@ -62,7 +62,7 @@ class Azure(Scene):
         vms = [self.azure.cloud.find(one.properties["virtualMachine"]["id"]) for one in interfaces]
         return [(vm.name, vm.body["tags"]["vitrine-image"]) for vm in vms]
 
-    def has(self, key, *, back=False):
+    def has(self, key):
         return self.azure.has(self.azure.spec(KEYS.index(key), **({"replicas": 2} | self.changes)))
 
     def leftovers(self):
@@ -90,8 +90,7 @@ class Azure(Scene):
 
 
 @pytest.fixture
-def scene(azure, tmp_path, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.remote._WATCH_SECONDS", 0.05)
+def scene(azure, tmp_path):
     made = Azure(azure, Releases(tmp_path))
     made.again()
     return made
