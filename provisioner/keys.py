@@ -26,6 +26,17 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
     """
     if not path.exists():
         _create(path)
+    return load(path)
+
+
+def load(path: Path) -> Ed25519PrivateKey:
+    """Return the key in the file.
+
+    Raises:
+        SpecError: there is no file, it holds something else, or others may read it.
+    """
+    if not path.exists():
+        raise SpecError((Fault(str(path), "the publisher's key, which the first deployment makes", "nothing"),))
     if path.stat().st_mode & 0o077:
         raise SpecError(
             (

@@ -31,7 +31,7 @@ from client_sdk.fields import exact_keys, format_instant, instant, integer, item
 from client_sdk.publisher import Publisher
 from client_sdk.release import STATEMENT_TYPE
 from provisioner.errors import Fault, MeasureError, ProvisionError, SpecError
-from provisioner.keys import load_or_create
+from provisioner.keys import load
 from provisioner.measure.boot import BOOT_PCR, DEVICE_PCR
 from provisioner.measure.event import replay
 from provisioner.measure.firmware import separator
@@ -263,12 +263,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--key", type=Path, required=True, help="the publisher's private key, PEM")
     options = parser.parse_args(arguments)
     try:
-        if not options.key.exists():
-            raise _fault(options.key, "the publisher's key, which the first deployment makes", "nothing")
         values = parse_values(options.file.read_bytes())
         if values.date > datetime.now(UTC):
             raise _fault(options.file, "a date that is not in the future", format_instant(values.date))
-        sys.stdout.buffer.write(sign_values(values, (load_or_create(options.key),)) + b"\n")
+        sys.stdout.buffer.write(sign_values(values, (load(options.key),)) + b"\n")
     except (OSError, EvidenceError, ProvisionError) as error:
         sys.stderr.write(f"platform values: {error}\n")
         return 1

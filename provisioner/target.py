@@ -14,6 +14,7 @@ from provisioner.errors import Fault, SpecError
 from provisioner.launch import POLICY, find
 from provisioner.progress import Progress
 from provisioner.publish import CANDIDATES, KEY, PUBLISHER, RELEASE
+from provisioner.spec import VmIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,6 @@ def target_of(deployment: Deployment, *, seconds: float, progress: Progress) -> 
 def _trust(deployment: Deployment) -> Trust:
     if deployment.simulated_cloud is not None:
         return Trust("simulated_cloud", deployment.simulated_cloud)
-    if deployment.variables.get("cloud", "qemu") == "qemu":
+    if VmIdentity.from_vars(deployment.variables).cloud == "qemu":
         return Trust("simulated", deployment.root / CERTIFICATE)
     return Trust("policy", deployment.root / POLICY)

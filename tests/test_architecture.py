@@ -28,6 +28,7 @@ ARROWS = {
     "serving": lambda name: not name.startswith(("provisioner", "ansible")) and (not _ours(name) or name in FORMATS),
     "provisioner": lambda name: not name.startswith(("serving", "ansible")) and (not _ours(name) or name in PUBLIC),
     "provisioner/status/inventory.py": lambda name: name.startswith("ansible") or ARROWS["provisioner"](name),
+    "provisioner/action.py": lambda name: name.startswith("ansible") or ARROWS["provisioner"](name),
     "plugins": lambda name: not name.startswith(("serving", "client_sdk")),
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.

@@ -129,6 +129,13 @@ class Cloud(Protocol[Spec]):
             PlanError: this cloud cannot do what the spec says.
         """
 
+    def warnings(self, spec: Spec) -> tuple[str, ...]:
+        """Return what a person should know before ``launch``: each a sentence; asks the cloud nothing.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+        """
+
     def launch(self, spec: Spec, *, progress: Progress) -> Vm:
         """Plan the VM and make it be as planned; leave it alone when it already is.
 

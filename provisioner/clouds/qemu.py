@@ -81,6 +81,11 @@ class QemuCloud:
         plan = plan_of(spec, accelerator="tcg" if spec.accelerator == "auto" else spec.accelerator)
         return json.dumps(asdict(plan), default=str, indent=2)
 
+    def warnings(self, spec: VmSpec) -> tuple[str, ...]:
+        """Return none."""
+        _ = spec
+        return ()
+
     def launch(self, spec: VmSpec, *, progress: Progress) -> QemuVm:
         """Choose the accelerator, plan, apply.
 

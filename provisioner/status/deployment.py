@@ -33,6 +33,7 @@ class Deployment:
     """What this machine and the cloud say. ``refusal`` is why the cloud could not be asked; empty where it was.
 
     ``doors`` is None where nobody looked. ``unjudged`` is why there is no verdict of now, where one was asked for.
+    ``elsewhere`` says that it is at another place than the one that was asked.
     Nothing here is evidence: what a VM is, only a client's verification shows.
     """
 
@@ -44,6 +45,7 @@ class Deployment:
     doors: tuple[str, ...] | None = None
     refusal: str = ""
     unjudged: str = ""
+    elsewhere: str = ""
 
     @property
     def state(self) -> State:
@@ -57,7 +59,16 @@ class Deployment:
 
 def wrong(one: Deployment, now: datetime) -> tuple[str, ...]:
     """Return everything that is wrong with a deployment, each with the next step; of what nobody knows, nothing."""
-    return (*one.local.faults, *_machines(one), *_release(one, now), *_verdict(one), *_things(one), *(one.doors or ()))
+    here = (one.elsewhere,) if one.elsewhere else ()
+    return (
+        *here,
+        *one.local.faults,
+        *_machines(one),
+        *_release(one, now),
+        *_verdict(one),
+        *_things(one),
+        *(one.doors or ()),
+    )
 
 
 def exit_code(found: tuple[Deployment, ...], now: datetime) -> int:
@@ -79,8 +90,7 @@ def _machines(one: Deployment) -> Iterator[str]:
         yield f"not running: {', '.join(asleep) or one.name}; run playbooks/deploy.yml"
     wanted = one.local.image
     for node in one.vm.nodes:
-        # A label may hold the beginning of a key only.
-        if wanted and node.image and not wanted.startswith(node.image):
+        if wanted and node.image and not node.is_of(wanted):
             yield (
                 f"{node.name} is of image {node.image[:12]}, and the published release of {wanted[:12]}: "
                 "run playbooks/deploy.yml"

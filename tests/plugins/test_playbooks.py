@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from provisioner.variables import OPERATOR
+from provisioner.variables import MADE, OPERATOR
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INVENTORY = yaml.safe_load((REPOSITORY / "inventories/local/group_vars/all.yml").read_text())
@@ -21,9 +21,10 @@ ACTIONS = {path.stem: path for path in (REPOSITORY / "plugins/action").glob("*.p
 
 
 def tasks():
-    for path in sorted((REPOSITORY / "playbooks").glob("*.yml")):
+    for path in sorted((REPOSITORY / "playbooks").rglob("*.yml")):
         for play in yaml.safe_load(path.read_text()):
-            yield from ((path.name, task) for task in play.get("tasks", ()))
+            # A file of tasks is a list of them.
+            yield from ((path.name, task) for task in play.get("tasks", () if "hosts" in play else (play,)))
 
 
 OURS = [
@@ -50,10 +51,9 @@ def test_every_argument_exists_and_none_that_is_required_is_missing(name, given)
 
 @pytest.mark.parametrize(("name", "given"), OURS)
 def test_every_variable_of_the_operators_is_in_the_inventory(name, given):
-    used = set(re.findall(r"\b((?:bake|deploy)_[a-z_]+)", str(given)))
-    made_by_a_play = {"bake_prepared", "bake_image", "deploy_root", "deploy_launched"}
-    of_other_inventories = set(re.findall(r"\b((?:bake|deploy)_[a-z_]+) \| default\(omit, true\)", str(given)))
-    assert used - made_by_a_play <= set(INVENTORY) | (of_other_inventories & set(OPERATOR))
+    used = set(re.findall(r"\b((?:bake|deploy|rollout)_[a-z_]+)", str(given)))
+    of_other_inventories = set(re.findall(r"\b([a-z_]+) \| default\(omit(?:, true)?\)", str(given)))
+    assert used - set(MADE) <= set(INVENTORY) | (of_other_inventories & set(OPERATOR))
 
 
 def play(page, *options, inventory="local", **variables):
@@ -66,14 +66,14 @@ def play(page, *options, inventory="local", **variables):
 @pytest.mark.parametrize(
     ("page", "variables", "said"),
     [
-        ("destroy.yml", {"deploy_vm": {"name": "../x"}}, "destroy: name: expected a lower-case letter"),
-        ("destroy.yml", {"deploy_vm": {"name": "x", "cloud": "nimbus"}}, "destroy: cloud: expected one of"),
+        ("destroy.yml", {"deploy_vm": {"name": "../x"}}, "inventory: deploy_vm.name: expected a lower-case letter"),
+        ("destroy.yml", {"deploy_vm": {"name": "x", "cloud": "nimbus"}}, "inventory: deploy_vm.cloud: expected one of"),
         (
             "verify.yml",
             {"deploy_name": "nobody-made-this"},
             "acceptance: there is no deployment nobody-made-this: deploy it first",
         ),
-        ("bake.yml", {"bake_mode": "production"}, "bake: bake_mode: expected release or test"),
+        ("bake.yml", {"bake_mode": "production"}, "inventory: bake_mode: expected release or test"),
     ],
 )
 def test_a_mistake_of_an_operator_is_said_once_and_not_as_a_traceback(page, variables, said):

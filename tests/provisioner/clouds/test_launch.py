@@ -28,23 +28,41 @@ def test_a_cloud_whose_inventory_does_not_say_where_is_refused_before_it_is_aske
 class FakeCloud:
     """A cloud that keeps what it was asked for."""
 
-    def __init__(self, root):
-        self.root, self.asked = root, []
+    def __init__(self):
+        self.asked = []
 
-    def __getattr__(self, method):
-        def call(*arguments, **named):
-            named.pop("progress", None)
-            self.asked.append((method, *arguments, *named.values()))
-            return {"names": ("toy",), "find": None, "groups": (), "spec": "the spec", "wait_ready": "the VM"}.get(
-                method
-            )
+    def spec(self, variables, image):
+        return self._answer("the spec", "spec", variables, image)
 
-        return call
+    def find(self, name):
+        return self._answer(None, "find", name)
+
+    def groups(self, name):
+        return self._answer((), "groups", name)
+
+    def names(self):
+        return self._answer(("toy",), "names")
+
+    def found(self):
+        return self._answer((), "found")
+
+    def launch(self, spec, *, progress):
+        return self._answer("the VM", "launch", spec)
+
+    def wait_ready(self, name, *, seconds, progress):
+        return self._answer("the VM", "wait_ready", name, seconds)
+
+    def destroy(self, name, *, progress):
+        return self._answer(None, "destroy", name)
+
+    def _answer(self, answer, *asked):
+        self.asked.append(asked)
+        return answer
 
 
 @pytest.fixture
-def fake(tmp_path, monkeypatch):
-    cloud = FakeCloud(tmp_path)
+def fake(monkeypatch):
+    cloud = FakeCloud()
     monkeypatch.setattr(choice, "CLOUDS", {"qemu": lambda *_: cloud})
     return cloud
 
@@ -84,7 +102,7 @@ def test_the_cloud_that_the_variables_name_destroys(fake, tmp_path):
 def test_nothing_is_destroyed_in_pretence_or_under_another_name(fake, tmp_path):
     assert destroy(VM, tmp_path, pretend=True, progress=quiet)
     assert not destroy(VM | {"name": "other"}, tmp_path, pretend=False, progress=quiet)
-    assert fake.asked == [("names",), ("names",)]
+    assert fake.asked == [("names",), ("found",), ("names",)]
 
 
 def test_a_second_launch_leaves_the_vm_alone_and_destroy_leaves_nothing(cloud, make_spec):
