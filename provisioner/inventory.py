@@ -139,6 +139,7 @@ def _machine(told: Told) -> Iterator[Fault]:
 def _placed(told: Told, machine: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with a machine that has a name, and a cloud that there is."""
     root, looks = told.build / str(machine["name"]), told.playbook in ("verify", "destroy")
+    local = VmIdentity.from_vars(machine).cloud == "qemu"
     wrong = tuple(faults_of(lambda: _plan(told, machine, root)))
     if looks:  # nothing else of it has to be right
         wrong = tuple(one for one in wrong if one.field in _where(machine))
@@ -148,8 +149,9 @@ def _placed(told: Told, machine: Mapping[str, Any]) -> Iterator[Fault]:
     if wrong and "cloud" not in machine:
         yield Fault("deploy_vm.cloud", _CLOUDS, "nothing, which means a VM of this machine")
     yield from _inside(wrong)
-    if told.playbook == "rollout" and machine.get("replicas", 1) == 1:
-        yield Fault("deploy_vm.replicas", f"at least 2: {ONE_MACHINE}", str(machine.get("replicas", 1)))
+    if told.playbook == "rollout" and (local or machine.get("replicas", 1) == 1):
+        key, wanted = ("cloud", "gcp or azure") if local else ("replicas", "at least 2")
+        yield Fault(f"deploy_vm.{key}", f"{wanted}: {ONE_MACHINE}", "a VM of this machine" if local else "1")
     if told.playbook in ("deploy", "rollout"):
         yield from faults_of(lambda: place.refuse_elsewhere(root, machine))
         yield from _placeholders(told, machine)

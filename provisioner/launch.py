@@ -47,7 +47,7 @@ def _keys_to_be_made(variables: Mapping[str, Any], root: Path) -> tuple[str, ...
     """Say that a plan's certificates stand in for those that the first real run makes; nothing where they are made."""
     if variables.get("secure_boot") is not True or are_made(root):
         return ()
-    return (f"Secure Boot: keys would be made in {keys_folder(root)}; certificates in this plan stand in for theirs",)
+    return (f"Secure Boot: keys would be made in {keys_folder(root)}; what this plan shows of them stands in",)
 
 
 def launch(

@@ -49,6 +49,9 @@ def target_of(deployment: Deployment, *, seconds: float, progress: Progress) -> 
 def _trust(deployment: Deployment) -> Trust:
     if deployment.simulated_cloud is not None:
         return Trust("simulated_cloud", deployment.simulated_cloud)
-    if VmIdentity.from_vars(deployment.variables).cloud == "qemu":
-        return Trust("simulated", deployment.root / CERTIFICATE)
-    return Trust("policy", deployment.root / POLICY)
+    return trust_of(VmIdentity.from_vars(deployment.variables).cloud, deployment.root)
+
+
+def trust_of(cloud: str, root: Path) -> Trust:
+    """Return what clients of a deployment judge it by: here the CA of its TPM, in a cloud its policy file."""
+    return Trust("simulated", root / CERTIFICATE) if cloud == "qemu" else Trust("policy", root / POLICY)
