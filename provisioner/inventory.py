@@ -15,9 +15,9 @@ from typing import Any, Literal
 from provisioner import place
 from provisioner.bake import Bake, read_sources
 from provisioner.baked import image_of
+from provisioner.clouds.interface import ONE_MACHINE
 from provisioner.errors import Fault, PlanError, SpecError
 from provisioner.launch import warnings
-from provisioner.rollout import ONE_MACHINE
 from provisioner.spec import VmIdentity
 from provisioner.variables import unknown, unread
 
@@ -139,21 +139,25 @@ def _machine(told: Told) -> Iterator[Fault]:
 def _placed(told: Told, machine: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with a machine that has a name, and a cloud that there is."""
     root, looks = told.build / str(machine["name"]), told.playbook in ("verify", "destroy")
-    local = VmIdentity.from_vars(machine).cloud == "qemu"
     wrong = tuple(faults_of(lambda: _plan(told, machine, root)))
-    if looks:  # nothing else of it has to be right
-        wrong = tuple(one for one in wrong if one.field in _where(machine))
-        yield from _inside(wrong)
-        yield from () if wrong else faults_of(lambda: place.refuse_elsewhere(root, machine, to_look=True))
-        return
-    if wrong and "cloud" not in machine:
+    lost = tuple(one for one in wrong if one.field in _where(machine))
+    # Where a deployment is only looked for, or taken away, nothing else of it has to be right.
+    yield from _inside(lost if looks else wrong)
+    if not looks:
+        yield from _meant(told, machine, unreadable=bool(wrong))
+    if told.playbook != "bake" and not lost:
+        yield from faults_of(lambda: place.refuse_elsewhere(root, machine, to_look=looks))
+
+
+def _meant(told: Told, machine: Mapping[str, Any], *, unreadable: bool) -> Iterator[Fault]:
+    """Yield what can be read, or not, because the operator means something else by it."""
+    if unreadable and "cloud" not in machine:
         yield Fault("deploy_vm.cloud", _CLOUDS, "nothing, which means a VM of this machine")
-    yield from _inside(wrong)
+    local = VmIdentity.from_vars(machine).cloud == "qemu"
     if told.playbook == "rollout" and (local or machine.get("replicas", 1) == 1):
         key, wanted = ("cloud", "gcp or azure") if local else ("replicas", "at least 2")
         yield Fault(f"deploy_vm.{key}", f"{wanted}: {ONE_MACHINE}", "a VM of this machine" if local else "1")
     if told.playbook in ("deploy", "rollout"):
-        yield from faults_of(lambda: place.refuse_elsewhere(root, machine))
         yield from _placeholders(told, machine)
 
 

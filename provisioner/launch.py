@@ -28,7 +28,7 @@ def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
     """
     cloud = cloud_of(variables, root)
     text = cloud.preview(read_spec(cloud, variables, image, root, pretend=True))
-    return "\n".join((*place.about(variables), text, *_keys_to_be_made(variables, root)))
+    return "\n".join((*place.about(variables, root), text, *_keys_to_be_made(variables, root)))
 
 
 def warnings(variables: Mapping[str, Any], image: Image, root: Path) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def _keys_to_be_made(variables: Mapping[str, Any], root: Path) -> tuple[str, ...
 def launch(
     variables: Mapping[str, Any], image: Image, root: Path, *, seconds: float, progress: Progress
 ) -> tuple[Vm, bool]:
-    """Make the deployment that these variables describe run, and wait for it; say whether it is another than before.
+    """Make the deployment that these variables describe run, and wait for it; say whether anything changed.
 
     Whether the guest may be trusted is for a client to verify.
 
@@ -62,22 +62,20 @@ def launch(
         PlanError: the cloud cannot do what the inventory says.
         CloudError: it does not run, or is not ready in time; or clients use a group of another image.
     """
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     spec = read_spec(cloud, variables, image, root)
     name = VmIdentity.from_vars(variables).name
     place.refuse_elsewhere(root, variables)
-    before = cloud.find(name)
     _refuse_another_image(name, cloud.groups(name), image, root)
-    # Before anything is made: where an interrupted run left things has to be known.
+    # Before anything is made, and after the cloud answered: where an interrupted run left things has to be known.
     first = place.record(root, variables)
     try:
-        cloud.launch(spec, progress=progress)
+        changed = cloud.launch(spec, progress=progress)
     except CloudError:
         if first and _has_nothing(cloud, name):
             place.forget(root)
         raise
-    vm = cloud.wait_ready(name, seconds=seconds, progress=progress)
-    return vm, vm != before
+    return cloud.wait_ready(name, seconds=seconds, progress=progress), changed
 
 
 def _has_nothing(cloud: Cloud[Any], name: str) -> bool:
@@ -139,7 +137,7 @@ def destroy(variables: Mapping[str, Any], root: Path, *, pretend: bool, progress
         CloudError: something of it cannot be stopped or removed.
     """
     name = VmIdentity.from_vars(variables).name
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     place.refuse_elsewhere(root, variables, to_look=True)
     there = name in cloud.names()
     if pretend:
@@ -149,7 +147,7 @@ def destroy(variables: Mapping[str, Any], root: Path, *, pretend: bool, progress
     elif there:
         cloud.destroy(name, progress=progress)
     if not there:
-        here = place.place_of(variables)
+        here = place.place_of(variables, root)
         progress(f"there is nothing of {name} in {root / 'vms' if here is None else here.account}")
     if not pretend:
         place.forget(root)

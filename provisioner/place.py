@@ -15,6 +15,7 @@ from client_sdk.encoding import canonical_json, strict_json
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, text
 from provisioner.atomic import replace_file
+from provisioner.clouds import cloud_of
 from provisioner.errors import Fault, SpecError
 from provisioner.spec import CloudName, VmIdentity
 
@@ -48,27 +49,23 @@ WORDS: Mapping[CloudName, Words] = {
 }
 
 
-def place_of(variables: Mapping[str, Any]) -> Place | None:
+def place_of(variables: Mapping[str, Any], root: Path) -> Place | None:
     """Say where an inventory places its deployment; None on this machine, where the folder itself is the place.
 
     Raises:
-        SpecError: the inventory names no deployment.
+        SpecError: the inventory names no deployment, or does not say where it is.
     """
     cloud = VmIdentity.from_vars(variables).cloud
     if cloud not in WORDS:
         return None
-    words = WORDS[cloud]
-    account = ", ".join(_said(variables, key) for key in words.account)
-    return Place(cloud=cloud, account=account, where=f"{account}, {_said(variables, words.spot)}")
+    where = cloud_of(variables, root).place()
+    account = ", ".join(f"{key.replace('_', ' ')} {variables.get(key, '?')}" for key in WORDS[cloud].account)
+    return Place(cloud=cloud, account=account, where=where)
 
 
-def _said(variables: Mapping[str, Any], key: str) -> str:
-    return f"{key.replace('_', ' ')} {variables.get(key, '?')}"
-
-
-def about(variables: Mapping[str, Any]) -> Iterator[str]:
+def about(variables: Mapping[str, Any], root: Path) -> Iterator[str]:
     """Yield in a few lines where a deployment will be, what it is, and who may connect; nothing on this machine."""
-    place = place_of(variables)
+    place = place_of(variables, root)
     if place is None:
         return
     words = WORDS[VmIdentity.from_vars(variables).cloud]
@@ -101,7 +98,7 @@ def record(root: Path, variables: Mapping[str, Any]) -> bool:
         SpecError: another place is written down.
     """
     refuse_elsewhere(root, variables)
-    place = place_of(variables)
+    place = place_of(variables, root)
     if place is None or recorded(root) == place:
         return False
     root.mkdir(parents=True, exist_ok=True)
@@ -120,7 +117,7 @@ def refuse_elsewhere(root: Path, variables: Mapping[str, Any], *, to_look: bool 
     Raises:
         SpecError: it is; the place is named, with what to do.
     """
-    kept, asked = recorded(root), place_of(variables)
+    kept, asked = recorded(root), place_of(variables, root)
     if kept is None or kept == asked:
         return
     if to_look and asked is not None and (kept.cloud, kept.account) == (asked.cloud, asked.account):

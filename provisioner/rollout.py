@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from provisioner import place
 from provisioner.clouds import Cloud, Group, Image, Rolling, cloud_of
-from provisioner.clouds.interface import KEY_SIZE
+from provisioner.clouds.interface import DRAIN_SECONDS, ONE_MACHINE, require_group, short
 from provisioner.clouds.resources import Key
 from provisioner.errors import CloudError, MeasureError, PlanError, ProvisionError
 from provisioner.meeting import Verify, meet_all
@@ -32,12 +32,7 @@ from provisioner.publish import IMAGE, is_published, promote
 from provisioner.reading import read_spec
 from provisioner.spec import VmIdentity
 
-DRAIN_SECONDS = 60.0
 _SAY_SECONDS = 60.0
-ONE_MACHINE = (
-    "one machine is replaced, not rolled over: playbooks/deploy.yml does that, and for minutes nothing serves; more "
-    "replicas on a cloud can be rolled over"
-)
 Where = Literal["settle", "stage", "announce", "overlap", "drain", "end"]
 
 
@@ -145,8 +140,9 @@ def preview(wanted: Rollout, cloud: RollingCloud) -> str:
         PlanError: this cloud cannot do what the inventory says.
     """
     spec = read_spec(cloud, wanted.variables, wanted.image, wanted.root, pretend=True)
-    link, new = wanted.root / IMAGE, wanted.image.key[:KEY_SIZE]
-    old = link.resolve().name[:KEY_SIZE] if link.is_symlink() else "0" * KEY_SIZE
+    require_group(wanted.name, spec.replicas)
+    link, new = wanted.root / IMAGE, short(wanted.image.key)
+    old = short(link.resolve().name if link.is_symlink() else "0" * len(wanted.image.key))
     beside = cloud.planned(spec, Rolling(old=old, step="stage")) - cloud.planned(spec)
     trial = ", ".join(sorted(str(key) for key in beside)) or "nothing more than in the end"
     steps = (
@@ -157,7 +153,7 @@ def preview(wanted: Rollout, cloud: RollingCloud) -> str:
         f"drain: for {wanted.drain:.0f} s connections to the old machines may end",
         f"end: the machines of {old} and what they were made from are deleted; there is then:",
     )
-    return "\n".join((*place.about(wanted.variables), *steps, cloud.preview(spec)))
+    return "\n".join((*place.about(wanted.variables, wanted.root), *steps, cloud.preview(spec)))
 
 
 def roll_out(wanted: Rollout, cloud: RollingCloud, verify: Verify, *, progress: Progress) -> bool:
@@ -199,8 +195,7 @@ class _Run:
     def __init__(self, wanted: Rollout, cloud: RollingCloud, verify: Verify, progress: Progress) -> None:
         self._wanted, self._cloud, self._verify, self._progress = wanted, cloud, verify, progress
         self._spec = read_spec(cloud, wanted.variables, wanted.image, wanted.root)
-        if self._spec.replicas == 1:
-            raise PlanError(f"{wanted.name}: {ONE_MACHINE}")
+        require_group(wanted.name, self._spec.replicas)
         place.refuse_elsewhere(wanted.root, wanted.variables)
 
     def look(self) -> Position:

@@ -10,7 +10,7 @@ from typing import Any
 from provisioner.acceptance import Target, Trust
 from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import gather
-from provisioner.errors import Fault, SpecError
+from provisioner.errors import CloudError, Fault, SpecError
 from provisioner.launch import POLICY, find
 from provisioner.progress import Progress
 from provisioner.publish import CANDIDATES, KEY, PUBLISHER, RELEASE
@@ -36,6 +36,8 @@ def target_of(deployment: Deployment, *, seconds: float, progress: Progress) -> 
         CloudError: there is no such deployment, or collateral is not complete.
     """
     root, origin = deployment.root, deployment.origin or find(deployment.variables, deployment.root).endpoint
+    if not origin:
+        raise CloudError(f"{root.name} has no address yet: deploy it again, which waits for one")
     release = root / (CANDIDATES[RELEASE] if deployment.candidate else RELEASE)
     trust = _trust(deployment)
     if trust.kind != "simulated" and not release.exists():

@@ -7,7 +7,6 @@ time: this machine keeps nothing that could be lost or go stale.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
@@ -17,10 +16,10 @@ from provisioner.clouds.interface import Group, Guest, Image, Rolling, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy, replaced
 from provisioner.clouds.resources import Found, Key, ResourcePlan
 from provisioner.clouds.shown import shown
+from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError, PlanError
-from provisioner.progress import Progress
+from provisioner.progress import Progress, paced
 
-_WATCH_SECONDS = 2.0
 _CONNECT_SECONDS = 5.0
 
 
@@ -74,6 +73,13 @@ class Vendor(Protocol[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines."""
 
+    def place(self) -> str:
+        """Say where the deployment is, as the inventory has it: another place is another text.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+
     def session(self) -> Session:
         """Log in; credentials are looked for here, and nowhere earlier.
 
@@ -85,9 +91,10 @@ class Vendor(Protocol[Spec]):
 
 @dataclass(frozen=True, slots=True)
 class RemoteCloud(Generic[Spec]):
-    """A vendor's cloud as deploy and destroy use it."""
+    """A vendor's cloud as deploy and destroy use it. ``pause`` is how many seconds lie between two looks of a wait."""
 
     vendor: Vendor[Spec]
+    pause: float = 2.0
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> Spec:
         """Read the inventory's variables.
@@ -100,6 +107,14 @@ class RemoteCloud(Generic[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines."""
         return self.vendor.guest(spec)
+
+    def place(self) -> str:
+        """Say where the deployment is, as the inventory has it.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+        return self.vendor.place()
 
     def preview(self, spec: Spec) -> str:
         """Return the whole plan for people to read.
@@ -117,8 +132,8 @@ class RemoteCloud(Generic[Spec]):
         """
         return self.vendor.plan(spec).warnings
 
-    def launch(self, spec: Spec, *, progress: Progress) -> Vm:
-        """Make the cloud have what the plan says.
+    def launch(self, spec: Spec, *, progress: Progress) -> bool:
+        """Make the cloud have what the plan says; say whether anything was made, changed or deleted.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.
@@ -130,7 +145,7 @@ class RemoteCloud(Generic[Spec]):
         change = apply(plan, self.vendor.session().driver(), progress=progress)
         if not change:
             progress(f"{plan.deployment}: runs already as planned")
-        return self._require(plan.deployment)
+        return bool(change)
 
     def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
         """Wait until every machine runs and the endpoint takes connections, then see that no door is open.
@@ -154,7 +169,7 @@ class RemoteCloud(Generic[Spec]):
                 f"({plan.kept[-1]} is not there): undo that change, or destroy and deploy again"
             )
         anew = replaced(plan, driver)
-        if rolling is not None and rolling.step == "stage":  # the new group serves nobody yet
+        if rolling is not None and rolling.is_staged:  # the new group serves nobody yet
             shared = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
             anew = tuple(key for key in anew if key in shared)
         if anew:
@@ -244,14 +259,15 @@ class RemoteCloud(Generic[Spec]):
 
     def _wait(self, name: str, missing: Callable[[Vm], str], *, seconds: float, progress: Progress) -> Vm:
         """Look until nothing is missing, then see that no door is open."""
-        deadline, said = time.monotonic() + seconds, ""
-        while text := missing(vm := self._require(name)):
-            if time.monotonic() > deadline:
-                raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
-            if text != said:
-                progress(f"{name}: waits: {text}")
+        said, told = "", paced(progress)
+        for passed in looks(seconds, pause=self.pause):
+            if not (text := missing(vm := self._require(name))):
+                break
+            tell = told if text == said else progress
+            tell(f"{name}: waits, {passed:.0f} s: {text}")
             said = text
-            time.sleep(_WATCH_SECONDS)
+        else:
+            raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
         if doors := self.vendor.session().open_doors(name):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
@@ -272,10 +288,22 @@ class RemoteCloud(Generic[Spec]):
 
 
 def _silent(endpoint: str) -> str:
-    """Say that an endpoint takes no connections; nothing when it does."""
+    """Say that an endpoint takes no connections, and what that hints at; nothing when it does.
+
+    A machine that boots refuses; a firewall lets packets vanish, and so does a balancer with no healthy machine.
+    """
+    if not endpoint:
+        return "it has no address yet"
     where = urlsplit(endpoint)
     try:
         socket.create_connection((where.hostname or "", where.port or 443), timeout=_CONNECT_SECONDS).close()
+    except TimeoutError:
+        return (
+            f"{endpoint} does not answer: either the machine still boots, or this machine's address is not among those "
+            "that the inventory lets connect (client_ranges, on Azure client_networks)"
+        )
+    except ConnectionRefusedError:
+        return f"nothing listens at {endpoint} yet, and the connection is refused: the machine still boots"
     except OSError as error:
-        return f"nothing listens at {endpoint} yet ({error.strerror or error})"
+        return f"{endpoint} cannot be reached ({error.strerror or error}): look at this machine's network"
     return ""

@@ -23,7 +23,7 @@ def shown(plan: ResourcePlan) -> Iterator[str]:
 def _summary(plan: ResourcePlan) -> Iterator[str]:
     kinds = Counter(resource.key.kind for resource in plan.resources)
     counted = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
-    yield f"{plan.deployment} on {plan.cloud} has {len(plan.resources)} things: {counted}"
+    yield f"{plan.deployment} has {len(plan.resources)} things: {counted}"
     for resource in plan.resources:
         if resource.source is not None:
             there = resource.source.is_file()

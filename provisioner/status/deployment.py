@@ -121,7 +121,7 @@ def _verdict(one: Deployment) -> Iterator[str]:
         yield f"the last verdict is a refusal{f' by {verdict.rule}' if verdict.rule else ''}: {verdict.why}"
     elif release is not None and verdict.release != release.number:
         yield f"the last verdict is about release {verdict.release}, not {release.number}: {_VERIFY}"
-    elif one.vm is not None and verdict.origin != one.vm.endpoint:
+    elif one.vm is not None and one.vm.endpoint and verdict.origin != one.vm.endpoint:
         yield f"the last verdict is about {verdict.origin}, not {one.vm.endpoint}: {_VERIFY}"
 
 

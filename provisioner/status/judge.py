@@ -34,7 +34,7 @@ def judge(one: Deployment, build: Path, by: By, *, progress: Progress) -> Deploy
 
     Behind a balancer the verdict is about the machine that answers; clients judge each that they meet.
     """
-    if one.vm is None:
+    if one.vm is None or not one.vm.endpoint:
         return one
     root = build / one.name
     collateral = by.collateral or (root / FOLDER if one.cloud != "qemu" and (root / FOLDER).is_dir() else None)

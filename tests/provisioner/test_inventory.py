@@ -185,7 +185,10 @@ def test_placeholders_pass_where_nothing_is_made(told, tmp_path):
 def test_a_deployment_that_is_elsewhere_is_refused_before_the_bake(told, tmp_path):
     place.record(tmp_path / "prod", OURS)
     require(told(OURS))
-    assert "zone europe-west4-c, where prod is" in faults(told(OURS | {"zone": "europe-west4-a"}))["deploy_vm"]
+    assert (
+        "europe-west4-c of project acme-llm, where prod is"
+        in faults(told(OURS | {"zone": "europe-west4-a"}))["deploy_vm"]
+    )
     require(told(OURS | {"zone": "europe-west4-a"}, "destroy"))
     assert "acme-llm" in faults(told(OURS | {"project": "other-llm"}, "destroy"))["deploy_vm"]
 

@@ -13,7 +13,7 @@ from provisioner.errors import CloudError, SpecError
 from tests.provisioner.clouds.conftest import quiet
 from tests.provisioner.test_candidate import AZURE, GCP
 
-VM = Vm(name="prod", endpoint="https://198.51.100.7:443", running=True, plan_digest="")
+VM = Vm(name="prod", endpoint="https://198.51.100.7:443", running=True)
 
 
 class Sky:
@@ -42,6 +42,7 @@ class Sky:
         self.there = self.made
         if self.fault is not None:
             raise self.fault
+        return self.made
 
     def wait_ready(self, _name, *, seconds, progress):
         return VM
@@ -53,7 +54,7 @@ class Sky:
 @pytest.fixture
 def sky(monkeypatch):
     cloud = Sky()
-    monkeypatch.setattr(launch, "cloud_of", lambda *_: cloud)
+    monkeypatch.setattr(launch, "cloud_of", lambda *_, **__: cloud)
     return cloud
 
 
@@ -76,15 +77,20 @@ ELSEWHERE = {
 @pytest.mark.parametrize("change", ELSEWHERE)
 def test_the_same_name_at_another_place_is_refused_with_the_place_where_it_is(sky, tmp_path, change):
     deploy(tmp_path)
-    with pytest.raises(SpecError, match=r"project my-project, zone europe-west4-c, where prod is .*destroy it first"):
+    with pytest.raises(SpecError, match=r"europe-west4-c of project my-project, where prod is .*destroy it first"):
         deploy(tmp_path, ELSEWHERE[change])
-    assert place.recorded(tmp_path).where == "project my-project, zone europe-west4-c"
+    assert place.recorded(tmp_path).where == "europe-west4-c of project my-project"
 
 
-@pytest.mark.parametrize("change", [{"subscription": "1" * 36}, {"resource_group": "x"}, {"location": "westeurope"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"subscription": AZURE["subscription"].replace("0", "1")}, {"resource_group": "x"}, {"location": "westeurope"}],
+)
 def test_on_azure_too(sky, tmp_path, change):
     deploy(tmp_path, AZURE)
-    with pytest.raises(SpecError, match="resource group vitrine-prod, location eastus2, where prod is"):
+    with pytest.raises(
+        SpecError, match=r"eastus2, in the resource group vitrine-prod of subscription .*, where prod is"
+    ):
         deploy(tmp_path, AZURE | change)
 
 
@@ -106,9 +112,9 @@ def test_a_pretended_destroy_names_what_would_go_and_forgets_nothing(sky, tmp_pa
 @pytest.mark.parametrize("change", ["project", "cloud", "this machine"])
 def test_nothing_is_destroyed_in_another_account_than_the_deployments(sky, tmp_path, change):
     deploy(tmp_path)
-    with pytest.raises(SpecError, match=r"project my-project, .*where prod is .*say so in the inventory"):
+    with pytest.raises(SpecError, match=r"of project my-project, where prod is .*say so in the inventory"):
         destroy(tmp_path, ELSEWHERE[change])
-    with pytest.raises(SpecError, match=r"project my-project, .*where prod is"):
+    with pytest.raises(SpecError, match=r"of project my-project, where prod is"):
         launch.find(ELSEWHERE[change], tmp_path)
     assert sky.there
 
@@ -174,10 +180,10 @@ def test_a_damaged_file_is_no_place_that_can_be_passed_over(sky, tmp_path, conte
     assert not sky.there
 
 
-def test_the_summary_says_where_what_and_who():
-    assert list(place.about(GCP | {"replicas": 2})) == [
-        "prod: project my-project, zone europe-west4-c",
+def test_the_summary_says_where_what_and_who(tmp_path):
+    assert list(place.about(GCP | {"replicas": 2}, tmp_path)) == [
+        "prod: europe-west4-c of project my-project",
         "  machines: 2 x c3-standard-4",
         "  may connect: 203.0.113.0/24",
     ]
-    assert list(place.about({"name": "toy", "cloud": "qemu"})) == []
+    assert list(place.about({"name": "toy", "cloud": "qemu"}, tmp_path)) == []

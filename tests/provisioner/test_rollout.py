@@ -93,7 +93,7 @@ def test_one_machine_is_replaced_and_not_rolled_over(variables, tmp_path):
 def test_a_group_at_another_place_is_not_rolled_over(tmp_path):
     there = GCP | {"replicas": 2}
     place.record(tmp_path, there)
-    with pytest.raises(SpecError, match="zone europe-west4-c, where prod is"):
+    with pytest.raises(SpecError, match="europe-west4-c of project my-project, where prod is"):
         roll_out(
             wanted(tmp_path, there | {"zone": "europe-west4-a"}), rolling_cloud(there, tmp_path), None, progress=print
         )

@@ -77,7 +77,7 @@ def test_a_pretended_cloud_is_judged_by_the_test_ca_that_was_named(cloud):
 
 
 def test_without_an_origin_the_cloud_is_asked(local, monkeypatch):
-    vm = Vm(name="toy", endpoint="https://203.0.113.5:443", running=True, plan_digest="")
+    vm = Vm(name="toy", endpoint="https://203.0.113.5:443", running=True)
     monkeypatch.setattr(target, "find", lambda *_: vm)
     assert judged(replace(local, origin="")).origin == vm.endpoint
 

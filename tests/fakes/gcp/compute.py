@@ -322,7 +322,7 @@ class Compute:
         told = archive(found["bytes"])
         rules.image(body, told)
         self.project.imported[body["name"]] = found["bytes"]
-        body["diskSizeGb"] = str(told["size"] >> 30)
+        body["diskSizeGb"], body["archiveSizeBytes"] = str(told["size"] >> 30), str(len(found["bytes"]))
 
     def _machine_type_there(self, url, machine_type):
         zone = url.split("/")[1]

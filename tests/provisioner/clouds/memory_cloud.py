@@ -57,7 +57,8 @@ class MemoryCloud:
             raise CloudError(f"{key} is used by {users[0]}")
         self._call("delete", key, lambda: self.things.pop(key, None))
 
-    def marked(self, deployment):
+    def marked(self, deployment, *, progress):
+        del progress
         self._call("marked", None)
         ours = [self._found(key) for key, (mark, _, _) in self.things.items() if mark and mark.deployment == deployment]
         return tuple(reversed(ours))

@@ -1,5 +1,6 @@
 """Launch and destroy as the playbooks ask for them, whatever the cloud."""
 
+from dataclasses import dataclass, field
 from typing import get_args
 
 import pytest
@@ -22,42 +23,42 @@ def test_a_cloud_whose_inventory_does_not_say_where_is_refused_before_it_is_aske
     with pytest.raises(
         SpecError, match="subscription: expected a value, got nothing; resource_group: expected a value"
     ):
-        cloud_of({"name": "toy", "cloud": "azure"}, tmp_path)
+        cloud_of({"name": "toy", "cloud": "azure"}, tmp_path).names()
 
 
+@dataclass
 class FakeCloud:
-    """A cloud that keeps what it was asked for."""
+    """A cloud that keeps what it was asked for; what launch and destroy need and no more."""
 
-    def __init__(self):
-        self.asked = []
+    changes: bool = True
+    asked: list = field(default_factory=list)
 
     def spec(self, variables, image):
-        return self._answer("the spec", "spec", variables, image)
-
-    def find(self, name):
-        return self._answer(None, "find", name)
+        self.asked.append(("spec", variables, image))
+        return "the spec"
 
     def groups(self, name):
-        return self._answer((), "groups", name)
+        self.asked.append(("groups", name))
+        return ()
 
     def names(self):
-        return self._answer(("toy",), "names")
-
-    def found(self):
-        return self._answer((), "found")
+        self.asked.append(("names",))
+        return ("toy",)
 
     def launch(self, spec, *, progress):
-        return self._answer("the VM", "launch", spec)
+        self.asked.append(("launch", spec))
+        return self.changes
 
     def wait_ready(self, name, *, seconds, progress):
-        return self._answer("the VM", "wait_ready", name, seconds)
+        self.asked.append(("wait_ready", name, seconds))
+        return "the VM"
 
     def destroy(self, name, *, progress):
-        return self._answer(None, "destroy", name)
+        self.asked.append(("destroy", name))
 
-    def _answer(self, answer, *asked):
-        self.asked.append(asked)
-        return answer
+    def found(self):
+        self.asked.append(("found",))
+        return ()
 
 
 @pytest.fixture
@@ -67,10 +68,14 @@ def fake(monkeypatch):
     return cloud
 
 
-def test_the_cloud_that_the_variables_name_launches_and_waits(fake, tmp_path):
-    assert launch(VM, "the image", tmp_path, seconds=7, progress=quiet) == ("the VM", True)
+@pytest.mark.parametrize("changes", [True, False])
+def test_the_cloud_that_the_variables_name_launches_and_waits_and_says_whether_it_changed_anything(
+    fake, tmp_path, changes
+):
+    fake.changes = changes
+    assert launch(VM, "the image", tmp_path, seconds=7, progress=quiet) == ("the VM", changes)
     assert fake.asked == [
-        ("spec", VM, "the image"), ("find", "toy"), ("groups", "toy"), ("launch", "the spec"), ("wait_ready", "toy", 7),
+        ("spec", VM, "the image"), ("groups", "toy"), ("launch", "the spec"), ("wait_ready", "toy", 7),
     ]  # fmt: skip
 
 

@@ -25,6 +25,10 @@ class Sky:
 
     def __init__(self):
         self.vm, self.doors, self.things, self.refuses, self.asked = None, (), [], {}, []
+        self.where = "europe-west4-c of project toys"
+
+    def place(self):
+        return self.where
 
     def _say(self, method, value):
         self.asked.append(method)
@@ -43,7 +47,7 @@ class Sky:
 
     def deploy(self, origin="https://127.0.0.1:9"):
         node = Node(name="toy-1", address="10.0.0.2", running=True, image="")
-        self.vm = Vm(name="toy", endpoint=origin, running=True, plan_digest="d", nodes=(node,))
+        self.vm = Vm(name="toy", endpoint=origin, running=True, nodes=(node,))
         self.things = [("toy", Key("instance", "toy-1"))]
 
 
@@ -125,12 +129,11 @@ def test_a_deployment_that_is_elsewhere_is_wrong_and_the_place_is_named(sky, sta
     here = {"name": "toy", "cloud": "gcp"}
     place.record(build / "toy", here)
     assert status()[0] == 0
-    place.forget(build / "toy")
-    place.record(build / "toy", here | {"project": "acme", "zone": "europe-west4-a"})
+    sky.where = "europe-west4-c of project acme"
     code, out, _ = status()
-    assert (code, "project acme, zone europe-west4-a, where toy is" in out) == (1, True)
+    assert (code, "europe-west4-c of project toys, where toy is" in out) == (1, True)
     sky.refuses["found"] = "no credentials: log in"
-    assert "project acme, zone europe-west4-a, where toy is" in status()[1]
+    assert "europe-west4-c of project toys, where toy is" in status()[1]
 
 
 def test_things_without_a_machine_are_half_a_deployment(sky, status):

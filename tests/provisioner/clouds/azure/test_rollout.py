@@ -85,8 +85,7 @@ class Azure(Scene):
 
 
 @pytest.fixture
-def scene(azure, tmp_path, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.remote._WATCH_SECONDS", 0.05)
+def scene(azure, tmp_path):
     made = Azure(azure, Releases(tmp_path))
     made.again()
     return made

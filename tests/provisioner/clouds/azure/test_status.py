@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from provisioner.clouds import choice
 from provisioner.clouds.azure import AzureVendor, plan
 from provisioner.clouds.azure.session import log_in
-from provisioner.clouds.azure.spec import read_place
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.clouds.resources import Key
 from provisioner.status.deployment import exit_code, wrong
@@ -101,7 +101,9 @@ def test_no_login_is_one_line_and_what_is_known_here_is_shown(looked, monkeypatc
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    monkeypatch.setattr(choice, "CLOUDS", {"azure": lambda *_: RemoteCloud(AzureVendor(read_place(VARIABLES), log_in))})
+    monkeypatch.setattr(
+        choice, "CLOUDS", {"azure": lambda *_: RemoteCloud(AzureVendor(VARIABLES, partial(log_in, progress=quiet)))}
+    )
     keep(looked.root)
     (one,) = looked()
     assert (one.state, exit_code((one,), NOW)) == ("not asked", 3)

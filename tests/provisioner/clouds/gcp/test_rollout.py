@@ -98,8 +98,7 @@ class Google(Scene):
 
 
 @pytest.fixture
-def scene(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.remote._WATCH_SECONDS", 0.05)
+def scene(lab, tmp_path):
     made = Google(lab, Releases(tmp_path / "operator"))
     (tmp_path / "operator").mkdir()
     made.again()

@@ -47,10 +47,12 @@ def is_piece(call):
     return call.method == "PUT" and call.body
 
 
-def test_a_disk_is_disk_raw_in_an_old_gnu_tar_of_whole_gibibytes_and_nothing_else(tmp_path):
+def test_a_disk_is_disk_raw_in_an_old_gnu_tar_of_whole_gibibytes_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "a.raw").write_bytes(b"disk" * 1000)
     said = []
-    packed = pack(tmp_path / "a.raw", tmp_path / "new" / "a.tar.gz", said.append)
+    monkeypatch.setattr("provisioner.clouds.gcp.archive.paced", lambda progress: progress)
+    packed = pack(tmp_path / "a.raw", tmp_path / "new" / "a.tar.gz", progress=said.append)
+    assert said[-1] == "a.raw: packs 1 of 1 GiB"
     assert packed.size == packed.path.stat().st_size
     with tarfile.open(packed.path) as tar:
         (member,) = tar.getmembers()
@@ -63,7 +65,7 @@ def test_a_disk_one_byte_longer_takes_one_gibibyte_more(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "GIB", 1 << 20)
     for size, wanted in ((1 << 20, 1 << 20), ((1 << 20) + 1, 2 << 20), (0, 1 << 20)):
         (tmp_path / "a.raw").write_bytes(bytes(size))
-        packed = pack(tmp_path / "a.raw", tmp_path / f"{size}.tar.gz", quiet)
+        packed = pack(tmp_path / "a.raw", tmp_path / f"{size}.tar.gz", progress=quiet)
         with tarfile.open(packed.path) as tar:
             assert tar.getmembers()[0].size == wanted
 
@@ -71,23 +73,29 @@ def test_a_disk_one_byte_longer_takes_one_gibibyte_more(tmp_path, monkeypatch):
 def test_the_same_disk_makes_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "GIB", 1 << 20)
     (tmp_path / "a.raw").write_bytes(b"x" * 5000)
-    one, other = (pack(tmp_path / "a.raw", tmp_path / name, quiet) for name in ("one", "other"))
+    one, other = (pack(tmp_path / "a.raw", tmp_path / name, progress=quiet) for name in ("one", "other"))
     assert one.path.read_bytes() == other.path.read_bytes()
     assert one.md5 == other.md5
 
 
 def test_a_disk_that_is_not_there(tmp_path):
     with pytest.raises(CloudError, match=r"cannot pack .*absent.raw.*bake first"):
-        pack(tmp_path / "absent.raw", tmp_path / "a.tar.gz", quiet)
+        pack(tmp_path / "absent.raw", tmp_path / "a.tar.gz", progress=quiet)
     assert not (tmp_path / "a.tar.gz").exists()
 
 
-def test_everything_arrives_in_pieces_and_nothing_is_kept(lab, sending, disks):
+def test_everything_arrives_in_pieces_and_nothing_is_kept(lab, sending, disks, monkeypatch):
     said = []
-    sending().run(said.append)
+    monkeypatch.setattr("provisioner.clouds.gcp.upload.paced", lambda progress: progress)
+    sending().run(progress=said.append)
     assert arrived(lab) == (disks / "boot.tar.gz").read_bytes()
     assert len(pieces(lab)) == -(-len(arrived(lab)) // PIECE)
-    assert any("% of" in text for text in said)
+    size = len(arrived(lab)) >> 20
+    assert said[-1] == f"boot.tar.gz: all {size} MiB are there"
+    assert said[:-1] == [
+        f"boot.tar.gz: {100 * n * PIECE // len(arrived(lab))} % of {size} MiB are there"
+        for n in range(len(pieces(lab)))
+    ]
     assert list((lab.folder / "uploads").iterdir()) == []
 
 
@@ -95,14 +103,14 @@ def interrupted(lab, sending, after=2):
     """Let a process end in the middle: its third piece fails for good."""
     lab.api.faults.append(Fault(is_piece, Answer(403, b"no"), skip=after))
     with pytest.raises(CloudError):
-        sending().run(quiet)
+        sending().run(progress=quiet)
 
 
 def test_a_new_process_goes_on_where_the_old_one_was(lab, sending, disks):
     interrupted(lab, sending)
     sent = sum(len(call.body) for call in pieces(lab)[:2])
     lab.api.calls.clear()
-    sending().run(quiet)
+    sending().run(progress=quiet)
     assert sum(len(call.body) for call in pieces(lab)) == len(arrived(lab)) - sent
     assert arrived(lab) == (disks / "boot.tar.gz").read_bytes()
 
@@ -110,7 +118,7 @@ def test_a_new_process_goes_on_where_the_old_one_was(lab, sending, disks):
 def test_google_forgot_the_upload(lab, sending, disks):
     interrupted(lab, sending)
     lab.project.uploads.clear()
-    sending().run(quiet)
+    sending().run(progress=quiet)
     assert arrived(lab) == (disks / "boot.tar.gz").read_bytes()
 
 
@@ -124,7 +132,7 @@ DAMAGE = {
 def test_a_record_that_is_damaged_only_means_to_begin_again(lab, sending, disks, damage):
     interrupted(lab, sending)
     (lab.folder / "uploads/boot.tar.gz.upload").write_bytes(DAMAGE[damage])
-    sending().run(quiet)
+    sending().run(progress=quiet)
     assert arrived(lab) == (disks / "boot.tar.gz").read_bytes()
 
 
@@ -135,13 +143,13 @@ def test_a_record_that_leads_to_another_machine_is_not_followed(lab, sending):
     kept = json.loads(record.read_text())
     assert record.stat().st_mode & 0o777 == 0o600
     record.write_text(json.dumps(kept | {"url": "https://127.0.0.2:1/upload"}))
-    sending().run(quiet)
+    sending().run(progress=quiet)
     assert hashlib.md5(arrived(lab), usedforsecurity=False).digest()
 
 
 def test_a_record_of_another_body_is_not_gone_on_with(lab, sending):
     interrupted(lab, sending)
-    sending(BODY | {"metadata": {"vitrine-digest": "another"}}).run(quiet)
+    sending(BODY | {"metadata": {"vitrine-digest": "another"}}).run(progress=quiet)
     assert lab.project.objects["bucket", "boot.tar.gz"]["metadata"] == {"vitrine-digest": "another"}
 
 
@@ -149,13 +157,13 @@ def test_a_record_of_another_body_is_not_gone_on_with(lab, sending):
 @pytest.mark.parametrize("piece", [0, 1, 3])
 def test_a_piece_that_is_lost_is_asked_about_and_sent_again(lab, sending, disks, how, piece):
     lab.api.faults.append(Fault(is_piece, how, skip=piece))
-    sending().run(quiet)
+    sending().run(progress=quiet)
     assert arrived(lab) == (disks / "boot.tar.gz").read_bytes()
 
 
 def test_a_busy_google_gets_the_piece_again(lab, sending, disks):
     lab.api.faults.append(Fault(is_piece, Answer(503, b"", {"Retry-After": "0"}), times=2))
-    sending().run(quiet)
+    sending().run(progress=quiet)
     assert arrived(lab) == (disks / "boot.tar.gz").read_bytes()
 
 
@@ -163,19 +171,19 @@ def test_what_arrives_damaged_is_no_success(lab, sending, monkeypatch):
     real = lab.google._storage._complete
     monkeypatch.setattr(lab.google._storage, "_complete", lambda upload: real(upload) | {"md5Hash": "AAAA"})
     with pytest.raises(CloudError, match="arrived damaged in Cloud Storage"):
-        sending().run(quiet)
+        sending().run(progress=quiet)
 
 
 def test_nothing_is_written_over_something_that_is_there(lab, sending):
     lab.project.objects["bucket", "boot.tar.gz"] = {"name": "boot.tar.gz", "bytes": b"theirs"}
     with pytest.raises(CloudError, match="pre-conditions"):
-        sending().run(quiet)
+        sending().run(progress=quiet)
     assert arrived(lab) == b"theirs"
 
 
 def test_a_file_in_the_folders_place(lab, sending, disks):
     made = sending()
     (lab.folder / "uploads" / "x").write_text("")
-    broken = Upload(made.session, "bucket", BODY, disks / "boot.raw", lab.folder / "uploads" / "x", PIECE)
+    broken = Upload(made.api, "bucket", BODY, disks / "boot.raw", lab.folder / "uploads" / "x", PIECE)
     with pytest.raises(CloudError, match="cannot pack"):
-        broken.run(quiet)
+        broken.run(progress=quiet)
