@@ -40,7 +40,7 @@ _UNBAKED = "0" * 64
 class Told:
     """What is said to a playbook. ``values`` are our variables, resolved; ``unresolved`` those that cannot be, and why.
 
-    ``text`` is all that the inventory says before it is resolved, ``given`` what the command line says, ``sources`` the
+    ``text`` is every template that the inventory says, ``given`` what the command line says, ``sources`` the
     inventories. ``roles`` are the roles' names, ``bake`` what the bake would be made of. ``real`` is no check run.
     """
 

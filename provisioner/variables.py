@@ -37,7 +37,7 @@ def unknown(names: Iterable[str], roles: Iterable[str], options: Iterable[str]) 
 def unread(given: frozenset[str], text: str, machine: Mapping[str, object]) -> Iterator[Fault]:
     """Yield variables of the command line that would change nothing.
 
-    ``text`` is everything that the inventory says, unresolved; ``machine`` is its ``deploy_vm``, resolved.
+    ``text`` is every template that the inventory says, unresolved; ``machine`` is its ``deploy_vm``, resolved.
     """
     idle = sorted(name for name in given if not re.search(rf"\b{re.escape(name)}\b", text))
     for name in idle:

@@ -21,7 +21,7 @@ ARGUMENTS = {
     "playbook": {"type": "str", "required": True, "choices": ["bake", "deploy", "rollout", "verify", "destroy"]},
 }
 # Ansible's own, which hold everything else once more.
-_MAGIC = ("hostvars", "vars", "groups", "environment", "omit")
+_MAGIC = {"hostvars", "vars", "groups", "environment", "omit"}
 
 
 class ActionModule(Action):
@@ -65,10 +65,15 @@ class ActionModule(Action):
         return values, unresolved
 
     def _text(self):
-        """Return everything that the inventory says, as it is written."""
-        said = {
-            name: value
-            for name, value in self.variables.items()
-            if name not in _MAGIC and not name.startswith("ansible_")
-        }
-        return json.dumps(list(said.values()), default=str)
+        """Return every template that the inventory says, as it is written: what a variable is read by."""
+        said = [self.variables[name] for name in self.variables.keys() - _MAGIC if not name.startswith("ansible_")]
+        return "\n".join(text for text in _texts(said) if "{{" in text or "{%" in text)
+
+
+def _texts(value):
+    """Yield the texts in a value of whatever shape; the keys of mappings are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
