@@ -75,7 +75,7 @@ class Wire:
 class _DeadNetwork(SansIOHTTPPolicy[Any, Any]):
     """Says once that a connection failed: trying again, the SDK is silent for minutes."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, *, progress: Progress) -> None:
         self._progress, self._said = progress, False
 
     def on_exception(self, request: PipelineRequest[Any]) -> None:
@@ -89,7 +89,7 @@ class Api:
 
     def __init__(self, place: Place, credential: TokenCredential, wire: Wire, *, progress: Progress) -> None:
         self.place, self.wire, self._progress = place, wire, progress
-        options = wire.options() | {"per_retry_policies": [_DeadNetwork(progress)]}
+        options = wire.options() | {"per_retry_policies": [_DeadNetwork(progress=progress)]}
         self.compute = ComputeManagementClient(credential, place.subscription, **options)
         self.network = NetworkManagementClient(credential, place.subscription, **options)
 

@@ -44,8 +44,8 @@ def deployment(api: Api, name: str) -> Vm | None:
         nodes=nodes,
         facts=(
             *machine_meters(holders[0], len(nodes)),
-            ("addresses", "1 static (Standard)"),
-            ("balancers", f"{len(_rules(balancer))} x rule (Standard)"),
+            ("addresses", f"1 {address['properties'].get('publicIPAllocationMethod', '?').lower()} ({_sku(address)})"),
+            ("balancers", f"{len(_rules(balancer))} x rule ({_sku(balancer)})"),
             *disk_meters(api, name, (str(vm["id"]) for vm in bodies)),
         ),
     )
@@ -123,6 +123,10 @@ def _port(balancer: Json, which: str) -> int:
     if not rules:
         raise CloudError(f"{balancer.get('name')}: its rule is gone; deploy it again")
     return int(rules[0]["properties"][which])
+
+
+def _sku(body: Json) -> str:
+    return str((body.get("sku") or {}).get("name", "?"))
 
 
 def _rules(balancer: Json) -> tuple[Json, ...]:

@@ -65,10 +65,10 @@ class GcpSession:
         nodes = (*(_node(body) for _, body in machines), *self._missing(name, groups, machines))
         return Vm(
             name=name,
-            endpoint=_led(rules[name]) if name in rules else _direct(addresses, machines),
+            endpoint=_led(rules.get(name, {})) if groups else _direct(addresses, machines),
             running=bool(nodes) and all(node.running for node in nodes),
             nodes=nodes,
-            staging=_led(rules[staging(name)]) if staging(name) in rules else "",
+            staging=_led(rules.get(staging(name), {})),
             facts=(*self._facts(machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
         )
 

@@ -16,8 +16,8 @@ from collections import Counter
 from tests.fakes.azure import blobs, effects, rules, schema, seen
 from tests.fakes.azure.counts import COUNTS
 from tests.fakes.azure.machines import Listeners, Machines
-from tests.fakes.azure.things import SUBSCRIPTION, Blob, Cloud, RefusedError, Thing, references
-from tests.fakes.cloud_api import Answer, Call
+from tests.fakes.azure.things import SUBSCRIPTION, Blob, Cloud, Thing, references
+from tests.fakes.cloud_api import Answer, Call, RefusedError
 
 COMPUTE, DISKS, GALLERIES, NETWORK, GROUPS = "2026-04-01", "2026-03-02", "2026-03-03", "2026-03-01", "2021-04-01"
 VERSIONS = {kind: NETWORK if kind.startswith("microsoft.network") else COMPUTE for kind in schema.MODELS}
@@ -75,7 +75,7 @@ class Arm:
             where = _OPERATION.fullmatch(call.path)
             found = self._resource(call) if where is None else self._operation(call, where)
         except RefusedError as no:
-            found = Answer(no.status, _json({"error": {"code": no.code, "message": no.message}}), no.headers)
+            found = Answer(no.status, _json({"error": {"code": no.code, "message": no.message}}))
         return Answer(found.status, found.body, {"Content-Type": "application/json", **request, **found.headers})
 
     def _authenticate(self, call: Call) -> None:

@@ -7,10 +7,10 @@ import json
 import re
 import uuid
 
-from tests.fakes.cloud_api import Answer
+from tests.fakes.cloud_api import Answer, RefusedError
 from tests.fakes.gcp import discovery, group, instance, permissions, rules
 from tests.fakes.gcp.project import MACHINE_TYPES, Operation
-from tests.fakes.gcp.refusal import RefusedError, invalid, missing
+from tests.fakes.gcp.refusal import invalid, missing
 from tests.fakes.gcp.storage import archive
 
 _REFERENCE = re.compile(

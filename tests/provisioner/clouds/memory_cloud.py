@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 
 from provisioner.clouds.resources import Found, Key, Mark, Resource
 from provisioner.errors import CloudError
-
-
-class Interrupted(BaseException):
-    """The operator's machine went away."""
+from tests.provisioner.clouds.interruptions import Interrupted
 
 
 @dataclass

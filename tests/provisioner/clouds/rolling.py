@@ -6,24 +6,23 @@ connection would have led to. That real machines are judged rightly is held else
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import re
 import shutil
-import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import requests
 
 from provisioner.errors import CloudError, MeasureError, PlanError
 from provisioner.launch import launch
 from provisioner.meeting import RefusedNodeError
 from provisioner.publish import prepare, promote
 from provisioner.rollout import Rollout, roll_out
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.interruptions import Interrupted, at_call
 from tests.provisioner.measure.fake_artefacts import write_artefacts
 from tests.provisioner.test_publish import write_manifest
 
@@ -31,36 +30,6 @@ WHOLE = bool(os.environ.get("VITRINE_EVERY_CALL"))
 STEP = 1 if WHOLE else 191
 SOME = 7 if WHOLE else 191  # where the first test of every call says most of it already
 SERVICE, STAGING = "service", "staging"
-
-
-class Interrupted(BaseException):
-    """The operator's machine went away."""
-
-
-@contextlib.contextmanager
-def at_call(monkeypatch, number, *, after):
-    """End the process at its call of this number, counted from 0, and let it make none after; with -1, only count.
-
-    A thread of an SDK only sees the connection end: the process ends with what its main thread does next.
-    """
-    real, calls = requests.Session.request, []
-
-    def gone():
-        raise Interrupted if threading.current_thread() is threading.main_thread() else requests.ConnectionError
-
-    def request(session, *arguments, **named):
-        this = len(calls)
-        calls.append(arguments)
-        if 0 <= number < this or (this == number and not after):
-            gone()
-        answer = real(session, *arguments, **named)
-        if this == number:
-            gone()
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(requests.Session, "request", request)
-        yield calls
 
 
 @dataclass
@@ -167,19 +136,19 @@ class Scene:
 
     def watch(self):
         """After every call from now on: somebody serves, and nobody whose release is not published."""
-        self.real = self.api._handler
+        self.real = self.api.handler
 
         def handle(call):
             answer = self.real(call)
             self.look()
             return answer
 
-        self.api._handler = handle
+        self.api.handler = handle
         self.seen.clear()
 
     def unwatch(self):
         """Go on without: tests that change who is old."""
-        self.api._handler = self.real
+        self.api.handler = self.real
 
     def look(self):
         serving = frozenset(image for _, image in self.led(SERVICE))
@@ -191,10 +160,6 @@ class Scene:
         now = serving, frozenset(image for _, image in self.led(STAGING))
         if not self.seen or self.seen[-1] != now:
             self.seen.append(now)
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody reads."""
 
 
 class RollingTests:
@@ -236,7 +201,7 @@ class RollingTests:
 
     def is_as_before(self, scene, before):
         assert scene.leftovers() == before
-        assert scene.has(scene.old, back=True)
+        assert scene.has(scene.old)
         assert (scene.releases.published, scene.releases.numbers) == (scene.old, [1])
         assert {serving for serving, _ in scene.seen} == {frozenset({scene.short(scene.old)})}
 

@@ -8,7 +8,8 @@ from provisioner.clouds.reconcile import apply, destroy, replaced
 from provisioner.clouds.resources import DIGEST_SIZE, Key, Mark, Resource, ResourcePlan
 from provisioner.errors import CloudError
 from tests.provisioner.clouds.conftest import quiet
-from tests.provisioner.clouds.memory_cloud import Interrupted, MemoryCloud
+from tests.provisioner.clouds.interruptions import Interrupted
+from tests.provisioner.clouds.memory_cloud import MemoryCloud
 
 NETWORK, IMAGE, VM, RULE = (Key(kind, f"toy-{kind}") for kind in ("network", "image", "vm", "rule"))
 OTHERS = Mark("somebody-else", "0" * DIGEST_SIZE)

@@ -24,7 +24,7 @@ class Azure(Scene):
 
     def start(self):
         self.azure.reset()
-        self.api._handler = self.azure.arm.handle
+        self.api.handler = self.azure.arm.handle
 
     def save(self):
         return self.azure.arm.save()
@@ -61,7 +61,7 @@ class Azure(Scene):
         vms = [self.azure.cloud.find(one.properties["virtualMachine"]["id"]) for one in interfaces]
         return [(vm.name, vm.body["tags"]["vitrine-image"]) for vm in vms]
 
-    def has(self, key, *, back=False):
+    def has(self, key):
         return self.azure.has(self.azure.spec(KEYS.index(key), **({"replicas": 2} | self.changes)))
 
     def leftovers(self):

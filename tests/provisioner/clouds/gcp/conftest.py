@@ -21,6 +21,7 @@ from tests.fakes.cloud_api import CloudApi
 from tests.fakes.gcp.google import Google
 from tests.fakes.gcp.project import Project
 from tests.fakes.loopback import only_loopback
+from tests.provisioner.clouds.conftest import quiet
 
 KEY, OTHER_KEY = "1a2b" * 16, "5e6f" * 16
 QUICK = Limits(answer=10.0, call=3.0, operation=10.0, settle=1.0, pause=0.01)
@@ -159,7 +160,3 @@ def lab(tmp_path, account, disks, monkeypatch):
         monkeypatch.setenv("NO_GCE_CHECK", "true")
         yield made
     made.close()
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody reads."""

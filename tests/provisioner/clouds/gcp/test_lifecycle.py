@@ -10,9 +10,9 @@ from provisioner.errors import CloudError
 from provisioner.launch import destroy
 from tests.fakes.cloud_api import Answer, Fault
 from tests.fakes.gcp import machines
-from tests.fakes.gcp.google import Google
 from tests.fakes.loopback import LeftLoopbackError
-from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, KEY, OTHER_KEY, QUICK, TDX, image, quiet
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, KEY, OTHER_KEY, QUICK, TDX, image
 
 WHAT_COSTS = ("instances/", "disks/", "addresses/", "forwardingRules/", "images/", "gs://")
 
@@ -207,8 +207,3 @@ def test_without_a_fake_the_real_google_would_be_asked_and_tests_may_not(lab):
     vendor = GcpVendor(told=CPU, folder=lab.folder, connect=lambda: Api(Endpoints(), QUICK, progress=quiet))
     with pytest.raises(LeftLoopbackError, match=r"googleapis\.com"):
         vendor.session().names()
-
-
-def test_the_fake_is_not_asked_by_anybody_else(lab):
-    assert isinstance(lab.google, Google)
-    assert lab.api.calls == []

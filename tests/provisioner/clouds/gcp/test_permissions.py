@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from provisioner.clouds import Rolling
-from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, image, quiet
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, image
 
 PAGE = Path(__file__).resolve().parents[4] / "docs/clouds/gcp.md"
 SECTION = re.compile(r"<!-- permissions -->\n(.*?)<!-- /permissions -->", re.DOTALL)

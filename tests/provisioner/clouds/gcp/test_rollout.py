@@ -29,7 +29,7 @@ class Google(Scene):
 
     def start(self):
         self.lab.reset()
-        self.api._handler = self.lab
+        self.api.handler = self.lab
 
     def save(self):
         project = self.lab.project
@@ -73,7 +73,7 @@ class Google(Scene):
         found = [resources[one] for url in urls for one in group.machines(self.lab.project, url)]
         return [(one["name"], one["labels"]["vitrine-image"]) for one in found]
 
-    def has(self, key, *, back=False):
+    def has(self, key):
         return self.lab.has(self.variables(), key)
 
     def leftovers(self):

@@ -13,7 +13,8 @@ from provisioner.clouds.gcp import GcpVendor
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.status.deployment import exit_code, wrong
 from provisioner.status.look import Wanted, look
-from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, image, quiet
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, image
 from tests.provisioner.status.conftest import bake, keep, publish
 
 NOW = datetime.now(UTC)

@@ -13,7 +13,7 @@ from provisioner.clouds.gcp.archive import GIB, pack
 from provisioner.clouds.gcp.upload import Upload
 from provisioner.errors import CloudError
 from tests.fakes.cloud_api import Answer, Fault
-from tests.provisioner.clouds.gcp.conftest import quiet
+from tests.provisioner.clouds.conftest import quiet
 
 PIECE = 256 << 10
 BODY = {"name": "boot.tar.gz", "contentType": "application/gzip", "metadata": {}}
