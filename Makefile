@@ -26,14 +26,18 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
 	@echo; echo 'about another VM than "local" at port 8443: NAME=other PORT=8444; more variables: VARS="-e engine_slots=2"'
 
+# What a cloud needs before and after a deployment is no single command.
+local:
+	@! grep -rqsE '^ +cloud: *"?(gcp|azure)\b' '$(INVENTORY)' || { echo "error: INVENTORY='$(INVENTORY)' is of a cloud: make is for VMs on this machine; docs/clouds/gcp.md and docs/clouds/azure.md say how to deploy there" >&2; exit 2; }
+
 # Before anything is written under that name.
-named:
+named: local
 	@[[ '$(NAME)' =~ ^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$$ ]] || { echo "error: NAME='$(NAME)': a lower-case letter, then at most 30 letters, digits and hyphens, the last one no hyphen" >&2; exit 2; }
 	@[[ '$(PORT)' =~ ^[0-9]{4,5}$$ ]] && (( 1024 <= $(PORT) && $(PORT) <= 65535 )) || { echo "error: PORT='$(PORT)': a number from 1024 to 65535" >&2; exit 2; }
 
@@ -77,8 +81,8 @@ verify: published ## verify the running VM, as a client does
 ask: published ## ask the running VM: make ask QUESTION="..."
 	@$(BIN)/vitrine ask $(ORIGIN) "$(QUESTION)" $(VERIFY)
 
-bake: named setup ## bake the image only
-	@$(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml $(DEPLOYMENT)
+bake: setup ## bake the image only, of whichever inventory: make bake INVENTORY=inventories/gcp
+	@$(SUDO) $(BIN)/ansible-playbook playbooks/bake.yml -i $(INVENTORY) $(VARS)
 
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock

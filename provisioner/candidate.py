@@ -17,11 +17,12 @@ from client_sdk.evidence import LOCAL_QEMU
 from provisioner.clouds import Guest, Image, cloud_of
 from provisioner.errors import Fault, SpecError
 from provisioner.image.firmware import Firmware
-from provisioner.keys import load_or_create, public_pem
 from provisioner.platform_values import PlatformValues, read_values
 from provisioner.platforms import LOCAL, Platform, cloud_platform, local_secure_boot
-from provisioner.publish import KEY, PUBLISHER, Candidate, prepare, publisher_of, withdraw
+from provisioner.publish import Candidate, make_publisher, prepare, publisher_of, withdraw
+from provisioner.reading import read_spec
 from provisioner.secure_boot import SignedImage, signed_image
+from provisioner.spec import VmIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +47,11 @@ def prepare_candidate(wanted: Wanted, root: Path, *, now: datetime) -> Candidate
     """
     cloud = cloud_of(wanted.variables, root)
     signed = sign_for(wanted.variables, wanted.folder, root, wanted.firmware)
-    guest = cloud.guest(cloud.spec(wanted.variables, wanted.image))
+    guest = cloud.guest(read_spec(cloud, wanted.variables, wanted.image, root))
     if guest.platform == LOCAL_QEMU:
         platform = LOCAL if signed is None else local_secure_boot(signed)
     elif wanted.values is None:
-        _publish_key(root)
+        make_publisher(root)
         withdraw(root)
         return None
     else:
@@ -62,7 +63,7 @@ def sign_for(variables: Mapping[str, Any], image: Path, root: Path, firmware: Fi
     """Return the signed copy of the image where the inventory wants Secure Boot; clouds bring their own firmware."""
     if variables.get("secure_boot") is not True:
         return None
-    return signed_image(image, root, firmware if variables.get("cloud", "qemu") == "qemu" else None)
+    return signed_image(image, root, firmware if VmIdentity.from_vars(variables).cloud == "qemu" else None)
 
 
 def _of_cloud(guest: Guest, values: PlatformValues, signed: SignedImage | None) -> Platform:
@@ -75,17 +76,9 @@ def _of_cloud(guest: Guest, values: PlatformValues, signed: SignedImage | None) 
 
 
 def _values(path: Path, guest: Guest, root: Path, now: datetime) -> PlatformValues:
-    _publish_key(root)
+    make_publisher(root)
     values = read_values(path, publisher_of(root), now=now)
     if (values.platform, values.tee) != (guest.platform, guest.tee):
         wanted = f"values of {guest.platform}/{guest.tee}, which the inventory asks for"
         raise SpecError((Fault(str(path), wanted, f"{values.platform}/{values.tee}"),))
     return values
-
-
-def _publish_key(root: Path) -> None:
-    """Make the publisher's key where there is none yet: platform values are signed with it before the first release."""
-    root.mkdir(parents=True, exist_ok=True)
-    pinned = public_pem(load_or_create(root / KEY))
-    if not (root / PUBLISHER).exists():
-        (root / PUBLISHER).write_bytes(pinned)

@@ -57,3 +57,10 @@ class CloudError(ProvisionError):
 
 class MeasureError(ProvisionError):
     """What was predicted and what was observed differ: nothing may be published."""
+
+
+def sentences(error: ProvisionError) -> str:
+    """Return what follows a colon when an error is told: several faults of an inventory each on a line of its own."""
+    if isinstance(error, SpecError) and len(error.faults) > 1:
+        return "".join(f"\n  {fault}" for fault in error.faults)
+    return f" {error}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 from provisioner.errors import Fault, SpecError
 
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,29}[a-z0-9])?")
+_ALIKE = 0.75  # from here on a misspelt word is taken for another
 Check = Callable[[object], str | None]
 """Returns what was expected when a value is not that, else None."""
 Checks = Mapping[str, Check]
@@ -31,12 +33,20 @@ def faults(variables: Mapping[str, object], checks: Checks, *, required: tuple[s
         if key not in variables:
             yield Fault(key, "a value", "nothing")
     for key, value in variables.items():
-        if key not in checks:
-            yield Fault(str(key), f"one of {', '.join(sorted(checks))}", "an unknown key")
-            continue
-        expected = checks[key](value)
+        expected = checks[key](value) if key in checks else None
         if expected is not None:
             yield Fault(key, expected, repr(value))
+    yield from _unknown(tuple(str(key) for key in variables if key not in checks), checks)
+
+
+def _unknown(keys: tuple[str, ...], checks: Checks) -> Iterator[Fault]:
+    """Yield keys that nothing reads, each with the one that was probably meant; all that there are is told once."""
+    known = sorted(checks)
+    listed = f"one of {', '.join(known)}"
+    for key in keys:
+        close = get_close_matches(key, known, n=1, cutoff=_ALIKE)
+        yield Fault(key, f"{close[0]}, perhaps" if close else listed, "an unknown key")
+        listed = listed if close else "one of the same"
 
 
 def name(value: object) -> str | None:

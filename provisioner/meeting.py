@@ -8,7 +8,7 @@ evenly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from client_sdk.errors import AttestationError
@@ -42,13 +42,12 @@ class Verify(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AsClient:
     """The real one: each connection is attested under the candidate release, with collateral for the machines met."""
 
-    deployment: Deployment
-    seconds: float
-    _target: list[Target] = field(default_factory=list, repr=False, compare=False)
+    def __init__(self, deployment: Deployment, *, seconds: float) -> None:
+        self._deployment, self._seconds = deployment, seconds
+        self._target: Target | None = None  # gathered once, and again after a refusal
 
     def __call__(self, endpoint: str, *, progress: Progress) -> str:
         """Judge one machine; what its hardware needs to be judged by is gathered before the next is met.
@@ -58,13 +57,13 @@ class AsClient:
             CloudError: nobody answered in time, or collateral is not complete.
             SpecError: a file that clients are given is missing or not what it should be.
         """
-        if not self._target:
-            wanted = replace(self.deployment, origin=endpoint)
-            self._target.append(target_of(wanted, seconds=self.seconds, progress=progress))
+        if self._target is None:
+            wanted = replace(self._deployment, origin=endpoint)
+            self._target = target_of(wanted, seconds=self._seconds, progress=progress)
         try:
-            report = accept(self._target[0], seconds=self.seconds, progress=progress)
+            report = accept(self._target, seconds=self._seconds, progress=progress)
         except MeasureError as error:
-            self._target.clear()
+            self._target = None
             raise RefusedNodeError(_key_of(error.__cause__), str(error)) from error
         return str(report["facts"]["tls_spki_sha256"])
 

@@ -40,7 +40,7 @@ from provisioner.endorsement import (
     verify_endorsement,
 )
 from provisioner.errors import Fault, MeasureError, ProvisionError, SpecError
-from provisioner.keys import load_or_create
+from provisioner.keys import load
 from provisioner.measure.boot import BOOT_PCR, DEVICE_PCR
 from provisioner.measure.event import replay
 from provisioner.measure.firmware import separator
@@ -270,13 +270,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     now = datetime.now(UTC)
     try:
-        if not options.key.exists():
-            raise _fault(options.key, "the publisher's key, which the first deployment makes", "nothing")
         values = parse_values(options.file.read_bytes())
         if values.date > now:
             raise _fault(options.file, "a date that is not in the future", format_instant(values.date))
         require_vouched([(one.value, one.source) for one in values.launch_measurements], _endorsements(options, now))
-        sys.stdout.buffer.write(sign_values(values, (load_or_create(options.key),)) + b"\n")
+        sys.stdout.buffer.write(sign_values(values, (load(options.key),)) + b"\n")
     except (OSError, AttestationError, ProvisionError) as error:
         sys.stderr.write(f"platform values: {error}\n")
         return 1

@@ -24,7 +24,7 @@ from client_sdk.release import EXACT_PCRS, WITHOUT_LOG, Measurement, Release, Te
 from provisioner.atomic import replace_file, replace_link
 from provisioner.errors import Fault, MeasureError, SpecError
 from provisioner.image.shelf import alone
-from provisioner.keys import load_or_create, public_pem
+from provisioner.keys import load, load_or_create, public_pem
 from provisioner.measure import Prediction, predict
 from provisioner.platforms import LOCAL, Platform
 
@@ -142,13 +142,29 @@ def _revoked(wanted: tuple[int, ...], last: Release | None) -> tuple[int, ...]:
     return tuple(sorted({*wanted, *(() if last is None else last.revokes)}))
 
 
+def make_publisher(root: Path) -> None:
+    """Make the publisher's key where there is none yet: platform values are signed with it before the first release.
+
+    Raises:
+        SpecError: the key that is there is not what it should be.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    pinned = public_pem(load_or_create(root / KEY))
+    if not (root / PUBLISHER).exists():
+        replace_file(root / PUBLISHER, pinned)
+
+
 def publisher_of(root: Path) -> Publisher:
     """Return this deployment's own publisher, whose key signs its releases and its platform values.
 
     Raises:
-        SpecError: the key is not what it should be.
+        SpecError: there is no key, or it is not what it should be.
     """
-    return Publisher(keys=(public_pem(load_or_create(root / KEY)),))
+    return Publisher(keys=(_pinned(root),))
+
+
+def _pinned(root: Path) -> bytes:
+    return public_pem(load(root / KEY))
 
 
 def _ordered(platforms: tuple[Platform, ...]) -> tuple[Platform, ...]:
@@ -193,13 +209,13 @@ def is_published(root: Path, key: str) -> bool:
     if not (path.exists() and (root / CANDIDATES[RELEASE]).exists() and link.resolve().name == key):
         wanted = f"the candidate of a release for {key}; a cloud needs platform values first (docs/operator.md)"
         raise SpecError((Fault(str(root / CANDIDATES[RELEASE]), wanted, "none"),))
-    last = _published(root, public_pem(load_or_create(root / KEY)))
+    last = _published(root, _pinned(root))
     return last is not None and last.manifest_sha256 == digest(path.read_bytes())
 
 
 def _keep(root: Path) -> None:
     """Keep a copy of the published release under its number: clients may hold it for as long as it is valid."""
-    last = _published(root, public_pem(load_or_create(root / KEY)))
+    last = _published(root, _pinned(root))
     if last is not None:
         (root / RELEASES).mkdir(exist_ok=True)
         replace_file(root / RELEASES / f"{last.number}.json", (root / RELEASE).read_bytes())

@@ -20,19 +20,54 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from provisioner.clouds import Group, Image, Rolling, cloud_of
-from provisioner.clouds.interface import DRAIN_SECONDS, require_group
-from provisioner.clouds.remote import RemoteCloud
+from provisioner import place
+from provisioner.clouds import Cloud, Group, Image, Rolling, cloud_of
+from provisioner.clouds.interface import DRAIN_SECONDS, ONE_MACHINE, require_group, short
+from provisioner.clouds.resources import Key
 from provisioner.errors import CloudError, MeasureError, PlanError, ProvisionError
 from provisioner.launch import is_given
 from provisioner.meeting import Verify, meet_all
 from provisioner.progress import Progress
 from provisioner.publish import IMAGE, POLICY, is_published, promote, sole
+from provisioner.reading import read_spec
+from provisioner.spec import VmIdentity
 
 _SAY_SECONDS = 60.0
 Where = Literal["settle", "stage", "announce", "overlap", "drain", "end"]
+
+
+@runtime_checkable
+class RollingCloud(Cloud[Any], Protocol):
+    """What a rollout needs of a cloud besides: an older group beside the one of the spec.
+
+    Raises:
+        CloudError: by every method that asks the cloud; run it again, it goes on where it was.
+    """
+
+    def planned(self, spec: Any, rolling: Rolling | None = None) -> frozenset[Key]:
+        """Name everything that there is at a step; asks the cloud nothing."""
+
+    def check(self, spec: Any, rolling: Rolling | None) -> None:
+        """See that a step makes nothing anew that serves; changes nothing.
+
+        Raises:
+            PlanError: the inventory changed more than what belongs to one image.
+        """
+
+    def unmade(self, spec: Any, rolling: Rolling) -> tuple[Key, ...]:
+        """Return what a step needs of the new group and what is not there, or not as planned: it would be made anew."""
+
+    def roll(self, spec: Any, rolling: Rolling, *, progress: Progress) -> None:
+        """Make the cloud have what the plan of this step says. The older group is left as it is.
+
+        Raises:
+            PlanError: the inventory changed more than what belongs to one image; nothing was changed then.
+        """
+
+    def wait_staged(self, name: str, image: str, count: int, *, seconds: float, progress: Progress) -> str:
+        """Wait until a group that serves nobody yet has all its machines; return its endpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +89,7 @@ class Rollout:
     @property
     def name(self) -> str:
         """The deployment's name."""
-        return str(self.variables["name"])
+        return VmIdentity.from_vars(self.variables).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,30 +124,44 @@ def position(name: str, groups: tuple[Group, ...], image: str, *, published: boo
     raise CloudError(f"{name}: there is no group of machines to roll from: playbooks/deploy.yml makes it")
 
 
-def rolling_cloud(variables: Mapping[str, Any], root: Path) -> RemoteCloud[Any]:
-    """Return the cloud of an inventory whose deployment is a group of machines.
+def rolling_cloud(variables: Mapping[str, Any], root: Path) -> RollingCloud:
+    """Return the cloud of an inventory whose deployment can be a group of machines.
 
     Raises:
         SpecError: the inventory names no cloud, or not where in it.
-        PlanError: the deployment is one machine.
+        PlanError: its deployments are one machine each.
     """
     cloud = cloud_of(variables, root)
-    rolls = isinstance(cloud, RemoteCloud)
-    require_group(str(variables.get("name")), variables.get("replicas", 1) if rolls else 1)
-    return cast("RemoteCloud[Any]", cloud)
+    if not isinstance(cloud, RollingCloud):
+        raise PlanError(f"{variables['name']}: {ONE_MACHINE}")
+    return cloud
 
 
-def preview(wanted: Rollout, cloud: RemoteCloud[Any]) -> str:
-    """Return everything that the cloud has once the rollout is done, for people to read; asks the cloud nothing.
+def preview(wanted: Rollout, cloud: RollingCloud) -> str:
+    """Return the steps, and everything that the cloud has once they are done, for people to read; asks nobody.
 
     Raises:
         SpecError: the inventory is wrong; every fault is listed.
         PlanError: this cloud cannot do what the inventory says.
     """
-    return cloud.preview(cloud.spec(wanted.variables, wanted.image))
+    spec = read_spec(cloud, wanted.variables, wanted.image, wanted.root, pretend=True)
+    require_group(wanted.name, spec.replicas)
+    link, new = wanted.root / IMAGE, short(wanted.image.key)
+    old = short(link.resolve().name if link.is_symlink() else "0" * len(wanted.image.key))
+    beside = cloud.planned(spec, Rolling(old=old, step="stage")) - cloud.planned(spec)
+    trial = ", ".join(sorted(str(key) for key in beside)) or "nothing more than in the end"
+    steps = (
+        f"stage: {spec.replicas} machines of {new} are made beside those of {old}, and each is verified",
+        f"  for that time alone: {trial}",
+        f"announce: the new release is published; for {wanted.announce:.0f} s the old machines serve alone",
+        f"overlap: for {wanted.overlap:.0f} s both serve",
+        f"drain: for {wanted.drain:.0f} s connections to the old machines may end",
+        f"end: the machines of {old} and what they were made from are deleted; there is then:",
+    )
+    return "\n".join((*place.about(wanted.variables, wanted.root), *steps, cloud.preview(spec)))
 
 
-def roll_out(wanted: Rollout, cloud: RemoteCloud[Any], verify: Verify, *, progress: Progress) -> bool:
+def roll_out(wanted: Rollout, cloud: RollingCloud, verify: Verify, *, progress: Progress) -> bool:
     """Bring a group of machines to an image; say whether anything changed.
 
     Raises:
@@ -153,9 +202,11 @@ def _roll_out(wanted: Rollout, run: _Run, progress: Progress) -> bool:
 class _Run:
     """One run towards an image."""
 
-    def __init__(self, wanted: Rollout, cloud: RemoteCloud[Any], verify: Verify, progress: Progress) -> None:
+    def __init__(self, wanted: Rollout, cloud: RollingCloud, verify: Verify, progress: Progress) -> None:
         self._wanted, self._cloud, self._verify, self._progress = wanted, cloud, verify, progress
-        self._spec = cloud.spec(wanted.variables, wanted.image)
+        self._spec = read_spec(cloud, wanted.variables, wanted.image, wanted.root)
+        require_group(wanted.name, self._spec.replicas)
+        place.refuse_elsewhere(wanted.root, wanted.variables)
 
     def look(self) -> Position:
         """Say where the rollout is."""
@@ -234,7 +285,7 @@ class _Run:
         self._cloud.roll(self._spec, rolling, progress=self._progress)
 
     def _meet(self) -> None:
-        wanted, count = self._wanted, int(self._wanted.variables["replicas"])
+        wanted, count = self._wanted, self._spec.replicas
         endpoint = self._cloud.wait_staged(
             wanted.name, wanted.image.key, count, seconds=wanted.seconds, progress=self._progress
         )

@@ -14,6 +14,7 @@ from provisioner.errors import CloudError, Fault, SpecError
 from provisioner.launch import find
 from provisioner.progress import Progress
 from provisioner.publish import CANDIDATES, KEY, POLICY, PUBLISHER, RELEASE
+from provisioner.spec import VmIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,15 @@ def target_of(deployment: Deployment, *, seconds: float, progress: Progress) -> 
 def _trust(deployment: Deployment) -> Trust:
     if deployment.simulated_cloud is not None:
         return Trust("simulated_cloud", deployment.simulated_cloud)
-    if deployment.variables.get("cloud", "qemu") == "qemu":
-        return Trust("simulated", deployment.root / CERTIFICATE)
-    candidate = deployment.root / CANDIDATES[POLICY]
-    new = deployment.candidate and candidate.exists()
-    return Trust("policy", candidate if new else deployment.root / POLICY)
+    return trust_of(VmIdentity.from_vars(deployment.variables).cloud, deployment.root, candidate=deployment.candidate)
+
+
+def trust_of(cloud: str, root: Path, *, candidate: bool = False) -> Trust:
+    """Return what clients of a deployment judge it by: here the CA of its TPM, in a cloud its policy file.
+
+    With ``candidate`` it is the policy that comes with the next release, where that is another one.
+    """
+    if cloud == "qemu":
+        return Trust("simulated", root / CERTIFICATE)
+    new = root / CANDIDATES[POLICY]
+    return Trust("policy", new if candidate and new.exists() else root / POLICY)

@@ -6,14 +6,10 @@ import json
 import os
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
 from provisioner.access import require_service
+from provisioner.action import Action
 from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_options
-from provisioner.errors import ProvisionError, SpecError
-from provisioner.variables import refuse_unknown
+from provisioner.errors import SpecError
 
 # Found by this file: a playbook that imports ours may lie anywhere.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,25 +23,19 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
-    """Runs in the controller, so that the download and the bootstrap are seen."""
+class ActionModule(Action):
+    """Shows the download and the bootstrap."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    what, arguments = "bake", ARGUMENTS
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _, wanted = self.validate_argument_spec(ARGUMENTS)
-        try:
-            bake = self._bake(wanted, task_vars or {})
-            done = finished(bake)
-            missing = done is None and not self._task.check_mode
-            port = bake.service().port
-            self._require_access(bake, self._templar.template((task_vars or {}).get("deploy_service", "")))
-            tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
-        except ProvisionError as error:
-            raise AnsibleActionFail(f"bake: {error}") from None
-        return result | {
+    def act(self, wanted):
+        bake = self._bake(wanted)
+        done = finished(bake)
+        missing = done is None and not self.pretend
+        port = bake.service().port
+        self._require_access(bake, self._templar.template(self.variables.get("deploy_service", "")))
+        tree = str(prepare(bake, owner=os.getppid(), progress=self.say)) if missing else ""
+        return {
             "finished": done is not None,
             "changed": done is None,
             "image": str(bake.image()),
@@ -55,12 +45,11 @@ class ActionModule(ActionBase):
             "bake": bake.to_vars(),
         }
 
-    def _bake(self, wanted: dict, variables: dict) -> Bake:
+    def _bake(self, wanted):
         require_own_code(REPOSITORY)
-        options = role_options(REPOSITORY)
-        refuse_unknown(variables, (path.name for path in (REPOSITORY / "roles").iterdir()), options)
         sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
-        told = {name: self._templar.template(variables[name]) for name in options if name in variables}
+        options = role_options(REPOSITORY)
+        told = {name: self._templar.template(self.variables[name]) for name in options if name in self.variables}
         # A default that is said is a default: inventories that mean the same make the same image.
         values = {
             name: json.dumps(value, sort_keys=True, default=str)
@@ -70,13 +59,10 @@ class ActionModule(ActionBase):
         commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])
         return Bake(REPOSITORY, Path(wanted["output"]), sources, values, commit)
 
-    def _require_access(self, bake: Bake, service: str) -> None:
+    def _require_access(self, bake, service):
         try:
             require_service(bake.access(), service)
         except SpecError as error:
-            if not self._task.check_mode:
+            if not self.pretend:
                 raise
-            Display().warning(f"a bake will be refused: {error}")
-
-    def _say(self, text: str) -> None:
-        Display().display(f"  {text}")
+            self.say(f"warning: a bake will be refused: {error}")

@@ -1,16 +1,12 @@
-"""Action ``release_accept``: judge the running VM by the candidate (or published) release, then publish it."""
+"""Action ``release_accept``: judge what runs by the candidate (or published) release, then publish it."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
 from provisioner.acceptance import accept
-from provisioner.errors import ProvisionError
+from provisioner.action import Action
 from provisioner.publish import RELEASE, promote, sole
 from provisioner.target import Deployment, target_of
 from provisioner.verdict import keeper
@@ -27,35 +23,20 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
-    """Runs in the controller: it is a client like any other."""
+class ActionModule(Action):
+    """Is a client like any other."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    what, arguments = "acceptance", ARGUMENTS
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _, wanted = self.validate_argument_spec(ARGUMENTS)
-        if self._task.check_mode:
-            return result | {"skipped": True, "msg": f"would verify {wanted['origin'] or wanted['vm'].get('name')}"}
-        try:
-            return result | self._accepted(wanted, Path(wanted["root"]))
-        except ProvisionError as error:
-            raise AnsibleActionFail(f"acceptance: {error}") from None
-
-    def _accepted(self, wanted: dict, root: Path) -> dict:
-        """Judge, and publish what was judged by: nobody else may touch the release in between."""
-        told = Deployment(
-            variables=wanted["vm"],
-            root=root,
-            origin=wanted["origin"] or "",
-            candidate=wanted["publish"],
-            simulated_cloud=Path(wanted["simulated_cloud"]) if wanted["simulated_cloud"] else None,
-        )
+    def act(self, wanted):
+        if self.pretend:
+            return {"skipped": True, "msg": f"would verify {wanted['origin'] or wanted['vm']['name']}"}
+        root, seconds = Path(wanted["root"]), wanted["seconds"]
         before = _bytes(root / RELEASE)
+        # What is published is what was judged: nobody else may touch the release in between.
         with sole(root) if wanted["publish"] else nullcontext():
-            target = target_of(told, seconds=wanted["seconds"], progress=_say)
-            report = accept(target, seconds=wanted["seconds"], progress=_say, keep=keeper(root, _say))
+            target = target_of(_deployment(wanted), seconds=seconds, progress=self.say)
+            report = accept(target, seconds=seconds, progress=self.say, keep=keeper(root, self.say))
             published = promote(root) if wanted["publish"] else target.release
         return {
             "changed": _bytes(published) != before,
@@ -64,9 +45,15 @@ class ActionModule(ActionBase):
         }
 
 
-def _say(text: str) -> None:
-    Display().display(f"  {text}")
+def _deployment(wanted):
+    return Deployment(
+        variables=wanted["vm"],
+        root=Path(wanted["root"]),
+        origin=wanted["origin"] or "",
+        candidate=wanted["publish"],
+        simulated_cloud=Path(wanted["simulated_cloud"]) if wanted["simulated_cloud"] else None,
+    )
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path):
     return path.read_bytes() if path.exists() else b""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
+from provisioner.action import Action
+from provisioner.baked import image_of
 from provisioner.candidate import sign_for
-from provisioner.clouds import Image
-from provisioner.errors import ProvisionError
-from provisioner.image.artefacts import FILES, open_image
+from provisioner.image.artefacts import open_image
+from provisioner.launch import warnings
 from provisioner.meeting import AsClient
 from provisioner.rollout import Rollout, preview, roll_out, rolling_cloud
 from provisioner.target import Deployment
@@ -29,47 +26,37 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
-    """Runs in the controller: it is a client like any other."""
+class ActionModule(Action):
+    """Is a client like any other."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    what, arguments = "rollout", ARGUMENTS
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _, wanted = self.validate_argument_spec(ARGUMENTS)
-        try:
-            cloud = rolling_cloud(wanted["vm"], Path(wanted["root"]))
-            rollout = self._rollout(wanted)
-            if self._task.check_mode:
-                return result | {"changed": True, "skipped": False, "diff": {"prepared": preview(rollout, cloud)}}
-            changed = roll_out(rollout, cloud, self._client(wanted), progress=self._say)
-        except ProvisionError as error:
-            raise AnsibleActionFail(f"rollout: {error}") from None
-        return result | {"changed": changed}
+    def act(self, wanted):
+        cloud = rolling_cloud(wanted["vm"], Path(wanted["root"]))
+        rollout = self._rollout(wanted)
+        if self.pretend:
+            for text in warnings(rollout.variables, rollout.image, rollout.root):
+                self.say(f"warning: {text}")
+            return {"changed": True, "diff": {"prepared": preview(rollout, cloud)}}
+        return {"changed": roll_out(rollout, cloud, _client(wanted), progress=self.say)}
 
-    def _rollout(self, wanted: dict) -> Rollout:
-        path, root = Path(wanted["image"]), Path(wanted["root"])
-        boot_disk = path / FILES["boot_disk"]
-        if not self._task.check_mode:
+    def _rollout(self, wanted):
+        path, root, signed = Path(wanted["image"]), Path(wanted["root"]), None
+        if not self.pretend:
             open_image(path)
             signed = sign_for(wanted["vm"], path, root, None)
-            boot_disk = boot_disk if signed is None else signed.boot_disk
-        image = Image(
-            key=path.name,
-            boot_disk=boot_disk,
-            model_disk=path / FILES["model_disk"],
-            gateway_port=wanted["gateway_port"],
-            firmware=path,  # a cloud brings its own
+        return Rollout(
+            variables=wanted["vm"],
+            image=image_of(path, wanted["gateway_port"], signed=signed),
+            root=root,
+            seconds=wanted["seconds"],
+            announce=wanted["announce_seconds"],
+            overlap=wanted["overlap_seconds"],
         )
-        waits = {key: wanted[f"{key}_seconds"] for key in ("announce", "overlap")}
-        return Rollout(variables=wanted["vm"], image=image, root=root, seconds=wanted["seconds"], **waits)
 
-    def _client(self, wanted: dict) -> AsClient:
-        ca, root = wanted["simulated_cloud"], Path(wanted["root"])
-        simulated = Path(ca) if ca else None
-        told = Deployment(variables=wanted["vm"], root=root, origin="", candidate=True, simulated_cloud=simulated)
-        return AsClient(deployment=told, seconds=wanted["seconds"])
 
-    def _say(self, text: str) -> None:
-        Display().display(f"  {text}")
+def _client(wanted):
+    ca, root = wanted["simulated_cloud"], Path(wanted["root"])
+    simulated = Path(ca) if ca else None
+    told = Deployment(variables=wanted["vm"], root=root, origin="", candidate=True, simulated_cloud=simulated)
+    return AsClient(told, seconds=wanted["seconds"])

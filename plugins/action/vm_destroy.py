@@ -1,14 +1,10 @@
-"""Action ``vm_destroy``: stop a VM and remove its state; one that is not there is fine."""
+"""Action ``vm_destroy``: take a deployment away, machines and all that was made for them; nothing there is fine."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
-from provisioner.errors import ProvisionError
+from provisioner.action import Action
 from provisioner.launch import destroy
 
 ARGUMENTS = {
@@ -17,24 +13,11 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
-    """Runs in the controller."""
+class ActionModule(Action):
+    """A check run names what would go."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    what, arguments = "destroy", ARGUMENTS
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _, wanted = self.validate_argument_spec(ARGUMENTS)
-        try:
-            there = destroy(
-                wanted["vm"],
-                Path(wanted["root"]),
-                pretend=self._task.check_mode,
-                progress=lambda text: Display().display(f"  {text}"),
-            )
-        except ProvisionError as error:
-            raise AnsibleActionFail(f"destroy: {error}") from None
-        if not there:
-            Display().display(f"  there is no VM {wanted['vm'].get('name')} in {wanted['root']}")
-        return result | {"changed": there}
+    def act(self, wanted):
+        there = destroy(wanted["vm"], Path(wanted["root"]), pretend=self.pretend, progress=self.say)
+        return {"changed": there}

@@ -14,6 +14,10 @@ from provisioner.progress import Progress
 Spec = TypeVar("Spec")
 Step = Literal["stage", "overlap", "drain", "back"]
 DRAIN_SECONDS = 60  # how long connections to a group that is led to no more may go on
+ONE_MACHINE = (
+    "one machine is replaced, not rolled over: playbooks/deploy.yml does that, and for minutes nothing serves; more "
+    "replicas on a cloud can be rolled over"
+)
 _KEY_SIZE = 16  # characters of an image's key in a cloud's names
 
 
@@ -29,10 +33,7 @@ def require_group(name: str, replicas: int) -> None:
         PlanError: it is one.
     """
     if replicas == 1:
-        raise PlanError(
-            f"{name}: one machine is replaced, not rolled over: playbooks/deploy.yml does that, and for minutes "
-            "nothing serves; more replicas on a cloud can be rolled over"
-        )
+        raise PlanError(f"{name}: {ONE_MACHINE}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +164,13 @@ class Cloud(Protocol[Spec]):
 
     def preview(self, spec: Spec) -> str:
         """Return everything that ``launch`` would have the cloud have, for people to read; asks the cloud nothing.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+        """
+
+    def warnings(self, spec: Spec) -> tuple[str, ...]:
+        """Return what a person should know before ``launch``: each a sentence; asks the cloud nothing.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.

@@ -86,6 +86,11 @@ class QemuCloud:
         plan = plan_of(spec, accelerator="tcg" if spec.accelerator == "auto" else spec.accelerator)
         return json.dumps(asdict(plan), default=str, indent=2)
 
+    def warnings(self, spec: VmSpec) -> tuple[str, ...]:
+        """Return none."""
+        _ = spec
+        return ()
+
     def launch(self, spec: VmSpec, *, progress: Progress) -> bool:
         """Choose the accelerator, plan, apply; say whether the VM is another one than before.
 

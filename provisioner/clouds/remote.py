@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from provisioner.clouds.interface import Group, Guest, Image, Rolling, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy, replaced
 from provisioner.clouds.resources import Found, Key, ResourcePlan
+from provisioner.clouds.shown import shown
 from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError, PlanError
 from provisioner.progress import Progress, paced
@@ -121,8 +122,15 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             PlanError: this cloud cannot do what the spec says.
         """
-        plan = self.vendor.plan(spec)
-        return "\n".join((*(f"warning: {text}" for text in plan.warnings), *plan.lines()))
+        return "\n".join(shown(self.vendor.plan(spec)))
+
+    def warnings(self, spec: Spec) -> tuple[str, ...]:
+        """Return what a person should know before this is made.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+        """
+        return self.vendor.plan(spec).warnings
 
     def launch(self, spec: Spec, *, progress: Progress) -> bool:
         """Make the cloud have what the plan says; say whether anything was made, changed or deleted.
@@ -234,13 +242,13 @@ class RemoteCloud(Generic[Spec]):
         """
         return self.vendor.session().found()
 
-    def planned(self, spec: Spec) -> frozenset[Key]:
-        """Name everything that the plan has.
+    def planned(self, spec: Spec, rolling: Rolling | None = None) -> frozenset[Key]:
+        """Name everything that the plan, or that of a rollout's step, has.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.
         """
-        return frozenset(resource.key for resource in self.vendor.plan(spec).resources)
+        return frozenset(resource.key for resource in self.vendor.plan(spec, rolling).resources)
 
     def open_doors(self, name: str) -> tuple[str, ...]:
         """Return each way in that is open.

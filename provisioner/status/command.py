@@ -43,10 +43,15 @@ def register(commands: Any) -> None:
     group = parser.add_argument_group("judging now")
     group.add_argument("--verify", action="store_true", help="judge each as any client would, and keep the verdict")
     group.add_argument(
-        "--policy", metavar="FILE", type=Path, help="what to accept (TOML, docs/policy.md; default: production's, and "
-        "for VMs on this machine the CA of their software TPMs)"
+        "--policy", metavar="FILE", type=Path, help="what to accept (TOML, docs/policy.md; default: its own "
+        "policy.toml, else production's, and for VMs on this machine the CA of their software TPMs)"
     )  # fmt: skip
-    group.add_argument("--collateral", metavar="DIR", type=Path, help="folder of what hardware makers publish")
+    group.add_argument(
+        "--collateral",
+        metavar="DIR",
+        type=Path,
+        help="folder of what hardware makers publish (default: the deployment's)",
+    )
     parser.set_defaults(run=_run)
 
 

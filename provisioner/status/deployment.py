@@ -33,6 +33,7 @@ class Deployment:
     """What this machine and the cloud say. ``refusal`` is why the cloud could not be asked; empty where it was.
 
     ``doors`` is None where nobody looked. ``unjudged`` is why there is no verdict of now, where one was asked for.
+    ``elsewhere`` says that it is at another place than the one that was asked.
     Nothing here is evidence: what a VM is, only a client's verification shows.
     """
 
@@ -44,6 +45,7 @@ class Deployment:
     doors: tuple[str, ...] | None = None
     refusal: str = ""
     unjudged: str = ""
+    elsewhere: str = ""
 
     @property
     def state(self) -> State:
@@ -57,7 +59,16 @@ class Deployment:
 
 def wrong(one: Deployment, now: datetime) -> tuple[str, ...]:
     """Return everything that is wrong with a deployment, each with the next step; of what nobody knows, nothing."""
-    return (*one.local.faults, *_machines(one), *_release(one, now), *_verdict(one), *_things(one), *(one.doors or ()))
+    here = (one.elsewhere,) if one.elsewhere else ()
+    return (
+        *here,
+        *one.local.faults,
+        *_machines(one),
+        *_release(one, now),
+        *_verdict(one),
+        *_things(one),
+        *(one.doors or ()),
+    )
 
 
 def exit_code(found: tuple[Deployment, ...], now: datetime) -> int:

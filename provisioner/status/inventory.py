@@ -1,6 +1,6 @@
 """Reading an inventory outside a playbook: with Ansible's own classes, and of it all ``deploy_vm`` alone.
 
-This is the one file of the provisioner that imports Ansible; a test says so.
+Beside ``action.py`` this is the one file of the provisioner that imports Ansible; a test says so.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.acceptance import Target, Trust, accept
-from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import FOLDER
 from provisioner.errors import CloudError, MeasureError, SpecError
 from provisioner.progress import Progress
-from provisioner.publish import POLICY, PUBLISHER, RELEASE
+from provisioner.publish import PUBLISHER, RELEASE
 from provisioner.status.deployment import Deployment
 from provisioner.status.local import read_local
+from provisioner.target import trust_of
 from provisioner.verdict import keeper
 
 SECONDS = 10.0  # a VM that runs answers at once
@@ -53,7 +53,8 @@ def judge(one: Deployment, build: Path, by: By, *, progress: Progress) -> Deploy
 
 
 def _trust(one: Deployment, root: Path, by: By) -> Trust:
-    if by.policy is None and one.cloud == "qemu":
-        return Trust("simulated", root / CERTIFICATE)
-    made = root / POLICY
-    return Trust("policy", by.policy or (made if made.exists() else None))
+    if by.policy is not None:
+        return Trust("policy", by.policy)
+    own = trust_of(one.cloud, root)
+    # Deployed from elsewhere, it has no policy file here: whoever only looks is not kept from it.
+    return own if own.kind == "simulated" or (own.file and own.file.exists()) else Trust("policy", None)

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from provisioner import fields
-from provisioner.clouds import Cloud, Image, cloud_of
+from provisioner.baked import image_of
+from provisioner.clouds import Cloud, cloud_of
 from provisioner.clouds.resources import Found, Key
 from provisioner.errors import BakeError, CloudError, PlanError, ProvisionError, SpecError
 from provisioner.image.artefacts import open_image
+from provisioner.place import refuse_elsewhere
 from provisioner.publish import RELEASE
+from provisioner.reading import read_spec
 from provisioner.spec import VmIdentity
 from provisioner.status.deployment import Deployment, Things
 from provisioner.status.local import newest_image, read_local
@@ -72,7 +75,8 @@ def _names(wanted: Wanted, own: str, found: set[str]) -> tuple[str, ...]:
 
 def _unasked(wanted: Wanted, name: str, error: CloudError) -> Deployment:
     cloud = VmIdentity.from_vars(wanted.told).cloud
-    return Deployment(name=name, cloud=cloud, local=read_local(wanted.build / name), refusal=str(error))
+    local = read_local(wanted.build / name)
+    return Deployment(name=name, cloud=cloud, local=local, refusal=str(error), elsewhere=_elsewhere(wanted, name))
 
 
 def _looked(wanted: Wanted, name: str, cloud: Cloud[Any], found: Iterable[Found]) -> Deployment:
@@ -85,10 +89,22 @@ def _looked(wanted: Wanted, name: str, cloud: Cloud[Any], found: Iterable[Found]
     things = _things(ours, None, "another inventory has its plan")
     if name == own.name:
         things = _things(ours, *_planned(wanted, cloud))
-    made = Deployment(name=name, cloud=own.cloud, local=read_local(wanted.build / name), vm=vm, things=things)
+    local, place = read_local(wanted.build / name), _elsewhere(wanted, name)
+    made = Deployment(name=name, cloud=own.cloud, local=local, vm=vm, things=things, elsewhere=place)
     # Which clients may connect is in its own inventory; a machine that is not made yet has no doors.
     looked = wanted.doors and name == own.name and vm is not None and any(node.address for node in vm.nodes)
     return _with_doors(made, cloud) if looked else made
+
+
+def _elsewhere(wanted: Wanted, name: str) -> str:
+    """Say that the inventory's own deployment is at another place than the inventory; nothing where it is not."""
+    if name != wanted.told["name"]:
+        return ""
+    try:
+        refuse_elsewhere(wanted.build / name, wanted.told)
+    except SpecError as error:
+        return str(error)
+    return ""
 
 
 def _with_doors(made: Deployment, cloud: Cloud[Any]) -> Deployment:
@@ -104,15 +120,9 @@ def _planned(wanted: Wanted, cloud: Cloud[Any]) -> tuple[frozenset[Key] | None, 
     if folder is None:
         return None, "no image of it is on this machine"
     try:
-        baked = open_image(folder)
-        image = Image(
-            key=folder.name,
-            boot_disk=baked.boot_disk,
-            model_disk=baked.model_disk,
-            gateway_port=baked.service.port,
-            firmware=folder,
-        )
-        return cloud.planned(cloud.spec(wanted.told, image)), ""
+        image = image_of(folder, open_image(folder).service.port)
+        root = wanted.build / str(wanted.told["name"])
+        return cloud.planned(read_spec(cloud, wanted.told, image, root, pretend=True)), ""
     except (BakeError, SpecError, PlanError) as error:
         return None, _said(error)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client_sdk.encoding import canonical_json
-from provisioner.errors import SpecError
+from provisioner.errors import SpecError, sentences
 from provisioner.progress import say
 from provisioner.status.deployment import Deployment, exit_code
 from provisioner.status.inventory import CHECKOUT, default_inventory, deploy_vm
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         found = _found(arguments)
     except SpecError as error:
-        say(f"vitrine: usage: {error}")
+        say(f"vitrine: usage:{sentences(error)}")
         return USAGE
     now = datetime.now(UTC)
     if arguments.json:

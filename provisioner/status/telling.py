@@ -68,7 +68,7 @@ def _machine_rows(vm: Vm) -> Iterator[tuple[str, str]]:
         running = "running" if node.running else "not running"
         yield "node", f"{node.name}  {node.address or 'no address'}  {running}  image {node.image[:_KEY_SIZE] or '?'}"
     for name, value in vm.facts:
-        yield "meter", f"{name}: {value}"
+        yield "fact", f"{name}: {value}"
 
 
 def _release(release: Released | None, now: datetime) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from provisioner import place
 from provisioner.clouds import Group
 from provisioner.errors import CloudError, PlanError, SpecError
-from provisioner.rollout import Position, position, rolling_cloud
+from provisioner.rollout import Position, Rollout, position, preview, roll_out, rolling_cloud
+from tests.provisioner.clouds.gcp.conftest import image
+from tests.provisioner.test_candidate import AZURE, GCP
 
 NEW, OLD, OLDER = "b" * 64, "a" * 64, "c" * 64
 
@@ -64,17 +69,54 @@ def test_a_key_is_not_taken_for_another_that_it_has_nothing_of():
     assert not Group(image="bc", serving=True).is_of(NEW)
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"name": "toy", "cloud": "qemu", "replicas": 2},
-        {"name": "toy", "cloud": "gcp", "project": "my-project", "zone": "europe-west4-a"},
-        {"name": "toy", "cloud": "gcp", "project": "my-project", "zone": "europe-west4-a", "replicas": 1},
-    ],
-)
+ONE = r"one machine is replaced, not rolled over: playbooks/deploy\.yml"
+
+
+def wanted(root, variables):
+    return Rollout(variables=variables, image=image(root), root=root, announce=60, overlap=120, seconds=1)
+
+
+def test_this_machines_vms_are_not_rolled_over(tmp_path):
+    with pytest.raises(PlanError, match=ONE):
+        rolling_cloud({"name": "toy", "cloud": "qemu", "replicas": 2}, tmp_path)
+
+
+@pytest.mark.parametrize("variables", [GCP, AZURE, GCP | {"replicas": 1}])
 def test_one_machine_is_replaced_and_not_rolled_over(variables, tmp_path):
-    with pytest.raises(PlanError, match=r"one machine is replaced, not rolled over: playbooks/deploy\.yml"):
-        rolling_cloud(variables, tmp_path)
+    cloud = rolling_cloud(variables, tmp_path)
+    with pytest.raises(PlanError, match="one machine is replaced, not rolled over"):
+        preview(wanted(tmp_path, variables), cloud)
+    with pytest.raises(PlanError, match=ONE):
+        roll_out(wanted(tmp_path, variables), cloud, None, progress=print)
+
+
+def test_a_group_at_another_place_is_not_rolled_over(tmp_path):
+    there = GCP | {"replicas": 2}
+    place.record(tmp_path, there)
+    with pytest.raises(SpecError, match="europe-west4-c of project my-project, where prod is"):
+        roll_out(
+            wanted(tmp_path, there | {"zone": "europe-west4-a"}), rolling_cloud(there, tmp_path), None, progress=print
+        )
+
+
+@pytest.mark.parametrize("variables", [GCP, AZURE], ids=["gcp", "azure"])
+def test_a_preview_shows_the_steps_what_is_there_meanwhile_and_the_end(variables, tmp_path):
+    told = variables | {"replicas": 2}
+    (tmp_path / "image").symlink_to(tmp_path / OLD)
+    text = preview(wanted(tmp_path, told), rolling_cloud(told, tmp_path))
+    steps = [
+        "stage: 2 machines of",
+        "announce: .* for 60 s",
+        "overlap: for 120 s",
+        "drain: for 60 s",
+        "end: the machines of",
+    ]
+    found = [re.search(f"^{step}", text, re.MULTILINE) for step in steps]
+    assert all(found)
+    assert [one.start() for one in found] == sorted(one.start() for one in found)
+    assert OLD[:16] in text
+    assert text.startswith("prod: ")
+    assert ("prod-staging" in text) == (variables is GCP), "Azure's trial is a rule of the balancer that is there"
 
 
 def test_an_inventory_that_names_no_cloud(tmp_path):

@@ -56,6 +56,10 @@ class FakeCloud:
     def destroy(self, name, *, progress):
         self.asked.append(("destroy", name))
 
+    def found(self):
+        self.asked.append(("found",))
+        return ()
+
 
 @pytest.fixture
 def fake(monkeypatch):
@@ -103,7 +107,7 @@ def test_the_cloud_that_the_variables_name_destroys(fake, tmp_path):
 def test_nothing_is_destroyed_in_pretence_or_under_another_name(fake, tmp_path):
     assert destroy(VM, tmp_path, pretend=True, progress=quiet)
     assert not destroy(VM | {"name": "other"}, tmp_path, pretend=False, progress=quiet)
-    assert fake.asked == [("names",), ("names",)]
+    assert fake.asked == [("names",), ("found",), ("names",)]
 
 
 def test_a_second_launch_leaves_the_vm_alone_and_destroy_leaves_nothing(cloud, make_spec):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from client_sdk.cli import main
-from provisioner import acceptance
+from provisioner import acceptance, place
 from provisioner.clouds import Node, Vm, choice
 from provisioner.clouds.resources import Found, Key, Mark
 from provisioner.errors import CloudError
@@ -25,6 +25,10 @@ class Sky:
 
     def __init__(self):
         self.vm, self.doors, self.things, self.refuses, self.asked = None, (), [], {}, []
+        self.where = "europe-west4-c of project toys"
+
+    def place(self):
+        return self.where
 
     def _say(self, method, value):
         self.asked.append(method)
@@ -116,6 +120,20 @@ def test_a_cloud_that_refuses_later_is_said(sky, status, build, method):
     sky.refuses[method] = "the permission is missing"
     code, out, _ = status()
     assert (code, "not asked the permission is missing" in out) == (3, True)
+
+
+def test_a_deployment_that_is_elsewhere_is_wrong_and_the_place_is_named(sky, status, build):
+    sky.deploy()
+    publish(build / "toy")
+    keep(build / "toy", origin=sky.vm.endpoint)
+    here = {"name": "toy", "cloud": "gcp"}
+    place.record(build / "toy", here)
+    assert status()[0] == 0
+    sky.where = "europe-west4-c of project acme"
+    code, out, _ = status()
+    assert (code, "europe-west4-c of project toys, where toy is" in out) == (1, True)
+    sky.refuses["found"] = "no credentials: log in"
+    assert "europe-west4-c of project toys, where toy is" in status()[1]
 
 
 def test_things_without_a_machine_are_half_a_deployment(sky, status):
