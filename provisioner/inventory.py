@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from provisioner import place
+from provisioner.access import require_service
 from provisioner.bake import Bake, read_sources
 from provisioner.baked import image_of
 from provisioner.clouds.interface import ONE_MACHINE
@@ -97,6 +98,9 @@ def _values(values: Mapping[str, Any]) -> Iterator[Fault]:
         value = values.get(name)
         if value and not (isinstance(value, str) and Path(value).is_file()):
             yield Fault(name, "the path of a file that is there, or nothing", repr(value))
+    revokes = values.get("deploy_revokes", [])
+    if not (isinstance(revokes, list) and all(type(one) is int and one > 0 for one in revokes)):
+        yield Fault("deploy_revokes", "a list of numbers of published releases", repr(revokes))
     service = values.get("deploy_service", "-")
     if not (isinstance(service, str) and service and service.isprintable()):
         yield Fault("deploy_service", "what the release calls the service, in printable letters", repr(service))
@@ -118,6 +122,8 @@ def _bake(told: Told) -> Iterator[Fault]:
     mode, mirror, security = said["bake_mode"] or "test", said["bake_mirror"], said["bake_security_mirror"]
     yield from faults_of(lambda: read_sources(told.bake.sources.cache, mode, mirror, security))
     yield from faults_of(told.bake.service)
+    if told.real:  # a plan can be looked at before there is an issuer
+        yield from faults_of(lambda: require_service(told.bake.access(), str(told.values.get("deploy_service", ""))))
 
 
 def _machine(told: Told) -> Iterator[Fault]:

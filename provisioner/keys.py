@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 from provisioner.atomic import replace_file
 from provisioner.errors import Fault, SpecError
 
+_MADE_BY = "a private key (the publisher's, which the first deployment makes, or one of `vitrine token keygen`)"
+
 
 def load_or_create(path: Path) -> Ed25519PrivateKey:
     """Return the key in the file; make one, with mode 0600, where there is no file.
@@ -36,7 +38,7 @@ def load(path: Path) -> Ed25519PrivateKey:
         SpecError: there is none, the file holds something else, or others may read it.
     """
     if not path.is_file():
-        raise SpecError((Fault(str(path), "a file with a private key", "none"),))
+        raise SpecError((Fault(str(path), _MADE_BY, "nothing"),))
     if path.stat().st_mode & 0o077:
         raise SpecError(
             (

@@ -79,11 +79,15 @@ def play(page, *options, inventory="local", **variables):
             "acceptance: there is no deployment nobody-made-this: deploy it first",
         ),
         ("bake.yml", {"bake_mode": "production"}, "inventory: bake_mode: expected release or test"),
-        ("bake.yml", {"gateway_access": "tokens"}, "bake: gateway_token_issuer_key: expected the issuer's public key"),
+        (
+            "bake.yml",
+            {"gateway_access": "tokens"},
+            "inventory: gateway_token_issuer_key: expected the issuer's public key",
+        ),
         (
             "bake.yml",
             {"gateway_access": "tokens", "gateway_token_issuer_key": ISSUER, "gateway_token_service": "another"},
-            "bake: gateway_token_service: expected 'vitrine-local', as deploy_service is",
+            "inventory: gateway_token_service: expected 'vitrine-local', as deploy_service is",
         ),
     ],
 )

@@ -39,7 +39,7 @@ def told(tmp_path):
             sources=(str(REPOSITORY / "inventories/local"),),
             roles=("engine",),
             options=options,
-            bake=Bake(REPOSITORY, tmp_path / "images", Sources(cache=tmp_path), {}),
+            bake=Bake(REPOSITORY, tmp_path / "images", Sources(cache=tmp_path), {"gateway_access": '"open"'}),
             build=tmp_path,
             real=True,
         )
@@ -62,6 +62,17 @@ def test_a_good_inventory_passes(told, machine, playbook):
 
 def test_a_group_can_be_rolled_out(told):
     require(told(GROUP, "rollout"))
+
+
+def test_whose_tokens_are_taken_is_said_before_the_bake(told, tmp_path):
+    nobodys = Bake(REPOSITORY, tmp_path / "images", Sources(cache=tmp_path), {"gateway_access": '"tokens"'})
+    assert "the issuer's public key" in faults(told(OURS, bake=nobodys))["gateway_token_issuer_key"]
+    require(told(OURS, bake=nobodys, real=False))
+
+
+@pytest.mark.parametrize("revokes", [3, "3", ["3"], [0], [True], [-1], {"3": 1}])
+def test_what_names_no_releases_to_revoke(told, revokes):
+    assert set(faults(told(OURS, values={"deploy_revokes": revokes}))) == {"deploy_revokes"}
 
 
 def test_all_faults_are_told_at_once(told):
