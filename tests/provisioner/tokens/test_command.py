@@ -173,7 +173,7 @@ def test_a_key_that_others_may_read_signs_nothing(token, key):
     assert (code, out, "mode 0600" in err) == (2, "", True)
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "got none"), ("x", "PEM"), ("public", "PEM")])
+@pytest.mark.parametrize(("content", "said"), [(None, "got nothing"), ("x", "PEM"), ("public", "PEM")])
 def test_a_file_that_is_no_private_key_signs_nothing(token, key, tmp_path, content, said):
     path = tmp_path / "wrong"
     if content is not None:
