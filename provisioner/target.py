@@ -11,9 +11,9 @@ from provisioner.acceptance import Target, Trust
 from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import gather
 from provisioner.errors import CloudError, Fault, SpecError
-from provisioner.launch import POLICY, find
+from provisioner.launch import find
 from provisioner.progress import Progress
-from provisioner.publish import CANDIDATES, KEY, PUBLISHER, RELEASE
+from provisioner.publish import CANDIDATES, KEY, POLICY, PUBLISHER, RELEASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +52,6 @@ def _trust(deployment: Deployment) -> Trust:
         return Trust("simulated_cloud", deployment.simulated_cloud)
     if deployment.variables.get("cloud", "qemu") == "qemu":
         return Trust("simulated", deployment.root / CERTIFICATE)
-    return Trust("policy", deployment.root / POLICY)
+    candidate = deployment.root / CANDIDATES[POLICY]
+    new = deployment.candidate and candidate.exists()
+    return Trust("policy", candidate if new else deployment.root / POLICY)

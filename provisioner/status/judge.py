@@ -9,9 +9,8 @@ from provisioner.acceptance import Target, Trust, accept
 from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import FOLDER
 from provisioner.errors import CloudError, MeasureError, SpecError
-from provisioner.launch import POLICY
 from provisioner.progress import Progress
-from provisioner.publish import PUBLISHER, RELEASE
+from provisioner.publish import POLICY, PUBLISHER, RELEASE
 from provisioner.status.deployment import Deployment
 from provisioner.status.local import read_local
 from provisioner.verdict import keeper
