@@ -233,7 +233,7 @@ class RollingTests:
         self.is_as_before(scene, before)
 
     def test_deploying_another_image_over_a_published_group_is_refused(self, scene, monkeypatch):
-        monkeypatch.setattr("provisioner.launch.cloud_of", lambda *_: scene.cloud())
+        monkeypatch.setattr("provisioner.launch.cloud_of", lambda *_, **__: scene.cloud())
         before = scene.leftovers()
         with pytest.raises(CloudError, match=r"their release is published: bring them .* playbooks/rollout.yml"):
             launch(scene.variables(), scene.image(scene.new), scene.releases.root, seconds=1, progress=quiet)
