@@ -10,11 +10,15 @@ import pytest
 
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release
+from provisioner import candidate
 from provisioner.candidate import Wanted, prepare_candidate
 from provisioner.clouds import Image
 from provisioner.errors import SpecError
 from provisioner.keys import load_or_create
 from provisioner.platform_values import sign_values
+from provisioner.secure_boot import SignedImage, load_or_create_keys
+from provisioner.secure_boot.own import are_made, keys_folder
+from provisioner.secure_boot.signed import enrolled
 from tests.provisioner.cloud_values import values
 from tests.provisioner.measure.fake_artefacts import write_artefacts
 from tests.provisioner.test_publish import write_manifest
@@ -114,6 +118,19 @@ def test_values_that_are_missing_or_nothing(wanted, root, content):
     with pytest.raises(SpecError, match="signed platform values"):
         prepare_candidate(replace(wanted, values=path), root, now=NOW)
     assert not (root / "release.candidate.json").exists()
+
+
+@pytest.mark.parametrize("variables", [GCP, AZURE], ids=["gcp", "azure"])
+def test_the_first_run_with_secure_boot_makes_the_keys_before_it_reads_whose_certificates_they_are(
+    wanted, root, monkeypatch, variables
+):
+    def signed(_image, folder, _firmware):
+        return SignedImage(folder, enrolled(load_or_create_keys(keys_folder(folder))), b"")
+
+    monkeypatch.setattr(candidate, "signed_image", signed)
+    asked = replace(wanted, variables=variables | {"secure_boot": True})
+    assert prepare_candidate(asked, root, now=NOW) is None
+    assert are_made(root)
 
 
 def test_an_impossible_inventory_is_refused_before_anything_is_written(wanted, root):
