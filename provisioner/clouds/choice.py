@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from provisioner.clouds.gcp import GcpSpec, GcpVendor
 from provisioner.clouds.interface import Cloud
 from provisioner.clouds.qemu import QemuCloud
 from provisioner.clouds.remote import RemoteCloud
+from provisioner.errors import BakeError, CloudError
+from provisioner.image.artefacts import open_image
+from provisioner.publish import newest_image
 from provisioner.spec import CloudName, VmIdentity
 
 
@@ -19,11 +23,25 @@ def _qemu(_variables: Mapping[str, Any], root: Path) -> QemuCloud:
 
 
 def _gcp(variables: Mapping[str, Any], root: Path) -> RemoteCloud[GcpSpec]:
-    return RemoteCloud(GcpVendor.from_vars(variables, root))
+    return RemoteCloud(GcpVendor.from_vars(variables, root), functools.partial(_listens, root))
 
 
-def _azure(variables: Mapping[str, Any], _root: Path) -> RemoteCloud[AzureSpec]:
-    return azure(variables)
+def _azure(variables: Mapping[str, Any], root: Path) -> RemoteCloud[AzureSpec]:
+    return azure(variables, functools.partial(_listens, root))
+
+
+def _listens(root: Path) -> int:
+    """Return the port of the image that was deployed last, as it was baked: a cloud's word on it may be changed."""
+    folder = newest_image(root)
+    if folder is None:
+        raise CloudError(
+            "no image of it is on this machine, and without it nobody knows which port may be open: look from the "
+            "machine that deploys it"
+        )
+    try:
+        return open_image(folder).service.port
+    except BakeError as error:
+        raise CloudError(f"which port may be open, only the image says: {error}") from error
 
 
 CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {

@@ -45,8 +45,10 @@ class Session(Protocol):
     def found(self) -> tuple[Found, ...]:
         """Return everything that bears a mark of ours, of whichever deployment, as it is now; waits for nothing."""
 
-    def open_doors(self, name: str) -> tuple[str, ...]:
+    def open_doors(self, name: str, port: int) -> tuple[str, ...]:
         """Read back what is in effect, and return each way in that is open: which, and how to shut it.
+
+        ``port`` is that on which the image listens; what the cloud says of it is what is being checked.
 
         The image listens on none of these ways. A door that is open says that somebody changed something, or that
         the project's own settings undo the plan.
@@ -84,9 +86,10 @@ class Vendor(Protocol[Spec]):
 
 @dataclass(frozen=True, slots=True)
 class RemoteCloud(Generic[Spec]):
-    """A vendor's cloud as deploy and destroy use it."""
+    """A vendor's cloud as deploy and destroy use it. ``listens`` says on which port the image does."""
 
     vendor: Vendor[Spec]
+    listens: Callable[[], int]
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> Spec:
         """Read the inventory's variables.
@@ -218,7 +221,7 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: the cloud refuses, or there is nothing to look at.
         """
-        return self.vendor.session().open_doors(name)
+        return self.vendor.session().open_doors(name, self.listens())
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Delete everything that bears this deployment's mark.
@@ -244,7 +247,7 @@ class RemoteCloud(Generic[Spec]):
                 progress(f"{name}: waits: {text}")
             said = text
             time.sleep(_WATCH_SECONDS)
-        if doors := self.vendor.session().open_doors(name):
+        if doors := self.vendor.session().open_doors(name, self.listens()):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
 

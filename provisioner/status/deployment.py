@@ -32,7 +32,9 @@ class Things:
 class Deployment:
     """What this machine and the cloud say. ``refusal`` is why the cloud could not be asked; empty where it was.
 
-    ``doors`` is None where nobody looked. ``unjudged`` is why there is no verdict of now, where one was asked for.
+    ``doors`` is None where nobody looked, and ``unlooked`` is why, where somebody should have.
+    ``unjudged`` is why there is no verdict of now, where one was asked for.
+
     Nothing here is evidence: what a VM is, only a client's verification shows.
     """
 
@@ -44,6 +46,7 @@ class Deployment:
     doors: tuple[str, ...] | None = None
     refusal: str = ""
     unjudged: str = ""
+    unlooked: str = ""
 
     @property
     def state(self) -> State:
@@ -57,7 +60,13 @@ class Deployment:
 
 def wrong(one: Deployment, now: datetime) -> tuple[str, ...]:
     """Return everything that is wrong with a deployment, each with the next step; of what nobody knows, nothing."""
-    return (*one.local.faults, *_machines(one), *_release(one, now), *_verdict(one), *_things(one), *(one.doors or ()))
+    return (*one.local.faults, *_machines(one), *_release(one, now), *_verdict(one), *_things(one), *_doors(one))
+
+
+def _doors(one: Deployment) -> Iterator[str]:
+    yield from one.doors or ()
+    if one.unlooked:
+        yield f"nobody knows which doors are open, {one.unlooked}: see to that, or leave them out (--no-doors)"
 
 
 def exit_code(found: tuple[Deployment, ...], now: datetime) -> int:

@@ -57,13 +57,13 @@ class AzureSession:
         """
         return tuple(AzureDriver(self._api).all_marked())
 
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Return each way into a deployment that is open, and how to shut it.
+    def open_doors(self, name: str, port: int) -> tuple[str, ...]:
+        """Return each way into a deployment that is open, and how to shut it. The image listens on ``port``.
 
         Raises:
             CloudError: it refuses.
         """
-        return view.open_doors(self._api, name)
+        return view.open_doors(self._api, name, port)
 
 
 def log_in(place: Place) -> AzureSession:

@@ -70,10 +70,12 @@ def connect(place: Place) -> Session:
     return log_in(place)
 
 
-def azure(variables: Mapping[str, Any]) -> RemoteCloud[AzureSpec]:
+def azure(variables: Mapping[str, Any], listens: Callable[[], int]) -> RemoteCloud[AzureSpec]:
     """Return the cloud that these variables place a deployment in; nothing is asked yet.
+
+    ``listens`` says on which port the image does.
 
     Raises:
         SpecError: they do not say which subscription or resource group.
     """
-    return RemoteCloud(AzureVendor(read_place(variables), functools.cache(connect)))
+    return RemoteCloud(AzureVendor(read_place(variables), functools.cache(connect)), listens)

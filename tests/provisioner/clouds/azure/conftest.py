@@ -105,7 +105,7 @@ class Azure:
         return AzureSession(Api(place or self.spec().place, self.credential, wire))
 
     def remote(self) -> RemoteCloud:
-        return RemoteCloud(AzureVendor(self.spec().place, self.session))
+        return RemoteCloud(AzureVendor(self.spec().place, self.session), lambda: 8443)
 
     def apply(self, spec=None, *, progress=quiet):
         spec = spec or self.spec()

@@ -104,7 +104,7 @@ class Lab:
         )
 
     def cloud(self, variables=CPU, **more):
-        return RemoteCloud(self.vendor(variables, **more))
+        return RemoteCloud(self.vendor(variables, **more), lambda: 8443)
 
     def launch(self, variables=CPU, key=KEY, progress=None, **more):
         """Deploy as a new process would; the disks are packed already."""
