@@ -304,7 +304,7 @@ def found_of(kind: Kind, key: Key, body: Mapping[str, Any]) -> Found:
 def created_by(body: Mapping[str, Any]) -> str:
     """Return the group that made a machine, as a key's name; nothing where none did."""
     items = body.get("metadata", {}).get("items", ()) if "networkInterfaces" in body else ()
-    urls = [item["value"] for item in items if item["key"] == "created-by"]
+    urls = [str(item.get("value", "")) for item in items if item.get("key") == "created-by"]
     parts = urls[0].split("/") if urls else []
     return f"{parts[-3]}/{parts[-1]}" if len(parts) >= 3 else ""
 

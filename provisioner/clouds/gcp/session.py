@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from provisioner.clouds.gcp.endpoint import staging
 from provisioner.clouds.gcp.errors import Refusal, advice, normal
 from provisioner.clouds.gcp.group import key_of
 from provisioner.clouds.gcp.identity import read_identity
+from provisioner.clouds.gcp.machines import FAMILIES
 from provisioner.clouds.gcp.meters import meters
 from provisioner.clouds.gcp.place import Place
 from provisioner.clouds.gcp.plan import HEALTH_RANGES
@@ -63,8 +65,8 @@ class GcpSession:
         rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)}
         address = rules.get(name) or addresses.get(name) or "nowhere.invalid"
         staged = rules.get(staging(name), "")
-        labels = [body.get("labels", {}) for _, body in (*machines, *groups)]
-        port = next((one[marks.PORT] for one in labels if marks.PORT in one), str(self.told.get("port", 443)))
+        ports = (marks.port_of(body.get("labels", {})) for _, body in (*machines, *groups))
+        port = next((port for port in ports if port), self.told.get("port", 443))
         nodes = (*(_node(body) for _, body in machines), *self._missing(name, groups, machines))
         return Vm(
             name=name,
@@ -108,8 +110,8 @@ class GcpSession:
         """
         return tuple(self.driver().everything())
 
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Read back what is in effect for every machine.
+    def open_doors(self, name: str, port: int) -> tuple[str, ...]:
+        """Read back what is in effect for every machine. The image listens on ``port``.
 
         Raises:
             CloudError: Google refuses, or there is no machine to look at.
@@ -119,23 +121,48 @@ class GcpSession:
         if not machines:
             raise CloudError(f"{name}: there is no machine to look at: deploy it again")
         keys = (kinds.located(kinds.INSTANCE, where, body["name"]) for where, body in machines)
-        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key)))
+        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key, port)))
 
-    def _doors(self, driver: GcpDriver, name: str, key: Key) -> Iterator[str]:
+    def _doors(self, driver: GcpDriver, name: str, key: Key, port: int) -> Iterator[str]:
         where, body = kinds.place_of(key)[0], driver.get(key)
         if body is None:
             raise CloudError(f"{key}: went away while it was looked at: run it again")
-        grouped = bool(created_by(body))
         about = {"project": self.place.project, "zone": where, "instance": body["name"]}
-        ranges = frozenset((*self.told.get("client_ranges", ()), *(HEALTH_RANGES if grouped else ())))
-        port = int(body.get("labels", {}).get(marks.PORT, 0))
-        yield from doors.machine_doors(body, natural_address=not grouped)
+        allowed = self._allowed(name, port, grouped=self._is_grouped(driver, name, body))
+        yield from doors.machine_doors(body, allowed)
         firewalls = self.api.compute(
             "InstancesClient", "get_effective_firewalls", {**about, "network_interface": "nic0"}
         )
-        yield from doors.firewall_doors(to_dict(firewalls), doors.Allowed(ranges, port, name))
-        serial = to_dict(self.api.compute("InstancesClient", "get_serial_port_output", about))
-        yield from doors.serial_doors(body["name"], serial.get("contents", ""))
+        yield from doors.firewall_doors(to_dict(firewalls), allowed)
+        if body.get("status") == _RUNNING:
+            yield from doors.serial_doors(body["name"], self._console(about))
+
+    def _allowed(self, name: str, port: int, *, grouped: bool) -> doors.Allowed:
+        told = str(self.told.get("technology", ""))
+        return doors.Allowed(
+            ranges=frozenset((*self.told.get("client_ranges", ()), *(HEALTH_RANGES if grouped else ()))),
+            port=port,
+            deployment=name,
+            place=self.place,
+            grouped=grouped,
+            technology=next((one.confidential_type for one in FAMILIES if one.technology == told), told),
+        )
+
+    def _is_grouped(self, driver: GcpDriver, name: str, body: Mapping[str, Any]) -> bool:
+        """Say whether a group of the deployment made a machine: its metadata says which, and anybody may write that."""
+        group = created_by(body)
+        found = driver.read(Key(kinds.GROUP.name, group)) if group else None
+        return found is not None and found.mark is not None and found.mark.deployment == name
+
+    def _console(self, about: Mapping[str, str]) -> str:
+        """Return what a machine has written; one of several may still boot, and is given time to."""
+        deadline = time.monotonic() + self.api.limits.settle
+        while True:
+            serial = to_dict(self.api.compute("InstancesClient", "get_serial_port_output", about))
+            text = str(serial.get("contents", ""))
+            if doors.says_a_marker(text) or time.monotonic() > deadline:
+                return text
+            time.sleep(self.api.limits.pause)
 
     def _machines(self, driver: GcpDriver, name: str) -> list[tuple[str, dict[str, Any]]]:
         return sorted(driver.all_of(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
