@@ -6,22 +6,29 @@ Beyond it, code reads bodies as the vendor's documentation has them, and asks no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from provisioner.errors import CloudError
 
 # What reading a body raises that has other fields, other types, other text, or no end.
 ODD: tuple[type[Exception], ...] = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-PAGES = 1000  # more pages than anything of ours has
+_PAGES = 1000  # more than anything of ours has
 _SHOWN = 200
+_Page = TypeVar("_Page")
+
+
+class MisreadError(CloudError):
+    """An answer is not understood: not refused, so that whoever asks for several things goes on with the others."""
 
 
 @contextlib.contextmanager
 def understood(what: str, *more: type[Exception]) -> Iterator[None]:
-    """Turn what an odd answer raises into a CloudError that says which; ``more`` is what a library raises of its own.
+    """Turn what an odd answer raises into one error that says which; ``more`` is what a library raises of its own.
 
     Raises:
-        CloudError: the answer is not understood.
+        MisreadError: the answer is not understood.
     """
     try:
         yield
@@ -29,8 +36,33 @@ def understood(what: str, *more: type[Exception]) -> Iterator[None]:
         raise misread(what, error) from error
 
 
-def misread(what: str, error: object) -> CloudError:
+@contextlib.contextmanager
+def set_aside(odd: list[str]) -> Iterator[None]:
+    """Note what is not understood while this is done, and go on; the caller raises it in the end."""
+    try:
+        yield
+    except MisreadError as error:
+        odd.append(str(error))
+
+
+def bounded(what: str, pages: Iterable[_Page], token: Callable[[_Page], object], seconds: float) -> Iterator[_Page]:
+    """Yield the pages of a list while each leads to another one; ``token`` says to which.
+
+    Raises:
+        MisreadError: they do not end.
+    """
+    deadline = time.monotonic() + seconds
+    seen: set[object] = set()
+    for number, page in enumerate(pages):
+        following = token(page)
+        if number == _PAGES or (following and following in seen) or time.monotonic() > deadline:
+            raise misread(what, "the pages of a list do not end")
+        seen.add(following)
+        yield page
+
+
+def misread(what: str, error: object) -> MisreadError:
     """Say that the answer to a call is not understood."""
     told = f"{type(error).__name__} {error}" if isinstance(error, Exception) else str(error)
     shown = " ".join(told.split())[:_SHOWN]
-    return CloudError(f"{what}: an answer that is not understood ({shown}); run it again, and report it if it stays")
+    return MisreadError(f"{what}: an answer that is not understood ({shown}); run it again, and report it if it stays")

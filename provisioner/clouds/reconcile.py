@@ -25,6 +25,14 @@ from provisioner.errors import CloudError
 from provisioner.progress import Progress
 
 
+class UnlistedError(CloudError):
+    """What bears a mark cannot all be listed; ``found`` is what could, in the order in which it can be deleted."""
+
+    def __init__(self, message: str, found: tuple[Found, ...]) -> None:
+        self.found = found
+        super().__init__(message)
+
+
 class Driver(Protocol):
     """The calls of one vendor's API. Each returns when its effect is there, or raises.
 
@@ -51,7 +59,11 @@ class Driver(Protocol):
         """Delete a resource of ours; one that is not there, or goes already, is fine."""
 
     def marked(self, deployment: str) -> tuple[Found, ...]:
-        """Return everything that bears a deployment's mark, in the order in which it can be deleted."""
+        """Return everything that bears a deployment's mark, in the order in which it can be deleted.
+
+        Raises:
+            UnlistedError: some answers are not understood; it has the rest.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +116,9 @@ def destroy(deployment: str, driver: Driver, *, progress: Progress) -> tuple[Key
     Raises:
         CloudError: something cannot be deleted; everything else was, as far as it could be.
     """
-    gone, failures = _delete_all(driver.marked(deployment), driver, progress)
-    if failures:
+    found, odd = _listed(deployment, driver)
+    gone, failures = _delete_all(found, driver, progress)
+    if failures := (*failures, *odd):
         raise CloudError(f"{deployment}: not everything could be deleted, run it again: {'; '.join(failures)}")
     return gone
 
@@ -188,6 +201,14 @@ class _Run:
             self._progress(f"{key}: deletes it, to make it anew")
             self._driver.delete(key, progress=self._progress)
             self._deleted.append(key)
+
+
+def _listed(deployment: str, driver: Driver) -> tuple[tuple[Found, ...], tuple[str, ...]]:
+    """Return what bears the mark, as far as that can be read, and what cannot."""
+    try:
+        return driver.marked(deployment), ()
+    except UnlistedError as error:
+        return error.found, (str(error),)
 
 
 def _delete_all(found: Iterable[Found], driver: Driver, progress: Progress) -> tuple[tuple[Key, ...], tuple[str, ...]]:

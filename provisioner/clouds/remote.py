@@ -17,7 +17,7 @@ from provisioner.clouds.interface import Group, Guest, Image, Rolling, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy, replaced
 from provisioner.clouds.resources import Found, Key, ResourcePlan
 from provisioner.errors import CloudError, PlanError
-from provisioner.progress import Progress
+from provisioner.progress import Progress, plain
 
 _WATCH_SECONDS = 2.0
 _CONNECT_SECONDS = 5.0
@@ -119,7 +119,7 @@ class RemoteCloud(Generic[Spec]):
             PlanError: this cloud cannot do what the spec says.
             CloudError: it refuses; run it again, it goes on where it was.
         """
-        plan = self.vendor.plan(spec)
+        plan, progress = self.vendor.plan(spec), plain(progress)
         for text in plan.warnings:
             progress(f"{plan.deployment}: warning: {text}")
         change = apply(plan, self.vendor.session().driver(), progress=progress)
@@ -166,7 +166,7 @@ class RemoteCloud(Generic[Spec]):
             CloudError: the cloud refuses; run it again, it goes on where it was.
         """
         self.check(spec, rolling)
-        apply(self.vendor.plan(spec, rolling), self.vendor.session().driver(), progress=progress)
+        apply(self.vendor.plan(spec, rolling), self.vendor.session().driver(), progress=plain(progress))
 
     def wait_staged(self, name: str, image: str, count: int, *, seconds: float, progress: Progress) -> str:
         """Wait until a group that serves nobody yet has all its machines and takes connections; return its endpoint.
@@ -229,7 +229,7 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: something stays; it is named.
         """
-        destroy(name, self.vendor.session().driver(), progress=progress)
+        destroy(name, self.vendor.session().driver(), progress=plain(progress))
 
     def _require(self, name: str) -> Vm:
         vm = self.vendor.session().vm(name)
@@ -239,7 +239,7 @@ class RemoteCloud(Generic[Spec]):
 
     def _wait(self, name: str, missing: Callable[[Vm], str], *, seconds: float, progress: Progress) -> Vm:
         """Look until nothing is missing, then see that no door is open."""
-        deadline, said = time.monotonic() + seconds, ""
+        deadline, said, progress = time.monotonic() + seconds, "", plain(progress)
         while text := missing(vm := self._require(name)):
             if time.monotonic() > deadline:
                 raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")

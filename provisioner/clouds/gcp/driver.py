@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.clouds.answers import MisreadError, set_aside, understood
 from provisioner.clouds.gcp import kinds, marks
 from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.errors import GcpError, of_operation
 from provisioner.clouds.gcp.kinds import KINDS, Kind, place_of
 from provisioner.clouds.gcp.storage import Storage
 from provisioner.clouds.gcp.upload import PIECE, Upload
+from provisioner.clouds.reconcile import UnlistedError
 from provisioner.clouds.resources import Found, Key, Mark, Resource, State
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
@@ -42,6 +44,7 @@ class GcpDriver:
         """The calls about buckets and objects."""
         return Storage(self.api, self.project)
 
+    @understood("reading what is there")
     def read(self, key: Key) -> Found | None:
         """Return what is there under a name.
 
@@ -53,6 +56,7 @@ class GcpDriver:
         body = self.get(key)
         return None if body is None else found_of(KINDS[key.kind], key, body)
 
+    @understood("reading what is there")
     def get(self, key: Key) -> dict[str, Any] | None:
         """Return the body of what is there under a name, as the API's JSON.
 
@@ -67,6 +71,7 @@ class GcpDriver:
                 return None
             raise
 
+    @understood("making something")
     def create(self, resource: Resource, mark: Mark, *, progress: Progress) -> None:
         """Make a resource that is not there; where an earlier run's call made it meanwhile, wait for that one.
 
@@ -84,6 +89,7 @@ class GcpDriver:
         else:
             self._insert(resource, mark, progress)
 
+    @understood("changing something")
     def update(self, resource: Resource, mark: Mark, *, progress: Progress) -> bool:
         """Change a firewall or a balancer's groups in place, mark included; everything else is made anew.
 
@@ -105,6 +111,7 @@ class GcpDriver:
         """Say whether such a resource is changed in place."""
         return key.kind in KINDS and KINDS[key.kind].patched
 
+    @understood("waiting for something")
     def wait(self, key: Key, *, progress: Progress) -> None:
         """Wait for a resource that is still being made, or that still goes.
 
@@ -118,6 +125,7 @@ class GcpDriver:
             progress(f"{key}: is still being made, or still goes")
             time.sleep(self.api.limits.pause)
 
+    @understood("deleting something")
     def delete(self, key: Key, *, progress: Progress) -> None:
         """Delete a resource of ours; wait a little for what still uses it. What was on its way into a bucket goes too.
 
@@ -148,12 +156,18 @@ class GcpDriver:
 
         Raises:
             GcpError: Google refuses.
+            UnlistedError: some answers are not understood; it has the rest.
         """
-        self.settle(deployment)
-        return tuple(
-            found for found in self.everything(deployment) if found.mark and found.mark.deployment == deployment
-        )
+        odd: list[str] = []
+        with set_aside(odd):
+            self.settle(deployment)
+        everything = self._everything(deployment, odd)
+        found = tuple(one for one in everything if one.mark and one.mark.deployment == deployment)
+        if odd:
+            raise UnlistedError("; ".join(odd), found)
+        return found
 
+    @understood("looking for what is still asked for")
     def settle(self, deployment: str) -> None:
         """Wait for what an interrupted run had asked for last: it may be in no list yet, and come into being later.
 
@@ -177,19 +191,35 @@ class GcpDriver:
 
         Raises:
             GcpError: Google refuses.
+            MisreadError: some answers are not understood; after everything else was yielded.
         """
+        odd: list[str] = []
+        yield from self._everything(deployment, odd)
+        if odd:
+            raise MisreadError("; ".join(odd))
+
+    def _everything(self, deployment: str, odd: list[str]) -> Iterator[Found]:
         groups: set[str] = set()
         for kind in reversed(kinds.COMPUTE):
-            for where, body in self.all_of(kind, deployment):
-                key = kinds.located(kind, where, body["name"]) if where else Key(kind.name, body["name"])
+            things: tuple[tuple[str, dict[str, Any]], ...] = ()
+            with set_aside(odd):
+                things = tuple(self.all_of(kind, deployment))
+            for where, body in things:
+                name = body.get("name", "")
+                key = kinds.located(kind, where, name) if where else Key(kind.name, name)
                 if kind is kinds.GROUP:
                     groups.add(key.name)
                 if not (kind is kinds.DISK and body.get("users")) and created_by(body) not in groups:
                     yield found_of(kind, key, body)
-        buckets = [found for found in self.storage.buckets() if found.mark is not None]
-        for bucket in buckets:
-            yield from self.storage.objects(bucket.key.name)
-        yield from buckets
+        with set_aside(odd):
+            yield from self._stored()
+
+    def _stored(self) -> Iterator[Found]:
+        with understood("listing Cloud Storage"):
+            buckets = [found for found in self.storage.buckets() if found.mark is not None]
+            for bucket in buckets:
+                yield from self.storage.objects(bucket.key.name)
+            yield from buckets
 
     def all_of(self, kind: Kind, deployment: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield where each thing of a kind is, and its body: those with a mark of this deployment, or of any.
@@ -285,6 +315,8 @@ class GcpDriver:
             if time.monotonic() > deadline:
                 raise CloudError(f"operation {operation['name']} does not end; look at it in the console")
             operation = to_dict(self.api.compute(client, "wait", about))
+            if operation.get("status") != "DONE":
+                time.sleep(self.api.limits.pause)  # asking waits by itself, for up to two minutes
         return operation
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.clouds.answers import understood
 from provisioner.clouds.gcp import doors, kinds, marks
 from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.driver import GcpDriver, created_by
@@ -50,6 +51,7 @@ class GcpSession:
             piece=self.piece,
         )
 
+    @understood("looking at the deployment in Google Cloud")
     def vm(self, name: str) -> Vm | None:
         """Return a deployment as Google sees it now.
 
@@ -78,6 +80,7 @@ class GcpSession:
             facts=(*self._facts(machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
         )
 
+    @understood("looking at the groups in Google Cloud")
     def groups(self, name: str) -> tuple[Group, ...]:
         """Return the deployment's groups, and which of them its balancer leads clients to.
 
@@ -90,6 +93,7 @@ class GcpSession:
         found = sorted(body["name"] for _, body in driver.all_of(kinds.GROUP, name))
         return tuple(Group(image=key_of(name, one), serving=one in led_to) for one in found)
 
+    @understood("listing what is in the project")
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that the project has something of.
 
@@ -102,6 +106,7 @@ class GcpSession:
         found = {one.mark.deployment for one in driver.everything() if one.mark is not None}
         return tuple(sorted(found))
 
+    @understood("listing what is in the project")
     def found(self) -> tuple[Found, ...]:
         """Return everything in the project that bears a mark of ours; what is still asked for may not show yet.
 
@@ -110,6 +115,7 @@ class GcpSession:
         """
         return tuple(self.driver().everything())
 
+    @understood("looking for open doors in Google Cloud")
     def open_doors(self, name: str, port: int) -> tuple[str, ...]:
         """Read back what is in effect for every machine. The image listens on ``port``.
 
@@ -178,7 +184,9 @@ class GcpSession:
         for where, group in groups:
             request = {"project": self.place.project, "zone": where, "instance_group_manager": group["name"]}
             client = "InstanceGroupManagersClient"
-            found = [to_dict(one) for one in self.api.listed(client, "list_managed_instances", request)]
+            found = [
+                to_dict(one) for one in self.api.listed(client, "list_managed_instances", request, "managed_instances")
+            ]
             image = key_of(name, group["name"])
             absent = [one for one in found if one["instance"].rpartition("/")[2] not in there]
             for one in absent:

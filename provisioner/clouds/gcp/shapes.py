@@ -17,7 +17,7 @@ _HARDWARE = ("machineType", "cpuPlatform", "minCpuPlatform", "guestAccelerators"
 _GOOGLES = ("satisfiesPzi", "satisfiesPzs", "startRestricted", "deletionProtection", "params")
 # doors.py looks at these, each with its own step.
 _SEEN = ("canIpForward", "displayDevice", "metadata", "resourceStatus", "serviceAccounts", "labels", "labelFingerprint")
-_SEEN += ("confidentialInstanceConfig", "shieldedInstanceConfig", "shieldedInstanceIntegrityPolicy")
+_PROVEN = ("confidentialInstanceConfig", "shieldedInstanceConfig", "shieldedInstanceIntegrityPolicy")
 _DISK = ("kind", "source", "autoDelete", "boot", "index", "diskSizeGb", "interface", "mode", "licenses", "architecture")
 _FIREWALL = ("kind", "id", "name", "selfLink", "creationTimestamp", "description", "network", "priority", "logConfig")
 # What a rule of ours that lets something by has, and what one that denies has.
@@ -59,7 +59,7 @@ def machine(place: Place, name: str) -> Shape:
         "type": one_of("PERSISTENT"),
     }
     return {
-        **dict.fromkeys((*_NAMED, *_TIMES, *_HARDWARE, *_GOOGLES, *_SEEN), anything),
+        **dict.fromkeys((*_NAMED, *_TIMES, *_HARDWARE, *_GOOGLES, *_SEEN, *_PROVEN), anything),
         "privateIpv6GoogleAccess": one_of("INHERIT_FROM_SUBNETWORK"),
         "keyRevocationActionType": one_of("NONE"),
         "tags": {"fingerprint": anything},

@@ -176,6 +176,6 @@ def test_nothing_is_written_over_something_that_is_there(lab, sending):
 def test_a_file_in_the_folders_place(lab, sending, disks):
     made = sending()
     (lab.folder / "uploads" / "x").write_text("")
-    broken = Upload(made.session, "bucket", BODY, disks / "boot.raw", lab.folder / "uploads" / "x", PIECE)
+    broken = Upload(made.api, "bucket", BODY, disks / "boot.raw", lab.folder / "uploads" / "x", PIECE)
     with pytest.raises(CloudError, match="cannot pack"):
         broken.run(quiet)
