@@ -53,9 +53,9 @@ def bounded(what: str, pages: Iterable[_Page], token: Callable[[_Page], object],
     """
     deadline = time.monotonic() + seconds
     seen: set[object] = set()
-    for number, page in enumerate(pages):
+    for number, page in enumerate(pages, 1):
         following = token(page)
-        if number == _PAGES or (following and following in seen) or time.monotonic() > deadline:
+        if following and (number == _PAGES or following in seen or time.monotonic() > deadline):
             raise misread(what, "the pages of a list do not end")
         seen.add(following)
         yield page

@@ -14,7 +14,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ServiceRequestError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+    ServiceRequestError,
+)
 
 from provisioner.clouds.answers import ODD, misread
 from provisioner.errors import CloudError
@@ -70,6 +76,8 @@ def explained(what: str) -> Iterator[None]:
 
 def _told(what: str, error: AzureError) -> CloudError:
     """Explain an error, whose own body may be odd too."""
+    if isinstance(error, DecodeError):
+        return misread(what, _first_line(error))
     try:
         return explain(what, error, now=datetime.now(UTC))
     except ODD as odd:
