@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from client_sdk.errors import printable
+
 
 class ProvisionError(Exception):
     """Base of everything that the provisioner raises on purpose."""
@@ -48,11 +50,11 @@ class BakeError(ProvisionError):
 
 
 class CloudError(ProvisionError):
-    """The hypervisor or the cloud's API refused or failed."""
+    """The hypervisor or the cloud's API refused or failed. What it said is made printable: a terminal obeys it."""
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
         self.request_id = request_id
-        super().__init__(message if request_id is None else f"{message} (request {request_id})")
+        super().__init__(printable(message if request_id is None else f"{message} (request {request_id})"))
 
 
 class MeasureError(ProvisionError):

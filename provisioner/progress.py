@@ -6,8 +6,15 @@ import sys
 import time
 from collections.abc import Callable
 
+from client_sdk.errors import printable
+
 Progress = Callable[[str], None]
 PACE_SECONDS = 30.0
+
+
+def plain(progress: Progress) -> Progress:
+    """Return a progress that shows a line as text: it may quote a cloud, and a terminal obeys what it reads."""
+    return lambda line: progress(printable(line))
 
 
 def say(line: str) -> None:

@@ -154,6 +154,12 @@ def make_publisher(root: Path) -> None:
         replace_file(root / PUBLISHER, pinned)
 
 
+def newest_image(root: Path) -> Path | None:
+    """Return the folder of the image that was deployed last, accepted or not; None where there is none."""
+    links = (root / CANDIDATES[IMAGE], root / IMAGE)
+    return next((link.resolve() for link in links if link.is_symlink()), None)
+
+
 def publisher_of(root: Path) -> Publisher:
     """Return this deployment's own publisher, whose key signs its releases and its platform values.
 

@@ -12,7 +12,10 @@ from provisioner.clouds.gcp import Api, Endpoints, GcpSpec, GcpVendor, Limits
 from provisioner.clouds.interface import Cloud
 from provisioner.clouds.qemu import QemuCloud
 from provisioner.clouds.remote import RemoteCloud
+from provisioner.errors import BakeError, CloudError
+from provisioner.image.artefacts import open_image
 from provisioner.progress import Progress, say
+from provisioner.publish import newest_image
 from provisioner.spec import CloudName, VmIdentity
 
 
@@ -22,11 +25,27 @@ def _qemu(_variables: Mapping[str, Any], root: Path, _progress: Progress) -> Qem
 
 def _gcp(variables: Mapping[str, Any], root: Path, progress: Progress) -> RemoteCloud[GcpSpec]:
     login = functools.cache(functools.partial(Api, Endpoints.from_environment(), Limits(), progress=progress))
-    return RemoteCloud(GcpVendor(told=dict(variables), folder=root / "uploads", connect=login))
+    vendor = GcpVendor(told=dict(variables), folder=root / "uploads", connect=login)
+    return RemoteCloud(vendor, functools.partial(_listens, root))
 
 
-def _azure(variables: Mapping[str, Any], _root: Path, progress: Progress) -> RemoteCloud[AzureSpec]:
-    return RemoteCloud(AzureVendor(dict(variables), functools.cache(functools.partial(connect, progress=progress))))
+def _azure(variables: Mapping[str, Any], root: Path, progress: Progress) -> RemoteCloud[AzureSpec]:
+    vendor = AzureVendor(dict(variables), functools.cache(functools.partial(connect, progress=progress)))
+    return RemoteCloud(vendor, functools.partial(_listens, root))
+
+
+def _listens(root: Path) -> int:
+    """Return the port of the image that was deployed last, as it was baked: a cloud's word on it may be changed."""
+    folder = newest_image(root)
+    if folder is None:
+        raise CloudError(
+            "no image of it is on this machine, and without it nobody knows which port may be open: look from the "
+            "machine that deploys it"
+        )
+    try:
+        return open_image(folder).service.port
+    except BakeError as error:
+        raise CloudError(f"which port may be open, only the image says: {error}") from error
 
 
 CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path, Progress], Cloud[Any]]] = {

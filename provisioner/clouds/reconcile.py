@@ -28,6 +28,14 @@ from provisioner.progress import Progress
 _ROUNDS = 5  # a list may lag behind what was deleted
 
 
+class UnlistedError(CloudError):
+    """What bears a mark cannot all be listed; ``found`` is what could, in the order in which it can be deleted."""
+
+    def __init__(self, message: str, found: tuple[Found, ...]) -> None:
+        self.found = found
+        super().__init__(message)
+
+
 class Driver(Protocol):
     """The calls of one vendor's API. Each returns when its effect is there, or raises.
 
@@ -57,6 +65,9 @@ class Driver(Protocol):
         """Return everything that bears a deployment's mark, in the order in which it can be deleted.
 
         What an interrupted run had asked for last is waited for.
+
+        Raises:
+            UnlistedError: some answers are not understood; it has the rest.
         """
 
 
@@ -110,15 +121,14 @@ def destroy(deployment: str, driver: Driver, *, progress: Progress) -> None:
     Raises:
         CloudError: something cannot be deleted, or shows again; everything else was, as far as it could be.
     """
-    left = driver.marked(deployment, progress=progress)
     for _ in range(_ROUNDS):
-        if not left:
+        left, odd = _listed(deployment, driver, progress=progress)
+        if not (left or odd):
             return
         _, failures = _delete_all(left, driver, progress=progress)
-        if failures:
+        if failures := (*failures, *odd):
             raise CloudError(f"{deployment}: not everything could be deleted, run it again: {'; '.join(failures)}")
-        left = driver.marked(deployment, progress=progress)
-    if left:
+    if left := driver.marked(deployment, progress=progress):
         names = ", ".join(str(one.key) for one in left)
         raise CloudError(f"{deployment}: deleted and still there: {names}; see the console, then run it again")
 
@@ -202,6 +212,14 @@ class _Run:
             self._progress(f"{key}: deletes it, to make it anew")
             self._driver.delete(key, progress=self._progress)
             self._deleted.append(key)
+
+
+def _listed(deployment: str, driver: Driver, *, progress: Progress) -> tuple[tuple[Found, ...], tuple[str, ...]]:
+    """Return what bears the mark, as far as that can be read, and what cannot."""
+    try:
+        return driver.marked(deployment, progress=progress), ()
+    except UnlistedError as error:
+        return error.found, (str(error),)
 
 
 def _delete_all(

@@ -18,7 +18,7 @@ from provisioner.clouds.resources import Found, Key, ResourcePlan
 from provisioner.clouds.shown import shown
 from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError, PlanError
-from provisioner.progress import Progress, paced
+from provisioner.progress import Progress, paced, plain
 
 _CONNECT_SECONDS = 5.0
 
@@ -45,8 +45,10 @@ class Session(Protocol):
     def found(self) -> tuple[Found, ...]:
         """Return everything that bears a mark of ours, of whichever deployment, as it is now; waits for nothing."""
 
-    def open_doors(self, name: str) -> tuple[str, ...]:
+    def open_doors(self, name: str, port: int) -> tuple[str, ...]:
         """Read back what is in effect, and return each way in that is open: which, and how to shut it.
+
+        ``port`` is that on which the image listens; what the cloud says of it is what is being checked.
 
         The image listens on none of these ways. A door that is open says that somebody changed something, or that
         the project's own settings undo the plan.
@@ -91,9 +93,13 @@ class Vendor(Protocol[Spec]):
 
 @dataclass(frozen=True, slots=True)
 class RemoteCloud(Generic[Spec]):
-    """A vendor's cloud as deploy and destroy use it. ``pause`` is how many seconds lie between two looks of a wait."""
+    """A vendor's cloud as deploy and destroy use it.
+
+    ``listens`` says on which port the image does; ``pause`` is how many seconds lie between two looks of a wait.
+    """
 
     vendor: Vendor[Spec]
+    listens: Callable[[], int]
     pause: float = 2.0
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> Spec:
@@ -139,7 +145,7 @@ class RemoteCloud(Generic[Spec]):
             PlanError: this cloud cannot do what the spec says.
             CloudError: it refuses; run it again, it goes on where it was.
         """
-        plan = self.vendor.plan(spec)
+        plan, progress = self.vendor.plan(spec), plain(progress)
         for text in plan.warnings:
             progress(f"{plan.deployment}: warning: {text}")
         change = apply(plan, self.vendor.session().driver(), progress=progress)
@@ -201,7 +207,7 @@ class RemoteCloud(Generic[Spec]):
             CloudError: the cloud refuses; run it again, it goes on where it was.
         """
         self.check(spec, rolling)
-        apply(self.vendor.plan(spec, rolling), self.vendor.session().driver(), progress=progress)
+        apply(self.vendor.plan(spec, rolling), self.vendor.session().driver(), progress=plain(progress))
 
     def wait_staged(self, name: str, image: str, count: int, *, seconds: float, progress: Progress) -> str:
         """Wait until a group that serves nobody yet has all its machines and takes connections; return its endpoint.
@@ -256,7 +262,7 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: the cloud refuses, or there is nothing to look at.
         """
-        return self.vendor.session().open_doors(name)
+        return self.vendor.session().open_doors(name, self.listens())
 
     def destroy(self, name: str, *, progress: Progress) -> None:
         """Delete everything that bears this deployment's mark.
@@ -264,7 +270,7 @@ class RemoteCloud(Generic[Spec]):
         Raises:
             CloudError: something stays; it is named.
         """
-        destroy(name, self.vendor.session().driver(), progress=progress)
+        destroy(name, self.vendor.session().driver(), progress=plain(progress))
 
     def _require(self, name: str) -> Vm:
         vm = self.vendor.session().vm(name)
@@ -274,6 +280,7 @@ class RemoteCloud(Generic[Spec]):
 
     def _wait(self, name: str, missing: Callable[[Vm], str], *, seconds: float, progress: Progress) -> Vm:
         """Look until nothing is missing, then see that no door is open."""
+        progress = plain(progress)
         said, told = "", paced(progress)
         for passed in looks(seconds, pause=self.pause):
             if not (text := missing(vm := self._require(name))):
@@ -283,7 +290,7 @@ class RemoteCloud(Generic[Spec]):
             said = text
         else:
             raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
-        if doors := self.vendor.session().open_doors(name):
+        if doors := self.vendor.session().open_doors(name, self.listens()):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
 

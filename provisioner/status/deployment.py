@@ -32,8 +32,10 @@ class Things:
 class Deployment:
     """What this machine and the cloud say. ``refusal`` is why the cloud could not be asked; empty where it was.
 
-    ``doors`` is None where nobody looked. ``unjudged`` is why there is no verdict of now, where one was asked for.
+    ``doors`` is None where nobody looked, and ``unlooked`` is why, where somebody should have.
+    ``unjudged`` is why there is no verdict of now, where one was asked for.
     ``elsewhere`` says that it is at another place than the one that was asked.
+
     Nothing here is evidence: what a VM is, only a client's verification shows.
     """
 
@@ -46,6 +48,7 @@ class Deployment:
     refusal: str = ""
     unjudged: str = ""
     elsewhere: str = ""
+    unlooked: str = ""
 
     @property
     def state(self) -> State:
@@ -67,8 +70,14 @@ def wrong(one: Deployment, now: datetime) -> tuple[str, ...]:
         *_release(one, now),
         *_verdict(one),
         *_things(one),
-        *(one.doors or ()),
+        *_doors(one),
     )
+
+
+def _doors(one: Deployment) -> Iterator[str]:
+    yield from one.doors or ()
+    if one.unlooked:
+        yield f"nobody knows which doors are open, {one.unlooked}: see to that, or leave them out (--no-doors)"
 
 
 def exit_code(found: tuple[Deployment, ...], now: datetime) -> int:

@@ -12,7 +12,7 @@ from client_sdk.errors import AttestationError
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release
 from provisioner.errors import Fault, SpecError
-from provisioner.publish import CANDIDATES, IMAGE, PUBLISHER, RELEASE, RENEW_BEFORE
+from provisioner.publish import IMAGE, PUBLISHER, RELEASE, RENEW_BEFORE
 from provisioner.verdict import Verdict, last_verdict
 
 Window = Literal["not yet valid", "valid", "expires soon", "expired"]
@@ -62,12 +62,6 @@ def read_local(root: Path) -> Local:
     link = root / IMAGE
     name = link.resolve().name if link.is_symlink() else ""
     return Local(image=name, release=release, verdict=verdict, faults=tuple(faults))
-
-
-def newest_image(root: Path) -> Path | None:
-    """Return the folder of the image that was deployed last, accepted or not; None where there is none."""
-    links = (root / CANDIDATES[IMAGE], root / IMAGE)
-    return next((link.resolve() for link in links if link.is_symlink()), None)
 
 
 def _release(root: Path) -> Released | None:

@@ -14,11 +14,11 @@ from provisioner.clouds.resources import Found, Key
 from provisioner.errors import BakeError, CloudError, PlanError, ProvisionError, SpecError
 from provisioner.image.artefacts import open_image
 from provisioner.place import refuse_elsewhere
-from provisioner.publish import RELEASE
+from provisioner.publish import RELEASE, newest_image
 from provisioner.reading import read_spec
 from provisioner.spec import VmIdentity
 from provisioner.status.deployment import Deployment, Things
-from provisioner.status.local import newest_image, read_local
+from provisioner.status.local import read_local
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +91,8 @@ def _looked(wanted: Wanted, name: str, cloud: Cloud[Any], found: Iterable[Found]
         things = _things(ours, *_planned(wanted, cloud))
     local, place = read_local(wanted.build / name), _elsewhere(wanted, name)
     made = Deployment(name=name, cloud=own.cloud, local=local, vm=vm, things=things, elsewhere=place)
-    # Which clients may connect is in its own inventory; a machine that is not made yet has no doors.
-    looked = wanted.doors and name == own.name and vm is not None and any(node.address for node in vm.nodes)
-    return _with_doors(made, cloud) if looked else made
+    # Which clients may connect is in its own inventory; a machine without an address is looked at too.
+    return _with_doors(made, cloud) if wanted.doors and name == own.name and vm is not None else made
 
 
 def _elsewhere(wanted: Wanted, name: str) -> str:
@@ -108,10 +107,12 @@ def _elsewhere(wanted: Wanted, name: str) -> str:
 
 
 def _with_doors(made: Deployment, cloud: Cloud[Any]) -> Deployment:
+    if made.vm is not None and not made.vm.nodes:
+        return replace(made, unlooked="because there is no machine to look at")
     try:
         return replace(made, doors=cloud.open_doors(made.name))
     except CloudError as error:
-        return replace(made, refusal=str(error))
+        return replace(made, refusal=str(error), unlooked="because the cloud could not be asked")
 
 
 def _planned(wanted: Wanted, cloud: Cloud[Any]) -> tuple[frozenset[Key] | None, str]:

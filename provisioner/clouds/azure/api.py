@@ -18,13 +18,14 @@ from urllib.parse import urlsplit
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline import PipelineRequest
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.policies import RetryPolicy, SansIOHTTPPolicy
 from azure.core.polling import LROPoller
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.compute.models import GrantAccessData
 from azure.mgmt.network import NetworkManagementClient
 
+from provisioner.clouds.answers import bounded
 from provisioner.clouds.azure.errors import code_of, explained
 from provisioner.clouds.azure.kinds import BY_NAME, GROUP, GROUP_SECONDS, Kind
 from provisioner.clouds.azure.names import Place
@@ -36,7 +37,22 @@ from provisioner.progress import PACE_SECONDS, Progress, paced
 Answer = TypeVar("Answer")
 Json = Mapping[str, Any]
 _GROUPS_API = "2021-04-01"
+_READ_SECONDS = 300.0  # of what only reads
+_LIST_SECONDS = 600.0
+_LONGEST_PAUSE, _LONGEST_BACKOFF = 120.0, 60
 _NOT_AN_ABSENCE = {"SubscriptionNotFound", "InvalidSubscriptionId"}
+
+
+class Patience(RetryPolicy[Any, Any]):
+    """The SDK's own policy, which sleeps as long as an answer asks it to: here at most two minutes."""
+
+    def get_retry_after(self, response: Any) -> float | None:
+        """Return how long to wait, as far as the answer says."""
+        try:
+            after = super().get_retry_after(response)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return None if after is None else min(float(after), _LONGEST_PAUSE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +75,13 @@ class Wire:
     say_seconds: float = PACE_SECONDS
 
     def options(self) -> dict[str, Any]:
-        """Return it as the SDK's clients take it."""
+        """Return it as one of the SDK's clients takes it; none may have another's policy."""
         return {
             "base_url": self.base_url,
             "connection_verify": self.ca_file or True,
-            "retry_total": self.retries,
-            "retry_backoff_factor": self.backoff,
-            "retry_backoff_max": 60,
+            "retry_policy": Patience(
+                retry_total=self.retries, retry_backoff_factor=self.backoff, retry_backoff_max=_LONGEST_BACKOFF
+            ),
             "polling_interval": self.poll_seconds,
             "connection_timeout": self.connect_seconds,
             "read_timeout": self.read_seconds,
@@ -147,8 +163,8 @@ class Api:
         names = parent.split("/") if parent else ()
         with explained(f"list of {kind.name}"):
             try:
-                for one in getattr(self._operations(kind.name), kind.listing)(self.place.group, *names):
-                    yield dictionary(one)
+                asked = getattr(self._operations(kind.name), kind.listing)(self.place.group, *names)
+                yield from _of_pages(f"list of {kind.name}", asked)
             except ResourceNotFoundError as error:
                 _refuse_other(error)
 
@@ -184,7 +200,7 @@ class Api:
         """
         with explained(f"run commands of {machine}"):
             found = self.compute.virtual_machine_run_commands.list_by_virtual_machine(self.place.group, machine)
-            return tuple(dictionary(one) for one in found)
+            return tuple(_of_pages(f"run commands of {machine}", found))
 
     def effective_rules(self, interface: str) -> tuple[Json, ...]:
         """Return the groups of security rules that are in effect on an interface of a running machine.
@@ -195,19 +211,22 @@ class Api:
         operations = self.network.network_interfaces
         with explained(f"effective security rules of {interface}"):
             poller = operations.begin_list_effective_network_security_groups(self.place.group, interface)
-            found = self.finish(Key("networkInterface", interface), poller, progress=self._progress)
+            key = Key("networkInterface", interface)
+            found = self.finish(key, poller, progress=self._progress, seconds=_READ_SECONDS)
             return tuple(dictionary(one) for one in found.value or ())
 
-    def finish(self, key: Key, poller: LROPoller[Answer], *, progress: Progress) -> Answer:
-        """Wait for a long operation, and say that it goes on.
+    def finish(
+        self, key: Key, poller: LROPoller[Answer], *, progress: Progress, seconds: float | None = None
+    ) -> Answer:
+        """Wait for a long operation, for ``seconds`` or as long as its kind may take, and say that it goes on.
 
         Raises:
             CloudError: it takes longer than its kind may.
         """
-        start, limit = time.monotonic(), BY_NAME[key.kind].seconds
+        start, limit = time.monotonic(), seconds or BY_NAME[key.kind].seconds
         told = paced(progress, every=self.wire.say_seconds)
         while not poller.done():
-            poller.wait(self.wire.say_seconds)
+            poller.wait(min(self.wire.say_seconds, limit))
             if (passed := time.monotonic() - start) > limit:
                 raise CloudError(f"{key}: not done within {limit:.0f} s; run it again, it waits for it")
             told(f"{key}: Azure still works on it, {passed:.0f} s")
@@ -258,6 +277,13 @@ def _refuse_other(error: HttpResponseError) -> None:
     """Take a 404 for what it mostly says: it is not there. A subscription that is not there is something else."""
     if code_of(error) in _NOT_AN_ABSENCE:
         raise error
+
+
+def _of_pages(what: str, asked: Any) -> Iterator[Json]:
+    pages = asked.by_page()
+    read = (tuple(page) for page in pages)
+    for page in bounded(what, read, lambda _: pages.continuation_token, _LIST_SECONDS):
+        yield from map(dictionary, page)
 
 
 def dictionary(model: Any) -> Json:

@@ -4,6 +4,10 @@ The image listens on none of them, and what boots is for a client to verify: a d
 changed something since, or that the subscription's own settings undo the plan. That the clients' networks were
 widened is not looked at: it lets nobody into a machine.
 
+What each body may hold is an allow-list (shapes.py): whatever else Azure shows, and no plan sets, is a door too. Not
+asked for: rules of a network manager's administrators, which come before ours and bind the whole subscription; what
+the hypervisor and Azure itself can do, which is what attestation is about.
+
 Sources: learn.microsoft.com/rest/api/compute/virtual-machines/{get,instance-view},
 learn.microsoft.com/rest/api/virtualnetwork/network-interfaces/list-effective-network-security-groups,
 learn.microsoft.com/troubleshoot/azure/virtual-machines/windows/serial-console-overview (it needs boot diagnostics),
@@ -15,11 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from provisioner.clouds.allowed import Shape, beyond
+from provisioner.clouds.azure import shapes
 from provisioner.clouds.azure.balancer import SERVICE, STAGING
+from provisioner.clouds.azure.names import Place
 
 Json = Mapping[str, Any]
 _NOT_REPORTED = {"", "Unknown"}
 _GUARDED = "VMGuestStateOnly"
+_DEFAULTS_FROM = 65000  # priorities of the rules that every group has
 
 
 def machine_doors(vm: Json) -> Iterator[str]:
@@ -33,6 +41,22 @@ def machine_doors(vm: Json) -> Iterator[str]:
     interfaces = (properties.get("networkProfile") or {}).get("networkInterfaces") or ()
     if len(interfaces) != 1:
         yield f"{len(interfaces)} network interfaces: detach all but the first"
+    if (count := len((properties.get("storageProfile") or {}).get("dataDisks") or ())) != 1:
+        yield f"{count} data disks instead of one: az vm disk detach what is not the model's"
+    yield from _unplanned("the machine", vm, shapes.MACHINE)
+
+
+def _unplanned(what: str, body: Json, shape: Shape) -> Iterator[str]:
+    for found in beyond(body, shape):
+        yield f"{what} has {found}, which no plan sets: take it away, or destroy the deployment and deploy it again"
+
+
+def model_doors(scale_set: Json, place: Place, name: str) -> Iterator[str]:
+    """Yield what the next machine of a set would have open."""
+    kind = (scale_set.get("identity") or {}).get("type", "None")
+    if kind != "None":
+        yield f"the set has an identity ({kind}): az vmss identity remove"
+    yield from _unplanned("the set", {**scale_set, "identity": None}, shapes.scale_set(place, name))
 
 
 def _console(properties: Json, seen: Json) -> Iterator[str]:
@@ -85,9 +109,11 @@ def run_command_doors(commands: Iterable[Json]) -> Iterator[str]:
         yield f"the run command {command.get('name')} is there: az vm run-command delete"
 
 
-def interface_doors(interface: Json) -> Iterator[str]:
+def interface_doors(interface: Json, place: Place, name: str) -> Iterator[str]:
     """Yield what an interface lets by beside the balancer."""
     properties = interface.get("properties") or {}
+    if (count := len(properties.get("ipConfigurations") or ())) != 1:
+        yield f"the interface has {count} addresses instead of one: az network nic ip-config delete"
     for configuration in properties.get("ipConfigurations") or ():
         inner = configuration.get("properties") or {}
         if inner.get("publicIPAddress"):
@@ -96,9 +122,18 @@ def interface_doors(interface: Json) -> Iterator[str]:
             yield "a NAT rule of the balancer leads to the interface: az network lb inbound-nat-rule delete"
     if properties.get("enableIPForwarding"):
         yield "the interface forwards: az network nic update --ip-forwarding false"
+    yield from _unplanned("the interface", interface, shapes.interface(place, name))
 
 
-def balancer_doors(balancer: Json) -> Iterator[str]:
+def network_doors(network: Json, place: Place, name: str) -> Iterator[str]:
+    """Yield what the network has that leads in or out."""
+    subnets = (network.get("properties") or {}).get("subnets") or ()
+    if any((one.get("properties") or {}).get("defaultOutboundAccess") is not False for one in subnets):
+        yield "the subnet lets machines out by Azure's addresses: deploy again"
+    yield from _unplanned("the network", network, shapes.network(place, name))
+
+
+def balancer_doors(balancer: Json, place: Place, name: str, port: int) -> Iterator[str]:
     """Yield what a balancer does beside passing the one port through."""
     properties = balancer.get("properties") or {}
     rules = properties.get("loadBalancingRules") or ()
@@ -110,6 +145,7 @@ def balancer_doors(balancer: Json) -> Iterator[str]:
     for kind in ("inboundNatRules", "inboundNatPools", "outboundRules"):
         for rule in properties.get(kind) or ():
             yield f"the balancer has {rule.get('name')} in {kind}: delete it"
+    yield from _unplanned("the balancer", balancer, shapes.balancer(place, name, port))
 
 
 def rule_doors(groups: Iterable[Json], port: int) -> Iterator[str]:
@@ -126,14 +162,20 @@ def rule_doors(groups: Iterable[Json], port: int) -> Iterator[str]:
 
 
 def _let_by(rules: Iterable[Json], direction: str, port: int) -> Iterator[str]:
+    """Yield what is let by until everything is denied, and after that what only denying all of IPv6 would stop.
+
+    Azure shows "all addresses" as 0.0.0.0/0, whichever was meant, so another rule behind that may count.
+    """
+    closed = False
     for rule in sorted(rules, key=lambda rule: int(rule.get("priority", 0))):
         if rule.get("access") == "Deny":
-            if _is_everything(rule):
-                return
+            closed = closed or _is_everything(rule)
+        elif closed and int(rule.get("priority", 0)) >= _DEFAULTS_FROM:
             continue
-        if direction == "Outbound" or not _is_service(rule, port):
+        elif direction == "Outbound" or not _is_service(rule, port):
             yield f"the rule {last_of(rule)} lets something else {direction.lower()}: az network nsg rule delete"
-    yield f"no rule ends with denying everything {direction.lower()}: deploy again"
+    if not closed:
+        yield f"no rule ends with denying everything {direction.lower()}: deploy again"
 
 
 def last_of(rule: Json) -> str:

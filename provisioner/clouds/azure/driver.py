@@ -15,11 +15,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from provisioner.clouds.answers import MisreadError, set_aside, understood
 from provisioner.clouds.azure.api import Api, Json
 from provisioner.clouds.azure.kinds import BY_NAME, GROUP, GROUP_SECONDS, KINDS, Kind
 from provisioner.clouds.azure.names import POOLS
 from provisioner.clouds.azure.upload import Upload, upload
 from provisioner.clouds.azure.vhd import FOOTER_SIZE
+from provisioner.clouds.reconcile import UnlistedError
 from provisioner.clouds.resources import DIGEST_SIZE, Found, Key, Mark, Resource, State
 from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError
@@ -40,6 +42,7 @@ class AzureDriver:
     def __init__(self, api: Api) -> None:
         self.api = api
 
+    @understood("reading what is there")
     def read(self, key: Key) -> Found | None:
         """Return what is there under a resource's name, ours or not.
 
@@ -49,6 +52,7 @@ class AzureDriver:
         body = self.api.get(key, **({"expand": "instanceView"} if key.kind == "virtualMachine" else {}))
         return None if body is None else _found(key, body)
 
+    @understood("making something")
     def create(self, resource: Resource, mark: Mark, *, progress: Progress) -> None:
         """Make a resource, and fill a disk.
 
@@ -59,6 +63,7 @@ class AzureDriver:
         if resource.source is not None:
             self._fill(resource, progress=progress)
 
+    @understood("changing something")
     def update(self, resource: Resource, mark: Mark, *, progress: Progress) -> bool:
         """Change a resource where the API can, a scale set's number of machines among it; go on with an upload.
 
@@ -82,6 +87,7 @@ class AzureDriver:
         """Say whether such a resource is changed in place."""
         return key.kind in BY_NAME and BY_NAME[key.kind].in_place
 
+    @understood("waiting for something")
     def wait(self, key: Key, *, progress: Progress) -> None:
         """Wait for a resource that is still being made, or goes.
 
@@ -97,6 +103,7 @@ class AzureDriver:
             told(f"{key}: Azure still works on it, {passed:.0f} s")
         raise CloudError(f"{key}: not done within {limit:.0f} s; run it again, it waits for it")
 
+    @understood("deleting something")
     def delete(self, key: Key, *, progress: Progress) -> None:
         """Delete a resource; one that is not there is fine.
 
@@ -114,32 +121,53 @@ class AzureDriver:
 
         Raises:
             CloudError: the API refuses.
+            UnlistedError: some answers are not understood; it has the rest.
         """
         del progress
-        return tuple(found for found in self.all_marked() if found.mark and found.mark.deployment == deployment)
+        odd: list[str] = []
+        found = tuple(one for one in self._everything(odd) if one.mark and one.mark.deployment == deployment)
+        if odd:
+            raise UnlistedError("; ".join(odd), found)
+        return found
 
     def all_marked(self) -> Iterator[Found]:
         """Yield everything in the group that bears any deployment's mark, in the order in which it can be deleted.
 
         Raises:
             CloudError: the API refuses.
+            MisreadError: some answers are not understood; after everything else was yielded.
         """
+        odd: list[str] = []
+        yield from self._everything(odd)
+        if odd:
+            raise MisreadError("; ".join(odd))
+
+    def _everything(self, odd: list[str]) -> Iterator[Found]:
         group = self.read(Key(GROUP, self.api.place.group))
         if group is None:
             return
         for kind in reversed(KINDS):
-            things = [_found(Key(kind.name, name), body) for name, body in self._all(kind)]
-            yield from (found for found in things if found.mark is not None)
+            things: tuple[tuple[str, Json], ...] = ()
+            with set_aside(odd):
+                things = tuple(self._all(kind))
+            yield from self._marked_of(kind, things, odd)
         if group.mark is not None:
             yield group
+
+    def _marked_of(self, kind: Kind, things: Sequence[tuple[str, Json]], odd: list[str]) -> Iterator[Found]:
+        for name, body in things:
+            key = Key(kind.name, name)
+            with set_aside(odd), understood(str(key)):
+                if (found := _found(key, body)).mark is not None:
+                    yield found
 
     def _all(self, kind: Kind) -> Iterator[tuple[str, Json]]:
         """Yield names and bodies of a kind, those of parents' things with the parents' names before theirs."""
         if not kind.parent:
-            yield from ((str(body["name"]), body) for body in self.api.list(kind) if not _belongs(body))
+            yield from ((str(body.get("name", "")), body) for body in self.api.list(kind) if not _belongs(body))
             return
         for parent, _ in self._all(BY_NAME[kind.parent]):
-            yield from ((f"{parent}/{body['name']}", body) for body in self.api.list(kind, parent))
+            yield from ((f"{parent}/{body.get('name', '')}", body) for body in self.api.list(kind, parent))
 
     def _used_pools(self, resource: Resource) -> list[Json]:
         """Return the pools that a balancer shall not have any more and that still have machines: Azure keeps those."""
@@ -211,14 +239,16 @@ def _shape(resource: Resource) -> str:
 def _belongs(body: Json) -> bool:
     """Tell whether a thing is part of a scale set or a machine, and goes with it."""
     properties = _properties(body)
-    return bool(
-        properties.get("virtualMachineScaleSet") or properties.get("creationData", {}).get("galleryImageReference")
-    )
+    source = properties.get("creationData")
+    copied = isinstance(source, Mapping) and bool(source.get("galleryImageReference"))
+    return copied or bool(properties.get("virtualMachineScaleSet"))
 
 
 def _properties(body: Json) -> Mapping[str, Any]:
-    return body.get("properties") or {}
+    found = body.get("properties")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _tags(body: Json) -> Mapping[str, str]:
-    return body.get("tags") or {}
+    found = body.get("tags")
+    return found if isinstance(found, Mapping) else {}

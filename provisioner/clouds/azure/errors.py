@@ -14,8 +14,15 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ServiceRequestError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+    ServiceRequestError,
+)
 
+from provisioner.clouds.answers import ODD, misread
 from provisioner.errors import CloudError
 
 _SKEW_SECONDS = 300.0
@@ -47,16 +54,35 @@ _STEPS = {
 _FORBIDDEN = {"AuthorizationFailed", "LinkedAuthorizationFailed"}
 _EXPIRED = {"ExpiredAuthenticationToken", "AuthenticationFailed", "InvalidAuthenticationToken"}
 _NOT_SET_UP = re.compile(r"unavailable|not found|not installed|could not be found|requires the|No accounts")
+_QUERY = re.compile(r"\?[^\s'\")>]*")  # of an address: it may carry the right to write
 _ACTION = re.compile(r"action(?:\(s\))? '([^']+)'")
 
 
 @contextlib.contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn what the SDK raises while this is done into a CloudError that says what to do."""
+    """Turn what the SDK raises while this is done, or an odd answer does, into a CloudError that says what to do.
+
+    Nothing of what the SDK said goes along: addresses that carry the right to write are in it.
+    """
+    refused: CloudError | None = None
     try:
         yield
     except AzureError as error:
-        raise explain(what, error, now=datetime.now(UTC)) from error
+        refused = _told(what, error)
+    except ODD as error:
+        refused = misread(what, error)
+    if refused is not None:
+        raise refused
+
+
+def _told(what: str, error: AzureError) -> CloudError:
+    """Explain an error, whose own body may be odd too."""
+    if isinstance(error, DecodeError):
+        return misread(what, _first_line(error))
+    try:
+        return explain(what, error, now=datetime.now(UTC))
+    except ODD as odd:
+        return misread(what, odd)
 
 
 def explain(what: str, error: AzureError, *, now: datetime) -> CloudError:
@@ -138,8 +164,12 @@ def _words(error: HttpResponseError) -> str:
         return _first_line(error)
     inner = [f"{detail.code}: {detail.message}" for detail in found.details or () if detail.code]
     text = f"{found.code}: {found.message}" + (f" ({'; '.join(inner)})" if inner else "")
-    return " ".join(text.split()).rstrip(".;")
+    return _shown(" ".join(text.split()))
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".;")
+    return _shown((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def _shown(text: str) -> str:
+    return _QUERY.sub("?…", text).rstrip(".;")

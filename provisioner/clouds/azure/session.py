@@ -6,6 +6,7 @@ import logging
 
 from azure.identity import DefaultAzureCredential
 
+from provisioner.clouds.answers import understood
 from provisioner.clouds.azure import view
 from provisioner.clouds.azure.api import Api, Wire
 from provisioner.clouds.azure.driver import AzureDriver
@@ -26,6 +27,7 @@ class AzureSession:
         """Return the calls that reconciling needs."""
         return AzureDriver(self._api)
 
+    @understood("looking at the deployment in Azure")
     def vm(self, name: str) -> Vm | None:
         """Return a deployment as Azure sees it now.
 
@@ -34,6 +36,7 @@ class AzureSession:
         """
         return view.deployment(self._api, name)
 
+    @understood("looking at the groups in Azure")
     def groups(self, name: str) -> tuple[Group, ...]:
         """Return a deployment's scale sets, and which of them clients are led to.
 
@@ -42,6 +45,7 @@ class AzureSession:
         """
         return view.groups(self._api, name)
 
+    @understood("listing what is in the resource group")
     def names(self) -> tuple[str, ...]:
         """Return the deployments that something in the group bears the mark of.
 
@@ -50,6 +54,7 @@ class AzureSession:
         """
         return tuple(sorted({one.mark.deployment for one in self.found() if one.mark is not None}))
 
+    @understood("listing what is in the resource group")
     def found(self) -> tuple[Found, ...]:
         """Return everything in the group that bears a mark of ours.
 
@@ -58,13 +63,14 @@ class AzureSession:
         """
         return tuple(AzureDriver(self._api).all_marked())
 
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Return each way into a deployment that is open, and how to shut it.
+    @understood("looking for open doors in Azure")
+    def open_doors(self, name: str, port: int) -> tuple[str, ...]:
+        """Return each way into a deployment that is open, and how to shut it. The image listens on ``port``.
 
         Raises:
             CloudError: it refuses.
         """
-        return view.open_doors(self._api, name)
+        return view.open_doors(self._api, name, port)
 
 
 def log_in(place: Place, *, progress: Progress) -> AzureSession:

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 from azure.core import PipelineClient
 from azure.core.exceptions import HttpResponseError
-from azure.core.pipeline.policies import RetryPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
 from provisioner.clouds.azure.api import Wire
@@ -56,7 +55,7 @@ def upload(wanted: Upload, wire: Wire, *, progress: Progress) -> None:
     if length > wanted.size:
         raise CloudError(f"{wanted.source}: larger than the disk; raise boot_disk_gib or model_disk_gib")
     options = {key: value for key, value in wire.options().items() if key not in ("base_url", "polling_interval")}
-    policies = [RetryPolicy(**{key: value for key, value in options.items() if key.startswith("retry_")})]
+    policies = [options.pop("retry_policy")]
     with PipelineClient(_origin(wanted.address), policies=policies, **options) as client, explained(wanted.name):
         there = _ranges(client, wanted.address)
         sent, told = 0, paced(progress, every=wire.say_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from provisioner.clouds.azure import doors
 from provisioner.clouds.azure.api import Api, Json
@@ -80,49 +81,68 @@ def machines(api: Api, name: str) -> Iterator[Json]:
             yield vm
 
 
-def open_doors(api: Api, name: str) -> tuple[str, ...]:
-    """Return every door of a deployment that is open, with the machine that it is of.
+def open_doors(api: Api, name: str, port: int) -> tuple[str, ...]:
+    """Return every door of a deployment that is open, with what it is of. The image listens on ``port``.
 
     Raises:
-        CloudError: the API refuses, or the balancer is gone.
+        CloudError: the API refuses, or there is nothing to look at.
     """
-    balancer = api.get(Key("loadBalancer", balancer_name(name)))
-    if balancer is None:
-        raise CloudError(f"{name}: the load balancer is gone; deploy it again")
-    found = [f"{name}: {door}" for door in doors.balancer_doors(balancer)]
-    port = backend_port(balancer)
-    for vm in machines(api, name):
-        found += [f"{vm['name']}: {door}" for door in _machine(api, vm, port)]
+    found = [f"{name}: {door}" for door in _shared(api, name, port)]
+    bodies = tuple(machines(api, name))
+    if not bodies:
+        raise CloudError(f"{name}: there is no machine to look at; deploy it again")
+    for vm in bodies:
+        found += [f"{vm['name']}: {door}" for door in _machine(api, vm, name, port)]
     return tuple(dict.fromkeys(found))
 
 
-def _machine(api: Api, vm: Json, port: int) -> Iterator[str]:
-    with_data = api.get(Key("virtualMachine", str(vm["name"])), expand="userData") or {}
-    user_data = (with_data.get("properties") or {}).get("userData")
+def _shared(api: Api, name: str, port: int) -> Iterator[str]:
+    """Yield the doors of what all machines have in common."""
+    balancer, network = _part(api, "loadBalancer", f"{name}-balancer"), _part(api, "virtualNetwork", f"{name}-network")
+    if SERVICE not in {rule.get("name") for rule in _rules(balancer)}:
+        raise CloudError(f"{name}-balancer: its rule is gone; deploy it again")
+    yield from doors.balancer_doors(balancer, api.place, name, port)
+    yield from doors.network_doors(network, api.place, name)
+    for one in _sets(api, name):
+        model = _part(api, "virtualMachineScaleSet", str(one["name"]), expand="userData")
+        yield from doors.model_doors(model, api.place, name)
+
+
+def _part(api: Api, kind: str, name: str, **options: Any) -> Json:
+    body = api.get(Key(kind, name), **options)
+    if body is None:
+        raise CloudError(f"{Key(kind, name)} is gone; deploy it again")
+    return body
+
+
+def _machine(api: Api, vm: Json, name: str, port: int) -> Iterator[str]:
+    user_data = _part(api, "virtualMachine", str(vm["name"]), expand="userData")["properties"].get("userData")
     yield from doors.machine_doors({**vm, "properties": {**vm["properties"], "userData": user_data}})
     yield from doors.run_command_doors(api.run_commands(str(vm["name"])))
-    for interface in _interfaces(vm):
-        body = api.get(Key("networkInterface", interface))
-        if body is not None:
-            yield from doors.interface_doors(body)
-            yield from doors.rule_doors(api.effective_rules(interface), port)
+    for identity in _interfaces(vm):
+        body = _interface(api, identity)
+        if body is None:
+            yield (
+                f"its interface {identity} is not in this resource group, or is gone, so nobody sees what it lets by: "
+                "destroy the deployment, deploy it again"
+            )
+            continue
+        yield from doors.interface_doors(body, api.place, name)
+        yield from doors.rule_doors(api.effective_rules(last(identity)), port)
+
+
+def _interface(api: Api, identity: str) -> Json | None:
+    """Return an interface by its whole id; None where it is not one of our group: its name alone says nothing."""
+    ours = api.place.id_of(f"Microsoft.Network/networkInterfaces/{last(identity)}")
+    return api.get(Key("networkInterface", last(identity))) if identity.lower() == ours.lower() else None
 
 
 def frontend_port(balancer: Json) -> int:
     """Return the port that clients connect to."""
-    return _port(balancer, "frontendPort")
-
-
-def backend_port(balancer: Json) -> int:
-    """Return the port that the machines listen on."""
-    return _port(balancer, "backendPort")
-
-
-def _port(balancer: Json, which: str) -> int:
     rules = [rule for rule in _rules(balancer) if rule.get("name") == SERVICE]
     if not rules:
         raise CloudError(f"{balancer.get('name')}: its rule is gone; deploy it again")
-    return int(rules[0]["properties"][which])
+    return int(rules[0]["properties"]["frontendPort"])
 
 
 def _sku(body: Json) -> str:
@@ -165,15 +185,16 @@ def _node(api: Api, vm: Json, holder: Json) -> Node:
 
 
 def _address(api: Api, interface: str) -> str:
-    body = api.get(Key("networkInterface", interface)) or {}
+    body = _interface(api, interface) or {}
     for configuration in (body.get("properties") or {}).get("ipConfigurations") or ():
         return str((configuration.get("properties") or {}).get("privateIPAddress", ""))
     return ""
 
 
 def _interfaces(vm: Json) -> list[str]:
+    """Return the whole ids of a machine's interfaces."""
     profile = vm["properties"].get("networkProfile") or {}
-    return [last(str(one["id"])) for one in profile.get("networkInterfaces") or ()]
+    return [str(one["id"]) for one in profile.get("networkInterfaces") or ()]
 
 
 def _set_of(vm: Json) -> str:

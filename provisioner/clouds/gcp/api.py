@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from provisioner.clouds.answers import ODD, bounded, misread, understood
 from provisioner.clouds.gcp.errors import GcpError, of_exception, of_response
 from provisioner.clouds.gcp.libraries import SCOPE, Libraries, load
 from provisioner.progress import Progress
@@ -92,15 +93,22 @@ class Api:
         what = f"{client.removesuffix('Client')}.{method.removesuffix('_unary')}"
         return self.call(what, lambda: ask(request=dict(request), retry=None, timeout=self.limits.answer))
 
-    def listed(self, client: str, method: str, request: Mapping[str, Any]) -> tuple[Any, ...]:
-        """List all pages.
+    def listed(self, client: str, method: str, request: Mapping[str, Any], field: str = "items") -> tuple[Any, ...]:
+        """List all pages; ``field`` is where a page has its things.
 
         Raises:
             GcpError: Google refuses, or does not answer in time.
+            CloudError: the pages do not end, or are not understood.
         """
         ask = getattr(self.client(client), method)
         what = f"{client.removesuffix('Client')}.{method}"
-        return self.call(what, lambda: tuple(ask(request=dict(request), retry=None, timeout=self.limits.answer)))
+
+        def pages() -> tuple[Any, ...]:
+            asked = ask(request=dict(request), retry=None, timeout=self.limits.answer)
+            found = bounded(what, asked.pages, lambda page: page.next_page_token, self.limits.call)
+            return tuple(one for page in found for one in _of_page(getattr(page, field)))
+
+        return self.call(what, pages)
 
     def http(self, what: str, method: str, url: str, *, good: tuple[int, ...] = (200,), **more: Any) -> Any:
         """Ask Cloud Storage; again where that can help.
@@ -119,10 +127,27 @@ class Api:
         try:
             response = self._http.request(method, url, timeout=self.limits.answer, allow_redirects=False, **more)
         except self.libraries.failures as error:
-            raise GcpError(what, of_exception(error, self.libraries)) from error
-        if response.status_code not in good:
-            raise GcpError(what, of_response(response))
-        return response
+            refused = of_exception(error, self.libraries)
+        else:
+            if response.status_code in good:
+                return response
+            refused = of_response(response)
+        # Outside of the handler, so that what the library said stays out: the address of an upload is in it.
+        raise GcpError(what, refused)
+
+    def json(self, what: str, method: str, url: str, **more: Any) -> Mapping[str, Any]:
+        """Ask Cloud Storage for an object of JSON.
+
+        Raises:
+            GcpError: it refuses.
+            CloudError: the answer is no such object.
+        """
+        response = self.http(what, method, url, **more)
+        with understood(what):
+            found = response.json()
+            if not isinstance(found, Mapping):
+                raise misread(what, f"{type(found).__name__} instead of an object")
+            return found
 
     def call(self, what: str, ask: Callable[[], _T]) -> _T:
         """Ask until it goes well, it cannot, or the time is over; Google says how long to wait, or the wait doubles.
@@ -140,6 +165,8 @@ class Api:
             except self.libraries.failures as error:
                 refused = GcpError(what, of_exception(error, self.libraries))
                 refused.__cause__ = error
+            except (*ODD, self.libraries.json_format.Error) as error:
+                raise misread(what, error) from error
             wait = refused.refusal.retry_after
             wait = pause * random.uniform(0.5, 1.5) if wait is None else wait  # noqa: S311, no secret depends on it
             if not refused.refusal.is_transient or time.monotonic() + wait > deadline:
@@ -149,6 +176,11 @@ class Api:
                 self.progress(f"Google cannot be reached: tries again for {self.limits.call:.0f} s")
             time.sleep(wait)
             pause *= 2
+
+
+def _of_page(things: Any) -> Iterable[Any]:
+    """Yield the things of a page, with the place of each where a list is of all places."""
+    return things.items() if isinstance(things, Mapping) else things
 
 
 def to_dict(message: Any) -> dict[str, Any]:

@@ -3,6 +3,11 @@
 The image listens on none of these ways; that an operator cannot get in is proven by its measurements, not here. A door
 that is open says that somebody changed something, or that the project undoes the plan.
 
+What a machine's body may hold is an allow-list (shapes.py): what else Google shows, and no plan sets, is a door too.
+Not asked for: the project's own metadata by which an agent in another image would run scripts (reading it takes a
+permission over the project; what is in effect without an agent, (1) tells), forwarding rules and target instances of
+others that lead here, packet mirroring by policies of its own.
+
 (1) Metadata in effect. (2) Metadata that a guest agent would obey. (3) Accounts and addresses that the machine
 was given. (4) Rules of every firewall in effect. (5) What it writes on the serial port, which administrators can read.
 Sources, below https://cloud.google.com/compute/docs: /metadata/predefined-metadata-keys,
@@ -11,13 +16,14 @@ Sources, below https://cloud.google.com/compute/docs: /metadata/predefined-metad
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.clouds.gcp import marks
+from provisioner.clouds.allowed import beyond
+from provisioner.clouds.gcp import marks, shapes
 from provisioner.clouds.gcp.machine import METADATA
+from provisioner.clouds.gcp.place import Place
 
 # Field of effectiveInstanceMetadata, what it must be, the key that sets it.
 _EFFECTIVE = (
@@ -30,32 +36,41 @@ _EFFECTIVE = (
     ("serialPortEnableMetadataValue", False, "serial-port-enable"),
     ("serialPortLoggingEnableMetadataValue", False, "serial-port-logging-enable"),
 )
-_SET_BY_GOOGLE = {"created-by", "instance-template"}
-_MARKER = re.compile(r"VITRINE(-REFUSED)? .*")
+_SET_BY_GOOGLE = {"created-by", "instance-template"}  # on machines of groups
+_MARKERS = {"VITRINE initrd", "VITRINE ready"}
+_PASSING = {"deny", "goto_next"}  # what a policy's rule may do: nothing gets by before our own rules are asked
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the inventory lets in: from where, to which port; and which network."""
+    """What a machine of a deployment may have.
+
+    ``ranges`` may connect, to ``port``, on which the image listens. ``grouped`` says that a group of ours made the
+    machine, ``technology`` is the inventory's confidential technology, in Google's words.
+    """
 
     ranges: frozenset[str]
     port: int
     deployment: str
+    place: Place
+    grouped: bool
+    technology: str
 
 
-def machine_doors(body: Mapping[str, Any], *, natural_address: bool) -> Iterator[str]:
+def machine_doors(body: Mapping[str, Any], allowed: Allowed) -> Iterator[str]:
     """Yield each door of one machine that its own resource shows; (1) to (3)."""
     name = body["name"]
-    yield from (f"{name}: {text}" for text in _metadata(body))
+    yield from (f"{name}: {text}" for text in _metadata(body, allowed))
+    yield from (f"{name}: {text}" for text in _unplanned(body, allowed))
     if accounts := [account["email"] for account in body.get("serviceAccounts", ())]:
         yield (
             f"{name}: acts as {', '.join(accounts)}: `gcloud compute instances set-service-account {name} "
             "--no-service-account --no-scopes` (stop it first)"
         )
     addresses = [access for card in body.get("networkInterfaces", ()) for access in card.get("accessConfigs", ())]
-    if len(addresses) != int(natural_address):
+    if len(addresses) != int(not allowed.grouped):
         yield (
-            f"{name}: has {len(addresses)} external addresses instead of {int(natural_address)}: "
+            f"{name}: has {len(addresses)} external addresses instead of {int(not allowed.grouped)}: "
             f"`gcloud compute instances delete-access-config {name}`"
         )
     if body.get("canIpForward"):
@@ -70,7 +85,23 @@ def machine_doors(body: Mapping[str, Any], *, natural_address: bool) -> Iterator
         yield f"{name}: vTPM or integrity monitoring is off: destroy and deploy it again"
 
 
-def _metadata(body: Mapping[str, Any]) -> Iterator[str]:
+def _unplanned(body: Mapping[str, Any], allowed: Allowed) -> Iterator[str]:
+    again = "destroy and deploy it again"
+    confidential = body.get("confidentialInstanceConfig", {})
+    told = confidential.get("enableConfidentialCompute"), confidential.get("confidentialInstanceType")
+    if told != (True, allowed.technology):
+        yield f"is no confidential machine of the inventory's technology ({allowed.technology}): {again}"
+    if (count := len(body.get("networkInterfaces", ()))) != 1:
+        yield f"has {count} network interfaces instead of one: {again}"
+    if (count := len(body.get("disks", ()))) != len(("boot", "model")):
+        yield f"has {count} disks instead of two: `gcloud compute instances detach-disk` what is not ours"
+    if body.get("labels", {}).get(marks.PORT) != str(allowed.port):
+        yield f"its label {marks.PORT} is not the image's port {allowed.port}: {again}"
+    for found in beyond(body, shapes.machine(allowed.place, allowed.deployment)):
+        yield f"has {found}, which no plan sets: take it away, or {again}"
+
+
+def _metadata(body: Mapping[str, Any], allowed: Allowed) -> Iterator[str]:
     effective = body.get("resourceStatus", {}).get("effectiveInstanceMetadata", {})
     for field, wanted, key in _EFFECTIVE:
         # Google leaves out what nobody set; only blocking project keys must have been said.
@@ -81,7 +112,7 @@ def _metadata(body: Mapping[str, Any]) -> Iterator[str]:
             )
     for item in body.get("metadata", {}).get("items", ()):
         key = item["key"]
-        if key not in METADATA and key not in _SET_BY_GOOGLE:
+        if key not in METADATA and not (allowed.grouped and key in _SET_BY_GOOGLE):
             yield f"metadata {key} was added: `gcloud compute instances remove-metadata --keys={key}`"
 
 
@@ -101,12 +132,19 @@ def firewall_doors(found: Mapping[str, Any], allowed: Allowed) -> Iterator[str]:
         closed = closed or (active and _denies_egress(rule))
     if not closed:
         yield "no firewall rule of priority 0 denies connections to outside: deploy again, which puts it back"
+    yield from _policies(found)
+
+
+def _policies(found: Mapping[str, Any]) -> Iterator[str]:
     for policy in found.get("firewallPolicys", ()):
+        label = policy.get("shortName") or policy.get("name", "")
+        if policy.get("packetMirroringRules"):
+            yield f"firewall policy {label} mirrors packets: leave this network out of it"
         for rule in policy.get("rules", ()):
-            if rule.get("action") == "allow" and not rule.get("disabled", False):
-                label = policy.get("shortName") or policy.get("name", "")
+            if rule.get("action") not in _PASSING and not rule.get("disabled", False):
+                what = "allows" if rule.get("action") == "allow" else f"does {rule.get('action')} with"
                 yield (
-                    f"firewall policy {label} allows {rule.get('direction', 'connections')} before our rules are asked "
+                    f"firewall policy {label} {what} {rule.get('direction', 'connections')} before our rules are asked "
                     f"(priority {rule.get('priority')}): have it end in goto_next for this network"
                 )
 
@@ -118,6 +156,7 @@ def _is_service(rule: Mapping[str, Any], allowed: Allowed) -> bool:
     return (
         mark is not None
         and mark.deployment == allowed.deployment
+        and _used(rule) <= shapes.SERVICE
         and rule.get("direction") == "INGRESS"
         and ports == [("tcp", (str(allowed.port),))]
         and bool(rule.get("sourceRanges"))
@@ -127,22 +166,35 @@ def _is_service(rule: Mapping[str, Any], allowed: Allowed) -> bool:
 
 def _denies_egress(rule: Mapping[str, Any]) -> bool:
     return (
-        rule.get("direction") == "EGRESS"
+        _used(rule) <= shapes.DENIAL
+        and rule.get("direction") == "EGRESS"
         and rule.get("priority", 1000) == 0
         and [one.get("IPProtocol") for one in rule.get("denied", ())] == ["all"]
         and rule.get("destinationRanges") == ["0.0.0.0/0"]
-        and not any(rule.get(key) for key in ("targetTags", "targetServiceAccounts"))
     )
 
 
+def _used(rule: Mapping[str, Any]) -> set[str]:
+    """Return which fields of a rule say something: with tags or accounts it says more or less than ours."""
+    return {key for key, value in rule.items() if value}
+
+
 def serial_doors(name: str, contents: str) -> Iterator[str]:
-    """Yield what a machine says on the serial port beyond the image's marker lines; (5).
+    """Yield what a machine says on the serial port beyond the image's marker lines, or that it says none; (5).
 
     What stands before the first of them is the firmware's.
     """
     lines = [line.strip() for line in contents.splitlines() if line.strip()]
-    first = next((number for number, line in enumerate(lines) if _MARKER.fullmatch(line)), None)
-    others = [line for line in lines[first or 0 :] if not _MARKER.fullmatch(line)] if first is not None else []
+    if not says_a_marker(contents):
+        yield f"{name}: runs and has said nothing of our image on the serial port: destroy and deploy it again"
+        return
+    first = next(number for number, line in enumerate(lines) if line in _MARKERS)
+    others = [line for line in lines[first:] if line not in _MARKERS]
     if others:
         shown = "".join(char for char in others[0] if char.isprintable())[:80]
         yield f"{name}: writes on the serial port, which administrators can read: {shown!r}; this is not our image"
+
+
+def says_a_marker(contents: str) -> bool:
+    """Say whether our image has said anything: a machine that still boots has not."""
+    return any(line.strip() in _MARKERS for line in contents.splitlines())

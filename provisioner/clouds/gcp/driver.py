@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.clouds.answers import set_aside, understood
 from provisioner.clouds.gcp import kinds, marks
 from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.errors import GcpError, of_operation
@@ -21,6 +22,7 @@ from provisioner.clouds.gcp.kinds import KINDS, Kind, place_of
 from provisioner.clouds.gcp.listing import Listing, found_of
 from provisioner.clouds.gcp.storage import Storage
 from provisioner.clouds.gcp.upload import PIECE, Upload
+from provisioner.clouds.reconcile import UnlistedError
 from provisioner.clouds.resources import Found, Key, Mark, Resource
 from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError
@@ -49,6 +51,7 @@ class GcpDriver:
         """The project's lists."""
         return Listing(self.api, self.project)
 
+    @understood("reading what is there")
     def read(self, key: Key) -> Found | None:
         """Return what is there under a name.
 
@@ -60,6 +63,7 @@ class GcpDriver:
         body = self.get(key)
         return None if body is None else found_of(KINDS[key.kind], key, body)
 
+    @understood("reading what is there")
     def get(self, key: Key) -> dict[str, Any] | None:
         """Return the body of what is there under a name, as the API's JSON.
 
@@ -74,6 +78,7 @@ class GcpDriver:
                 return None
             raise
 
+    @understood("making something")
     def create(self, resource: Resource, mark: Mark, *, progress: Progress) -> None:
         """Make a resource that is not there; where an earlier run's call made it meanwhile, wait for that one.
 
@@ -92,6 +97,7 @@ class GcpDriver:
         else:
             self._insert(resource, mark, progress=progress)
 
+    @understood("changing something")
     def update(self, resource: Resource, mark: Mark, *, progress: Progress) -> bool:
         """Change a firewall or a balancer's groups in place, mark included; everything else is made anew.
 
@@ -113,6 +119,7 @@ class GcpDriver:
         """Say whether such a resource is changed in place."""
         return key.kind in KINDS and KINDS[key.kind].patched
 
+    @understood("waiting for something")
     def wait(self, key: Key, *, progress: Progress) -> None:
         """Wait for a resource that is still being made, or that still goes.
 
@@ -127,6 +134,7 @@ class GcpDriver:
             told(f"{key}: is still being made, or still goes, {passed:.0f} s")
         raise CloudError(f"{key}: still not made; look at it in the console, then run it again")
 
+    @understood("deleting something")
     def delete(self, key: Key, *, progress: Progress) -> None:
         """Delete a resource of ours; wait a little for what still uses it. What was on its way into a bucket goes too.
 
@@ -157,11 +165,18 @@ class GcpDriver:
         Raises:
             GcpError: Google refuses.
             CloudError: what an interrupted run had asked for does not end.
+            UnlistedError: some answers are not understood; it has the rest.
         """
-        self.settle(deployment, progress=progress)
-        found = self.listing.everything(deployment)
-        return tuple(one for one in found if one.mark and one.mark.deployment == deployment)
+        odd: list[str] = []
+        with set_aside(odd):
+            self.settle(deployment, progress=progress)
+        everything = self.listing.all_but(odd, deployment)
+        found = tuple(one for one in everything if one.mark and one.mark.deployment == deployment)
+        if odd:
+            raise UnlistedError("; ".join(odd), found)
+        return found
 
+    @understood("looking for what is still asked for")
     def settle(self, deployment: str, *, progress: Progress) -> None:
         """Wait for what an interrupted run had asked for last: it may be in no list yet, and come into being later.
 
@@ -258,6 +273,8 @@ class GcpDriver:
                 raise CloudError(f"operation {operation['name']} does not end; look at it in the console")
             told(f"{what}: Google still works on it, {passed:.0f} s")
             operation = to_dict(self.api.compute(client, "wait", about))
+            if operation.get("status") != "DONE":
+                time.sleep(self.api.limits.pause)  # asking waits by itself, for up to two minutes
         return operation
 
 

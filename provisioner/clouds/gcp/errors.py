@@ -16,7 +16,9 @@ from typing import Any
 from provisioner.clouds.gcp.libraries import Libraries
 from provisioner.errors import CloudError
 
-_IDS = ("x-goog-request-id", "x-guploader-uploadid", "x-cloud-trace-context")
+# Not the id of an upload (x-guploader-uploadid): whoever has it may write.
+_IDS = ("x-goog-request-id", "x-cloud-trace-context")
+_QUERY = re.compile(r"\?[^\s'\")>]*")  # of an address: that of an upload carries the right to write
 _TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 _TRANSIENT_REASONS = frozenset({"ratelimitexceeded", "userratelimitexceeded", "backenderror", "connection"})
 _LOGIN = "run `gcloud auth application-default login`, or name a key file in GOOGLE_APPLICATION_CREDENTIALS"
@@ -79,9 +81,10 @@ def of_exception(error: Exception, libraries: Libraries) -> Refusal:
     """Read what a library raised."""
     if isinstance(error, libraries.api_errors.GoogleAPICallError):
         told: Any = error
-        first: Any = next(iter(told.errors or ()), {})
+        errors: Any = told.errors
+        first: Any = next(iter(errors), {}) if isinstance(errors, list | tuple) else {}
         reason = first.get("reason", "") if isinstance(first, Mapping) else ""
-        return _answered(int(told.code or 0), reason, str(told.message), getattr(told.response, "headers", {}))
+        return _answered(int(told.code or 0), str(reason), str(told.message), getattr(told.response, "headers", {}))
     if isinstance(error, libraries.auth_errors.DefaultCredentialsError):
         return Refusal(status=0, reason="nocredentials", message=": ".join(map(str, error.args)))
     if isinstance(error, libraries.auth_errors.RefreshError):
@@ -96,7 +99,7 @@ def of_response(response: Any) -> Refusal:
     try:
         error = response.json()["error"]
         reason, message = error["errors"][0]["reason"], error["message"]
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         reason, message = "", response.text[:200]
     return _answered(response.status_code, str(reason), str(message), response.headers)
 
@@ -119,7 +122,7 @@ def _answered(status: int, reason: str, message: str, headers: Mapping[str, str]
         reason=normal(reason),
         message=message,
         request_id=next((lower[name] for name in _IDS if name in lower), None),
-        retry_after=float(after) if after.isdigit() else None,
+        retry_after=float(after) if re.fullmatch(r"[0-9]{1,9}", after) else None,
     )
 
 
@@ -170,7 +173,7 @@ _ADVICE: tuple[tuple[AbstractSet[str], str, str], ...] = (
 
 def advice(refusal: Refusal) -> str:
     """Say what to do about a refusal, with Google's own words behind it."""
-    said = " ".join(refusal.message.split())[:300]
+    said = _QUERY.sub("?…", " ".join(refusal.message.split()))[:300]
     if refusal.status == 401:
         return f"the credentials are not accepted any more: {_LOGIN} ({said})"
     if match := _UNKNOWN_PLACE.search(refusal.message):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from provisioner.clouds.answers import MisreadError, set_aside, understood
 from provisioner.clouds.gcp import kinds, marks
 from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.kinds import Kind
@@ -43,20 +44,41 @@ class Listing:
 
         Raises:
             GcpError: Google refuses.
+            MisreadError: some answers are not understood; after everything else was yielded.
+        """
+        odd: list[str] = []
+        yield from self.all_but(odd, deployment)
+        if odd:
+            raise MisreadError("; ".join(odd))
+
+    def all_but(self, odd: list[str], deployment: str = "") -> Iterator[Found]:
+        """Yield the same as far as it is understood; what is not is noted in ``odd``.
+
+        Raises:
+            GcpError: Google refuses.
         """
         groups: set[str] = set()
         for kind in reversed(kinds.COMPUTE):
-            for where, body in self.of_kind(kind, deployment):
-                key = kinds.located(kind, where, body["name"]) if where else Key(kind.name, body["name"])
+            things: tuple[tuple[str, dict[str, Any]], ...] = ()
+            with set_aside(odd):
+                things = tuple(self.of_kind(kind, deployment))
+            for where, body in things:
+                name = body.get("name", "")
+                key = kinds.located(kind, where, name) if where else Key(kind.name, name)
                 if kind is kinds.GROUP:
                     groups.add(key.name)
                 if not (kind is kinds.DISK and body.get("users")) and created_by(body) not in groups:
                     yield found_of(kind, key, body)
+        with set_aside(odd):
+            yield from self._stored()
+
+    def _stored(self) -> Iterator[Found]:
         storage = Storage(self.api, self.project)
-        buckets = [found for found in storage.buckets() if found.mark is not None]
-        for bucket in buckets:
-            yield from storage.objects(bucket.key.name)
-        yield from buckets
+        with understood("listing Cloud Storage"):
+            buckets = [found for found in storage.buckets() if found.mark is not None]
+            for bucket in buckets:
+                yield from storage.objects(bucket.key.name)
+            yield from buckets
 
     def unfinished(self) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         """Yield where each operation is that has not ended, as calls about it say it, and the operation.
@@ -87,7 +109,7 @@ def found_of(kind: Kind, key: Key, body: Mapping[str, Any]) -> Found:
 def created_by(body: Mapping[str, Any]) -> str:
     """Return the group that made a machine, as a key's name; nothing where none did."""
     items = body.get("metadata", {}).get("items", ()) if "networkInterfaces" in body else ()
-    urls = [item["value"] for item in items if item["key"] == "created-by"]
+    urls = [str(item.get("value", "")) for item in items if item.get("key") == "created-by"]
     parts = urls[0].split("/") if urls else []
     return f"{parts[-3]}/{parts[-1]}" if len(parts) >= 3 else ""
 

@@ -14,6 +14,7 @@ from provisioner.clouds.resources import Mark
 
 DEPLOYMENT, DIGEST = "vitrine-deployment", "vitrine-digest"
 IMAGE, PORT = "vitrine-image", "vitrine-port"
+_LAST_PORT = 65535
 _TEXT = re.compile(r"vitrine deployment=([a-z][a-z0-9-]{0,30}) digest=([0-9a-f]{40})")
 
 
@@ -25,6 +26,12 @@ def labels(mark: Mark) -> dict[str, str]:
 def description(mark: Mark) -> str:
     """Write a mark as a description."""
     return f"vitrine deployment={mark.deployment} digest={mark.digest}"
+
+
+def port_of(found: Mapping[str, Any]) -> int:
+    """Read the port from labels; 0 where there is none, or none that is one: anybody may write them."""
+    text = str(found.get(PORT, ""))
+    return int(text) if re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= _LAST_PORT else 0
 
 
 def of_labels(found: Mapping[str, Any]) -> Mark | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.clouds.answers import understood
 from provisioner.clouds.gcp import doors, kinds, marks
 from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.driver import GcpDriver
@@ -15,6 +17,7 @@ from provisioner.clouds.gcp.errors import Refusal, advice, normal
 from provisioner.clouds.gcp.group import key_of
 from provisioner.clouds.gcp.identity import read_key
 from provisioner.clouds.gcp.listing import created_by
+from provisioner.clouds.gcp.machines import FAMILIES
 from provisioner.clouds.gcp.meters import meters
 from provisioner.clouds.gcp.place import Place
 from provisioner.clouds.gcp.plan import HEALTH_RANGES
@@ -49,6 +52,7 @@ class GcpSession:
             piece=self.piece,
         )
 
+    @understood("looking at the deployment in Google Cloud")
     def vm(self, name: str) -> Vm | None:
         """Return a deployment as Google sees it now.
 
@@ -72,6 +76,7 @@ class GcpSession:
             facts=(*self._facts(machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
         )
 
+    @understood("looking at the groups in Google Cloud")
     def groups(self, name: str) -> tuple[Group, ...]:
         """Return the deployment's groups, and which of them its balancer leads clients to.
 
@@ -84,6 +89,7 @@ class GcpSession:
         found = sorted(body["name"] for _, body in driver.listing.of_kind(kinds.GROUP, name))
         return tuple(Group(image=key_of(name, one), serving=one in led_to) for one in found)
 
+    @understood("listing what is in the project")
     def names(self) -> tuple[str, ...]:
         """Return the names of all deployments that the project has something of.
 
@@ -96,6 +102,7 @@ class GcpSession:
         found = {one.mark.deployment for one in driver.listing.everything() if one.mark is not None}
         return tuple(sorted(found))
 
+    @understood("listing what is in the project")
     def found(self) -> tuple[Found, ...]:
         """Return everything in the project that bears a mark of ours; what is still asked for may not show yet.
 
@@ -104,8 +111,9 @@ class GcpSession:
         """
         return tuple(self.driver().listing.everything())
 
-    def open_doors(self, name: str) -> tuple[str, ...]:
-        """Read back what is in effect for every machine.
+    @understood("looking for open doors in Google Cloud")
+    def open_doors(self, name: str, port: int) -> tuple[str, ...]:
+        """Read back what is in effect for every machine. The image listens on ``port``.
 
         Raises:
             CloudError: Google refuses, or there is no machine to look at.
@@ -115,23 +123,48 @@ class GcpSession:
         if not machines:
             raise CloudError(f"{name}: there is no machine to look at: deploy it again")
         keys = (kinds.located(kinds.INSTANCE, where, body["name"]) for where, body in machines)
-        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key)))
+        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key, port)))
 
-    def _doors(self, driver: GcpDriver, name: str, key: Key) -> Iterator[str]:
+    def _doors(self, driver: GcpDriver, name: str, key: Key, port: int) -> Iterator[str]:
         where, body = kinds.place_of(key)[0], driver.get(key)
         if body is None:
             raise CloudError(f"{key}: went away while it was looked at: run it again")
-        grouped = bool(created_by(body))
         about = {"project": self.place.project, "zone": where, "instance": body["name"]}
-        ranges = frozenset((*self.told.get("client_ranges", ()), *(HEALTH_RANGES if grouped else ())))
-        port = int(body.get("labels", {}).get(marks.PORT, 0))
-        yield from doors.machine_doors(body, natural_address=not grouped)
+        allowed = self._allowed(name, port, grouped=self._is_grouped(driver, name, body))
+        yield from doors.machine_doors(body, allowed)
         firewalls = self.api.compute(
             "InstancesClient", "get_effective_firewalls", {**about, "network_interface": "nic0"}
         )
-        yield from doors.firewall_doors(to_dict(firewalls), doors.Allowed(ranges, port, name))
-        serial = to_dict(self.api.compute("InstancesClient", "get_serial_port_output", about))
-        yield from doors.serial_doors(body["name"], serial.get("contents", ""))
+        yield from doors.firewall_doors(to_dict(firewalls), allowed)
+        if body.get("status") == _RUNNING:
+            yield from doors.serial_doors(body["name"], self._console(about))
+
+    def _allowed(self, name: str, port: int, *, grouped: bool) -> doors.Allowed:
+        told = str(self.told.get("technology", ""))
+        return doors.Allowed(
+            ranges=frozenset((*self.told.get("client_ranges", ()), *(HEALTH_RANGES if grouped else ()))),
+            port=port,
+            deployment=name,
+            place=self.place,
+            grouped=grouped,
+            technology=next((one.confidential_type for one in FAMILIES if one.technology == told), told),
+        )
+
+    def _is_grouped(self, driver: GcpDriver, name: str, body: Mapping[str, Any]) -> bool:
+        """Say whether a group of the deployment made a machine: its metadata says which, and anybody may write that."""
+        group = created_by(body)
+        found = driver.read(Key(kinds.GROUP.name, group)) if group else None
+        return found is not None and found.mark is not None and found.mark.deployment == name
+
+    def _console(self, about: Mapping[str, str]) -> str:
+        """Return what a machine has written; one of several may still boot, and is given time to."""
+        deadline = time.monotonic() + self.api.limits.settle
+        while True:
+            serial = to_dict(self.api.compute("InstancesClient", "get_serial_port_output", about))
+            text = str(serial.get("contents", ""))
+            if doors.says_a_marker(text) or time.monotonic() > deadline:
+                return text
+            time.sleep(self.api.limits.pause)
 
     def _machines(self, driver: GcpDriver, name: str) -> list[tuple[str, dict[str, Any]]]:
         return sorted(driver.listing.of_kind(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
@@ -147,7 +180,9 @@ class GcpSession:
         for where, group in groups:
             request = {"project": self.place.project, "zone": where, "instance_group_manager": group["name"]}
             client = "InstanceGroupManagersClient"
-            found = [to_dict(one) for one in self.api.listed(client, "list_managed_instances", request)]
+            found = [
+                to_dict(one) for one in self.api.listed(client, "list_managed_instances", request, "managed_instances")
+            ]
             image = key_of(name, group["name"])
             absent = [one for one in found if one["instance"].rpartition("/")[2] not in there]
             for one in absent:

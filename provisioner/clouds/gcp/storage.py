@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from provisioner.clouds.answers import bounded
 from provisioner.clouds.gcp import kinds, marks
 from provisioner.clouds.gcp.api import Api
 from provisioner.clouds.gcp.errors import GcpError
@@ -30,7 +31,7 @@ class Storage:
             GcpError: Google refuses; a bucket of somebody else's shows as a missing permission.
         """
         try:
-            found = self.api.http(f"reading {key}", "GET", self._url(key)).json()
+            found = self.api.json(f"reading {key}", "GET", self._url(key))
         except GcpError as error:
             if error.refusal.is_absent:
                 return None
@@ -90,13 +91,19 @@ class Storage:
         return self._pages(f"{self.api.storage}/storage/v1/b/{quote(bucket, safe='')}/o", {})
 
     def _pages(self, url: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
-        page: dict[str, str] = {}
+        what = "listing Cloud Storage"
+        pages = self._each(what, url, query)
+        for page in bounded(what, pages, lambda page: page.get("nextPageToken"), self.api.limits.call):
+            yield from page.get("items", ())
+
+    def _each(self, what: str, url: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        token: dict[str, str] = {}
         while True:
-            found = self.api.http("listing Cloud Storage", "GET", url, params={**query, **page}).json()
-            yield from found.get("items", ())
-            if not (token := found.get("nextPageToken")):
+            page = self.api.json(what, "GET", url, params={**query, **token})
+            yield page
+            if not page.get("nextPageToken"):
                 return
-            page = {"pageToken": token}
+            token = {"pageToken": str(page["nextPageToken"])}
 
     def _url(self, key: Key) -> str:
         bucket, _, name = key.name.partition("/")

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from provisioner.atomic import replace_file
+from provisioner.clouds.answers import misread, understood
 from provisioner.clouds.gcp.api import Api
 from provisioner.clouds.gcp.archive import Archive, pack
 from provisioner.clouds.gcp.errors import GcpError
@@ -24,6 +25,7 @@ from provisioner.errors import CloudError
 from provisioner.progress import Progress, paced
 
 PIECE = 16 << 20  # a multiple of 256 KiB, as Google wants it
+_STALLS = 5  # times in a row that Google may say that nothing more has arrived
 _GOES_ON, _DONE, _FORGOTTEN = 308, (200, 201), (404, 410)
 
 
@@ -65,8 +67,11 @@ class Upload:
             url, same = str(kept["url"]), kept["md5"] == archive.md5 and kept["body"] == dict(self.body)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        ours = urlsplit(url)[:2] == urlsplit(self.api.storage)[:2]  # the address carries the right to write
-        return url if same and ours else None
+        return url if same and self._is_ours(url) else None
+
+    def _is_ours(self, url: str) -> bool:
+        """Say whether an address is Cloud Storage's: what is sent there carries our credentials."""
+        return urlsplit(url)[:2] == urlsplit(self.api.storage)[:2]
 
     def _begin(self, record: Path, archive: Archive) -> str:
         url = f"{self.api.storage}/upload/storage/v1/b/{quote(self.bucket, safe='')}/o"
@@ -82,7 +87,9 @@ class Upload:
                 "X-Upload-Content-Length": str(archive.size),
             },
         )
-        found = str(response.headers["Location"])
+        found = str(response.headers.get("Location", ""))
+        if not self._is_ours(found):
+            raise misread(f"beginning the upload of {self.body['name']}", "no address at Cloud Storage to send it to")
         kept = {"url": found, "md5": archive.md5, "body": dict(self.body)}
         replace_file(record, json.dumps(kept).encode(), mode=0o600)
         return found
@@ -94,10 +101,10 @@ class Upload:
         )
         if response.status_code in _FORGOTTEN:
             return None
-        return archive.size if response.status_code in _DONE else _arrived(response)
+        return archive.size if response.status_code in _DONE else self._arrived(response, archive)
 
     def _send(self, url: str, archive: Archive, at: int, *, progress: Progress) -> Mapping[str, Any]:
-        name, told = self.body["name"], paced(progress)
+        name, told, stalls = self.body["name"], paced(progress), 0
         with archive.path.open("rb") as file:
             while True:
                 told(f"{name}: {100 * at // archive.size} % of {archive.size >> 20} MiB are there")
@@ -106,9 +113,32 @@ class Upload:
                 response = self._one(url, archive, at, piece)
                 if response.status_code in _DONE:
                     progress(f"{name}: all {archive.size >> 20} MiB are there")
-                    found: Mapping[str, Any] = response.json()
-                    return found
-                at = _arrived(response)
+                    return self._arrival(response)
+                reached = self._arrived(response, archive)
+                stalls = 0 if reached > at else stalls + 1
+                if stalls > _STALLS:
+                    raise CloudError(f"{name}: Google takes no more of it; run it again later")
+                at = max(at, reached)
+
+    def _arrival(self, response: Any) -> Mapping[str, Any]:
+        what = f"uploading {self.body['name']}"
+        with understood(what):
+            found = response.json()
+        if not isinstance(found, Mapping):
+            raise misread(what, f"{type(found).__name__} instead of an object")
+        return found
+
+    def _arrived(self, response: Any, archive: Archive) -> int:
+        """Read how many bytes have arrived; none where Google names no range.
+
+        Raises:
+            CloudError: it is more than there is.
+        """
+        match = re.fullmatch(r"bytes=0-([0-9]{1,18})", response.headers.get("Range", ""))
+        found = int(match[1]) + 1 if match else 0
+        if found > archive.size:
+            raise misread(f"uploading {self.body['name']}", f"{found} bytes of {archive.size} have arrived")
+        return found
 
     def _one(self, url: str, archive: Archive, at: int, piece: bytes) -> Any:
         """Send one piece; after a fault on the way Google is asked what it has, not told again blindly."""
@@ -124,9 +154,3 @@ class Upload:
     def _put(self, url: str, *, once: bool = False, **more: Any) -> Any:
         ask = self.api.http_once if once else self.api.http
         return ask(f"uploading {self.body['name']}", "PUT", url, **more)
-
-
-def _arrived(response: Any) -> int:
-    """Read how many bytes have arrived; none where Google names no range."""
-    match = re.fullmatch(r"bytes=0-(\d+)", response.headers.get("Range", ""))
-    return int(match[1]) + 1 if match else 0

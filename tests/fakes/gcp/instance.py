@@ -64,7 +64,8 @@ def remove(project, url):
 
 def shown(project, body):
     """Return a machine as the API shows it, with the metadata that is in effect."""
-    told = {**project.metadata, **{one["key"]: one["value"] for one in body.get("metadata", {}).get("items", ())}}
+    items = body.get("metadata", {}).get("items", ())
+    told = {**project.metadata, **{one["key"]: one.get("value", "") for one in items}}
     effective = {field: told[key].upper() == "TRUE" for key, field in _FLAGS.items() if key in told}
     if "gce-container-declaration" in told:
         effective["gceContainerDeclarationMetadataValue"] = True

@@ -109,7 +109,7 @@ class Azure:
         return AzureSession(api)
 
     def remote(self) -> RemoteCloud:
-        return RemoteCloud(AzureVendor(VARIABLES, self.session), pause=0.05)
+        return RemoteCloud(AzureVendor(VARIABLES, self.session), lambda: 8443, pause=0.05)
 
     def apply(self, spec=None, *, progress=quiet):
         spec = spec or self.spec()

@@ -9,7 +9,8 @@ import pytest
 
 from provisioner.clouds.azure import doors
 from provisioner.errors import CloudError
-from tests.fakes.azure.effects import BALANCER, INTERFACE, RULES, VM
+from tests.fakes.azure.effects import BALANCER, INTERFACE, RULES, SET, VM
+from tests.fakes.azure.things import Thing
 from tests.provisioner.clouds.conftest import quiet
 
 
@@ -71,12 +72,81 @@ def second_interface(azure):
     profile.append(copy.deepcopy(profile[0]))
 
 
+def elsewhere(name=None):
+    """Give the machine an interface of another resource group, which has a public address, and no rules at all.
+
+    Without a name of its own it is called as ours, which is still there to be read in its place.
+    """
+
+    def change(azure):
+        ours = azure.cloud.of(INTERFACE)[-1]
+        identity = ours.id.replace("/resourceGroups/vitrine-toy/", "/resourceGroups/elsewhere/")
+        identity = f"{identity.rpartition('/')[0]}/{name or ours.name}"
+        body = copy.deepcopy(ours.body)
+        body[P]["ipConfigurations"][0][P]["publicIPAddress"] = ADDRESS
+        body[P].pop("networkSecurityGroup")
+        azure.cloud.things[identity.lower()] = Thing(identity, INTERFACE, body)
+        vm(azure).properties["networkProfile"]["networkInterfaces"] = [{"id": identity, P: {"primary": True}}]
+
+    return change
+
+
+def interface_gone(azure):
+    ours = azure.cloud.of(INTERFACE)[-1]
+    del azure.cloud.things[ours.id.lower()]
+
+
+def second_address(azure):
+    more = copy.deepcopy(azure.cloud.of(INTERFACE)[-1].properties["ipConfigurations"][0])
+    more[P]["privateIPAddressVersion"] = "IPv6"
+    azure.cloud.of(INTERFACE)[-1].properties["ipConfigurations"].append(more | {"name": "six"})
+
+
+def six_behind_four(azure):
+    """What is denied is all of IPv4, and all of IPv6 is allowed behind that."""
+    rules = azure.thing(RULES).properties["securityRules"]
+    for one in rules:
+        if one["name"] in ("deny-in", "deny-out"):
+            one[P] |= {"sourceAddressPrefix": "0.0.0.0/0", "destinationAddressPrefix": "0.0.0.0/0", "priority": 4095}
+    wide = dict.fromkeys(("protocol", "sourcePortRange", "destinationPortRange"), "*")
+    wide |= {"sourceAddressPrefix": "::/0", "destinationAddressPrefix": "::/0", "priority": 4096, "access": "Allow"}
+    rules += [{"name": f"six-{one}", P: wide | {"direction": one}} for one in ("Inbound", "Outbound")]
+
+
+def both_ports_moved(azure):
+    """The balancer leads to 22, and the rules let 22 in: each is right by the other."""
+    azure.thing(BALANCER).properties["loadBalancingRules"][0][P]["backendPort"] = 22
+    for one in azure.thing(RULES).properties["securityRules"]:
+        if one["name"].startswith("allow-"):
+            one[P]["destinationPortRange"] = "22"
+
+
+def other_rules(azure):
+    """Have the interface by rules that say the same, today."""
+    ours = azure.thing(RULES)
+    azure.cloud.things[f"{ours.id}-2".lower()] = Thing(f"{ours.id}-2", RULES, copy.deepcopy(ours.body))
+    for one in azure.cloud.of(INTERFACE):
+        one.properties["networkSecurityGroup"]["id"] += "-2"
+
+
+def third_disk(azure):
+    vm(azure).properties["storageProfile"]["dataDisks"].append(
+        {"lun": 9, "createOption": "Attach", "managedDisk": {"id": "x"}}
+    )
+
+
+def subnet(change):
+    network = "microsoft.network/virtualnetworks"
+    return lambda azure: change(azure.thing(network).properties["subnets"][0][P])
+
+
 # What ends the sentence: a command, or a thing to do.
 STEP = re.compile(
     r"(: az [a-z][a-z -]+.*|[:;] destroy the deployment, deploy it again|: deploy again|: detach all but the first"
     r"|: delete it|: turn it off)$"
 )
 P = "properties"
+THEIRS = "/subscriptions/x/resourceGroups/y/providers/Microsoft.Network/loadBalancers/z/backendAddressPools/p"
 ADDRESS = {"id": "/subscriptions/x/resourceGroups/y/providers/Microsoft.Network/publicIPAddresses/z"}
 DOORS = {
     "boot diagnostics": (
@@ -159,6 +229,58 @@ DOORS = {
         balancer(lambda p: p.update(inboundNatPools=[{"name": "ssh"}])),
         "the balancer has ssh in inboundNatPools",
     ),
+    "an interface of another group": (elsewhere("evil"), "/networkInterfaces/evil is not in this resource group"),
+    "a decoy with the interface's name": (elsewhere(), "is not in this resource group"),
+    "the interface gone": (interface_gone, "is not in this resource group, or is gone"),
+    "a second address": (second_address, "the interface has 2 addresses instead of one"),
+    "an address by IPv6": (second_address, "privateIPAddressVersion (IPv6), which no plan sets"),
+    "somebody's balancer": (
+        interface(lambda p: p["ipConfigurations"][0][P]["loadBalancerBackendAddressPools"].append({"id": THEIRS})),
+        f"loadBalancerBackendAddressPools.id ({THEIRS}"[:90],
+    ),
+    "a tap": (interface(lambda p: p.update(tapConfigurations=[{"id": "x"}])), "tapConfigurations ("),
+    "other rules": (
+        other_rules,
+        "the interface has properties.networkSecurityGroup.id (",
+    ),
+    "IPv6 allowed behind all of IPv4": (six_behind_four, "the rule six-Inbound lets something else inbound"),
+    "IPv6 let out behind all of IPv4": (six_behind_four, "the rule six-Outbound lets something else outbound"),
+    "another port, and the rules with it": (both_ports_moved, "the rule allow-clients lets something else inbound"),
+    "the balancer to another port": (both_ports_moved, "backendPort (22), which no plan sets"),
+    "a balancer in front of the balancer": (
+        balancer(lambda p: p["frontendIPConfigurations"][0][P].update(gatewayLoadBalancer={"id": "x"})),
+        "gatewayLoadBalancer ({'id': 'x'}), which no plan sets",
+    ),
+    "applications": (
+        set_vm([P, "applicationProfile"], {"galleryApplications": [{"packageReferenceId": "/x"}]}),
+        "the machine has properties.applicationProfile (",
+    ),
+    "hibernation": (set_vm([P, "additionalCapabilities"], {"hibernationEnabled": True}), "additionalCapabilities ("),
+    "a console's own storage": (
+        set_vm([P, "diagnosticsProfile", "bootDiagnostics"], {"storageUri": "https://x"}),
+        "bootDiagnostics.storageUri (https://x)",
+    ),
+    "a third disk": (third_disk, "2 data disks instead of one"),
+    "a disk that is no copy of the image": (
+        lambda azure: vm(azure).properties["storageProfile"]["dataDisks"][0].update(createOption="Attach"),
+        "storageProfile.dataDisks.createOption (Attach)",
+    ),
+    "a field of a later version": (set_vm([P, "telepathy"], {"enabled": True}), "properties.telepathy ("),
+    "a way out by NAT": (
+        subnet(lambda p: p.update(natGateway={"id": "x"})),
+        "natGateway (",
+    ),
+    "a way out by routes": (subnet(lambda p: p.update(routeTable={"id": "x"})), "routeTable ("),
+    "a way out by Azure's addresses": (
+        subnet(lambda p: p.pop("defaultOutboundAccess")),
+        "the subnet lets machines out",
+    ),
+    "another network beside ours": (
+        lambda azure: azure.thing("microsoft.network/virtualnetworks").properties.update(
+            virtualNetworkPeerings=[{"name": "peer"}]
+        ),
+        "virtualNetworkPeerings (",
+    ),
 }
 
 
@@ -176,14 +298,48 @@ def test_a_door_that_was_opened_is_seen_and_nothing_is_published(azure, deployed
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_as_deployed_every_door_is_shut(azure, deployed, replicas):
     azure.arm.restore(deployed(replicas))
-    assert azure.session().open_doors("toy") == ()
+    assert azure.session().open_doors("toy", 8443) == ()
+
+
+MODELS = {
+    "an extension": ({"extensionProfile": {"extensions": [{"name": "CustomScript"}]}}, "extensionProfile"),
+    "boot diagnostics": ({"diagnosticsProfile": {"bootDiagnostics": {"enabled": True}}}, "diagnosticsProfile"),
+    "user data": ({"userData": "eA=="}, "userData"),
+    "a login": ({"osProfile": {"adminUsername": "root"}}, "osProfile"),
+    "applications": ({"applicationProfile": {"galleryApplications": [{"order": 1}]}}, "applicationProfile"),
+    "no confidential VM": ({"securityProfile": {"securityType": "TrustedLaunch"}}, "securityProfile.securityType"),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_set_whose_next_machine_would_have_a_door(azure, deployed, model):
+    azure.arm.restore(deployed(2))
+    changed, said = MODELS[model]
+    azure.thing(SET).properties["virtualMachineProfile"] |= changed
+    (door,) = azure.session().open_doors("toy", 8443)
+    assert door.startswith(f"toy: the set has properties.virtualMachineProfile.{said} (")
+
+
+def test_a_set_with_an_identity(azure, deployed):
+    azure.arm.restore(deployed(2))
+    azure.thing(SET).body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {"x": {}}}
+    assert azure.session().open_doors("toy", 8443) == (
+        "toy: the set has an identity (UserAssigned): az vmss identity remove",
+    )
+
+
+def test_machines_that_are_gone_are_no_shut_doors(azure, deployed):
+    azure.arm.restore(deployed(1))
+    vm(azure).body["tags"] = {}
+    with pytest.raises(CloudError, match="there is no machine to look at"):
+        azure.session().open_doors("toy", 8443)
 
 
 def test_doors_of_every_machine_of_a_set_are_looked_at(azure, deployed):
     azure.arm.restore(deployed(2))
     for one in azure.cloud.of(VM):
         one.body["identity"] = {"type": "UserAssigned"}
-    found = azure.session().open_doors("toy")
+    found = azure.session().open_doors("toy", 8443)
     assert {door.split(":")[0] for door in found} == {one.name for one in azure.cloud.of(VM)}
 
 
@@ -191,14 +347,14 @@ def test_several_doors_are_all_named(azure, deployed):
     azure.arm.restore(deployed(1))
     for door in ("boot diagnostics", "user data", "SSH let in"):
         DOORS[door][0](azure)
-    assert len(azure.session().open_doors("toy")) == 3
+    assert len(azure.session().open_doors("toy", 8443)) == 3
 
 
 def test_every_door_says_how_to_shut_it(azure, deployed):
     for door, (opened, _) in DOORS.items():
         azure.arm.restore(deployed(1))
         opened(azure)
-        found = azure.session().open_doors("toy")
+        found = azure.session().open_doors("toy", 8443)
         assert [one for one in found if not STEP.search(one)] == [], door
 
 
@@ -223,11 +379,17 @@ def test_an_endpoint_where_nobody_listens_is_not_ready(azure, deployed):
         azure.remote().wait_ready("toy", seconds=0, progress=quiet)
 
 
+def test_the_address_of_a_decoy_is_not_shown(azure, deployed):
+    azure.arm.restore(deployed(1))
+    elsewhere()(azure)
+    assert [node.address for node in azure.session().vm("toy").nodes] == [""]
+
+
 def test_a_balancer_whose_rule_is_gone_is_an_error(azure, deployed):
     azure.arm.restore(deployed(1))
     azure.thing(BALANCER).properties["loadBalancingRules"] = []
     with pytest.raises(CloudError, match=r"toy-balancer: its rule is gone; deploy it again"):
-        azure.session().open_doors("toy")
+        azure.session().open_doors("toy", 8443)
 
 
 def test_a_rule_that_denies_only_a_part_does_not_end_the_list():

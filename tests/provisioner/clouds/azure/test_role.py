@@ -27,14 +27,14 @@ def granted():
 def live(azure):
     """Do everything that an operator does, with one machine and with several."""
     azure.apply()
-    azure.session().open_doors("toy")
+    azure.session().open_doors("toy", 8443)
     azure.apply(azure.spec(image=1, client_networks=["198.51.100.0/24"]))
     azure.apply(azure.spec(image=1, replicas=2))
     azure.apply(azure.spec(image=1, replicas=3))
     for step in ("stage", "overlap", "drain", "stage", "back"):
         azure.remote().roll(azure.spec(image=2, replicas=3), Rolling(old=azure.image(1).key, step=step), progress=quiet)
     azure.session().vm("toy")
-    azure.session().open_doors("toy")
+    azure.session().open_doors("toy", 8443)
     azure.session().names()
     azure.destroy()
 

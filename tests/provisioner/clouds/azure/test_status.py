@@ -13,6 +13,7 @@ from provisioner.clouds.azure import AzureVendor, plan
 from provisioner.clouds.azure.session import log_in
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.clouds.resources import Key
+from provisioner.errors import CloudError
 from provisioner.status.deployment import exit_code, wrong
 from provisioner.status.look import Wanted, look
 from tests.fakes.azure.effects import VM
@@ -69,6 +70,42 @@ def test_an_open_door_is_wrong(azure, looked):
     assert looked(doors=False)[0].doors is None
 
 
+def test_a_machine_whose_interface_is_elsewhere_has_no_address_and_open_doors(azure, looked):
+    accepted(azure, looked)
+    (machine,) = azure.cloud.of(VM)
+    machine.properties["networkProfile"]["networkInterfaces"] = [{"id": f"{machine.id}/elsewhere"}]
+    machine.properties["diagnosticsProfile"] = {"bootDiagnostics": {"enabled": True}}
+    (one,) = looked()
+    assert [node.address for node in one.vm.nodes] == [""]
+    assert ["boot diagnostics are on" in door or "is not in this resource group" in door for door in one.doors] == [
+        True,
+        True,
+    ]
+    assert (wrong(one, NOW), exit_code((one,), NOW)) == (one.doors, 1)
+
+
+def test_doors_that_could_not_be_looked_at_are_wrong(azure, looked):
+    accepted(azure, looked)
+    refusal = {"error": {"code": "AuthorizationFailed", "message": "no action 'x' for you"}}
+    asked = lambda call: "runCommands" in call.path  # noqa: E731
+    azure.api.faults.append(Fault(asked, Answer(403, json.dumps(refusal).encode()), times=9))
+    (one,) = looked()
+    assert (one.doors, exit_code((one,), NOW)) == (None, 1)
+    (said,) = wrong(one, NOW)
+    assert said.startswith("nobody knows which doors are open, because the cloud could not be asked: ")
+    assert exit_code(looked(doors=False), NOW) == 0
+
+
+def test_without_the_image_nobody_knows_which_port_may_be_open(azure, looked, monkeypatch):
+    accepted(azure, looked)
+    monkeypatch.setattr(choice, "CLOUDS", {"azure": choice._azure})
+    cloud = choice.cloud_of(VARIABLES, looked.root)
+    assert cloud.listens() == 8443
+    (looked.root / "image").unlink()
+    with pytest.raises(CloudError, match="no image of it is on this machine"):
+        cloud.listens()
+
+
 def test_a_machine_that_was_stopped_does_not_run(azure, looked):
     accepted(azure, looked)
     (machine,) = azure.cloud.of(VM)
@@ -101,9 +138,8 @@ def test_no_login_is_one_line_and_what_is_known_here_is_shown(looked, monkeypatc
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    monkeypatch.setattr(
-        choice, "CLOUDS", {"azure": lambda *_: RemoteCloud(AzureVendor(VARIABLES, partial(log_in, progress=quiet)))}
-    )
+    made = RemoteCloud(AzureVendor(VARIABLES, partial(log_in, progress=quiet)), lambda: 8443)
+    monkeypatch.setattr(choice, "CLOUDS", {"azure": lambda *_: made})
     keep(looked.root)
     (one,) = looked()
     assert (one.state, exit_code((one,), NOW)) == ("not asked", 3)

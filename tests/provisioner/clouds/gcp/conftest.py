@@ -108,7 +108,7 @@ class Lab:
         return functools.cache(functools.partial(Api, endpoints, limits, progress=self.said.append))
 
     def cloud(self, variables=CPU, **more):
-        return RemoteCloud(self.vendor(variables, **more), pause=0.05)
+        return RemoteCloud(self.vendor(variables, **more), lambda: 8443, pause=0.05)
 
     def launch(self, variables=CPU, key=KEY, progress=None, **more):
         """Deploy as a new process would; the disks are packed already."""

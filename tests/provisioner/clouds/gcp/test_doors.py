@@ -49,6 +49,30 @@ def policy(**told):
     return lambda lab: lab.project.policies.append({"shortName": "org", "rules": [told]})
 
 
+def second_card(lab):
+    """Put a machine into another network, which lets everything in."""
+    network = "projects/my-project/global/networks/default"
+    machine(lab)["networkInterfaces"].append({"name": "nic1", "network": network, "networkIP": "10.128.0.9"})
+    lab.project.resources["global/firewalls/wide"] = {"name": "wide", "network": network, **INGRESS}
+
+
+def forged_group(lab):
+    """Say that a group had made the machine, so that it needs no address of its own and health checks are let in."""
+    machine(lab)["metadata"]["items"].append({"key": "created-by", "value": "projects/1/zones/z/x/prod"})
+
+
+def port_22(lab):
+    """Have the label and the rule say 22: each is right by the other."""
+    machine(lab)["labels"]["vitrine-port"] = "22"
+    rule("prod-service", allowed=[{"IPProtocol": "tcp", "ports": ["22"]}])(lab)
+
+
+def third_disk(lab):
+    source = "projects/my-project/zones/europe-west4-a/disks/x"
+    machine(lab)["disks"].append({"boot": False, "deviceName": "x", "source": source})
+
+
+CARD = ("networkInterfaces", 0)
 ALL, TCP = [{"IPProtocol": "all"}], [{"IPProtocol": "tcp", "ports": ["8443"]}]
 OURS = "vitrine deployment=prod digest=" + "0" * 40
 THEIRS = "vitrine deployment=other digest=" + "0" * 40
@@ -154,12 +178,55 @@ def test_another_image_that_talks_on_the_serial_port(deployed, text):
     assert "\x1b" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "BdsDxe: starting\nanything of the firmware's\n", "VITRINE initrd\r\nVITRINE ready\r\n"]
-)
+@pytest.mark.parametrize("text", ["VITRINE initrd\r\nVITRINE ready\r\n", "anything of the firmware's\nVITRINE ready\n"])
 def test_firmware_and_marker_lines_are_no_door(deployed, text):
     deployed.project.serial = text
     assert deployed.ready(CPU).running
+
+
+@pytest.mark.parametrize(
+    "text", ["", "BdsDxe: starting\n", "Debian GNU/Linux 12 prod ttyS0\nprod login: root\n", "VITRINE hello\n"]
+)
+def test_a_machine_that_never_says_what_our_image_says(deployed, text):
+    deployed.project.serial = text
+    with pytest.raises(CloudError, match="runs and has said nothing of our image"):
+        deployed.ready(CPU)
+
+
+@pytest.mark.parametrize("line", ["VITRINE prompt: a secret", "VITRINE-REFUSED no /proc", "VITRINE ready x"])
+def test_a_line_that_only_looks_like_a_marker(deployed, line):
+    deployed.project.serial = f"VITRINE ready\n{line}\n"
+    with pytest.raises(CloudError, match="writes on the serial port") as caught:
+        deployed.ready(CPU)
+    assert repr(line) in str(caught.value)
+
+
+def test_a_machine_that_still_boots_is_given_time(deployed):
+    said = iter(["", "BdsDxe: starting\n"])
+    deployed.project.console = lambda _: next(said, "BdsDxe: starting\nVITRINE initrd\n")
+    assert deployed.ready(CPU).running
+
+
+def test_a_machine_that_does_not_run_has_no_console(deployed):
+    machine(deployed)["status"] = "TERMINATED"
+    deployed.project.serial = ""
+    assert deployed.cloud().open_doors("prod") == ()
+
+
+@pytest.mark.parametrize("text", ["abc", "²", "99999", "-1", ""])
+def test_a_label_that_is_no_port_leads_nowhere_else(deployed, text):
+    machine(deployed)["labels"]["vitrine-port"] = text
+    assert deployed.cloud().find("prod").endpoint.endswith(":443")
+    (door,) = deployed.cloud().open_doors("prod")
+    assert "its label vitrine-port is not the image's port 8443" in door
+
+
+def test_created_by_without_a_value_stops_neither_looking_nor_destroying(deployed):
+    machine(deployed)["metadata"]["items"].append({"key": "created-by"})
+    (door,) = deployed.cloud().open_doors("prod")
+    assert "metadata created-by was added" in door
+    deployed.destroy()
+    assert deployed.project.leftovers() == []
 
 
 def test_every_machine_of_a_group_is_looked_at(lab):

@@ -224,11 +224,12 @@ def test_google_says_how_long_to_wait(lab, monkeypatch):
 
 
 def test_what_does_not_pass_ends_in_time_with_the_requests_id(lab):
-    answer = refusal(503, "backendError", "later", {"X-GUploader-UploadID": "id-7"})
+    answer = refusal(503, "backendError", "later", {"X-Goog-Request-Id": "id-7", "X-GUploader-UploadID": "a-secret"})
     lab.api.faults.append(Fault(of("/storage/"), answer, times=1 << 30))
     text = said(lab, limits=Limits(answer=5, call=0.2, operation=1, settle=0.1, pause=0.01))
     assert "Google does not answer as it should: run it again later" in text
     assert text.endswith("(request id-7)")
+    assert "a-secret" not in text
 
 
 def test_an_answer_that_is_no_json_is_still_a_sentence(lab):

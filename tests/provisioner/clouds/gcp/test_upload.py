@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 
 import pytest
 
 from provisioner.clouds.gcp import archive
+from provisioner.clouds.gcp.api import Limits
 from provisioner.clouds.gcp.archive import GIB, pack
 from provisioner.clouds.gcp.upload import Upload
 from provisioner.errors import CloudError
@@ -26,11 +28,11 @@ def sending(lab, disks):
     folder = lab.folder / "uploads"
     folder.mkdir()
 
-    def make(body=BODY):
+    def make(body=BODY, **more):
         target = folder / BODY["name"]
         if not target.exists():
             target.write_bytes((disks / "boot.tar.gz").read_bytes())
-        return Upload(lab.vendor().session().driver().api, "bucket", body, disks / "boot.raw", folder, PIECE)
+        return Upload(lab.vendor(**more).session().driver().api, "bucket", body, disks / "boot.raw", folder, PIECE)
 
     return make
 
@@ -187,3 +189,40 @@ def test_a_file_in_the_folders_place(lab, sending, disks):
     broken = Upload(made.api, "bucket", BODY, disks / "boot.raw", lab.folder / "uploads" / "x", PIECE)
     with pytest.raises(CloudError, match="cannot pack"):
         broken.run(progress=quiet)
+
+
+HOSTILE = {
+    "no progress, for ever": ("PUT", Answer(308), "Google takes no more of it"),
+    "more than there is": ("PUT", Answer(308, b"", {"Range": "bytes=0-99999999999"}), "have arrived"),
+    "a number without end": ("PUT", Answer(308, b"", {"Range": f"bytes=0-{'9' * 5000}"}), "Google takes no more of it"),
+    "a page": ("PUT", Answer(200, b"<html>"), "an answer that is not understood"),
+    "a list": ("PUT", Answer(200, b"[]"), "list instead of an object"),
+    "no address": ("POST", Answer(200), "no address at Cloud Storage"),
+    "an address elsewhere": ("POST", Answer(200, b"", {"Location": "https://127.0.0.1:9/x"}), "no address at Cloud"),
+    "an address on the host": ("POST", Answer(200, b"", {"Location": "/x"}), "no address at Cloud Storage"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_storage_ends_in_our_error(lab, sending, name):
+    method, answer, said = HOSTILE[name]
+    upload = sending()
+    matches = lambda call: call.method == method and not call.path.endswith("/token")  # noqa: E731
+    lab.api.faults.append(Fault(matches, answer, times=1 << 30))
+    with pytest.raises(CloudError, match=said):
+        upload.run(progress=quiet)
+    assert len([call for call in lab.api.calls if call.method == "PUT"]) < 10
+
+
+@pytest.mark.parametrize("how", ["before", Answer(500), Answer(400, b"bad /upload?upload_id=upload-1")])
+def test_the_address_of_an_upload_is_in_no_message_and_in_no_chain(lab, sending, how):
+    upload = sending(limits=Limits(answer=1.0, call=0.1, operation=1.0, settle=0.1, pause=0.01))
+    if isinstance(how, Answer):
+        how = Answer(how.status, how.body, {"X-GUploader-UploadID": "upload-1"})
+    lab.api.faults.append(Fault(lambda call: call.method == "PUT", how, times=1 << 30))
+    with pytest.raises(CloudError) as caught:
+        upload.run(progress=quiet)
+    error = caught.value
+    while error is not None:
+        assert not re.search(r"upload_id=\w|upload-\d", str(error))
+        error = error.__cause__ or error.__context__
