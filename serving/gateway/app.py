@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
@@ -25,9 +26,8 @@ _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 class Parts:
     """What the routes are made of."""
 
-    engine: Engine
+    engines: Mapping[str, Engine]
     attester: AttesterClient
-    model: str
     limits: Limits
 
 
@@ -60,29 +60,29 @@ class Routes:
         self._received = 0
 
     async def health(self) -> Response:
-        """Say that the gateway lives, and whether the engine has answered."""
-        state = "ready" if self._parts.engine.ready else "loading"
+        """Say that the gateway lives, and whether every engine has answered."""
+        state = "ready" if all(engine.ready for engine in self._parts.engines.values()) else "loading"
         return _json({"status": "ok", "engine": state})
 
     async def models(self) -> Response:
-        """Name the one model; the gateway knows it, the engine is not asked."""
-        return _json({"object": "list", "data": [self._model()]})
+        """Name the models; the gateway knows them, no engine is asked."""
+        return _json({"object": "list", "data": [_model(name) for name in self._parts.engines]})
 
     async def model(self, name: str) -> Response:
         """Describe the model of that name."""
-        if name != self._parts.model:
-            raise model_not_found(self._parts.model)
-        return _json(self._model())
+        if name not in self._parts.engines:
+            raise model_not_found(self._parts.engines)
+        return _json(_model(name))
 
     async def chat(self, request: Request) -> Response:
         """Answer ``POST /v1/chat/completions``."""
         data = await self._body(request)
-        return self._relay(chat_request(data, model=self._parts.model, limits=self._parts.limits))
+        return self._relay(chat_request(data, models=self._parts.engines, limits=self._parts.limits))
 
     async def completion(self, request: Request) -> Response:
         """Answer ``POST /v1/completions``."""
         data = await self._body(request)
-        return self._relay(completion_request(data, model=self._parts.model, limits=self._parts.limits))
+        return self._relay(completion_request(data, models=self._parts.engines, limits=self._parts.limits))
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""
@@ -92,13 +92,11 @@ class Routes:
         """Answer ``POST /.well-known/attestation/activate``."""
         return Response(await self._parts.attester.activate(await self._body(request)), headers=_NO_STORE)
 
-    def _model(self) -> dict[str, object]:
-        return {"id": self._parts.model, "object": "model", "created": 0, "owned_by": "vitrine"}
-
     def _relay(self, request: EngineRequest) -> Response:
-        if not self._parts.engine.ready:
+        engine = self._parts.engines[request.model]
+        if not engine.ready:
             raise engine_loading()
-        return _Bounded(self._slots, Relay(self._parts.engine, request, limits=self._parts.limits))
+        return _Bounded(self._slots, Relay(engine, request, limits=self._parts.limits))
 
     async def _body(self, request: Request) -> bytes:
         limit = self._parts.limits.body_bytes
@@ -135,6 +133,10 @@ class _Bounded(Response):  # type: ignore[misc]  # starlette ships no types on t
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         async with self._slots:
             await self._relay(scope, receive, send)
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "vitrine"}
 
 
 def _json(value: object) -> Response:

@@ -13,13 +13,12 @@ from pathlib import Path
 import aiohttp
 
 from serving.attest.tls import create_identity
-from serving.gateway.__main__ import Config, create_server
-from serving.gateway.engine import Engine
+from serving.gateway.__main__ import Config, create_engines, create_server
 from serving.gateway.limits import Limits
 from tests.serving.gateway.fake_engine import FakeEngine
 
 MODEL = "smollm2-135m-instruct"
-LIMITS = replace(Limits(), probe_pause_seconds=0.02, probe_seconds=0.5)
+LIMITS = replace(Limits(), probe_pause_seconds=0.02, probe_seconds=0.5, hold_pause_seconds=0.02)
 
 
 @dataclass(slots=True)
@@ -88,8 +87,8 @@ def free_port():
 
 
 @contextlib.asynccontextmanager
-async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, real_engine: Path | None = None):
-    """Run a gateway; ``ready`` waits until it has probed the engine, which is the fake one unless a socket is given."""
+async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, models: dict[str, Path] | None = None):
+    """Run a gateway; ``ready`` waits until it has probed the fake engine, or those whose sockets are given."""
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
     engine = FakeEngine(folder / "engine.sock")
@@ -104,14 +103,16 @@ async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, 
         port,
         folder / "tls",
         folder / "attester.sock",
-        real_engine or folder / "engine.sock",
-        MODEL,
+        models or {MODEL: folder / "engine.sock"},
         str(notify),
     )
     try:
-        async with Engine(config.engine, limits) as client:
-            server = create_server(config, limits, client)
-            tasks = [asyncio.create_task(client.watch()), asyncio.create_task(server.serve())]
+        async with contextlib.AsyncExitStack() as stack:
+            engines = create_engines(config.models, limits)
+            server = create_server(config, limits, engines)
+            tasks = [asyncio.create_task(server.serve())]
+            clients = [await stack.enter_async_context(client) for client in {*engines.values()}]
+            tasks += [asyncio.create_task(client.watch()) for client in clients]
             try:
                 async with asyncio.timeout(20):
                     await arrived.wait()
@@ -121,8 +122,9 @@ async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, 
                 yield running
             finally:
                 server.should_exit = True
-                await tasks[1]
-                tasks[0].cancel()
+                await tasks[0]
+                for task in tasks[1:]:
+                    task.cancel()
                 await asyncio.wait(tasks)
     finally:
         transport.close()

@@ -25,7 +25,7 @@ async def start(folder, port, *, key=True):
     if key:
         create_identity(folder)
     argv = ["-S", "-P", "-X", "dev", "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["--tls", str(folder), "--attester", str(folder / "a"), "--engine", str(folder / "e"), "--model", MODEL]
+    argv += ["--tls", str(folder), "--attester", str(folder / "a"), "--model", f"{MODEL}={folder / 'e'}"]
     environment = {"PYTHONPATH": f"{ROOT}:/usr/lib/python3/dist-packages", "PYTHONWARNINGS": "ignore"}
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
