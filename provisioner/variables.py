@@ -8,7 +8,15 @@ from difflib import get_close_matches
 from provisioner.errors import Fault, SpecError
 
 OPERATOR = (
-    *("bake_cache", "bake_mirror", "bake_mode", "bake_output", "bake_security_mirror", "bake_source_commit"),
+    *(
+        "bake_cache",
+        "bake_hub",
+        "bake_mirror",
+        "bake_mode",
+        "bake_output",
+        "bake_security_mirror",
+        "bake_source_commit",
+    ),
     *("deploy_name", "deploy_platform_values", "deploy_port", "deploy_seconds", "deploy_secure_boot", "deploy_service"),
     *("deploy_simulated_cloud", "deploy_vm", "rollout_announce_seconds", "rollout_overlap_seconds"),
 )

@@ -10,8 +10,18 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_options
+from provisioner.bake import (
+    Addresses,
+    Bake,
+    finished,
+    prepare,
+    read_commit,
+    read_sources,
+    require_own_code,
+    role_options,
+)
 from provisioner.errors import ProvisionError
+from provisioner.room import require_room
 from provisioner.variables import refuse_unknown
 
 # Found by this file: a playbook that imports ours may lie anywhere.
@@ -22,6 +32,7 @@ ARGUMENTS = {
     "mode": {"type": "str", "default": "test"},
     "mirror": {"type": "str", "default": ""},
     "security_mirror": {"type": "str", "default": ""},
+    "hub": {"type": "str", "default": ""},
     "source_commit": {"type": "str", "default": ""},
 }
 
@@ -40,6 +51,8 @@ class ActionModule(ActionBase):
             done = finished(bake)
             missing = done is None and not self._task.check_mode
             port = bake.service().port
+            if missing:
+                self._require_room(bake, task_vars or {})
             tree = str(prepare(bake, owner=os.getppid(), progress=self._say)) if missing else ""
         except ProvisionError as error:
             raise AnsibleActionFail(f"bake: {error}") from None
@@ -57,7 +70,8 @@ class ActionModule(ActionBase):
         require_own_code(REPOSITORY)
         options = role_options(REPOSITORY)
         refuse_unknown(variables, (path.name for path in (REPOSITORY / "roles").iterdir()), options)
-        sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
+        addresses = Addresses(wanted["mirror"], wanted["security_mirror"], wanted["hub"])
+        sources = read_sources(Path(wanted["cache"]), wanted["mode"], addresses)
         values = {
             name: json.dumps(self._templar.template(variables[name]), sort_keys=True)
             for name in options
@@ -65,6 +79,12 @@ class ActionModule(ActionBase):
         }
         commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])
         return Bake(REPOSITORY, Path(wanted["output"]), sources, values, commit)
+
+    def _require_room(self, bake: Bake, variables: dict) -> None:
+        if "deploy_vm" in variables:
+            require_room(bake, self._templar.template(variables["deploy_vm"]), progress=self._say)
+        else:
+            self._say("no deploy_vm in this inventory: whether the models fit its GPU is not checked")
 
     def _say(self, text: str) -> None:
         Display().display(f"  {text}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import itertools
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -205,3 +207,25 @@ def test_applying_the_roles_again_changes_nothing(configured, play, tmp_path):
     assert "image" in done.stdout
     assert "changed=0" in next(line for line in done.stdout.splitlines() if line.startswith("image "))
     shutil.rmtree(tree)
+
+
+def test_each_model_is_served_by_an_instance_of_its_engine_and_known_to_the_gateway(configured):
+    models = json.loads((configured / "usr/lib/vitrine/models.json").read_text())
+    assert models == defaults("engine")["engine_models"]
+    started = {name for name in wanted(configured) if name.startswith("vitrine-engine-")}
+    assert started == {f"vitrine-engine-{model['engine']}@{model['name']}.service" for model in models}
+    gateway = (configured / UNITS[1] / "vitrine-gateway.service").read_text()
+    (line,) = [line for line in gateway.splitlines() if line.startswith("ExecStart=")]
+    told = [word for before, word in itertools.pairwise(line.split()) if before == "--model"]
+    assert told == [f"{model['name']}=/run/vitrine/engine/{model['name']}.sock" for model in models]
+
+
+def test_an_engine_is_confined_and_dies_as_a_whole(inside):
+    """Drop-ins of a prefix are read for instances of both engines; systemd says so itself."""
+    shown = inside("/usr/bin/systemd-analyze", "cat-config", "--help")
+    assert shown.returncode == 0
+    for engine in ("llamacpp", "vllm"):
+        done = inside("/usr/bin/systemd-analyze", "security", "--offline=yes", f"vitrine-engine-{engine}@m.service")
+        assert "User=/DynamicUser=" in done.stdout, done.stderr
+        weak = [line for line in done.stdout.splitlines() if line.startswith("✗")]
+        assert not [line for line in weak if "PrivateNetwork=" in line or "NoNewPrivileges=" in line], weak
