@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parents[3]
 LISTEN = "0A"
 
 
-def start(folder, entry, model, *, packages, environment=None):
+def start(folder, entry, model, *, packages, environment=None, python=sys.executable):
     """Start an engine with its socket in the folder; the model's folder bears its name."""
     (folder / "list.json").write_text(json.dumps([entry]))
     (folder / "models").mkdir(exist_ok=True)
     named = folder / "models" / entry["name"]
     if not named.exists():
         named.symlink_to(model)
-    argv = [sys.executable, "-S", "-P", "-m", "serving.engines", entry["name"], "--list", str(folder / "list.json")]
+    argv = [python, "-S", "-P", "-m", "serving.engines", entry["name"], "--list", str(folder / "list.json")]
     argv += ["--models", str(folder / "models"), "--sockets", str(folder)]
     told = {"PYTHONPATH": ":".join([str(ROOT), *map(str, packages)]), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir(exist_ok=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
-import socket
 import stat
 import time
 from dataclasses import replace
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.engines import processes
+from tests.serving.engines.asking import post
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 WEIGHTS = Path(os.environ["VITRINE_MODEL"])
@@ -38,21 +37,6 @@ def engine(tmp_path_factory):
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=20)
     assert output == b"", "the engine printed something"
-
-
-class Connection(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.host)
-
-
-def post(path, route, body):
-    connection = Connection(str(path), timeout=60)
-    connection.request("POST", route, json.dumps(body), {"content-type": "application/json"})
-    answer = connection.getresponse()
-    data = answer.read()
-    connection.close()
-    return answer.status, data
 
 
 @pytest.mark.asyncio

@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import stat
+import statistics
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +145,25 @@ def test_the_death_of_one_is_the_end_of_all(running, tmp_path, member, number):
     output, _ = running.communicate(timeout=SECONDS)
     assert (running.returncode, output) == (1, b"")
     assert [*(tmp_path / "tmp").iterdir()] == []
+
+
+def test_callers_are_hung_up_on_within_a_second(tmp_path):
+    """The server itself lives on when a worker dies; its callers must not wait for it. The median of five."""
+    took = []
+    for _ in range(5):
+        with notified(tmp_path) as (channel, told):
+            process = begin(tmp_path, environment=told)
+            wait_ready(channel, process, SECONDS)
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(SECONDS)
+            caller.connect(str(tmp_path / "m.sock"))
+            worker = family(process.pid)[-1]
+            began = time.monotonic()
+            os.kill(worker, signal.SIGKILL)
+            assert caller.recv(1) == b""
+            took.append(time.monotonic() - began)
+        process.communicate(timeout=SECONDS)
+    assert statistics.median(took) < 1
 
 
 def test_a_stop_ends_all(running, tmp_path):

@@ -13,7 +13,10 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 WORKER = "import time; time.sleep(600)"
-CORE = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {WORKER!r}]); time.sleep(600)"
+CORE = f"""import os, subprocess, sys, time
+worker = subprocess.Popen([sys.executable, '-c', {WORKER!r}], stdout=subprocess.DEVNULL)
+os.write(1, b"there"); os.dup2(2, 1); time.sleep(600)
+"""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,7 +47,8 @@ def main():
     Handler.fault = fault.read_text() if fault.exists() else ""
     if Handler.fault == "ends":
         sys.exit("no such model: secret")
-    subprocess.Popen([sys.executable, "-c", CORE])
+    core = subprocess.Popen([sys.executable, "-c", CORE], stdout=subprocess.PIPE)
+    core.stdout.read()  # vLLM too listens only when all of its processes are there
     socketserver.ThreadingUnixStreamServer(told["--uds"], Handler).serve_forever()
 
 
