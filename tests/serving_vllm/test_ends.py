@@ -69,6 +69,16 @@ def test_by_default_nothing_is_kept_at_all(engine):
     assert statistics.median(again) > statistics.median(first) / 2
 
 
+async def ended(pid):
+    """Wait until a process is dead, as its pidfd tells."""
+    loop, dead, file = asyncio.get_running_loop(), asyncio.Event(), os.pidfd_open(pid)
+    loop.add_reader(file, dead.set)
+    async with asyncio.timeout(60):
+        await dead.wait()
+    loop.remove_reader(file)
+    os.close(file)
+
+
 @pytest.mark.asyncio
 async def test_a_core_that_dies_in_the_middle_ends_the_stream_the_engine_and_leaves_no_trace(short):
     """The engine core writes down what it was working on when it dies; systemd then starts the engine again."""
@@ -82,6 +92,7 @@ async def test_a_core_that_dies_in_the_middle_ends_the_stream_the_engine_and_lea
         await asyncio.sleep(3)
         assert not asking.done()
         os.kill(core, signal.SIGSEGV)
+        await ended(core)  # the kernel takes its memory first, which is long where many want the processor
         began = time.monotonic()
         await running.until_ready("loading")
         noticed = time.monotonic() - began
@@ -93,8 +104,10 @@ async def test_a_core_that_dies_in_the_middle_ends_the_stream_the_engine_and_lea
         output, _ = engine.process.communicate(timeout=60)
         assert (engine.process.returncode, output) == (1, b"")
         assert [*engine.temporary.iterdir()] == []
-        print(f"noticed after {noticed:.2f} s")
-        assert noticed < 10
+        print(f"noticed {noticed:.2f} s after its death")
+        assert noticed < 5, (
+            "a second is the claim, which tests/serving holds as a median; here three programs share two cores"
+        )
         again = begin(short)
         await running.until_ready()
         assert (await running.chat(model=NAME, max_tokens=1)).status == 200

@@ -47,7 +47,7 @@ def doors_alone(rounds: int) -> None:
             with opened(folder, socket, "m", PEERS) as doors:
                 time.sleep(4)  # the gateway asks its probe
                 show_doors(doors)
-                paced = interleaved(doors, Load(streams=32, tokens=200, pause=5), rounds)
+                paced = interleaved(doors, Load(streams=32, tokens=600, pause=5), rounds)
                 show_cpu("CPU of the door per streamed token: 32 streams, a token every 5 ms", paced)
                 burst = interleaved(doors, Load(streams=16, tokens=200, turns=4), rounds)
                 show_requests("requests per second: 16 connections, 200 tokens without pauses", burst)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import ssl
@@ -17,7 +18,7 @@ from pathlib import Path
 from serving.attest.tls import create_identity
 
 NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1;
+{user}daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
@@ -96,7 +97,9 @@ def _plain(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], st
 def _nginx(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], str]:
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     path = folder / "nginx.conf"
-    path.write_text(NGINX.format(folder=folder, engine=engine, port=port))
+    # Else its worker would be a user who may not reach the engine.
+    user = "user root; " if os.geteuid() == 0 else ""
+    path.write_text(NGINX.format(folder=folder, engine=engine, port=port, user=user))
     told = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr.strip()
     return [program, "-c", str(path)], f"{told.removeprefix('nginx version: ')}, proxy_buffering off, one worker"
 
