@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import aiohttp
 
@@ -58,9 +59,7 @@ async def _stream(session: aiohttp.ClientSession, url: str, load: Load) -> Itera
 
 async def _run(door: Door, load: Load) -> Run:
     tcp = door.socket is None
-    connector = (
-        aiohttp.TCPConnector(limit=0, ssl=door.context) if tcp else aiohttp.UnixConnector(str(door.socket), limit=0)
-    )
+    connector = aiohttp.TCPConnector(limit=0, ssl=door.context) if tcp else _unix(door.socket)
     url = f"https://127.0.0.1:{door.port}" if tcp else "http://engine"
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=1800)) as session:
         # Connected before the clock starts: a handshake is paid once a connection, and is no part of a request.
@@ -70,6 +69,11 @@ async def _run(door: Door, load: Load) -> Run:
         wall = time.perf_counter() - began
         turns = [turn for stream in streams for turn in stream]
         return Run(sum(e for e, _ in turns), wall, _cpu(door) - cpu, tuple(f for _, f in turns))
+
+
+def _unix(path: Path) -> aiohttp.UnixConnector:
+    """Connect anew for each request, as the gateway does: llama.cpp closes idle connections when it likes."""
+    return aiohttp.UnixConnector(str(path), limit=0, force_close=True)
 
 
 def run(door: Door, load: Load) -> Run:
