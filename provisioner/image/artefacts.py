@@ -14,6 +14,7 @@ from provisioner.errors import BakeError
 from provisioner.image import filesystem
 from provisioner.image.files import sha256_of
 from provisioner.image.packages import PackageLock, Tree
+from provisioner.image.weights import Weights
 from provisioner.image.wheels import Wheel
 from provisioner.measure.pe import authenticode, parse_image
 
@@ -27,16 +28,14 @@ FILES = {
 }
 ARTEFACTS = "artefacts.json"
 MANIFEST = "manifest.json"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the roles made of the image: the port that listens inside, the engine, the name that clients ask for."""
+    """What the roles made of the image, as far as others must know it: the port that listens inside."""
 
     port: int
-    engine: str
-    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +62,12 @@ class Facts:
     """Everything that the manifest says, as the packing found it."""
 
     lock: PackageLock
-    service: Service
     wheels: tuple[Wheel, ...]
     contents: Mapping[str, str]
     kernel: str
     root: filesystem.Verity
     model: filesystem.Verity
-    model_facts: Mapping[str, Any]
+    weights: tuple[Weights, ...]
     stub: bytes
     source_commit: str
     token_issuer_key: str
@@ -147,8 +145,8 @@ def write_manifest(folder: Path, facts: Facts) -> None:
         kernel=facts.kernel,
         boot=boot,
         root=_verity(facts.root),
-        model=_model(facts),
-        engine=facts.service.engine,
+        models=tuple(_model(weights) for weights in facts.weights),
+        model_disk=_verity(facts.model),
         wheels=tuple(Package(w.name, w.version, bytes.fromhex(w.sha256)) for w in facts.wheels if w.use == "image"),
         token_issuer_key=facts.token_issuer_key,
         source_commit=facts.source_commit,
@@ -173,12 +171,11 @@ def _verity(verity: filesystem.Verity) -> Verity:
     )
 
 
-def _model(facts: Facts) -> Model:
-    model = facts.model_facts
+def _model(weights: Weights) -> Model:
     return Model(
-        name=model["name"],
-        repository=model["repository"],
-        revision=model["revision"],
-        files=_digests(model["files"]),
-        verity=_verity(facts.model),
+        name=weights.name,
+        engine=weights.engine,
+        repository=weights.repository,
+        revision=weights.revision,
+        files=_digests(dict(weights.files)),
     )

@@ -32,6 +32,8 @@ from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.normalise import normalise
 from provisioner.image.rootfs import Rootfs
 from provisioner.image.shelf import make_once
+from provisioner.image.sources import Sources
+from provisioner.image.weights import Weights
 from provisioner.image.wheels import shipped_wheels
 from provisioner.image.workshop import Workshop
 from provisioner.progress import Progress
@@ -51,8 +53,9 @@ class PackSpec:
 
     output: Path
     seed: str
-    cache: Path
+    sources: Sources
     service: Service
+    weights: tuple[Weights, ...]
     contents: Mapping[str, str] = field(default_factory=dict)
     source_commit: str = ""
     token_issuer_key: str = ""
@@ -81,7 +84,7 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
 
 def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> None:
     workshop = Workshop(rootfs.tools.tree, folder, rootfs.epoch, _seed(rootfs, spec))
-    model = obtain_model(rootfs.tools, rootfs.epoch, spec.cache, progress=progress)
+    model = obtain_model(spec.weights, rootfs.tools, rootfs.epoch, spec.sources, progress=progress)
     root = _make_root(workshop, rootfs, progress=progress)
     cmdline = make_cmdline(root, model.verity)
     release = kernel_release(rootfs.tree)
@@ -144,13 +147,12 @@ def _facts(rootfs: Rootfs, spec: PackSpec, release: str, made: tuple[Verity, Mod
     root, model, stub = made
     return Facts(
         lock=rootfs.lock,
-        service=spec.service,
         wheels=shipped_wheels(),
         contents=spec.contents,
         kernel=release,
         root=root,
         model=model.verity,
-        model_facts=model.facts,
+        weights=spec.weights,
         stub=stub,
         source_commit=spec.source_commit,
         token_issuer_key=spec.token_issuer_key,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from xllamacpp import CommonParams, Server
 
-from serving.engines.interface import Settings
+from serving.engines.interface import Settings, Tuning
 from serving.errors import EngineError
 
 MODEL_FILE = "model.gguf"
@@ -25,8 +25,10 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
     """Serve the model until the process ends.
 
     Raises:
-        EngineError: when the model cannot be loaded or the socket cannot be had.
+        EngineError: when the model cannot be loaded or the socket cannot be had, or an option is vLLM's.
     """
+    if settings.tuning != Tuning():
+        raise EngineError("llama.cpp takes none of vLLM's options")
     settings.socket.unlink(missing_ok=True)  # of an engine that died
     try:
         server = Server(parameters(settings))

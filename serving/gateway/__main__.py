@@ -13,6 +13,7 @@ import os
 import ssl
 import sys
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,7 @@ class Config:
     port: int
     tls: Path
     attester: Path
-    engine: Path
-    model: str
+    models: Mapping[str, Path]
     access: Settings
     notify: str | None
 
@@ -69,11 +69,20 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--attester", type=Path, required=True)
-    parser.add_argument("--engine", type=Path, required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", type=_model, action="append", required=True, metavar="NAME=SOCKET", dest="models")
     add_options(parser)
     options = vars(parser.parse_args(arguments))
+    if len(dict(options["models"])) != len(options["models"]):
+        parser.error("two models of one name")
+    options["models"] = dict(options["models"])
     return Config(access=take_settings(options), **options, notify=environment.get("NOTIFY_SOCKET"))
+
+
+def _model(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError("expected NAME=SOCKET")
+    return name, Path(path)
 
 
 def tls_context(folder: Path) -> ssl.SSLContext:
@@ -85,10 +94,16 @@ def tls_context(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def create_server(config: Config, limits: Limits, engine: Engine) -> Server:
+def create_engines(models: Mapping[str, Path], limits: Limits) -> dict[str, Engine]:
+    """Make one engine a socket: an adapter is another name for the engine of its model."""
+    engines = {path: Engine(path, limits) for path in dict.fromkeys(models.values())}
+    return {name: engines[path] for name, path in models.items()}
+
+
+def create_server(config: Config, limits: Limits, engines: Mapping[str, Engine]) -> Server:
     """Make the server; nothing listens yet."""
-    access = create_access(config.access, models=frozenset({config.model}), callers=limits.callers)
-    parts = Parts(engine, AttesterClient(config.attester, limits), access, config.model, limits)
+    access = create_access(config.access, models=frozenset(engines), callers=limits.callers)
+    parts = Parts(engines, AttesterClient(config.attester, limits), access, limits)
     settings = uvicorn.Config(
         create_app(parts),
         host=config.host,
@@ -114,13 +129,16 @@ def create_server(config: Config, limits: Limits, engine: Engine) -> Server:
 
 async def serve(config: Config, limits: Limits) -> None:
     """Serve until a signal comes."""
-    async with Engine(config.engine, limits) as engine:
-        server = create_server(config, limits, engine)
-        watching = asyncio.create_task(engine.watch())
+    engines = create_engines(config.models, limits)
+    async with AsyncExitStack() as stack:
+        watching = [
+            asyncio.create_task((await stack.enter_async_context(engine)).watch()) for engine in {*engines.values()}
+        ]
         try:
-            await server.serve()
+            await create_server(config, limits, engines).serve()
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
 
 def main() -> int:

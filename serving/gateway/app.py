@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
@@ -28,10 +28,9 @@ _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 class Parts:
     """What the routes are made of."""
 
-    engine: Engine
+    engines: Mapping[str, Engine]
     attester: AttesterClient
     access: Access
-    model: str
     limits: Limits
 
 
@@ -79,31 +78,32 @@ class Routes:
         self._received = 0
 
     async def health(self) -> Response:
-        """Say that the gateway lives, and whether the engine has answered."""
-        state = "ready" if self._parts.engine.ready else "loading"
+        """Say that the gateway lives, and whether every engine has answered."""
+        state = "ready" if all(engine.ready for engine in self._parts.engines.values()) else "loading"
         return _json({"status": "ok", "engine": state})
 
     async def models(self, _: Request, caller: Caller) -> Response:
-        """Name the one model, to whoever may use it; the gateway knows it, the engine is not asked."""
-        allowed = self._parts.model in caller.models
-        return _json({"object": "list", "data": [self._model()] if allowed else []})
+        """Name the models that the caller may use; the gateway knows them, no engine is asked."""
+        allowed = [name for name in self._parts.engines if name in caller.models]
+        return _json({"object": "list", "data": [_model(name) for name in allowed]})
 
     async def model(self, request: Request, caller: Caller) -> Response:
         """Describe the model of that name."""
-        if request.path_params["name"] != self._parts.model:
-            raise model_not_found(self._parts.model)
-        caller.require(self._parts.model)
-        return _json(self._model())
+        name = request.path_params["name"]
+        if name not in self._parts.engines:
+            raise model_not_found(self._parts.engines)
+        caller.require(name)
+        return _json(_model(name))
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/chat/completions``."""
         data = await self._body(request)
-        return self._relay(chat_request(data, model=self._parts.model, limits=self._parts.limits), caller)
+        return self._relay(chat_request(data, models=self._parts.engines, limits=self._parts.limits), caller)
 
     async def completion(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/completions``."""
         data = await self._body(request)
-        return self._relay(completion_request(data, model=self._parts.model, limits=self._parts.limits), caller)
+        return self._relay(completion_request(data, models=self._parts.engines, limits=self._parts.limits), caller)
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""
@@ -113,15 +113,12 @@ class Routes:
         """Answer ``POST /.well-known/attestation/activate``."""
         return Response(await self._parts.attester.activate(await self._body(request)), headers=_NO_STORE)
 
-    def _model(self) -> dict[str, object]:
-        return {"id": self._parts.model, "object": "model", "created": 0, "owned_by": "vitrine"}
-
     def _relay(self, request: EngineRequest, caller: Caller) -> Response:
-        caller.require(self._parts.model)
-        if not self._parts.engine.ready:
+        caller.require(request.model)
+        engine = self._parts.engines[request.model]
+        if not engine.ready:
             raise engine_loading()
-        relay = Relay(self._parts.engine, request, budget=caller.budget, limits=self._parts.limits)
-        return _Bounded(self._slots, relay)
+        return _Bounded(self._slots, Relay(engine, request, budget=caller.budget, limits=self._parts.limits))
 
     async def _body(self, request: Request) -> bytes:
         limit = self._parts.limits.body_bytes
@@ -158,6 +155,10 @@ class _Bounded(Response):  # type: ignore[misc]  # starlette ships no types on t
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         async with self._slots:
             await self._relay(scope, receive, send)
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "vitrine"}
 
 
 def _json(value: object) -> Response:

@@ -37,3 +37,5 @@ class Limits:
     probe_seconds: float = 300.0
     # Each try costs a twentieth of a second under software emulation, while the engine wants every bit of it.
     probe_pause_seconds: float = 3.0
+    # Between two connections that are held to notice the engine's end, where it closes them as idle ones.
+    hold_pause_seconds: float = 0.1

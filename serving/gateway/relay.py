@@ -155,6 +155,8 @@ def _engine_refusal(value: dict[str, Any]) -> RequestError:
     text = message[:_MAX_MESSAGE] if isinstance(message, str) else "The engine refused the request."
     if fields.get("type") == "exceed_context_size_error":
         return _too_long(fields.get("n_prompt_tokens"), fields.get("n_ctx"))
+    if fields.get("param") == "input_tokens":  # vLLM's way of saying the same
+        return RequestError("context_length_exceeded", text)
     return RequestError("invalid_value", text)
 
 

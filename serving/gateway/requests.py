@@ -6,6 +6,7 @@ Nothing that passes makes the engine fetch, store or log anything.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +29,12 @@ from serving.gateway.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """A judged request: the engine's path, the bytes for it, and whether the answer comes as a stream.
+    """A judged request: the model, the engine's path, the bytes for it, and whether the answer comes as a stream.
 
     ``usage`` is whether the client asked for a stream's usage, ``answer_tokens`` how long the answers may be in all.
     """
 
+    model: str
     path: str
     body: bytes
     stream: bool
@@ -40,13 +42,13 @@ class EngineRequest:
     answer_tokens: int = 0
 
 
-def chat_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
+def chat_request(data: bytes, *, models: Collection[str], limits: Limits) -> EngineRequest:
     """Judge a request for ``/v1/chat/completions``.
 
     Raises:
         RequestError: with OpenAI's code and the field's name.
     """
-    fields = _top(data, CHAT, model=model, limits=limits)
+    fields = _top(data, CHAT, models=models, limits=limits)
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
@@ -54,26 +56,25 @@ def chat_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
     return _forward("/v1/chat/completions", fields, limits)
 
 
-def completion_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
+def completion_request(data: bytes, *, models: Collection[str], limits: Limits) -> EngineRequest:
     """Judge a request for ``/v1/completions``.
 
     Raises:
         RequestError: with OpenAI's code and the field's name.
     """
-    fields = _top(data, COMPLETION, model=model, limits=limits)
+    fields = _top(data, COMPLETION, models=models, limits=limits)
     if not isinstance(fields.get("prompt"), (str, list)):
         raise RequestError("invalid_type", "prompt must be a string or a list.", param="prompt")
     return _forward("/v1/completions", fields, limits)
 
 
-def model_not_found(known: str) -> RequestError:
+def model_not_found(models: Collection[str]) -> RequestError:
     """Make the refusal of a model that is not here."""
-    return RequestError(
-        "model_not_found", f"The model does not exist; this server has {known}.", status=404, param="model"
-    )
+    text = f"The model does not exist; this server has {', '.join(models)}."
+    return RequestError("model_not_found", text, status=404, param="model")
 
 
-def _top(data: bytes, known: frozenset[str], *, model: str, limits: Limits) -> dict[str, Any]:
+def _top(data: bytes, known: frozenset[str], *, models: Collection[str], limits: Limits) -> dict[str, Any]:
     fields = read_object(data, depth=limits.json_depth)
     fields = {key: value for key, value in fields.items() if value is not None and key not in IGNORED}
     if fields.pop("store", False) is not False:
@@ -81,8 +82,8 @@ def _top(data: bytes, known: frozenset[str], *, model: str, limits: Limits) -> d
     _refuse_unknown(fields, known, "")
     if not isinstance(fields.get("model"), str):
         raise RequestError("missing_required_parameter", "You must provide a model parameter.", param="model")
-    if fields["model"] != model:
-        raise model_not_found(model)
+    if fields["model"] not in models:
+        raise model_not_found(models)
     if not isinstance(fields.setdefault("stream", False), bool):
         raise RequestError("invalid_type", "stream must be true or false.", param="stream")
     for key in COUNTS:
@@ -160,7 +161,9 @@ def _schema(value: Any, name: str, limit: int) -> None:
 
 def _forward(path: str, fields: dict[str, Any], limits: Limits) -> EngineRequest:
     usage, most = _ask_for_usage(fields), _answer_tokens(fields, limits)
-    return EngineRequest(path, json.dumps(fields, allow_nan=False).encode(), fields["stream"], usage, most)
+    return EngineRequest(
+        fields["model"], path, json.dumps(fields, allow_nan=False).encode(), fields["stream"], usage, most
+    )
 
 
 def _ask_for_usage(fields: dict[str, Any]) -> bool:

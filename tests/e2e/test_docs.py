@@ -34,6 +34,8 @@ TARGETS = {
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",
     "test-clouds": "Makefile",  # the same tests as in the unit tests, at every call in place of some
+    "test-serving": "tests/slow/test_targets.py",
+    "bench-serving": "tests/slow/test_targets.py",
     "test-slow": "Makefile",  # the run that these belong to
 }
 

@@ -146,9 +146,9 @@ def test_a_service_without_a_name(told, service):
 
 
 def test_the_bakes_own_faults_are_told_before_it(told, tmp_path):
-    wrong = {"gateway_port": '"x"', "engine_model": '"gpt"', "gateway_access": '"open"'}
+    wrong = {"gateway_port": '"x"', "engine_models": '[{"name": "gpt"}]', "gateway_access": '"open"'}
     bake = Bake(REPOSITORY, tmp_path, Sources(cache=tmp_path), wrong)
-    assert {"gateway_port", "engine_model"} == set(faults(told(LOCAL, bake=bake)))
+    assert {"gateway_port", "engine_weights"} == set(faults(told(LOCAL, bake=bake)))
     require(told(LOCAL, "destroy", bake=bake))
 
 

@@ -51,6 +51,19 @@ def test_make_bench_prints_every_figure():
         assert figure in outcome.out
 
 
+def test_make_test_serving_is_green_with_vllm_really_serving():
+    outcome = make("test-serving", seconds=3600)
+    assert outcome.status == 0, outcome.out[-6000:] + outcome.err[-2000:]
+    assert re.search(r"^=+ \d\d+ passed in ", outcome.out, re.MULTILINE)
+
+
+def test_make_bench_serving_prints_every_table():
+    outcome = make("bench-serving", "BENCH=--quick", seconds=3600)
+    assert outcome.status == 0, outcome.out[-4000:] + outcome.err[-4000:]
+    for figure in ("CPU of the door per streamed token", "requests per second", "vllm: ", "llamacpp: ", "32 stream(s)"):
+        assert figure in outcome.out
+
+
 def test_make_fuzz_runs_every_harness():
     outcome = make("fuzz", "SECONDS=60", seconds=1200)
     assert outcome.status == 0, outcome.out[-3000:] + outcome.err[-3000:]

@@ -30,9 +30,11 @@ class FakeEngine:
         self.path, self.fault, self.seen = str(path), Fault(), Seen()
         self.token_pause = 0.0
         self.prompt_tokens = 7
+        self.hasty = False  # it closes connections that ask nothing
         self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
         self._server = None
         self.connections = {}
+        self.idle = {}  # connections that have asked nothing yet
 
     async def start(self):
         self._server = await asyncio.start_unix_server(self._serve, self.path)
@@ -42,7 +44,7 @@ class FakeEngine:
             return
         self._server.close()
         tasks = [task for task, _, _ in self.connections.values()]
-        for _, _, writer in list(self.connections.values()):
+        for writer in [*self.idle.values(), *(writer for _, _, writer in self.connections.values())]:
             writer.transport.abort()
         for task in tasks:
             task.cancel()
@@ -51,10 +53,13 @@ class FakeEngine:
         self._server = None
 
     async def _serve(self, reader, writer):
-        self.connections[id(writer)] = (asyncio.current_task(), reader, writer)
+        self.idle[id(writer)] = writer
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                async with asyncio.timeout(0.01 if self.hasty else None):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                self.connections[id(writer)] = (asyncio.current_task(), reader, writer)
+                self.idle.pop(id(writer), None)
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 body = json.loads(await reader.readexactly(length))
                 path = head.split(b" ")[1].decode()
@@ -63,10 +68,11 @@ class FakeEngine:
                 if self.impatient:
                     await reader.readexactly(1)
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             pass
         finally:
-            del self.connections[id(writer)]
+            self.connections.pop(id(writer), None)
+            self.idle.pop(id(writer), None)
             writer.close()
 
     async def answer(self, path, body, writer):
@@ -133,6 +139,10 @@ class FakeEngine:
 
     async def too_long(self, path, body, writer):
         error = {"code": 400, "message": "too long", "type": "exceed_context_size_error", "n_ctx": 5}
+        await self._json(writer, 400, {"error": error})
+
+    async def too_long_for_vllm(self, path, body, writer):
+        error = {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": 400}
         await self._json(writer, 400, {"error": error})
 
     async def broken(self, path, body, writer):

@@ -129,6 +129,7 @@ async def test_until_the_probe_is_answered_chat_is_503_and_the_rest_answers(tmp_
     [
         ("refuse", 400, "invalid_value"),
         ("too_long", 400, "context_length_exceeded"),
+        ("too_long_for_vllm", 400, "context_length_exceeded"),
         ("broken", 502, "engine_error"),
         ("redirect", 502, "engine_error"),
         ("html", 502, "engine_error"),

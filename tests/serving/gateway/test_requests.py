@@ -17,7 +17,7 @@ PNG = "data:image/png;base64,AAAA"
 
 def chat(**fields):
     body = {"model": MODEL, "messages": [USER], **fields}
-    return chat_request(json.dumps(body).encode(), model=MODEL, limits=Limits())
+    return chat_request(json.dumps(body).encode(), models=[MODEL], limits=Limits())
 
 
 def part(**fields):
@@ -182,19 +182,19 @@ def test_a_part_that_is_no_object_is_refused():
     ids=range(16),
 )
 def test_a_body_with_no_reading_or_two_is_400(data):
-    error = refused(chat_request, data, model=MODEL, limits=Limits())
+    error = refused(chat_request, data, models=[MODEL], limits=Limits())
     assert (error.status, error.code) == (400, "invalid_json")
 
 
 def test_an_error_never_repeats_the_body():
-    error = refused(chat_request, b'{"model": "my secret prompt', model=MODEL, limits=Limits())
+    error = refused(chat_request, b'{"model": "my secret prompt', models=[MODEL], limits=Limits())
     assert "secret" not in str(error)
 
 
 @pytest.mark.parametrize("prompt", ["x", ["x", "y"], [1, 2, 3]])
 def test_a_completion_passes(prompt):
     body = json.dumps({"model": MODEL, "prompt": prompt}).encode()
-    request = completion_request(body, model=MODEL, limits=Limits())
+    request = completion_request(body, models=[MODEL], limits=Limits())
     assert request.path == "/v1/completions"
     assert json.loads(request.body)["prompt"] == prompt
 
@@ -202,13 +202,13 @@ def test_a_completion_passes(prompt):
 @pytest.mark.parametrize("fields", [{}, {"prompt": None}, {"prompt": 5}, {"prompt": {"a": 1}}])
 def test_a_completion_without_a_prompt_is_refused(fields):
     body = json.dumps({"model": MODEL, **fields}).encode()
-    assert refused(completion_request, body, model=MODEL, limits=Limits()).param == "prompt"
+    assert refused(completion_request, body, models=[MODEL], limits=Limits()).param == "prompt"
 
 
 @pytest.mark.parametrize("field", ["messages", "suffix", "best_of", "tools"])
 def test_a_completion_with_a_field_of_another_route_is_refused(field):
     body = json.dumps({"model": MODEL, "prompt": "x", field: []}).encode()
-    assert refused(completion_request, body, model=MODEL, limits=Limits()).code == "unknown_parameter"
+    assert refused(completion_request, body, models=[MODEL], limits=Limits()).code == "unknown_parameter"
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "n"])
@@ -229,7 +229,7 @@ def test_a_count_that_an_engine_might_take_for_without_end(field, value):
     ],
 )
 def test_bodies_that_would_keep_the_gateway_busy_or_have_two_readings(attack, body):
-    assert refused(chat_request, body, model=MODEL, limits=Limits()).code == "invalid_json"
+    assert refused(chat_request, body, models=[MODEL], limits=Limits()).code == "invalid_json"
 
 
 def test_text_with_many_brackets_and_commas_is_text():
