@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import grp
+import os
 import shutil
+import stat
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -253,37 +257,99 @@ def test_it_looks_once_a_second_and_not_at_every_quote(watched):
         watch.look()
 
 
-def test_the_steps_of_root(machine):
+DEVICES = """Character devices:
+  1 mem
+195 nvidia
+195 nvidiactl
+238 nvidia-uvm
+
+Block devices:
+259 blkext
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A system whose nodes are written down in place of made: that takes root, and real devices."""
+    made = {}
+    for path, text in (("proc/devices", DEVICES), ("sys/bus/pci/drivers_autoprobe", "1")):
+        (tmp_path / "root" / path).parent.mkdir(parents=True)
+        (tmp_path / "root" / path).write_text(text)
+    (tmp_path / "root/dev").mkdir()
+
+    def mknod(path, mode, device):
+        assert stat.S_ISCHR(mode)
+        path.write_text("")
+        made[path.name] = (os.major(device), os.minor(device))
+
+    monkeypatch.setattr(os, "mknod", mknod)
+    monkeypatch.setattr(os, "chown", lambda path, user, group: made.update({f"owner of {path.name}": (user, group)}))
+    monkeypatch.setattr(grp, "getgrnam", lambda name: {"vitrine-gpu": SimpleNamespace(gr_gid=883)}[name])
+    return SimpleNamespace(path=tmp_path / "root", made=made)
+
+
+def test_the_first_step_makes_nodes_binds_nothing_more_and_keeps_the_gpus(machine, root):
     made = machine(SimulatedGpu("one"), SimulatedGpu("two"))
-    assert main(["keep"], made.library) == 0
+    assert main(["keep", "2"], root.path, made.library) == 0
+    assert {name: numbers for name, numbers in root.made.items() if "owner" not in name} == {
+        "nvidiactl": (195, 255),
+        "nvidia-uvm": (238, 0),
+        "nvidia0": (195, 0),
+        "nvidia1": (195, 1),
+    }
+    assert {numbers for name, numbers in root.made.items() if "owner" in name} == {(0, 883)}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (root.path / "dev").iterdir()} == {0o660}
+    assert (root.path / "sys/bus/pci/drivers_autoprobe").read_text() == "0"
     assert (made.answers()["persistence.0"], made.answers()["persistence.1"]) == ("1", "1")
     assert "ready.0" not in made.answers()
-    assert main(["work"], made.library) == 0
+
+
+def test_the_second_step_lets_them_work_and_touches_nothing_else(machine, root):
+    made = machine()
+    assert main(["work", "1"], root.path, made.library) == 0
     assert made.answers()["ready.0"] == "1"
+    assert root.made == {}
+
+
+@pytest.mark.parametrize("missing", ["238 nvidia-uvm", "195 nvidia"])
+def test_a_driver_that_is_not_loaded_fails_the_first_step(machine, root, capsys, missing):
+    (root.path / "proc/devices").write_text(DEVICES.replace(missing, "").replace("195 nvidiactl", ""))
+    assert main(["keep", "1"], root.path, machine().library) == 1
+    assert "not loaded" in capsys.readouterr().err
+    assert root.made == {}
 
 
 @pytest.mark.parametrize(
     ("step", "function"),
     [("keep", "nvmlDeviceSetPersistenceMode"), ("work", "nvmlSystemSetConfComputeGpusReadyState")],
 )
-def test_a_step_that_is_not_permitted_fails(machine, capsys, step, function):
+def test_a_step_that_is_not_permitted_fails(machine, root, capsys, step, function):
     made = machine()
     made.fail(function, 4)
-    assert main([step], made.library) == 1
+    assert main([step, "1"], root.path, made.library) == 1
     assert "NO_PERMISSION" in capsys.readouterr().err
 
 
-def test_gpus_that_say_yes_and_stay_closed(machine, capsys):
+def test_a_group_or_a_bus_that_is_not_there_fails_the_first_step(machine, root, capsys, monkeypatch):
+    made = machine()
+    monkeypatch.setattr(grp, "getgrnam", lambda name: {}[name])
+    assert main(["keep", "1"], root.path, made.library) == 1
+    shutil.rmtree(root.path / "sys")
+    assert main(["keep", "1"], root.path, made.library) == 1
+    assert "drivers_autoprobe" in capsys.readouterr().err
+
+
+def test_gpus_that_say_yes_and_stay_closed(machine, root, capsys):
     made = machine()
     made.set(stays=1)
-    assert main(["work"], made.library) == 1
+    assert main(["work", "1"], root.path, made.library) == 1
     assert "do not accept work" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["off"], ["keep", "work"]])
+@pytest.mark.parametrize("arguments", [[], ["off", "1"], ["keep"], ["keep", "one"], ["keep", "1", "2"]])
 def test_a_step_that_is_none(arguments, capsys):
     assert main(arguments) == 2
-    assert "keep, work" in capsys.readouterr().err
+    assert "keep or work" in capsys.readouterr().err
 
 
 def told(machine, vm, *gpus):
