@@ -74,7 +74,7 @@ def require_fitting(driver: str, wheels: Iterable[tuple[str, str]]) -> None:
     major, minor = driver_cuda(driver)
     wanted = wheels_cuda(wheels)
     if wanted != major:
-        remedy = "take wheels for that (make vllm-lock), or another driver (gpu_driver_file)"
+        remedy = "take wheels for that (scripts/vllm-lock.sh) or lock another driver (make lock)"
         raise BakeError(f"driver {driver} is for CUDA {major}.{minor}, the engine's wheels for CUDA {wanted}: {remedy}")
 
 
