@@ -48,7 +48,7 @@ class Patch:
     new: str
 
 
-# Linux 6.12.115 took over a change of 6.19: the function has a fourth argument, the BARs to leave alone.
+# A stable update of Linux 6.12 (6.12.118 has it) gave the function a fourth argument: the BARs to leave alone.
 PATCHES = (
     Patch(
         "nvidia/nv-pci.c",
