@@ -32,7 +32,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-serving bench-serving test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving bench-serving test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -55,9 +55,10 @@ setup: system-packages $(VENV)/.complete ## install system packages and the virt
 system-packages:
 	@scripts/system-packages.sh
 
-# The tests of the report look at it in a browser, those of a fleet put a balancer before it.
+# The tests of the report look at it in a browser, those of a fleet put a balancer before it, those of the GPU gate
+# build a library in C.
 setup-test: setup
-	@scripts/system-packages.sh chromium haproxy
+	@scripts/system-packages.sh chromium haproxy gcc libc6-dev
 
 # Marked at its end: an interrupted set-up goes on where it was, or starts over where not even pip is there.
 $(VENV)/.complete: requirements/dev.lock pyproject.toml
@@ -95,6 +96,9 @@ lock: setup ## refresh the package lock from the mirror
 
 wheels-lock: ## refresh requirements/dev.lock from pyproject.toml
 	@scripts/wheels-lock.sh $(PYTHON)
+
+vllm-lock: setup ## refresh requirements/vllm-gpu.lock, the wheels of the GPU image's engine
+	@scripts/vllm-lock.sh $(BIN)/python
 
 lint: setup
 	@echo "== lint"

@@ -19,12 +19,13 @@ from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse
 from provisioner.image.artefacts import Service, check_image
+from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
-from provisioner.image.rootfs import load_rootfs, prepare_rootfs
+from provisioner.image.rootfs import Gpus, load_rootfs, prepare_rootfs
 from provisioner.image.sources import HUB, Sources
 from provisioner.image.weights import Weights, read_weights
 from provisioner.progress import Progress
@@ -41,12 +42,15 @@ INGREDIENTS = (
         "provisioner/gate",
         "provisioner/image",
         "provisioner/overlay.py",
+        "requirements/vllm-gpu.lock",
     ),
     # The manifest names the UKI by its Authenticode digest.
     *("provisioner/measure/pe.py", "provisioner/measure/window.py", "client_sdk/manifest.py"),
     *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
 )
 MODES = ("release", "test")
+# As many as evidence can hold (client_sdk.evidence).
+MAX_GPUS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,20 @@ class Bake:
             SpecError: the values do not say it, or contradict each other.
         """
         return read_access(self._told())
+
+    def gpus(self) -> Gpus | None:
+        """Say for how many GPUs the image is, and which wheels use them; None for an image without.
+
+        Raises:
+            SpecError: the number cannot be meant.
+            BakeError: the lock of the wheels cannot be read.
+        """
+        count = str(self._told()["attester_gpus"])
+        if not (count.isascii() and count.isdigit() and int(count) <= MAX_GPUS):
+            raise SpecError((Fault("attester_gpus", f"a number from 0 to {MAX_GPUS}", repr(count)),))
+        if not int(count):
+            return None
+        return Gpus(int(count), parse_closure((self.repository / LOCK_FILE).read_text()))
 
     def workdir(self) -> Path:
         """Name the folder of the tree while it is configured."""
@@ -235,7 +253,7 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
         SpecError: a value of a role cannot be meant.
         BakeError: a package cannot be had, or another process is baking this image.
     """
-    bake.service(), bake.weights(), bake.access()  # before anything is made for it
+    bake.service(), bake.weights(), bake.gpus(), bake.access()  # before anything is made for it
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):
@@ -246,7 +264,7 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
             shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
             claim.unlink()
     mine.write_text(f"{owner} {_born(owner)}")
-    return prepare_rootfs(bake.workdir(), bake.sources, progress=progress).tree
+    return prepare_rootfs(bake.workdir(), bake.sources, progress=progress, gpus=bake.gpus()).tree
 
 
 def seal(bake: Bake, *, progress: Progress) -> BakedImage:
@@ -269,6 +287,7 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
         contents=contents(bake),
         source_commit=bake.commit,
         token_issuer_key=bake.access().issuers,
+        gpu_wheels=gpus.wheels if (gpus := bake.gpus()) else (),
     )
     image = pack(rootfs, spec, progress=progress)
     shutil.rmtree(rootfs.workdir, ignore_errors=True)

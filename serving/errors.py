@@ -6,6 +6,7 @@
      ├ SelfCheckError   the system is not locked down; lists every failed check; the VM powers off
      ├ SealError        the boot order cannot be kept (a restart, a key with the wrong group); the VM powers off
      ├ TpmError         the TPM refused or contradicted itself; during boot the VM powers off, later a caller is told
+     ├ GpuError         a GPU is missing, surplus, not confidential or lost; the VM powers off
      ├ EngineError      the engine is not there, not ready or talks nonsense; the caller may retry
      ├ AccessError      the image does not say who may ask, or says two things; the gateway does not start
      └ RequestError     the caller sent something that is not allowed; answered with its code, never logged
@@ -34,6 +35,14 @@ class SealError(ServingError):
 
 class TpmError(ServingError):
     """The TPM refused a command or contradicted itself."""
+
+
+class GpuError(ServingError):
+    """The GPUs are not what the image states; ``code`` is NVML's error where it is NVML that refuses, else 0."""
+
+    def __init__(self, message: str, *, code: int = 0) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class EngineError(ServingError):

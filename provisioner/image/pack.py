@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client_sdk.encoding import canonical_json
-from provisioner.errors import BakeError
 from provisioner.image import disk, process, uki
 from provisioner.image.artefacts import (
     ARTEFACTS,
@@ -23,6 +22,7 @@ from provisioner.image.artefacts import (
     write_manifest,
 )
 from provisioner.image.bytecode import compile_tree
+from provisioner.image.closure import Pin
 from provisioner.image.cmdline import make_cmdline
 from provisioner.image.esp import make_esp
 from provisioner.image.files import share
@@ -30,7 +30,7 @@ from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
 from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.normalise import normalise
-from provisioner.image.rootfs import Rootfs
+from provisioner.image.rootfs import Rootfs, kernel_release
 from provisioner.image.shelf import make_once
 from provisioner.image.sources import Sources
 from provisioner.image.weights import Weights
@@ -59,6 +59,7 @@ class PackSpec:
     contents: Mapping[str, str] = field(default_factory=dict)
     source_commit: str = ""
     token_issuer_key: str = ""
+    gpu_wheels: tuple[Pin, ...] = ()
 
 
 def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
@@ -86,7 +87,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     workshop = Workshop(rootfs.tools.tree, folder, rootfs.epoch, _seed(rootfs, spec))
     model = obtain_model(spec.weights, rootfs.tools, rootfs.epoch, spec.sources, progress=progress)
     root = _make_root(workshop, rootfs, progress=progress)
-    cmdline = make_cmdline(root, model.verity)
+    cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus)
     release = kernel_release(rootfs.tree)
     progress("building initrd and UKI")
     initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
@@ -105,18 +106,6 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     for path in folder.iterdir():
         path.chmod(0o644)
     folder.chmod(0o755)
-
-
-def kernel_release(tree: Path) -> str:
-    """Return the version of the one kernel of a tree.
-
-    Raises:
-        BakeError: there is none, or more than one.
-    """
-    found = sorted(path.name for path in (tree / "usr/lib/modules").glob("*"))
-    if len(found) != 1:
-        raise BakeError(f"the tree holds {len(found)} kernels' modules, expected one: {found}")
-    return found[0]
 
 
 def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
@@ -148,6 +137,7 @@ def _facts(rootfs: Rootfs, spec: PackSpec, release: str, made: tuple[Verity, Mod
     return Facts(
         lock=rootfs.lock,
         wheels=shipped_wheels(),
+        gpu_wheels=spec.gpu_wheels,
         contents=spec.contents,
         kernel=release,
         root=root,

@@ -102,10 +102,12 @@ class Server:
         self._selector = selectors.DefaultSelector()
         listener.setblocking(False)
 
-    def serve(self) -> None:
-        """Serve until the process ends."""
+    def serve(self, watch: Callable[[], None] | None = None) -> None:
+        """Serve until the process ends, or what ``watch`` looks after is lost: it is called once a round."""
         while True:
             self.round(timeout=1.0)
+            if watch is not None:
+                watch()
 
     def round(self, timeout: float) -> None:
         """Wait for something to do, then do all of it once: receive, answer, send, and drop who is gone."""

@@ -29,6 +29,7 @@ TARGETS = {
     "verify": "tests/e2e/test_docs.py",
     "ask": "tests/e2e/test_docs.py",
     "lock": "tests/slow/test_targets.py",
+    "vllm-lock": "tests/slow/test_targets.py",
     "bench": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",

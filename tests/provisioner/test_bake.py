@@ -28,6 +28,7 @@ from provisioner.bake import (
 from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
+from provisioner.image.closure import LOCK_FILE
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
@@ -340,12 +341,33 @@ def test_where_a_models_files_lie_does_not_decide_about_the_image_but_what_they_
         ("engine_models", '[{"name": "gpt-5", "engine": "vllm"}]', "engine_weights: expected an entry for gpt-5"),
         ("engine_models", '"gpt-5"', "expected lists of entries with a name"),
         ("engine_weights", '[{"name": "gpt-5"}]', "one that nobody serves"),
+        ("attester_gpus", "-1", "attester_gpus: expected a number from 0 to 32, got '-1'"),
+        ("attester_gpus", "33", "attester_gpus: expected a number from 0 to 32"),
+        ("attester_gpus", '"one"', "attester_gpus: expected a number from 0 to 32"),
+        ("attester_gpus", "true", "attester_gpus: expected a number from 0 to 32"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_made(checkout, prepared, name, value, said):
     with pytest.raises(SpecError, match=said):
         prepared(bake(checkout, {name: value}), os.getpid())
     assert not (checkout / "images").exists()
+
+
+def test_an_image_is_for_gpus_where_a_number_is_given_and_has_the_locked_wheels_then(checkout):
+    assert bake(checkout).gpus() is None
+    assert bake(checkout, {"attester_gpus": "0"}).gpus() is None
+    gpus = bake(checkout, {"attester_gpus": '"2"'}).gpus()  # extra variables of the command line are text
+    assert gpus.count == 2
+    assert "vllm" in {pin.name for pin in gpus.wheels}
+    assert bake(checkout).key() != bake(checkout, {"attester_gpus": "1"}).key()
+
+
+def test_wheels_that_do_not_fit_the_driver_are_refused_before_anything_is_made(checkout):
+    lock = checkout / LOCK_FILE
+    lock.write_text(re.sub(r"-cu12==", "-cu13==", lock.read_text()))
+    with pytest.raises(BakeError, match=r"driver 550\.163\.01 is for CUDA 12\.4, the engine's wheels for CUDA 13"):
+        prepare(bake(checkout, {"attester_gpus": "1"}), owner=os.getpid(), progress=lambda _: None)
+    assert not (checkout / "cache").exists()
 
 
 def test_a_specification_that_cannot_be_read(tmp_path):

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from provisioner.image.closure import LOCK_FILE as VLLM_LOCK
 from provisioner.image.packages import LOCK_FILE, data_path, parse_lock
-from tests.e2e.machine import make
+from tests.e2e.machine import CHECKOUT, make
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,18 @@ def test_make_lock_writes_a_lock_that_can_be_read():
         assert len(parse_lock(path.read_bytes()).image.packages) > 50
     finally:
         path.write_bytes(before)
+
+
+def test_make_vllm_lock_writes_what_is_there():
+    """The versions are those of a day that is past, so nothing can have changed but a wheel that was taken back."""
+    path = CHECKOUT / VLLM_LOCK
+    before = path.read_text()
+    try:
+        outcome = make("vllm-lock", seconds=1800)
+        assert outcome.status == 0, outcome.err
+        assert path.read_text() == before
+    finally:
+        path.write_text(before)
 
 
 def test_make_bench_prints_every_figure():
