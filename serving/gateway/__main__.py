@@ -30,8 +30,14 @@ from uvicorn.loops.uvloop import uvloop_setup  # noqa: E402
 from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
+from serving.gateway.features import FEATURES  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
+from serving.gateway.meter import Meter  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
+from serving.gateway.relay import Way  # noqa: E402
+from serving.gateway.rules import Rules  # noqa: E402
+from serving.gateway.salt import Salts  # noqa: E402
+from serving.gateway.shaping import Shape  # noqa: E402
 from serving.notify import notify_ready  # noqa: E402
 
 
@@ -45,6 +51,9 @@ class Config:
     attester: Path
     engine: Path
     model: str
+    kind: str
+    shaping: bool
+    metrics: bool
     notify: str | None
 
 
@@ -69,6 +78,9 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--attester", type=Path, required=True)
     parser.add_argument("--engine", type=Path, required=True)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--kind", choices=sorted(FEATURES), required=True, help="which engine it is")
+    parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
+    parser.add_argument("--metrics", action=argparse.BooleanOptionalAction, required=True)
     return Config(**vars(parser.parse_args(arguments)), notify=environment.get("NOTIFY_SOCKET"))
 
 
@@ -83,7 +95,9 @@ def tls_context(folder: Path) -> ssl.SSLContext:
 
 def create_server(config: Config, limits: Limits, engine: Engine) -> Server:
     """Make the server; nothing listens yet."""
-    parts = Parts(engine, AttesterClient(config.attester, limits), config.model, limits)
+    way = Way(engine, limits, Shape() if config.shaping else None, Meter())
+    rules = Rules(config.model, limits, FEATURES[config.kind])
+    parts = Parts(way, AttesterClient(config.attester, limits), rules, Salts(), config.metrics)
     settings = uvicorn.Config(
         create_app(parts),
         host=config.host,

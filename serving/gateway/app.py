@@ -1,4 +1,4 @@
-"""The routes. What is not here does not exist: no documentation, no metrics, no debugging page."""
+"""The routes' handlers. What is not on the list does not exist: no documentation, no debugging page."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from starlette.responses import Response
 
 from serving.errors import RequestError
 from serving.gateway.attester import AttesterClient
-from serving.gateway.engine import Engine
-from serving.gateway.limits import Limits
-from serving.gateway.relay import Message, Receive, Relay, Send
-from serving.gateway.replies import busy, engine_failed, engine_loading, error_body, error_headers
-from serving.gateway.requests import EngineRequest, chat_request, completion_request, model_not_found
+from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
+from serving.gateway.relay import Message, Receive, Relay, Send, Way
+from serving.gateway.replies import busy, engine_failed, engine_loading, refusal
+from serving.gateway.requests import chat_request, completion_request
+from serving.gateway.responses import response_request
+from serving.gateway.routes import METRICS, ROUTES
+from serving.gateway.rules import EngineRequest, Rules, model_not_found
+from serving.gateway.salt import Salts
+from serving.gateway.shaping import Shape
 
 _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 
@@ -25,29 +29,22 @@ _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 class Parts:
     """What the routes are made of."""
 
-    engine: Engine
+    way: Way
     attester: AttesterClient
-    model: str
-    limits: Limits
+    rules: Rules
+    salts: Salts
+    metrics: bool
 
 
 def create_app(parts: Parts) -> FastAPI:
     """Make the application: an allow-list of routes, and OpenAI's errors for everything else."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    routes = Routes(parts)
-    for path, method, handler in (
-        ("/healthz", "GET", routes.health),
-        ("/v1/models", "GET", routes.models),
-        ("/v1/models/{name}", "GET", routes.model),
-        ("/v1/chat/completions", "POST", routes.chat),
-        ("/v1/completions", "POST", routes.completion),
-        ("/.well-known/attestation", "GET", routes.evidence),
-        ("/.well-known/attestation/activate", "POST", routes.activate),
-    ):
-        app.add_api_route(path, handler, methods=[method], response_model=None)
-    app.add_exception_handler(RequestError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_exception_handler(Exception, _refuse_fault)
+    routes, refuse = Routes(parts), Refuse(parts.way.shape)
+    for route in (*ROUTES, METRICS) if parts.metrics else ROUTES:
+        app.add_api_route(route.path, getattr(routes, route.handler), methods=[route.method], response_model=None)
+    app.add_exception_handler(RequestError, refuse.request)
+    app.add_exception_handler(HTTPException, refuse.route)
+    app.add_exception_handler(Exception, refuse.fault)
     return app
 
 
@@ -55,13 +52,13 @@ class Routes:
     """One method a route."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._slots = asyncio.Semaphore(parts.limits.requests)
+        self._parts, self._rules, self._limits = parts, parts.rules, parts.rules.limits
+        self._slots = asyncio.Semaphore(self._limits.requests)
         self._received = 0
 
     async def health(self) -> Response:
         """Say that the gateway lives, and whether the engine has answered."""
-        state = "ready" if self._parts.engine.ready else "loading"
+        state = "ready" if self._parts.way.engine.ready else "loading"
         return _json({"status": "ok", "engine": state})
 
     async def models(self) -> Response:
@@ -70,19 +67,37 @@ class Routes:
 
     async def model(self, name: str) -> Response:
         """Describe the model of that name."""
-        if name != self._parts.model:
-            raise model_not_found(self._parts.model)
+        if name != self._rules.model:
+            raise model_not_found(self._rules.model)
         return _json(self._model())
 
     async def chat(self, request: Request) -> Response:
         """Answer ``POST /v1/chat/completions``."""
-        data = await self._body(request)
-        return self._relay(chat_request(data, model=self._parts.model, limits=self._parts.limits))
+        return self._relay(chat_request(await self._body(request), self._rules, self._salt()))
 
     async def completion(self, request: Request) -> Response:
         """Answer ``POST /v1/completions``."""
-        data = await self._body(request)
-        return self._relay(completion_request(data, model=self._parts.model, limits=self._parts.limits))
+        return self._relay(completion_request(await self._body(request), self._rules, self._salt()))
+
+    async def response(self, request: Request) -> Response:
+        """Answer ``POST /v1/responses``."""
+        return self._relay(response_request(await self._body(request), self._rules, self._salt()))
+
+    async def embedding(self, request: Request) -> Response:
+        """Answer ``POST /v1/embeddings``."""
+        return self._relay(embedding_request(await self._body(request), self._rules))
+
+    async def tokenize(self, request: Request) -> Response:
+        """Answer ``POST /v1/tokenize``."""
+        return self._relay(tokenize_request(await self._body(request), self._rules))
+
+    async def detokenize(self, request: Request) -> Response:
+        """Answer ``POST /v1/detokenize``."""
+        return self._relay(detokenize_request(await self._body(request), self._rules))
+
+    async def metrics(self) -> Response:
+        """Answer ``GET /metrics``."""
+        return Response(self._parts.way.meter.page(), media_type="text/plain; version=0.0.4")
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""
@@ -93,28 +108,32 @@ class Routes:
         return Response(await self._parts.attester.activate(await self._body(request)), headers=_NO_STORE)
 
     def _model(self) -> dict[str, object]:
-        return {"id": self._parts.model, "object": "model", "created": 0, "owned_by": "vitrine"}
+        return {"id": self._rules.model, "object": "model", "created": 0, "owned_by": "vitrine"}
+
+    def _salt(self) -> str:
+        """Return the salt of whoever asks; nobody is told from anybody yet, so no two requests have one."""
+        return self._parts.salts.salt(None)
 
     def _relay(self, request: EngineRequest) -> Response:
-        if not self._parts.engine.ready:
+        if not self._parts.way.engine.ready:
             raise engine_loading()
-        return _Bounded(self._slots, Relay(self._parts.engine, request, limits=self._parts.limits))
+        return _Bounded(self._slots, Relay(self._parts.way, request))
 
     async def _body(self, request: Request) -> bytes:
-        limit = self._parts.limits.body_bytes
+        limit = self._limits.body_bytes
         too_large = RequestError("body_too_large", f"The body has more than {limit} bytes.", status=413)
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > limit:
             raise too_large
         data = bytearray()
         try:
-            async with asyncio.timeout(self._parts.limits.body_seconds):
+            async with asyncio.timeout(self._limits.body_seconds):
                 async for chunk in request.stream():
                     self._received += len(chunk)
                     data += chunk
                     if len(data) > limit:
                         raise too_large
-                    if self._received > self._parts.limits.bodies_bytes:
+                    if self._received > self._limits.bodies_bytes:
                         raise busy()
         except TimeoutError as error:
             raise RequestError("body_timeout", "The body did not arrive in time.", status=408) from error
@@ -141,15 +160,24 @@ def _json(value: object) -> Response:
     return Response(json.dumps(value), media_type="application/json")
 
 
-async def _refuse(_: Request, error: RequestError) -> Response:
-    return Response(error_body(error), status_code=error.status, headers=error_headers(error))
+class Refuse:
+    """Answers that are refusals before the engine was asked; those of the API leave at the first tick."""
 
+    def __init__(self, shape: Shape | None) -> None:
+        self._shape = shape
 
-async def _refuse_route(request: Request, error: HTTPException) -> Response:
-    known = "This method is not allowed here." if error.status_code == 405 else "There is nothing here."
-    return await _refuse(request, RequestError("not_found", known, status=error.status_code))
+    async def request(self, request: Request, error: RequestError) -> Response:
+        """Say what is wrong with the request."""
+        if self._shape is None or not request.url.path.startswith("/v1/"):
+            return refusal(error, None)
+        await asyncio.sleep(self._shape.tick)
+        return refusal(error, self._shape)
 
+    async def route(self, request: Request, error: HTTPException) -> Response:
+        """Say that there is no such route."""
+        known = "This method is not allowed here." if error.status_code == 405 else "There is nothing here."
+        return await self.request(request, RequestError("not_found", known, status=error.status_code))
 
-async def _refuse_fault(request: Request, _: Exception) -> Response:
-    """Answer a fault of our own without a word about it: its text may hold a piece of the request."""
-    return await _refuse(request, engine_failed(500))
+    async def fault(self, request: Request, _: Exception) -> Response:
+        """Answer a fault of our own without a word about it: its text may hold a piece of the request."""
+        return await self.request(request, engine_failed(500))

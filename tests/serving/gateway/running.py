@@ -88,7 +88,16 @@ def free_port():
 
 
 @contextlib.asynccontextmanager
-async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, real_engine: Path | None = None):
+async def gateway(
+    folder: Path,
+    *,
+    limits: Limits = LIMITS,
+    ready: bool = True,
+    real_engine: Path | None = None,
+    kind: str = "llamacpp",
+    shaping: bool = False,
+    metrics: bool = False,
+):
     """Run a gateway; ``ready`` waits until it has probed the engine, which is the fake one unless a socket is given."""
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
@@ -106,6 +115,9 @@ async def gateway(folder: Path, *, limits: Limits = LIMITS, ready: bool = True, 
         folder / "attester.sock",
         real_engine or folder / "engine.sock",
         MODEL,
+        kind,
+        shaping,
+        metrics,
         str(notify),
     )
     try:

@@ -26,6 +26,7 @@ async def start(folder, port, *, key=True):
         create_identity(folder)
     argv = ["-S", "-P", "-X", "dev", "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port)]
     argv += ["--tls", str(folder), "--attester", str(folder / "a"), "--engine", str(folder / "e"), "--model", MODEL]
+    argv += ["--kind", "llamacpp", "--no-shaping", "--no-metrics"]
     environment = {"PYTHONPATH": f"{ROOT}:/usr/lib/python3/dist-packages", "PYTHONWARNINGS": "ignore"}
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
