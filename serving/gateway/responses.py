@@ -85,9 +85,10 @@ def _add(messages: list[Any], item: Any, where: str) -> None:
         messages.append({"role": "tool", "tool_call_id": output["call_id"], "content": output["output"]})
     elif kind == "message":
         message = read_part(item, _FROM_AN_ANSWER | {"content", "role", "type"}, where)
-        if message.get("role") not in ROLES - {"function", "tool"}:
+        role = message.get("role")
+        if not isinstance(role, str) or role not in ROLES - {"function", "tool"}:
             raise RequestError("invalid_value", f"{where}.role is not known.", param=where)
-        messages.append({"role": message["role"], "content": _content(message.get("content"), where)})
+        messages.append({"role": role, "content": _content(message.get("content"), where)})
     else:
         raise RequestError("invalid_value", f"{where} must be a message, a function_call or its output.", param=where)
 
@@ -103,7 +104,7 @@ def _content(content: Any, where: str) -> Any:
 
 def _part(part: Any, where: str) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, dict) else None
-    if kind in _TEXTS:
+    if isinstance(kind, str) and kind in _TEXTS:
         known = read_part(part, frozenset({"annotations", "logprobs", "text", "type"}), where)
         _texts(known, ("text",), where)
         return {"type": "text", "text": known["text"]}

@@ -90,6 +90,8 @@ def test_a_stream_is_asked_for_with_its_usage():
         ({"input": [{"role": "user", "content": 5}]}, "invalid_type"),
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://x"}]}]}, "invalid_value"),
         ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "invalid_type"),
+        ({"input": [{"role": "user", "content": [{"type": ["input_text"]}]}]}, "invalid_value"),
+        ({"input": [{"type": ["message"]}]}, "invalid_value"),
         ({"input": [{**CALL, "arguments": {}}]}, "invalid_type"),
         ({"input": [{**OUTPUT, "output": [{"type": "input_image"}]}]}, "invalid_type"),
         ({"tools": [{"type": "web_search"}]}, "invalid_value"),
