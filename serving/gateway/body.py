@@ -16,6 +16,7 @@ from serving.errors import RequestError
 
 _NOT_JSON = "The body is not a JSON object."
 MAX_VALUES = 100_000  # more than a vocabulary has tokens (logit_bias), and than a context has (a prompt of token ids)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
@@ -38,9 +39,18 @@ def read_object(data: bytes, *, depth: int, values: int = MAX_VALUES) -> dict[st
         )
     except (ValueError, RecursionError) as error:  # json's and UTF-8's errors are ValueErrors, and would quote the body
         raise RequestError("invalid_json", _NOT_JSON) from error
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or (_SURROGATE.search(data) and not _is_text(value)):
         raise RequestError("invalid_json", _NOT_JSON)
     return value
+
+
+def _is_text(value: dict[str, Any]) -> bool:
+    """Half of a surrogate pair is no character: parsers refuse it, replace it, or fail later."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bounded(structure: bytes, depth: int, values: int) -> None:

@@ -62,8 +62,8 @@ IGNORED = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "servi
 SCHEMAS = ("response_format", "structured_outputs", "text", "tools")
 """Compiled by the engine into a grammar: bounded in size and depth, and no reference may lead out of the request."""
 
-ROLES = frozenset({"assistant", "developer", "function", "system", "tool", "user"})
-MESSAGE = frozenset({"content", "function_call", "name", "refusal", "role", "tool_call_id", "tool_calls"})
+ROLES = frozenset({"assistant", "developer", "system", "tool", "user"})
+MESSAGE = frozenset({"content", "name", "refusal", "role", "tool_call_id", "tool_calls"})
 MESSAGE_IGNORED = frozenset({"annotations", "audio"})
 """What OpenAI's client adds to an answer of the assistant that is sent back."""
 

@@ -28,7 +28,7 @@ class Limits:
     choices: int = 8
     logprobs: int = 20
     stops: int = 4
-    stop_bytes: int = 256
+    stop_length: int = 256
     max_tokens: int = 131_072
     # Of one request for completions, embeddings.
     inputs: int = 256

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from serving.gateway.shaping import Batches, Shape
 
 
-async def paced(events: AsyncIterator[bytes], shape: Shape, began: float, *, most: int) -> AsyncGenerator[bytes]:
+async def paced(events: AsyncGenerator[bytes], shape: Shape, began: float, *, most: int) -> AsyncGenerator[bytes]:
     """Yield one record at each tick until the events have ended and the stream may.
 
     At most about ``most`` bytes wait; then the engine does. Raises what ``events`` raises, at a tick.
@@ -31,10 +32,11 @@ async def paced(events: AsyncIterator[bytes], shape: Shape, began: float, *, mos
         await asyncio.gather(reading, return_exceptions=True)
 
 
-async def _read(events: AsyncIterator[bytes], batches: Batches, room: asyncio.Event, most: int) -> None:
-    async for some in events:
-        batches.add(some)
-        if batches.size > most:
-            room.clear()
-            await room.wait()
+async def _read(events: AsyncGenerator[bytes], batches: Batches, room: asyncio.Event, most: int) -> None:
+    async with aclosing(events):
+        async for some in events:
+            batches.add(some)
+            if batches.size > most:
+                room.clear()
+                await room.wait()
     batches.finish()

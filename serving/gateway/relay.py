@@ -78,7 +78,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
                 if self._request.stream:
                     _require_events(answer)
                     return await self._stream(answer, send)
-                body = json.dumps(await self._whole(answer), ensure_ascii=False).encode()
+                body = json.dumps(await self._whole(answer), ensure_ascii=False).encode(errors="replace")
             reply = whole(body, 200, {"content-type": "application/json"}, self._shape)
         except RequestError as error:
             reply = refusal(error, self._shape)

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from serving.errors import RequestError
+from serving.gateway.body import read_object
 from serving.gateway.fields import (
     CHAT,
     CHAT_PLAIN,
@@ -26,6 +27,7 @@ from serving.gateway.limits import Limits
 from serving.gateway.rules import EngineRequest, Rules, encode, judge, judge_plain, read_part, refuse_unknown
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MAX_ARGUMENTS, _ARGUMENTS_DEPTH = 1024 * 1024, 64
 _TOKEN = {"type": "integer", "minimum": 0}
 
 
@@ -107,7 +109,25 @@ def _message(value: Any, where: str, rules: Rules) -> dict[str, Any]:
             _part(part, f"{where}.content[{i}]", rules)
     elif content is not None and not isinstance(content, str):
         raise RequestError("invalid_type", f"{where}.content must be a string or a list of parts.", param=where)
+    if "tool_calls" in fields:
+        _calls(fields["tool_calls"], f"{where}.tool_calls")
     return fields
+
+
+def _calls(value: Any, where: str) -> None:
+    """Judge earlier calls that are sent back: an engine parses their arguments, and fails where they are no JSON."""
+    if not isinstance(value, list) or not value:
+        raise RequestError("invalid_type", f"{where} must be a list that is not empty.", param=where)
+    for item in value:
+        call = read_part(item, frozenset({"function", "id", "type"}), where)
+        function = read_part(call.get("function"), frozenset({"arguments", "name"}), where)
+        if call.get("type") != "function" or not isinstance(call.get("id"), str):
+            raise RequestError("invalid_value", f"{where} must be functions with an id.", param=where)
+        _named(function, where, schema="parameters")
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str) or len(arguments) > _MAX_ARGUMENTS:
+            raise RequestError("invalid_type", f"{where}: arguments must be a string.", param=where)
+        read_object(arguments.encode(errors="replace"), depth=_ARGUMENTS_DEPTH)
 
 
 def _part(part: Any, where: str, rules: Rules) -> None:
@@ -198,8 +218,8 @@ def _stop(value: Any, limits: Limits) -> None:
     stops = value if isinstance(value, list) else [value]
     if not all(isinstance(stop, str) for stop in stops):
         raise RequestError("invalid_type", "stop must be a string or a list of strings.", param="stop")
-    if len(stops) > limits.stops or any(len(stop.encode()) > limits.stop_bytes for stop in stops):
-        message = f"stop takes up to {limits.stops} strings of up to {limits.stop_bytes} bytes."
+    if len(stops) > limits.stops or any(not 0 < len(stop) <= limits.stop_length for stop in stops):
+        message = f"stop takes up to {limits.stops} strings of 1 to {limits.stop_length} characters."
         raise RequestError("array_above_max_length", message, param="stop")
 
 

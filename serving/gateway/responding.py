@@ -207,4 +207,4 @@ class Narrator:
     def _tell(self, event: str, **fields: Any) -> None:
         data = json.dumps({"type": event, "sequence_number": self._number, **fields}, ensure_ascii=False)
         self._number += 1
-        self._told.append(f"event: {event}\ndata: {data}\n\n".encode())
+        self._told.append(f"event: {event}\ndata: {data}\n\n".encode(errors="replace"))

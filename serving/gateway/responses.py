@@ -86,7 +86,7 @@ def _add(messages: list[Any], item: Any, where: str) -> None:
     elif kind == "message":
         message = read_part(item, _FROM_AN_ANSWER | {"content", "role", "type"}, where)
         role = message.get("role")
-        if not isinstance(role, str) or role not in ROLES - {"function", "tool"}:
+        if not isinstance(role, str) or role not in ROLES - {"tool"}:
             raise RequestError("invalid_value", f"{where}.role is not known.", param=where)
         messages.append({"role": role, "content": _content(message.get("content"), where)})
     else:

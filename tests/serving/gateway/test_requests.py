@@ -24,6 +24,13 @@ def chat(rules=VLLM, **fields):
     return chat_request(json.dumps(body).encode(), rules, "salt")
 
 
+def called(arguments):
+    return {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+
+CALL = called("{}")
+
+
 def completion(rules=VLLM, **fields):
     return completion_request(json.dumps({"model": MODEL, "prompt": "x", **fields}).encode(), rules, "salt")
 
@@ -133,6 +140,16 @@ def test_a_strange_field_name_is_not_repeated():
         ({"stop": ["x"] * 5}, "array_above_max_length"),
         ({"stop": "x" * 300}, "array_above_max_length"),
         ({"stop": [5]}, "invalid_type"),
+        ({"stop": ""}, "array_above_max_length"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "invalid_value"),
+        ({"messages": [{"role": "assistant", "function_call": {"name": "f"}}]}, "unknown_parameter"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "invalid_type"),
+        ({"messages": [{"role": "assistant", "tool_calls": []}]}, "invalid_type"),
+        ({"messages": [{"role": "assistant", "tool_calls": ["f"]}]}, "invalid_type"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{**CALL, "type": "mcp"}]}]}, "invalid_value"),
+        ({"messages": [{"role": "assistant", "tool_calls": [called("no json")]}]}, "invalid_json"),
+        ({"messages": [{"role": "assistant", "tool_calls": [called("[" * 9999)]}]}, "invalid_json"),
+        ({"messages": [{"role": "assistant", "tool_calls": [called({})]}]}, "invalid_type"),
         ({"logit_bias": {"five": 1}}, "invalid_type"),
         ({"logit_bias": {"5": 101}}, "decimal_above_max_value"),
         ({"logit_bias": [5]}, "invalid_type"),
@@ -227,8 +244,11 @@ def test_a_part_that_is_no_object_is_refused():
         b'{"model":"m","tools":' + b"[" * 100 + b"]" * 100 + b"}",
         b"[" * 200_000,
         b'{"a":' * 100_000,
+        b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"\\uDFFFx\\ud800"}]}',
+        b'{"model":"m","\\ud800":1}',
     ],
-    ids=range(16),
+    ids=range(19),
 )
 def test_a_body_with_no_reading_or_two_is_400(data):
     error = refused(chat_request, data, VLLM, "salt")
@@ -329,3 +349,13 @@ def test_the_salt_goes_to_an_engine_that_knows_it_and_to_no_other():
 def test_a_callers_own_salt_is_refused(call):
     """Whoever could choose it would choose another's, and measure what that one has asked."""
     assert refused(call, cache_salt="mine").param == "cache_salt"
+
+
+def test_a_character_outside_the_first_plane_is_text_however_it_is_written():
+    for written in (b'"\\ud83d\\ude00"', '"\U0001f600"'.encode()):
+        request = chat_request(b'{"model":"m","messages":[{"role":"user","content":' + written + b"}]}", VLLM, "salt")
+        assert json.loads(request.body)["messages"][0]["content"] == "\U0001f600"
+
+
+def test_an_earlier_call_can_be_sent_back():
+    assert json.loads(chat(messages=[USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}]).body)

@@ -43,7 +43,7 @@ async def test_every_speaking_route_streams(tmp_path, path, shaping):
     async with gateway(tmp_path, shaping=shaping) as running:
         answer = await running.ask("POST", path, json=body(path, stream=True))
         events = [e for e in answer.body.decode().split("\n\n") if e and not e.startswith(":")]
-        assert "".join(TOKENS) in answer.body.decode() or all(token in answer.body.decode() for token in TOKENS)
+        assert all(json.dumps(token)[1:-1] in answer.body.decode() for token in TOKENS)
         assert events[-1].startswith(("data: [DONE]", "event: response.completed"))
 
 
@@ -123,24 +123,6 @@ async def test_a_shaped_refusal_is_as_long_as_any_other(tmp_path, method, path, 
         answer = await running.ask(method, path)
         assert (answer.status, len(answer.body)) == (status, 4096)
         assert answer.error["code"]
-
-
-async def test_a_slow_reader_of_a_shaped_stream_holds_the_engine_back(tmp_path):
-    limits = replace(LIMITS, event_bytes=20_000, client_stall_seconds=1)
-    async with gateway(tmp_path, shaping=True, limits=limits) as running:
-        running.engine.fault.kind = "long_stream"
-        reader, writer = await running.raw()
-        writer.transport.pause_reading()
-        data = json.dumps(body("/v1/completions", stream=True)).encode()
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(data) + data)
-        async with asyncio.timeout(10):
-            while not running.engine.seen.streaming and not running.engine.seen.cancelled:
-                await asyncio.sleep(0.02)
-        writer.transport.abort()
-        async with asyncio.timeout(10):
-            while running.engine.seen.streaming:
-                await asyncio.sleep(0.02)
-        assert (await running.ask("GET", "/healthz")).status == 200
 
 
 async def test_a_fault_of_the_gateway_says_the_same_whatever_was_asked(tmp_path, monkeypatch):
