@@ -49,8 +49,9 @@ def kind(word):
 TEXTS = {"anyOf": [TEXT, some(TEXT, LIMITS.inputs), some(TOKEN), some(some(TOKEN), LIMITS.inputs)]}
 DATA_URL = {"type": "string", "pattern": "^data:"}
 MODEL = {"type": "string", "description": "As GET /v1/models names it."}
+ARGUMENTS = {"type": "string", "contentMediaType": "application/json"}
 # A schema that engines compile: bounded, and without references to elsewhere.
-SCHEMA = {"type": "object", "maxProperties": 16}
+SCHEMA = OBJECT
 FUNCTION = closed(["name"], name=NAME, description=or_null(TEXT), parameters=or_null(SCHEMA), strict=or_null(FLAG))
 JSON_SCHEMA = closed(["name"], name=NAME, description=or_null(TEXT), schema=or_null(SCHEMA), strict=or_null(FLAG))
 
@@ -64,9 +65,7 @@ CALL = closed(
     ["id", "type", "function"],
     id=TEXT,
     type=kind("function"),
-    function=closed(
-        ["name", "arguments"], name=NAME, arguments={"type": "string", "contentMediaType": "application/json"}
-    ),
+    function=closed(["name", "arguments"], name=NAME, arguments=ARGUMENTS),
 )
 MESSAGE = closed(
     ["role"],
@@ -76,7 +75,7 @@ MESSAGE = closed(
     refusal=or_null(TEXT),
     tool_call_id=or_null(TEXT),
     tool_calls=or_null(some(CALL)),
-    **dict.fromkeys(sorted(fields.MESSAGE_IGNORED), {"description": "Dropped."}),
+    **{key: {"description": "Dropped."} for key in sorted(fields.MESSAGE_IGNORED)},
 )
 OF_CHAT = {
     "logit_bias": {
@@ -122,7 +121,7 @@ RESPONSE_PARTS = [
     closed(["type", "text"], type={"enum": ["input_text", "output_text"]}, text=TEXT, annotations={}, logprobs={}),
     closed(["type", "image_url"], type=kind("input_image"), image_url=DATA_URL, detail={}),
 ]
-FROM_AN_ANSWER = dict.fromkeys(("id", "status"), {"description": "Dropped."})
+FROM_AN_ANSWER = {key: {"description": "Dropped."} for key in ("id", "status")}
 ITEMS = [
     closed(
         ["role", "content"],
@@ -136,7 +135,7 @@ ITEMS = [
         type=kind("function_call"),
         call_id=TEXT,
         name=NAME,
-        arguments={"type": "string", "contentMediaType": "application/json"},
+        arguments=ARGUMENTS,
         **FROM_AN_ANSWER,
     ),
     closed(
@@ -165,12 +164,40 @@ OF_RESPONSES = {
 # Per route: what it is, its fields, which of them are plain, schemas of the others, the required ones, the answer.
 REQUESTS = {
     "chat": ("Chat", fields.CHAT, fields.CHAT_PLAIN, OF_CHAT, ["messages"], "Chat"),
-    "completion": ("Completion", fields.COMPLETION, fields.COMPLETION_PLAIN, {**OF_CHAT, "prompt": TEXTS}, ["prompt"], "Completion"),
-    "response": ("Response; nothing is stored", fields.RESPONSE, fields.RESPONSE_PLAIN, OF_RESPONSES, ["input"], "Response"),
-    "embedding": ("Embeddings, where the model has them", fields.EMBEDDING, fields.EMBEDDING_PLAIN, {"input": TEXTS}, ["input"], "Embeddings"),
+    "completion": (
+        "Completion",
+        fields.COMPLETION,
+        fields.COMPLETION_PLAIN,
+        {**OF_CHAT, "prompt": TEXTS},
+        ["prompt"],
+        "Completion",
+    ),
+    "response": (
+        "Response; nothing is stored",
+        fields.RESPONSE,
+        fields.RESPONSE_PLAIN,
+        OF_RESPONSES,
+        ["input"],
+        "Response",
+    ),
+    "embedding": (
+        "Embeddings, where the model has them",
+        fields.EMBEDDING,
+        fields.EMBEDDING_PLAIN,
+        {"input": TEXTS},
+        ["input"],
+        "Embeddings",
+    ),
     "tokenize": ("The token numbers of a text", fields.TOKENIZE, fields.TOKENIZE_PLAIN, {}, ["prompt"], "Tokens"),
-    "detokenize": ("The text of token numbers", fields.DETOKENIZE, {}, {"tokens": some(TOKEN, least=0)}, ["tokens"], "Text"),
-}  # fmt: skip
+    "detokenize": (
+        "The text of token numbers",
+        fields.DETOKENIZE,
+        {},
+        {"tokens": some(TOKEN, least=0)},
+        ["tokens"],
+        "Text",
+    ),
+}
 USAGE = or_null(OBJECT)
 ANSWERS = {
     "Chat": {**OBJECT, "required": ["choices"], "properties": {"choices": some(OBJECT, least=0), "usage": USAGE}},
@@ -241,7 +268,7 @@ def operation(route):
         body = content(ref(f"{route.handler.capitalize()}Request"))
         answers = content(ref(answer))
         if "stream" in REQUESTS[route.handler][1]:
-            answers |= content(TEXT, "text/event-stream")
+            answers |= content(OBJECT, "text/event-stream")
     elif route.handler == "activate":
         summary, body, answers = "The second round of attestation", content(ACTIVATION), content(OBJECT)
     else:

@@ -168,16 +168,20 @@ class Refuse:
 
     async def request(self, request: Request, error: RequestError) -> Response:
         """Say what is wrong with the request."""
-        if self._shape is None or not request.url.path.startswith("/v1/"):
-            return refusal(error, None)
-        await asyncio.sleep(self._shape.tick)
-        return refusal(error, self._shape)
+        return await self._answer(request, error)
 
     async def route(self, request: Request, error: HTTPException) -> Response:
         """Say that there is no such route."""
         known = "This method is not allowed here." if error.status_code == 405 else "There is nothing here."
-        return await self.request(request, RequestError("not_found", known, status=error.status_code))
+        refused = RequestError("not_found", known, status=error.status_code)
+        return await self._answer(request, refused, (error.headers or {}).get("Allow", ""))
 
     async def fault(self, request: Request, _: Exception) -> Response:
         """Answer a fault of our own without a word about it: its text may hold a piece of the request."""
-        return await self.request(request, engine_failed(500))
+        return await self._answer(request, engine_failed(500))
+
+    async def _answer(self, request: Request, error: RequestError, allow: str = "") -> Response:
+        if self._shape is None or not request.url.path.startswith("/v1/"):
+            return refusal(error, None, allow)
+        await asyncio.sleep(self._shape.tick)
+        return refusal(error, self._shape, allow)

@@ -16,6 +16,7 @@ from serving.errors import RequestError
 
 _NOT_JSON = "The body is not a JSON object."
 MAX_VALUES = 100_000  # more than a vocabulary has tokens (logit_bias), and than a context has (a prompt of token ids)
+_EXACT = 2**53  # up to here every integer is a float of its own
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKET = re.compile(rb"[\[\]{}]")
 
@@ -75,8 +76,8 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 def _finite(text: str) -> float:
-    """Read a number; one that only some parsers call infinite has two readings."""
+    """Read a number; one that only some parsers call infinite has two readings. 8.0 is the integer 8, as in a schema."""
     value = float(text)
     if math.isinf(value):
         raise RequestError("invalid_json", "A number in the body is too large.")
-    return value
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value

@@ -39,9 +39,10 @@ def error_headers(error: RequestError) -> dict[str, str]:
     return headers
 
 
-def refusal(error: RequestError, shape: Shape | None) -> Response:
-    """Make the answer that is a refusal."""
-    return whole(error_body(error), error.status, error_headers(error), shape)
+def refusal(error: RequestError, shape: Shape | None, allow: str = "") -> Response:
+    """Make the answer that is a refusal; ``allow`` names the methods that there are (RFC 9110, section 15.5.6)."""
+    headers = {**error_headers(error), "allow": allow} if allow else error_headers(error)
+    return whole(error_body(error), error.status, headers, shape)
 
 
 def whole(body: bytes, status: int, headers: dict[str, str], shape: Shape | None) -> Response:

@@ -28,7 +28,7 @@ from serving.gateway.rules import EngineRequest, Rules, encode, judge, judge_pla
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MAX_ARGUMENTS, _ARGUMENTS_DEPTH = 1024 * 1024, 64
-_TOKEN = {"type": "integer", "minimum": 0}
+_TOKEN = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 
 def chat_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
@@ -103,6 +103,9 @@ def _message(value: Any, where: str, rules: Rules) -> dict[str, Any]:
     role = fields.get("role")
     if not isinstance(role, str) or role not in ROLES:
         raise RequestError("invalid_value", f"{where}.role is not one of {', '.join(sorted(ROLES))}.", param=where)
+    for key in ("name", "refusal", "tool_call_id"):
+        if not isinstance(fields.get(key, ""), str):
+            raise RequestError("invalid_type", f"{where}.{key} must be a string.", param=where)
     content = fields.get("content")
     if isinstance(content, list):
         for i, part in enumerate(content):
@@ -138,18 +141,22 @@ def _part(part: Any, where: str, rules: Rules) -> None:
     refuse_unknown(part, PARTS[kind], f"{where}.")
     if kind == "image_url":
         image = part.get("image_url")
-        if not isinstance(image, dict) or image.keys() - {"detail", "url"}:
+        if not isinstance(image, dict) or not _holds_texts({**image, "url": ""}, {"detail", "url"}):
             raise RequestError("invalid_type", f"{where}.image_url must hold url, and perhaps detail.", param=where)
         if not isinstance(image.get("url"), str) or not image["url"].startswith("data:"):
             raise RequestError("invalid_image_url", "Only data: URLs; nothing is fetched from here.", param=where)
     elif kind == "input_audio":
         audio = part.get("input_audio")
-        if not isinstance(audio, dict) or audio.keys() - {"data", "format"}:
+        if not _holds_texts(audio, {"data", "format"}):
             raise RequestError("invalid_type", f"{where}.input_audio must hold data and format.", param=where)
     elif not isinstance(part.get(kind), str):
         raise RequestError("invalid_type", f"{where}.{kind} must be a string.", param=where)
     if kind in MEDIA:
         rules.features.require("media", f"{where}.{kind}")
+
+
+def _holds_texts(value: Any, known: set[str]) -> bool:
+    return isinstance(value, dict) and value.keys() <= known and all(isinstance(item, str) for item in value.values())
 
 
 def _tools(value: Any, limits: Limits) -> None:
@@ -242,7 +249,8 @@ def _structured(value: Any, rules: Rules) -> None:
     rules.features.require("structured_outputs", "structured_outputs")
     fields = read_part(value, STRUCTURED, "structured_outputs")
     choice = fields.get("choice", ["x"])
+    schema = isinstance(fields.get("json", {}), dict)
     fits = isinstance(choice, list) and choice and all(isinstance(item, str) for item in choice)
-    if len(fields) != 1 or not fits or not isinstance(fields.get("regex", ""), str):
+    if len(fields) != 1 or not fits or not isinstance(fields.get("regex", ""), str) or not schema:
         message = "structured_outputs takes one of choice (texts), json (a schema), regex (a text)."
         raise RequestError("invalid_type", message, param="structured_outputs")

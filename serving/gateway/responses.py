@@ -36,8 +36,8 @@ def response_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
     chat |= {key: fields[key] for key in _SAME if key in fields}
     if "max_output_tokens" in fields:
         chat["max_completion_tokens"] = fields["max_output_tokens"]
-    if fields.get("tools"):
-        chat["tools"] = _tools(fields["tools"])
+    if tools := _tools(fields.get("tools", [])):
+        chat["tools"] = tools
     if "tool_choice" in fields:
         chat["tool_choice"] = _tool_choice(fields["tool_choice"])
     if "text" in fields:

@@ -144,6 +144,8 @@ def test_a_strange_field_name_is_not_repeated():
         ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "invalid_value"),
         ({"messages": [{"role": "assistant", "function_call": {"name": "f"}}]}, "unknown_parameter"),
         ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "invalid_type"),
+        ({"messages": [{"role": "tool", "tool_call_id": {}, "content": "x"}]}, "invalid_type"),
+        ({"messages": [{**USER, "name": 5}]}, "invalid_type"),
         ({"messages": [{"role": "assistant", "tool_calls": []}]}, "invalid_type"),
         ({"messages": [{"role": "assistant", "tool_calls": ["f"]}]}, "invalid_type"),
         ({"messages": [{"role": "assistant", "tool_calls": [{**CALL, "type": "mcp"}]}]}, "invalid_value"),
@@ -161,6 +163,7 @@ def test_a_strange_field_name_is_not_repeated():
         ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "invalid_type"),
         ({"structured_outputs": {"choice": []}}, "invalid_type"),
         ({"structured_outputs": {"regex": 5}}, "invalid_type"),
+        ({"structured_outputs": {"json": [None]}}, "invalid_type"),
         ({"response_format": {"schema": {"$ref": "https://elsewhere.invalid/s"}}}, "invalid_value"),
         ({"tools": [{"function": {"parameters": {"a": [{"$ref": "file:///etc/passwd"}]}}}]}, "invalid_value"),
     ],
@@ -210,6 +213,8 @@ def test_a_media_url_that_would_be_fetched_is_refused(url):
         {"type": "file", "file": {"file_id": "x"}},
         {"type": "input_audio", "input_audio": {"url": "https://x"}},
         {"type": "input_audio", "input_audio": "https://x"},
+        {"type": "input_audio", "input_audio": {"data": ["AAAA"], "format": "wav"}},
+        {"type": "image_url", "image_url": {"url": PNG, "detail": {}}},
         {"type": "text"},
         {"type": "text", "text": {"url": "https://x"}},
         {"type": ["text"]},
@@ -272,7 +277,14 @@ def test_a_completion_passes(prompt):
     "fields",
     [
         *({}, {"prompt": None}, {"prompt": 5}, {"prompt": {"a": 1}}, {"prompt": []}, {"prompt": [[]]}),
-        *({"prompt": [-1]}, {"prompt": [1, "x"]}, {"prompt": ["x", 1]}, {"prompt": [True]}, {"prompt": ["x"] * 257}),
+        *(
+            {"prompt": [-1]},
+            {"prompt": [2**31]},
+            {"prompt": [1, "x"]},
+            {"prompt": ["x", 1]},
+            {"prompt": [True]},
+            {"prompt": ["x"] * 257},
+        ),
     ],
 )
 def test_a_completion_without_a_prompt_is_refused(fields):
@@ -359,3 +371,10 @@ def test_a_character_outside_the_first_plane_is_text_however_it_is_written():
 
 def test_an_earlier_call_can_be_sent_back():
     assert json.loads(chat(messages=[USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}]).body)
+
+
+def test_an_integer_may_be_written_as_a_number():
+    asked = json.loads(
+        chat_request(b'{"model":"m","n":2.0,"seed":1e3,"messages":[{"role":"user","content":"x"}]}', VLLM, "s").body
+    )
+    assert (repr(asked["n"]), repr(asked["seed"])) == ("2", "1000")

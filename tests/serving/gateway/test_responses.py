@@ -97,6 +97,7 @@ def test_a_stream_is_asked_for_with_its_usage():
         ({"tools": [{"type": "web_search"}]}, "invalid_value"),
         ({"tools": [{"type": "mcp", "server_url": "https://elsewhere.invalid"}]}, "unknown_parameter"),
         ({"tools": "f"}, "invalid_type"),
+        ({"tools": {}}, "invalid_type"),
         ({"tool_choice": {"type": "hosted"}}, "invalid_value"),
         ({"text": {"verbosity": "low"}}, "unknown_parameter"),
         ({"text": {"format": {"type": "grammar"}}}, "invalid_value"),
