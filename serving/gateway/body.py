@@ -76,7 +76,7 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 def _finite(text: str) -> float:
-    """Read a number; one that only some parsers call infinite has two readings. 8.0 is the integer 8, as in a schema."""
+    """Read a number; one that only some parsers call infinite has two readings. 8.0 is the integer 8."""
     value = float(text)
     if math.isinf(value):
         raise RequestError("invalid_json", "A number in the body is too large.")

@@ -12,7 +12,7 @@ from tests.compat.features import MODEL, QUESTION, Client, told
 ASK = {"model": MODEL, "temperature": 0, "max_tokens": 8, "messages": [{"role": "user", "content": QUESTION}]}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer that is an error."""
 
     def __init__(self, error):
@@ -35,7 +35,7 @@ def client(url, certificate):
     def ask(path, body=None):
         found = json.loads(curl(path, body))
         if found.get("error"):
-            raise Refused(found["error"])
+            raise RefusedError(found["error"])
         return found
 
     def streamed():
