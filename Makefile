@@ -27,7 +27,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-serving compat-page test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-serving test-clients compat-page test-clouds mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -99,7 +99,7 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not serving" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients" tests
 
 e2e: setup-test
 	@echo "== end to end"
@@ -117,8 +117,11 @@ $(CLIENTS)/.complete: requirements/compat.lock
 	@$(CLIENTS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/compat.lock
 	@touch $@
 
-test-serving: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteLLM's clients, curl and a fuzzer against the gateway
-	@$(SUDO) $(BIN)/python -m pytest -m serving tests
+test-clients: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteLLM's clients, curl and a fuzzer against the gateway
+	@echo "== clients"
+	@$(SUDO) $(BIN)/python -m pytest -m clients tests
+
+test-serving: test-clients
 
 compat-page: setup-test $(CLIENTS)/.complete ## write docs/api-compat.md from what the clients get
 	@$(SUDO) $(BIN)/python -m tests.compat.page

@@ -97,7 +97,7 @@ OF_CHAT = {
             some({"type": "string", "minLength": 1, "maxLength": LIMITS.stop_length}, LIMITS.stops, least=0),
         ]
     },
-    "stream_options": {**closed(include_usage=FLAG), "description": "With stream alone."},
+    "stream_options": {**closed(include_obfuscation=FLAG, include_usage=FLAG), "description": "With stream alone."},
     "structured_outputs": {
         "oneOf": [
             closed(["choice"], choice=some(TEXT)),

@@ -82,5 +82,8 @@ FORMATS = {
 }
 """``response_format``, by its type."""
 
+STREAM_OPTIONS = frozenset({"include_obfuscation", "include_usage"})
+"""OpenAI's; obfuscation pads events against observers, which the gateway does for all of a stream or not at all."""
+
 STRUCTURED = frozenset({"choice", "json", "regex"})
 """Of vLLM's ``structured_outputs``; a free grammar or structural tag is compiled at a cost that nobody can bound."""

@@ -21,6 +21,7 @@ from serving.gateway.fields import (
     MESSAGE_IGNORED,
     PARTS,
     ROLES,
+    STREAM_OPTIONS,
     STRUCTURED,
 )
 from serving.gateway.limits import Limits
@@ -238,11 +239,12 @@ def _logit_bias(value: Any) -> None:
 
 
 def _stream_options(fields: dict[str, Any]) -> None:
-    options = read_part(fields["stream_options"], frozenset({"include_usage"}), "stream_options")
-    for value in options.values():
-        judge_plain(value, {"type": "boolean"}, "stream_options.include_usage")
+    options = read_part(fields["stream_options"], STREAM_OPTIONS, "stream_options")
+    for name, value in options.items():
+        judge_plain(value, {"type": "boolean"}, f"stream_options.{name}")
     if not fields["stream"]:
         raise RequestError("invalid_value", "stream_options is for stream: true.", param="stream_options")
+    fields["stream_options"] = {"include_usage": options.get("include_usage", False)}
 
 
 def _structured(value: Any, rules: Rules) -> None:

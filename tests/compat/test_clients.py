@@ -38,14 +38,14 @@ def test_the_page_has_no_surprise_in_it():
     assert all(said[name]["chat"] == "works" for name in said)
 
 
-@pytest.mark.serving
+@pytest.mark.clients
 def test_every_client_gets_what_the_page_says():
-    assert CLIENTS.exists(), "make test-serving installs the clients"
+    assert CLIENTS.exists(), "make test-clients installs the clients"
     with stand("llamacpp") as running:
         assert page(running.table(CLIENTS, *ORDER)) == PAGE.read_text(), "run: make compat-page"
 
 
-@pytest.mark.serving
+@pytest.mark.clients
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_fuzzer_finds_nothing_that_the_description_does_not_say(tmp_path, seed):
     """Schemathesis sends what the description allows and what it does not, and looks at what comes back."""
@@ -61,7 +61,7 @@ def test_a_fuzzer_finds_nothing_that_the_description_does_not_say(tmp_path, seed
     assert "Tested: 10" in done.stdout, done.stdout[-2000:]
 
 
-@pytest.mark.serving
+@pytest.mark.clients
 def test_the_fuzzer_would_notice(tmp_path):
     """The control: a description that promises another answer fails."""
     described = by_example()

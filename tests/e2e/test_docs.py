@@ -33,8 +33,8 @@ TARGETS = {
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",
     "test-clouds": "Makefile",  # the same tests as in the unit tests, at every call in place of some
-    "test-serving": "Makefile",  # the tests themselves
-    "compat-page": "Makefile",  # test-serving compares what it would write
+    "test-clients": "Makefile",  # the tests themselves
+    "compat-page": "Makefile",  # test-clients compares what it would write
     "test-slow": "Makefile",  # the run that these belong to
 }
 

@@ -209,7 +209,7 @@ async def test_nothing_that_the_client_sends_in_headers_reaches_the_engine(tmp_p
 
 
 @pytest.mark.parametrize(
-    "sent", [b"QUERY / HTTP/1.1\r\n\r\n", b"\x00\x01\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"{}\r\n\r\n"]
+    "sent", [b"QUERY / HTTP/1.1\r\n\r\n", b"\x00\x01\r\n\r\n", b"GET / FTP/1.1\r\n\r\n", b"{}\r\n\r\n"]
 )
 async def test_what_is_no_http_is_told_so_in_the_form_of_every_error(tmp_path, sent):
     async with gateway(tmp_path) as running:

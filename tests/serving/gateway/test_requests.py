@@ -378,3 +378,8 @@ def test_an_integer_may_be_written_as_a_number():
         chat_request(b'{"model":"m","n":2.0,"seed":1e3,"messages":[{"role":"user","content":"x"}]}', VLLM, "s").body
     )
     assert (repr(asked["n"]), repr(asked["seed"])) == ("2", "1000")
+
+
+def test_openais_own_obfuscation_is_accepted_and_not_the_engines_business():
+    asked = chat(stream=True, stream_options={"include_obfuscation": True, "include_usage": True})
+    assert json.loads(asked.body)["stream_options"] == {"include_usage": True}
