@@ -59,7 +59,11 @@ PARTS = [
     closed(["type", "text"], type=kind("text"), text=TEXT),
     closed(["type", "refusal"], type=kind("refusal"), refusal=TEXT),
     closed(["type", "image_url"], type=kind("image_url"), image_url=closed(["url"], url=DATA_URL, detail=TEXT)),
-    closed(["type", "input_audio"], type=kind("input_audio"), input_audio=closed(["data"], data=TEXT, format=TEXT)),
+    closed(
+        ["type", "input_audio"],
+        type=kind("input_audio"),
+        input_audio=closed(["data", "format"], data=TEXT, format=TEXT),
+    ),
 ]
 CALL = closed(
     ["id", "type", "function"],

@@ -148,7 +148,7 @@ def _part(part: Any, where: str, rules: Rules) -> None:
             raise RequestError("invalid_image_url", "Only data: URLs; nothing is fetched from here.", param=where)
     elif kind == "input_audio":
         audio = part.get("input_audio")
-        if not _holds_texts(audio, {"data", "format"}):
+        if not _holds_texts(audio, {"data", "format"}) or len(audio) < 2:
             raise RequestError("invalid_type", f"{where}.input_audio must hold data and format.", param=where)
     elif not isinstance(part.get(kind), str):
         raise RequestError("invalid_type", f"{where}.{kind} must be a string.", param=where)

@@ -213,6 +213,8 @@ def test_a_media_url_that_would_be_fetched_is_refused(url):
         {"type": "file", "file": {"file_id": "x"}},
         {"type": "input_audio", "input_audio": {"url": "https://x"}},
         {"type": "input_audio", "input_audio": "https://x"},
+        {"type": "input_audio", "input_audio": {"format": "wav"}},
+        {"type": "input_audio", "input_audio": {}},
         {"type": "input_audio", "input_audio": {"data": ["AAAA"], "format": "wav"}},
         {"type": "image_url", "image_url": {"url": PNG, "detail": {}}},
         {"type": "text"},
