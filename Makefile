@@ -16,6 +16,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -E")
 NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
+CLIENTS := build/clients
 ORIGIN := https://127.0.0.1:$(PORT)
 # More for `make bench-serving`, for example BENCH=--quick.
 BENCH ?=
@@ -32,7 +33,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving bench-serving test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -94,7 +95,7 @@ bake: setup ## bake the image only, of whichever inventory: make bake INVENTORY=
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock
 
-wheels-lock: ## refresh requirements/dev.lock from pyproject.toml
+wheels-lock: ## refresh requirements/*.lock from pyproject.toml
 	@scripts/wheels-lock.sh $(PYTHON)
 
 vllm-lock: setup ## refresh requirements/vllm-gpu.lock, the wheels of the GPU image's engine
@@ -112,7 +113,7 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients" tests
 
 e2e: setup-test
 	@echo "== end to end"
@@ -152,6 +153,22 @@ bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway a
 
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
+
+# The clients that people use, in an environment of their own.
+$(CLIENTS)/.complete: requirements/compat.lock
+	@echo "== clients in $(CLIENTS) (wheels from requirements/compat.lock, by hash)"
+	@rm -rf $(CLIENTS); $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/compat.lock
+	@touch $@
+
+test-clients: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteLLM's clients, curl and a fuzzer against the gateway
+	@echo "== clients"
+	@$(SUDO) $(BIN)/python -m pytest -m clients tests
+
+test-serving: test-clients
+
+compat-page: setup-test $(CLIENTS)/.complete ## write docs/api-compat.md from what the clients get
+	@$(SUDO) $(BIN)/python -m tests.compat.page
 
 test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds (hours)
 	@VITRINE_EVERY_CALL=1 $(BIN)/python -m pytest tests/provisioner/clouds

@@ -18,7 +18,7 @@ from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / "build/cache"
 SUMMARY = re.compile(r"^=*\s*(\d+) passed in ", re.MULTILINE)
-LEAST = 400
+LEAST = 800
 
 pytestmark = pytest.mark.root
 

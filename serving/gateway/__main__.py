@@ -32,9 +32,23 @@ from serving.access.settings import Settings, add_options, create_access, take_s
 from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
+from serving.gateway.features import FEATURES  # noqa: E402
+from serving.gateway.figures import Figures  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
+from serving.gateway.relay import Way  # noqa: E402
+from serving.gateway.rules import Rules  # noqa: E402
+from serving.gateway.salt import Salts  # noqa: E402
+from serving.gateway.shaping import Shape  # noqa: E402
 from serving.notify import notify_ready  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Which engine serves a model, and where it listens."""
+
+    engine: str
+    socket: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +59,9 @@ class Config:
     port: int
     tls: Path
     attester: Path
-    models: Mapping[str, Path]
+    models: Mapping[str, Served]
+    shaping: bool
+    metrics: bool
     access: Settings
     notify: str | None
 
@@ -69,7 +85,11 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--attester", type=Path, required=True)
-    parser.add_argument("--model", type=_model, action="append", required=True, metavar="NAME=SOCKET", dest="models")
+    parser.add_argument(
+        "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:SOCKET", dest="models"
+    )
+    parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
+    parser.add_argument("--metrics", action=argparse.BooleanOptionalAction, required=True)
     add_options(parser)
     options = vars(parser.parse_args(arguments))
     if len(dict(options["models"])) != len(options["models"]):
@@ -78,11 +98,12 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     return Config(access=take_settings(options), **options, notify=environment.get("NOTIFY_SOCKET"))
 
 
-def _model(text: str) -> tuple[str, Path]:
-    name, _, path = text.partition("=")
-    if not name or not path:
-        raise argparse.ArgumentTypeError("expected NAME=SOCKET")
-    return name, Path(path)
+def _model(text: str) -> tuple[str, Served]:
+    name, _, served = text.partition("=")
+    engine, _, path = served.partition(":")
+    if not name or engine not in FEATURES or not path:
+        raise argparse.ArgumentTypeError(f"expected NAME=ENGINE:SOCKET, and one of {', '.join(FEATURES)} as the engine")
+    return name, Served(engine, Path(path))
 
 
 def tls_context(folder: Path) -> ssl.SSLContext:
@@ -94,18 +115,33 @@ def tls_context(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def create_engines(models: Mapping[str, Path], limits: Limits) -> dict[str, Engine]:
+def create_engines(models: Mapping[str, Served], limits: Limits) -> dict[str, Engine]:
     """Make one engine a socket: an adapter is another name for the engine of its model."""
-    engines = {path: Engine(path, limits) for path in dict.fromkeys(models.values())}
-    return {name: engines[path] for name, path in models.items()}
+    engines = {path: Engine(path, limits) for path in dict.fromkeys(served.socket for served in models.values())}
+    return {name: engines[served.socket] for name, served in models.items()}
+
+
+def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) -> Parts:
+    """Make what the routes are made of.
+
+    Raises:
+        AccessError: image and unit contradict each other about who may ask.
+    """
+    return Parts(
+        engines=engines,
+        way=Way(limits, Shape() if config.shaping else None, Figures()),
+        attester=AttesterClient(config.attester, limits),
+        access=create_access(config.access, models=frozenset(engines), callers=limits.callers),
+        rules=Rules({name: FEATURES[served.engine] for name, served in config.models.items()}, limits),
+        salts=Salts(),
+        metrics=config.metrics,
+    )
 
 
 def create_server(config: Config, limits: Limits, engines: Mapping[str, Engine]) -> Server:
     """Make the server; nothing listens yet."""
-    access = create_access(config.access, models=frozenset(engines), callers=limits.callers)
-    parts = Parts(engines, AttesterClient(config.attester, limits), access, limits)
     settings = uvicorn.Config(
-        create_app(parts),
+        create_app(create_parts(config, limits, engines)),
         host=config.host,
         port=config.port,
         http=bounded_protocol(limits),

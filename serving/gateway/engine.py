@@ -14,7 +14,7 @@ import aiohttp
 
 from serving.errors import EngineError
 from serving.gateway.limits import Limits
-from serving.gateway.requests import EngineRequest
+from serving.gateway.rules import EngineRequest
 
 _PROBE = EngineRequest(
     "", "/v1/completions", b'{"prompt":"Hi","max_tokens":1,"temperature":0,"stream":false}', stream=False

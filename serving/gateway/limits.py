@@ -16,7 +16,22 @@ class Limits:
     # Of all bodies that are being received at once: a thousand slow ones must not fill the memory.
     bodies_bytes: int = 64 * 1024 * 1024
     json_depth: int = 64
+    # Of what an engine compiles: a schema, all tools together, one pattern.
     schema_bytes: int = 64 * 1024
+    schema_depth: int = 32
+    pattern_bytes: int = 512
+    pattern_depth: int = 8
+    # What a grammar unrolls: a schema's maxItems and so on each, a pattern's {m,n} multiplied, as nested ones are.
+    repeats: int = 10_000
+    tools: int = 128
+    # Of one answer.
+    choices: int = 8
+    logprobs: int = 20
+    stops: int = 4
+    stop_length: int = 256
+    max_tokens: int = 131_072
+    # Of one request for completions, embeddings.
+    inputs: int = 256
     connections: int = 1024
     requests: int = 64
     attestations: int = 256

@@ -3,6 +3,7 @@
 A request holds the most that it may use before it begins, and is counted when it ends, however it ends:
 
     the engine said how much it was              → that
+    it answered without a word about it          → the prompt's estimate (texts as token numbers, and back)
     the engine refused, or failed before it began → nothing
     a stream was cut off by either side           → the prompt's estimate, and one for each event
     the client left before a whole answer came    → all that was held: how far the engine was, nobody knows
@@ -19,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from serving.access.interface import Budget
-from serving.gateway.requests import EngineRequest
+from serving.gateway.rules import EngineRequest
 
 _END, _DATA = b"\n\n", b"data:"
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')  # within a JSON string the quotes would be escaped

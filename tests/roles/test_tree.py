@@ -225,7 +225,7 @@ def test_each_model_is_served_by_an_instance_of_its_engine_and_known_to_the_gate
     gateway = (configured / UNITS[1] / "vitrine-gateway.service").read_text()
     (line,) = [line for line in gateway.splitlines() if line.startswith("ExecStart=")]
     told = [word for before, word in itertools.pairwise(line.split()) if before == "--model"]
-    assert told == [f"{model['name']}=/run/vitrine/engine/{model['name']}.sock" for model in models]
+    assert told == [f"{m['name']}={m['engine']}:/run/vitrine/engine/{m['name']}.sock" for m in models]
 
 
 # What systemd counts as open for an engine, and is so on purpose.

@@ -18,7 +18,7 @@ FRANCE = {"model": NAME, "prompt": "The capital of France is", "temperature": 0}
 
 
 def served(tmp_path, engine):
-    return gateway(tmp_path, models={NAME: engine.socket, ADAPTER: engine.socket}, limits=LIMITS)
+    return gateway(tmp_path, models={NAME: engine.socket, ADAPTER: engine.socket}, limits=LIMITS, kind="vllm")
 
 
 async def complete(running, **fields):

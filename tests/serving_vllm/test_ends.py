@@ -86,7 +86,7 @@ async def test_a_core_that_dies_in_the_middle_ends_the_stream_the_engine_and_lea
     members = processes.family(engine.process.pid)
     (core,) = [pid for pid in members if "VLLM::EngineCore" in " ".join(processes.words(pid))]
     (short / "gateway").mkdir()
-    async with gateway(short / "gateway", models=engine.models, limits=LIMITS) as running:
+    async with gateway(short / "gateway", models=engine.models, limits=LIMITS, kind="vllm") as running:
         fields = {"messages": [{"role": "user", "content": f"Repeat {CANARY}"}], "stop": [CANARY * 2]}
         asking = asyncio.create_task(running.chat(model=NAME, stream=True, max_tokens=1900, **fields))
         await asyncio.sleep(3)

@@ -61,7 +61,7 @@ def real_engine(name: str, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as temporary, serving(name, Path(temporary)) as (socket, model, about):
         print(f"\n{name}: {about}")
         (Path(temporary) / "tls").mkdir()
-        with opened(Path(temporary) / "tls", socket, model, ("gateway",)) as doors:
+        with opened(Path(temporary) / "tls", socket, model, ("gateway", "gateway, shaped")) as doors:
             time.sleep(8)
             for streams in STREAMS:
                 load = Load(streams=streams, tokens=32, model=model)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -78,9 +79,13 @@ def opened(folder: Path, engine: Path, model: str, kinds: tuple[str, ...]) -> It
         yield doors
 
 
-def _gateway(port: int, folder: Path, engine: Path, model: str) -> tuple[list[str], str]:
-    command = [sys.executable, "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}={engine}"]
+def _gateway(
+    port: int, folder: Path, engine: Path, model: str, *, shape: str = "--no-shaping"
+) -> tuple[list[str], str]:
+    command = [sys.executable, "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port), shape]
+    command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}=llamacpp:{engine}"]
+    command += ["--no-metrics", "--access", "open", "--issuers", "/dev/null", "--built", "/dev/null"]
+    command += ["--audience=", "--issued-after="]
     return command, f"uvicorn {version('uvicorn')}, FastAPI {version('fastapi')}, aiohttp {version('aiohttp')}"
 
 
@@ -104,7 +109,13 @@ def _nginx(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], st
     return [program, "-c", str(path)], f"{told.removeprefix('nginx version: ')}, proxy_buffering off, one worker"
 
 
-COMMANDS = {"gateway": _gateway, "byte pipe": _pipe, "plain proxy": _plain, "nginx": _nginx}
+COMMANDS = {
+    "gateway": _gateway,
+    "gateway, shaped": partial(_gateway, shape="--shaping"),
+    "byte pipe": _pipe,
+    "plain proxy": _plain,
+    "nginx": _nginx,
+}
 
 
 def _worker(pid: int) -> int:

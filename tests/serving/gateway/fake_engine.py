@@ -9,6 +9,18 @@ from dataclasses import dataclass, field
 TOKENS = ["The", " capital", " is", " Paris", "."]
 
 
+def _embedding(engine):
+    data = [{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}]
+    return {"object": "list", "model": "x", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+
+
+PLAIN = {
+    "/tokenize": lambda engine: {"tokens": list(range(len(engine.tokens) * 100))},
+    "/detokenize": lambda engine: {"content": "".join(engine.tokens)},
+    "/v1/embeddings": _embedding,
+}
+
+
 @dataclass(slots=True)
 class Fault:
     """What goes wrong from now on; ``kind`` is the name of a method of :class:`FakeEngine`."""
@@ -30,6 +42,7 @@ class FakeEngine:
         self.path, self.fault, self.seen = str(path), Fault(), Seen()
         self.token_pause = 0.0
         self.prompt_tokens = 7
+        self.tokens = TOKENS
         self.hasty = False  # it closes connections that ask nothing
         self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
         self._server = None
@@ -76,13 +89,16 @@ class FakeEngine:
             writer.close()
 
     async def answer(self, path, body, writer):
-        if body["stream"]:
-            await self._stream(path, body, writer, len(TOKENS), end=self._usage(body) + b"data: [DONE]\n\n")
+        if path in PLAIN:
+            await self._json(writer, 200, PLAIN[path](self))
+        elif body["stream"]:
+            end = self._usage(body) + b"data: [DONE]\n\n"
+            await self._stream(path, body, writer, len(self.tokens), end=end)
         else:
             await self._json(writer, 200, self._whole(path, body))
 
     def _whole(self, path, body):
-        text = "".join(TOKENS[: body.get("max_tokens", len(TOKENS))])
+        text = "".join(self.tokens[: body.get("max_tokens", len(self.tokens))])
         choice = {"index": 0, "finish_reason": "stop"}
         choice |= {"text": text} if path == "/v1/completions" else {"message": {"role": "assistant", "content": text}}
         return {"choices": [choice], "object": "x", "usage": self._whole_usage(body)}
@@ -93,7 +109,7 @@ class FakeEngine:
     def _usage(self, body):
         if not body.get("stream_options", {}).get("include_usage"):
             return b""
-        usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": len(TOKENS)}
+        usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": len(self.tokens)}
         return b"data: " + json.dumps({"choices": [], "object": "x", "usage": usage}).encode() + b"\n\n"
 
     async def _json(self, writer, status, value):
@@ -110,7 +126,7 @@ class FakeEngine:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         self.seen.streaming += 1
         try:
-            for token in (TOKENS * 1000)[:count]:
+            for token in (self.tokens * 1000)[:count]:
                 await self._chunk(writer, b"data: " + json.dumps(self._event(path, token)).encode() + b"\n\n")
                 await asyncio.sleep(self.token_pause)
                 if writer.transport.is_closing():
@@ -136,6 +152,13 @@ class FakeEngine:
 
     async def refuse(self, path, body, writer):
         await self._json(writer, 400, {"error": {"code": 400, "message": "bad top_p", "type": "invalid_request_error"}})
+
+    async def without(self, path, body, writer):
+        error = {"code": 501, "message": "Start it with --embeddings", "type": "not_supported_error"}
+        await self._json(writer, 501, {"error": error})
+
+    async def absent(self, path, body, writer):
+        await self._json(writer, 404, {"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}})
 
     async def too_long(self, path, body, writer):
         error = {"code": 400, "message": "too long", "type": "exceed_context_size_error", "n_ctx": 5}
@@ -180,7 +203,7 @@ class FakeEngine:
     async def crash_in_stream(self, path, body, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         await self._chunk(writer, b"data: " + json.dumps(self._event(path, "The")).encode() + b'\n\ndata: {"choi')
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(max(0.05, self.token_pause))
         writer.transport.abort()
 
     async def stop_in_stream(self, path, body, writer):

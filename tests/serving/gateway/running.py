@@ -14,7 +14,7 @@ import aiohttp
 
 from serving.access.settings import Settings
 from serving.attest.tls import create_identity
-from serving.gateway.__main__ import Config, create_engines, create_server
+from serving.gateway.__main__ import Config, Served, create_engines, create_server
 from serving.gateway.limits import Limits
 from tests.serving.gateway.fake_engine import FakeEngine
 
@@ -95,9 +95,15 @@ async def gateway(
     limits: Limits = LIMITS,
     ready: bool = True,
     models: dict[str, Path] | None = None,
+    kind: str = "llamacpp",
+    shaping: bool = False,
+    metrics: bool = False,
     access: Settings = OPEN,
 ):
-    """Run a gateway; ``ready`` waits until it has probed the fake engine, or those whose sockets are given."""
+    """Run a gateway; ``ready`` waits until it has probed the fake engine, or those whose sockets are given.
+
+    ``kind`` is what every engine is taken for.
+    """
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
     engine = FakeEngine(folder / "engine.sock")
@@ -112,7 +118,9 @@ async def gateway(
         port,
         folder / "tls",
         folder / "attester.sock",
-        models or {MODEL: folder / "engine.sock"},
+        {name: Served(kind, path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
+        shaping,
+        metrics,
         access,
         str(notify),
     )
