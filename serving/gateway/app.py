@@ -86,7 +86,7 @@ class Routes:
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""
-        return Response(await self._parts.attester.evidence(request.scope["query_string"]), headers=_NO_STORE)
+        return await self._parts.attester.evidence(request.scope)
 
     async def activate(self, request: Request) -> Response:
         """Answer ``POST /.well-known/attestation/activate``."""

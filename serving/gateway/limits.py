@@ -19,7 +19,10 @@ class Limits:
     schema_bytes: int = 64 * 1024
     connections: int = 1024
     requests: int = 64
-    attestations: int = 256
+    # Nonces that wait for a quote, and of them in one quote (protocol.md: at most 4,096); clients that activate.
+    attestations: int = 1024
+    tree: int = 4096
+    activations: int = 64
     keep_alive_seconds: int = 30
     # From the engine: how long it may be silent (a long prompt on a slow machine), and in all.
     engine_connect_seconds: float = 10.0
@@ -29,7 +32,9 @@ class Limits:
     event_bytes: int = 1024 * 1024
     # From a client: how long it may leave an answer unread.
     client_stall_seconds: float = 60.0
-    attester_seconds: float = 30.0
+    # From the attester: how long a client waits for it in all. Between the beginnings of two quotes: at least this.
+    attester_seconds: float = 10.0
+    quote_pause_seconds: float = 0.025
     probe_seconds: float = 300.0
     # Each try costs a twentieth of a second under software emulation, while the engine wants every bit of it.
     probe_pause_seconds: float = 3.0
