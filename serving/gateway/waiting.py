@@ -14,16 +14,15 @@ from collections import deque
 
 from serving.errors import RequestError
 
-_NETWORK = 8
-_MAPPED = b"\0" * 10 + b"\xff\xff"
+_NETWORK = 64
 
 
 def caller_of(host: str) -> str:
     """Name the network that an address belongs to."""
     if ":" not in host:
         return host
-    packed = ipaddress.IPv6Address(host.partition("%")[0]).packed
-    return packed.removeprefix(_MAPPED).hex() if packed.startswith(_MAPPED) else packed[:_NETWORK].hex()
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    return str(address.ipv4_mapped or ipaddress.IPv6Network((address, _NETWORK), strict=False))
 
 
 class Waiter:
