@@ -16,7 +16,7 @@ from typing import Any
 
 from serving.errors import RequestError
 from serving.gateway.body import read_object
-from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense
+from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
 from serving.gateway.replies import busy
 from serving.gateway.waiting import Waiter, Waiting, caller_of
@@ -55,12 +55,11 @@ class AttesterClient:
             self._quoting = asyncio.create_task(self._quote_all())
         try:
             async with asyncio.timeout(self._limits.attester_seconds):
-                pieces = await waiter.answer
+                return await waiter.answer
         except TimeoutError as error:
             raise _unavailable() from error
         finally:
             self._waiting.remove(waiter)
-        return EvidenceAnswer(pieces, self._limits.client_stall_seconds)
 
     async def activate(self, data: bytes) -> bytes:
         """Return an activated secret (JSON) for ``{"credential_blob", "encrypted_secret"}``.
@@ -103,13 +102,14 @@ class AttesterClient:
             line = await self._ask({"op": "quote", "nonces": base64.b64encode(b"".join(nonces)).decode()})
             if line.startswith(b'{"error":'):
                 raise _refusal(line)
-            answers = self._frame.answers(nonces, line)
+            answers = quotes(nonces, line)
         except RequestError as error:
             for waiter in taken:
                 waiter.refuse(error)
             return
-        for waiter, pieces in zip(taken, answers, strict=True):
-            waiter.give(pieces)
+        seconds = self._limits.client_stall_seconds
+        for waiter, quote in zip(taken, answers, strict=True):
+            waiter.give(EvidenceAnswer(self._frame, quote, seconds=seconds))
 
     async def _ask(self, question: dict[str, object]) -> bytes:
         try:

@@ -21,10 +21,12 @@ _CHUNK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands before and behind the quote in all evidence of this boot."""
+    """What stands before and behind the quote in all evidence of this boot: in whole chunks, but beside the quote."""
 
-    head: bytes
-    tail: bytes
+    before: tuple[bytes, ...]
+    left: bytes
+    right: bytes
+    behind: tuple[bytes, ...]
 
     @classmethod
     def read(cls, line: bytes) -> Frame:
@@ -35,45 +37,64 @@ class Frame:
         """
         found = _ANSWER.fullmatch(line)
         parts = found[1].split(_EMPTY) if found else []
-        if len(parts) != 2:  # a quotation mark within a JSON string is written \": it stands there once
+        if len(parts) != 2:  # a quotation mark within a JSON string is written \\": it stands there once
             raise nonsense()
-        return cls(parts[0], parts[1])
+        head, tail = parts
+        whole = len(head) - len(head) % _CHUNK
+        beside = _CHUNK - len(head) + whole
+        return cls(_chunks(head[:whole]), head[whole:], tail[:beside], _chunks(tail[beside:]))
 
-    def answers(self, nonces: tuple[bytes, ...], line: bytes) -> Iterator[tuple[bytes, ...]]:
-        """Yield the pieces of each nonce's evidence, from the attester's answer: one quote over all of them.
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(map(len, (*self.before, self.left, self.right, *self.behind)))
 
-        Raises:
-            RequestError: it is no quote.
-        """
-        found = _QUOTE.fullmatch(line)
-        if not found:
-            raise nonsense()
-        _, places = merkle_tree(nonces)
-        return (self._answer(found, place) for place in places)
+    def around(self, quote: bytes) -> tuple[bytes, ...]:
+        """Return an answer in chunks: all but one are shared by every answer that is being sent."""
+        return (*self.before, self.left + quote + self.right, *self.behind)
 
-    def _answer(self, quote: re.Match[bytes], place: Place) -> tuple[bytes, ...]:
-        path = b",".join(b'"%b"' % node.hex().encode() for node in place.path)
-        own = b'"quote":{"attest":"%b","index":%d,"path":[%b],"signature":"%b","tree_size":%d}'
-        return self.head, own % (quote[1], place.index, path, quote[2], place.tree_size), self.tail
+
+def quotes(nonces: tuple[bytes, ...], line: bytes) -> Iterator[bytes]:
+    """Yield what each nonce's evidence has for a quote, from the attester's answer: one quote over all of them.
+
+    Raises:
+        RequestError: it is no quote.
+    """
+    found = _QUOTE.fullmatch(line)
+    if not found:
+        raise nonsense()
+    _, places = merkle_tree(nonces)
+    return (_quote(found, place) for place in places)
 
 
 class EvidenceAnswer(Response):  # type: ignore[misc]  # starlette ships no types on the development host
-    """An answer in pieces that many answers share: it is copied only as fast as its client takes it."""
+    """Evidence around one quote. What a client has not taken yet is no copy of its own, but for one chunk."""
 
-    def __init__(self, pieces: tuple[bytes, ...], stall_seconds: float) -> None:
-        self._pieces, self._stall = pieces, stall_seconds
-        size = sum(map(len, pieces))
-        headers = {"content-type": "application/json", "cache-control": "no-store", "content-length": str(size)}
-        super().__init__(headers=headers)
+    def __init__(self, frame: Frame, quote: bytes, *, seconds: float) -> None:
+        self._frame, self._quote, self._seconds = frame, quote, seconds
+        size = str(frame.size + len(quote))
+        super().__init__(
+            headers={"content-type": "application/json", "cache-control": "no-store", "content-length": size}
+        )
 
     async def __call__(self, _: Message, __: Receive, send: Send) -> None:
-        """Send it; a client that takes nothing for a while is left."""
+        """Send it; a client that has not taken it in time is left."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for piece in self._pieces:
-            for start in range(0, len(piece), _CHUNK):
-                async with asyncio.timeout(self._stall):
-                    await send({"type": "http.response.body", "body": piece[start : start + _CHUNK], "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        *most, last = self._frame.around(self._quote)
+        async with asyncio.timeout(self._seconds):
+            for chunk in most:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+def _chunks(data: bytes) -> tuple[bytes, ...]:
+    return tuple(data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK))
+
+
+def _quote(quote: re.Match[bytes], place: Place) -> bytes:
+    path = b",".join(b'"%b"' % node.hex().encode() for node in place.path)
+    own = b'"quote":{"attest":"%b","index":%d,"path":[%b],"signature":"%b","tree_size":%d}'
+    return own % (quote[1], place.index, path, quote[2], place.tree_size)
 
 
 def nonsense() -> RequestError:

@@ -13,6 +13,7 @@ import ipaddress
 from collections import deque
 
 from serving.errors import RequestError
+from serving.gateway.evidence import EvidenceAnswer
 
 _NETWORK = 64
 
@@ -30,12 +31,12 @@ class Waiter:
 
     def __init__(self, nonce: bytes, caller: str) -> None:
         self.nonce, self.caller = nonce, caller
-        self.answer: asyncio.Future[tuple[bytes, ...]] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[EvidenceAnswer] = asyncio.get_running_loop().create_future()
 
-    def give(self, pieces: tuple[bytes, ...]) -> None:
+    def give(self, answer: EvidenceAnswer) -> None:
         """Answer, unless it was given up."""
         if not self.answer.done():
-            self.answer.set_result(pieces)
+            self.answer.set_result(answer)
 
     def refuse(self, error: RequestError) -> None:
         """Send away, unless it was given up. An exception is raised once: everybody gets one of their own."""

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from serving.errors import RequestError
+from serving.gateway.evidence import EvidenceAnswer, Frame
 from serving.gateway.waiting import Waiter, Waiting, caller_of
 
 pytestmark = pytest.mark.asyncio
@@ -96,7 +97,7 @@ async def test_who_gives_up_makes_room_and_is_not_answered():
     waiting.remove(first)  # who was taken or removed already is removed again without harm
     joined(waiting, "c")
     assert waiting.take(9)[0] is second
-    first.give((b"x",))
+    first.give(EvidenceAnswer(Frame((), b"", b"", ()), b"x", seconds=1))
     first.refuse(RequestError("a", "b"))
     assert first.answer.cancelled()
 
