@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from serving.errors import RequestError
-from serving.gateway.attester import AttesterClient
+from serving.gateway.attester import AttesterClient, EvidenceRoute
 from serving.gateway.engine import Engine
 from serving.gateway.limits import Limits
 from serving.gateway.relay import Message, Receive, Relay, Send
@@ -41,10 +41,10 @@ def create_app(parts: Parts) -> FastAPI:
         ("/v1/models/{name}", "GET", routes.model),
         ("/v1/chat/completions", "POST", routes.chat),
         ("/v1/completions", "POST", routes.completion),
-        ("/.well-known/attestation", "GET", routes.evidence),
         ("/.well-known/attestation/activate", "POST", routes.activate),
     ):
         app.add_api_route(path, handler, methods=[method], response_model=None)
+    app.add_route("/.well-known/attestation", EvidenceRoute(parts.attester), methods=["GET"])
     app.add_exception_handler(RequestError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_route)
     app.add_exception_handler(Exception, _refuse_fault)
@@ -83,10 +83,6 @@ class Routes:
         """Answer ``POST /v1/completions``."""
         data = await self._body(request)
         return self._relay(completion_request(data, model=self._parts.model, limits=self._parts.limits))
-
-    async def evidence(self, request: Request) -> Response:
-        """Answer ``GET /.well-known/attestation?nonce=``."""
-        return await self._parts.attester.evidence(request.scope)
 
     async def activate(self, request: Request) -> Response:
         """Answer ``POST /.well-known/attestation/activate``."""

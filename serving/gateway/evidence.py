@@ -92,9 +92,9 @@ def _chunks(data: bytes) -> tuple[bytes, ...]:
 
 
 def _quote(quote: re.Match[bytes], place: Place) -> bytes:
-    path = b",".join(b'"%b"' % node.hex().encode() for node in place.path)
+    path = '","'.join([node.hex() for node in place.path]).encode()
     own = b'"quote":{"attest":"%b","index":%d,"path":[%b],"signature":"%b","tree_size":%d}'
-    return own % (quote[1], place.index, path, quote[2], place.tree_size)
+    return own % (quote[1], place.index, path and b'"%b"' % path, quote[2], place.tree_size)
 
 
 def nonsense() -> RequestError:

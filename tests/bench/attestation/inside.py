@@ -20,8 +20,7 @@ from pathlib import Path
 
 from client_sdk.binding import MAX_TREE
 from serving.gateway.limits import Limits
-from tests.bench.attestation.load import EVIDENCE
-from tests.bench.attestation.parts import STATIC, Machine, machine
+from tests.bench.attestation.parts import EVIDENCE, STATIC, Machine, machine
 
 QUOTE_SECONDS = 0.05
 OURS = ("gateway", "attester")

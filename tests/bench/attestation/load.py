@@ -23,9 +23,8 @@ from uvicorn.loops.uvloop import uvloop_setup
 
 from client_sdk.binding import Place, extra_data, merkle_root
 from client_sdk.encoding import from_base64
-from tests.bench.attestation.parts import STATIC
+from tests.bench.attestation.parts import EVIDENCE, STATIC
 
-EVIDENCE = "/.well-known/attestation"
 _BEGIN, _END = b'"quote":', b',"runtime_log"'
 
 

@@ -7,6 +7,7 @@ its port.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from serving.selfcheck.verdict import write_passed
 from tests.serving.fixtures import start_swtpm, store_ek_certificate
 from tests.serving.gateway.running import LIMITS, gateway
 
-STATIC = "/static"
+STATIC, EVIDENCE = "/static", "/.well-known/attestation"
 _SECONDS = 30.0
 
 
@@ -100,17 +101,22 @@ async def serve(folder: Path, tree: int, pause: float) -> None:
             return Response(page["body"], headers=headers)
 
         app.add_api_route(STATIC, static, response_model=None)
+        page_route = app.router.routes.pop()
+        paths = [route.path for route in app.router.routes]
+        app.router.routes.insert(paths.index(EVIDENCE), page_route)  # neither is found sooner
         return app
 
     gateway_process.create_app = with_static
     # Without shared quotes the last of many clients waits longer than a gateway lets them.
     limits = replace(LIMITS, tree=tree, quote_pause_seconds=pause, attester_seconds=60.0)
     async with gateway(folder, limits=limits) as running:
-        page["body"] = (await running.ask("GET", f"/.well-known/attestation?nonce={'00' * 32}")).body
+        page["body"] = (await running.ask("GET", f"{EVIDENCE}?nonce={'00' * 32}")).body
         print(running.port, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
+    gc.freeze()  # as the gateway does
+    gc.enable()
     uvloop_setup()
     asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -102,6 +104,12 @@ async def test_any_other_query_is_400(attester):
         for query in OTHER_QUERIES:
             answer = await running.ask("GET", PATH + query)
             assert (answer.status, answer.error["code"]) == (400, "bad_request"), query
+
+
+async def test_any_other_method_is_405_and_costs_no_quote(patient):
+    for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+        answer = await patient.ask(method, f"{PATH}?nonce={NONCE}")
+        assert answer.status == 405, method  # there is no attester: a quote would have been 503
 
 
 async def test_a_wrong_credential_is_400_and_too_many_are_429(attester):
@@ -219,6 +227,32 @@ async def test_a_silent_attester_is_given_up_in_time_and_too_many_who_wait_are_s
         assert {answer.error["code"] for answer in answers} == {"attester_unavailable", "attestation_overloaded"}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
         assert (await patient.ask("GET", "/healthz")).json["status"] == "ok"
+
+
+def resident():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+async def test_clients_that_read_nothing_do_not_fill_the_memory(patient, tmp_path):
+    large = FRAME.replace(b'"platform":"x"', b'"platform":"' + b"x" * 4_000_000 + b'"')
+    async with fake_attester(tmp_path, large, QUOTE):
+        assert (await patient.ask("GET", f"{PATH}?nonce={NONCE}")).status == 200
+        before, greedy = resident(), []
+        for _ in range(40):
+            connecting = asyncio.open_connection(
+                "127.0.0.1", patient.port, ssl=patient.context, server_hostname="", limit=1024
+            )
+            reader, writer = await connecting
+            greedy.append(writer)
+            writer.write(f"GET {PATH}?nonce={NONCE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.5)
+        grown = resident() - before
+        for writer in greedy:
+            writer.transport.abort()
+        await asyncio.sleep(0.5)
+        assert grown < 80_000_000, grown  # both ends of the connections are in here; the answers are 160 MB
 
 
 async def test_evidence_may_be_neither_cached_nor_stored(attester):
