@@ -13,6 +13,8 @@ NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
 ORIGIN := https://127.0.0.1:$(PORT)
+# More for `make bench-attestation`, for example BENCH="--seconds 2 --turns 3".
+BENCH ?=
 # How long `make fuzz` takes.
 SECONDS := 600
 # More for ansible-playbook, for example VARS="-e bake_mode=release".
@@ -26,7 +28,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -120,6 +122,9 @@ reproduce: setup ## bake twice, differently, and compare the disks
 
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
+
+bench-attestation: setup ## fresh attestations under load: shared quotes, and what an answer costs (three minutes)
+	@$(SUDO) $(BIN)/python -m tests.bench.attestation $(BENCH)
 
 fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 'atheris>=3,<4'

@@ -29,6 +29,7 @@ TARGETS = {
     "ask": "tests/e2e/test_docs.py",
     "lock": "tests/slow/test_targets.py",
     "bench": "tests/slow/test_targets.py",
+    "bench-attestation": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",

@@ -1,7 +1,11 @@
-"""``make bench-attestation``: enter the tools tree, and measure there: the versions are the image's."""
+"""``make bench-attestation``: enter the tools tree, and measure there: the versions are the image's.
+
+What is given on the command line goes to ``inside.py``.
+"""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,8 +32,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "source").mkdir()
         binds = [Bind(Path(folder), "/work", writable=True), Bind(REPOSITORY, "/work/source")]
-        inside = "cd /work/source && exec python3 -m tests.bench.attestation.inside"
-        command = enter(tree.resolve(), ["sh", "-c", inside], binds=binds)
+        words = shlex.join(["python3", "-m", "tests.bench.attestation.inside", *sys.argv[1:]])
+        command = enter(tree.resolve(), ["sh", "-c", f"cd /work/source && exec {words}"], binds=binds)
         return subprocess.run(command, env=ENVIRONMENT, check=False).returncode
 
 

@@ -215,6 +215,18 @@ def test_a_refused_activation_leaves_no_session_behind(attester, sealed, clock):
     assert attester.activate(*credential(sealed, b"t" * 16)) == b"t" * 16
 
 
+def test_a_busy_tpm_is_not_taken_for_a_wrong_credential(attester, sealed, tpm, monkeypatch):
+    def busy(*_):
+        raise TpmBusyError("activate: made to fail")
+
+    asked = credential(sealed, b"s" * 32)
+    with monkeypatch.context() as patched:
+        patched.setattr(tpm, "activate", busy)
+        with pytest.raises(RequestError, match="unavailable"):
+            attester.activate(*asked)
+    assert attester.activate(*asked) == b"s" * 32
+
+
 def test_too_many_activations_are_held_off_and_come_back_with_time(attester, clock):
     for _ in range(2):
         with pytest.raises(RequestError, match="activation_refused"):
