@@ -18,7 +18,7 @@ PORT ?= 8443
 LOCAL := build/$(NAME)
 CLIENTS := build/clients
 ORIGIN := https://127.0.0.1:$(PORT)
-# More for `make bench-serving`, for example BENCH=--quick.
+# More for `make bench-serving` and `make bench-attestation`, for example BENCH=--quick, BENCH="--seconds 2 --turns 3".
 BENCH ?=
 # How long `make fuzz` takes.
 SECONDS := 600
@@ -33,7 +33,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -181,6 +181,9 @@ reproduce: setup ## bake twice, differently, and compare the disks
 
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
+
+bench-attestation: setup ## fresh attestations under load: shared quotes, and what an answer costs (three minutes)
+	@$(SUDO) $(BIN)/python -m tests.bench.attestation $(BENCH)
 
 fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 'atheris>=3,<4'

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from serving.access.clock import Clock
 from serving.access.interface import Access, Caller
 from serving.errors import RequestError
-from serving.gateway.attester import AttesterClient
+from serving.gateway.attester import AttesterClient, EvidenceRoute
 from serving.gateway.engine import Engine
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
 from serving.gateway.relay import Message, Receive, Relay, Send, Way
@@ -48,6 +48,9 @@ def create_app(parts: Parts) -> FastAPI:
     routes, door, refuse = Routes(parts), _Door(parts.access), Refuse(parts.way.shape)
     for route in (*ROUTES, METRICS) if parts.metrics else ROUTES:
         handler = getattr(routes, route.handler)
+        if isinstance(handler, EvidenceRoute):
+            app.add_route(route.path, handler, methods=[route.method])
+            continue
         answer = handler if route.open else door.before(handler)
         app.add_api_route(route.path, answer, methods=[route.method], response_model=None)
     app.add_exception_handler(RequestError, refuse.request)
@@ -76,6 +79,7 @@ class Routes:
 
     def __init__(self, parts: Parts) -> None:
         self._parts, self._rules, self._limits = parts, parts.rules, parts.rules.limits
+        self.evidence = EvidenceRoute(parts.attester)
         self._slots = asyncio.Semaphore(self._limits.requests)
         self._received = 0
 
@@ -124,10 +128,6 @@ class Routes:
     async def metrics(self) -> Response:
         """Answer ``GET /metrics``."""
         return Response(self._parts.way.figures.page(), media_type="text/plain; version=0.0.4")
-
-    async def evidence(self, request: Request) -> Response:
-        """Answer ``GET /.well-known/attestation?nonce=``."""
-        return Response(await self._parts.attester.evidence(request.scope["query_string"]), headers=_NO_STORE)
 
     async def activate(self, request: Request) -> Response:
         """Answer ``POST /.well-known/attestation/activate``."""

@@ -34,7 +34,10 @@ class Limits:
     inputs: int = 256
     connections: int = 1024
     requests: int = 64
-    attestations: int = 256
+    # Nonces that wait for a quote, and of them in one quote (protocol.md: at most 4,096); clients that activate.
+    attestations: int = 1024
+    tree: int = 4096
+    activations: int = 64
     # Tokens that are counted at once, and subjects: 28 MB where there is no room for one more of either.
     callers: int = 65_536
     # Held of a token's budget for an answer whose request does not say how long it may be.
@@ -48,7 +51,9 @@ class Limits:
     event_bytes: int = 1024 * 1024
     # From a client: how long it may leave an answer unread.
     client_stall_seconds: float = 60.0
-    attester_seconds: float = 30.0
+    # From the attester: how long a client waits for it in all. Between the beginnings of two quotes: at least this.
+    attester_seconds: float = 10.0
+    quote_pause_seconds: float = 0.025
     probe_seconds: float = 300.0
     # Each try costs a twentieth of a second under software emulation, while the engine wants every bit of it.
     probe_pause_seconds: float = 3.0

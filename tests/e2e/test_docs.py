@@ -31,6 +31,7 @@ TARGETS = {
     "lock": "tests/slow/test_targets.py",
     "vllm-lock": "tests/slow/test_targets.py",
     "bench": "tests/slow/test_targets.py",
+    "bench-attestation": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",

@@ -77,6 +77,15 @@ def test_make_bench_serving_prints_every_table():
         assert figure in outcome.out
 
 
+def test_make_bench_attestation_shares_quotes_and_prints_both_tables():
+    outcome = make("bench-attestation", "BENCH=--seconds 2 --turns 1 --clients 50", seconds=600)
+    assert outcome.status == 0, outcome.out + outcome.err
+    rate = re.search(r"shared: ([\d.]+) x the rate", outcome.out)
+    assert rate
+    assert float(rate[1]) > 5  # of 50, on whatever machine this is
+    assert outcome.out.count("x the page's CPU") == 2
+
+
 def test_make_fuzz_runs_every_harness():
     outcome = make("fuzz", "SECONDS=60", seconds=1200)
     assert outcome.status == 0, outcome.out[-3000:] + outcome.err[-3000:]
