@@ -119,13 +119,18 @@ class Bake:
         """Say for how many GPUs the image is, and which wheels use them; None for an image without.
 
         Raises:
-            SpecError: the number cannot be meant.
+            SpecError: the number cannot be meant, or is 0 where vLLM serves, which is in images for GPUs alone.
             BakeError: the lock of the wheels cannot be read.
         """
-        count = str(self._told()["attester_gpus"])
+        told = self._told()
+        count, models = str(told["attester_gpus"]), told["engine_models"]
         if not (count.isascii() and count.isdigit() and int(count) <= MAX_GPUS):
             raise SpecError((Fault("attester_gpus", f"a number from 0 to {MAX_GPUS}", repr(count)),))
         if not int(count):
+            engines = [model.get("engine") for model in models if isinstance(model, dict)]
+            if "vllm" in engines:
+                wanted = "at least 1: engine_models names vLLM, which is in images for GPUs alone"
+                raise SpecError((Fault("attester_gpus", wanted, "0"),))
             return None
         return Gpus(int(count), parse_closure((self.repository / LOCK_FILE).read_text()))
 

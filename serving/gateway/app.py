@@ -115,7 +115,7 @@ class Routes:
 
     async def embedding(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/embeddings``."""
-        return self._relay(embedding_request(await self._body(request), self._rules), caller)
+        return self._relay(embedding_request(await self._body(request), self._rules, self._salt(caller)), caller)
 
     async def tokenize(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/tokenize``."""

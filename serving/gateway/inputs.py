@@ -12,7 +12,7 @@ from serving.gateway.rules import EngineRequest, Rules, encode, judge
 _MAX_TOKENS = 100_000
 
 
-def embedding_request(data: bytes, rules: Rules) -> EngineRequest:
+def embedding_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
     """Judge a request for ``/v1/embeddings``; an engine whose model has none refuses it.
 
     Raises:
@@ -20,6 +20,8 @@ def embedding_request(data: bytes, rules: Rules) -> EngineRequest:
     """
     fields = judge(data, EMBEDDING, EMBEDDING_PLAIN, rules)
     judge_texts(fields.get("input"), "input", rules.limits)
+    if rules.of(fields).salted:
+        fields["cache_salt"] = salt
     return EngineRequest(fields["model"], "/v1/embeddings", encode(fields), stream=False, generates=False)
 
 

@@ -94,13 +94,12 @@ def test_the_manifest_of_a_gpu_image_names_the_drivers_parts_its_compiler_and_ev
     pins = parse_closure((REPOSITORY / LOCK_FILE).read_text())
     facts = artefacts.Facts(
         lock=shipped_lock(),
-        service=SERVICE,
         wheels=shipped_wheels(),
         contents={},
         kernel="6.12",
         root=VERITY,
         model=VERITY,
-        model_facts={"name": "m", "repository": "r", "revision": "1", "files": {"model.gguf": "ef" * 32}},
+        weights=(Weights("m", "llamacpp", "r", "1", (("model.gguf", "ef" * 32),), "wheel"),),
         stub=b"stub",
         source_commit="",
         token_issuer_key="",

