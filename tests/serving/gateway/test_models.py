@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from serving.gateway.__main__ import read_config
+from serving.gateway.__main__ import Served, read_config
 from tests.serving.gateway.fake_engine import FakeEngine
 from tests.serving.gateway.running import MODEL, gateway
 
 OTHER, ADAPTER = "other", "other-tuned"
-FIXED = ["--host", "h", "--port", "1", "--tls", "t", "--attester", "a"]
+FIXED = ["--host", "h", "--port", "1", "--tls", "t", "--attester", "a", "--no-shaping", "--no-metrics"]
+FIXED += ["--access", "open", "--issuers", "/i", "--built", "/b", "--audience=", "--issued-after="]
 
 
 @contextlib.asynccontextmanager
@@ -100,14 +101,26 @@ async def test_an_engine_that_closes_idle_connections_is_not_taken_for_dead(tmp_
 
 
 def test_models_and_sockets_are_read_in_their_order():
-    config = read_config([*FIXED, "--model", "b=/run/b.sock", "--model", "a=/run/x=1.sock"], {})
-    assert [*config.models.items()] == [("b", Path("/run/b.sock")), ("a", Path("/run/x=1.sock"))]
+    config = read_config([*FIXED, "--model", "b=vllm:/run/b.sock", "--model", "a=llamacpp:/run/x=1:2.sock"], {})
+    assert [*config.models.items()] == [
+        ("b", Served("vllm", Path("/run/b.sock"))),
+        ("a", Served("llamacpp", Path("/run/x=1:2.sock"))),
+    ]
 
 
 @pytest.mark.parametrize(
     "models",
-    [[], ["--model", "a"], ["--model", "=/run/a"], ["--model", "a="], ["--model", "a=/x", "--model", "a=/y"]],
-    ids=["none", "no socket", "no name", "an empty socket", "one name twice"],
+    [
+        [],
+        ["--model", "a"],
+        ["--model", "=vllm:/run/a"],
+        ["--model", "a=vllm"],
+        ["--model", "a=vllm:"],
+        ["--model", "a=/run/a"],
+        ["--model", "a=tgi:/run/a"],
+        ["--model", "a=vllm:/x", "--model", "a=vllm:/y"],
+    ],
+    ids=["none", "a name", "no name", "no socket", "an empty socket", "no engine", "no such engine", "one name twice"],
 )
 def test_models_that_cannot_be_meant_are_refused(models):
     with pytest.raises(SystemExit) as caught:
