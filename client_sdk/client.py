@@ -65,10 +65,36 @@ class AsyncAttestedHttpClient(httpx2.AsyncClient):
 
 
 class _Attested:
-    """What both clients say of the nodes that they met. ``_HTTP`` is the one kind of HTTP client that is believed."""
+    """How both clients are made, and what they say of the nodes that they met; the next base is a class of ``openai``.
+
+    ``_HTTP`` is the one kind of HTTP client that is believed.
+    """
 
     _HTTP: ClassVar[type[AttestedHttpClient | AsyncAttestedHttpClient]]
     _client: Any
+
+    def __init__(
+        self,
+        origin: str = "",
+        *,
+        releases: ReleaseSources = (),
+        publisher: Publisher | None = None,
+        policy: Policy | None = None,
+        collateral: Collateral | None = None,
+        api_key: str | None = None,
+        max_age: float = MAX_AGE,
+        attestation_timeout: float = TIMEOUT,
+        **openai_options: Any,
+    ) -> None:
+        http = openai_options.get("http_client")
+        if not isinstance(http, self._HTTP):  # openai's own copy() and with_options() hand it on
+            _refuse(openai_options)
+            limits = _Limits(max_age, attestation_timeout)
+            fleet = _fleet_of(origin, releases, publisher, policy, collateral, limits=limits)
+            http = self._HTTP(fleet)
+        options = _options(openai_options, http.fleet, api_key)
+        super().__init__(**options, http_client=http)  # type: ignore[call-arg]  # openai's, by the order of the bases
+        _forget_environment(self, openai_options)
 
     @property
     def attestation(self) -> Report:
@@ -109,28 +135,6 @@ class Client(_Attested, OpenAI):
 
     _HTTP = AttestedHttpClient
 
-    def __init__(
-        self,
-        origin: str = "",
-        *,
-        releases: ReleaseSources = (),
-        publisher: Publisher | None = None,
-        policy: Policy | None = None,
-        collateral: Collateral | None = None,
-        api_key: str | None = None,
-        max_age: float = MAX_AGE,
-        attestation_timeout: float = TIMEOUT,
-        **openai_options: Any,
-    ) -> None:
-        http = openai_options.get("http_client")
-        if not isinstance(http, AttestedHttpClient):  # openai's own copy() and with_options() hand it on
-            _refuse(openai_options)
-            limits = _Limits(max_age, attestation_timeout)
-            fleet = _fleet(origin, releases, publisher, policy, collateral, limits=limits)
-            http = AttestedHttpClient(fleet)
-        super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
-        _forget_environment(self, openai_options)
-
 
 class AsyncClient(_Attested, AsyncOpenAI):
     """``openai.AsyncOpenAI`` for one verified service; see :class:`Client`.
@@ -140,31 +144,9 @@ class AsyncClient(_Attested, AsyncOpenAI):
 
     _HTTP = AsyncAttestedHttpClient
 
-    def __init__(
-        self,
-        origin: str = "",
-        *,
-        releases: ReleaseSources = (),
-        publisher: Publisher | None = None,
-        policy: Policy | None = None,
-        collateral: Collateral | None = None,
-        api_key: str | None = None,
-        max_age: float = MAX_AGE,
-        attestation_timeout: float = TIMEOUT,
-        **openai_options: Any,
-    ) -> None:
-        http = openai_options.get("http_client")
-        if not isinstance(http, AsyncAttestedHttpClient):
-            _refuse(openai_options)
-            limits = _Limits(max_age, attestation_timeout)
-            fleet = _fleet(origin, releases, publisher, policy, collateral, limits=limits)
-            http = AsyncAttestedHttpClient(fleet)
-        super().__init__(**_options(openai_options, http.fleet, api_key), http_client=http)
-        _forget_environment(self, openai_options)
-
 
 @keeps("R1")
-def _fleet(
+def _fleet_of(
     origin: str,
     releases: ReleaseSources,
     publisher: Publisher | None,
@@ -227,7 +209,7 @@ def _is_at(given: dict[str, Any], base: str) -> bool:
     return str(given.get("base_url") or "").rstrip("/") == base
 
 
-def _forget_environment(client: OpenAI | AsyncOpenAI, given: dict[str, Any]) -> None:
+def _forget_environment(client: Any, given: dict[str, Any]) -> None:
     """Undo what openai took from OPENAI_* variables: it belongs to OpenAI, not to this service."""
     for name in _FROM_ENVIRONMENT:
         setattr(client, name, given.get(name))

@@ -97,6 +97,9 @@ def _values(values: Mapping[str, Any]) -> Iterator[Fault]:
         value = values.get(name)
         if value and not (isinstance(value, str) and Path(value).is_file()):
             yield Fault(name, "the path of a file that is there, or nothing", repr(value))
+    revoked = values.get("deploy_revokes", [])
+    if not (isinstance(revoked, list) and all(type(one) is int and one > 0 for one in revoked)):
+        yield Fault("deploy_revokes", "a list of numbers of published releases", repr(revoked))
     service = values.get("deploy_service", "-")
     if not (isinstance(service, str) and service and service.isprintable()):
         yield Fault("deploy_service", "what the release calls the service, in printable letters", repr(service))

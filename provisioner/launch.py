@@ -11,12 +11,10 @@ from provisioner.atomic import replace_file
 from provisioner.clouds import Cloud, Group, Image, Vm, cloud_of
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
-from provisioner.publish import RELEASE
+from provisioner.publish import CANDIDATES, POLICY, RELEASE
 from provisioner.reading import read_spec
 from provisioner.secure_boot.own import are_made, keys_folder
 from provisioner.spec import VmIdentity
-
-POLICY = "policy.toml"
 
 
 def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
@@ -99,6 +97,8 @@ def _refuse_another_image(name: str, groups: tuple[Group, ...], image: Image, ro
 def write_policy(variables: Mapping[str, Any], image: Image, root: Path) -> Path | None:
     """Write the policy file that clients of this deployment are given; None where no policy file takes its machines.
 
+    Beside a published release it is a candidate where it says something new, published with the next release.
+
     Raises:
         SpecError: the inventory is wrong; every fault is listed.
     """
@@ -107,8 +107,18 @@ def write_policy(variables: Mapping[str, Any], image: Image, root: Path) -> Path
     if not text:
         return None
     root.mkdir(parents=True, exist_ok=True)
-    replace_file(root / POLICY, text.encode())
-    return root / POLICY
+    candidate = root / CANDIDATES[POLICY]
+    if not (root / RELEASE).exists() or is_given(text, root):
+        candidate.unlink(missing_ok=True)
+        candidate = root / POLICY
+    replace_file(candidate, text.encode())
+    return candidate
+
+
+def is_given(policy: str, root: Path) -> bool:
+    """Tell whether clients of this deployment were given this very policy."""
+    path = root / POLICY
+    return path.exists() and path.read_bytes() == policy.encode()
 
 
 def find(variables: Mapping[str, Any], root: Path) -> Vm:

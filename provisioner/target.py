@@ -11,9 +11,9 @@ from provisioner.acceptance import Target, Trust
 from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import gather
 from provisioner.errors import CloudError, Fault, SpecError
-from provisioner.launch import POLICY, find
+from provisioner.launch import find
 from provisioner.progress import Progress
-from provisioner.publish import CANDIDATES, KEY, PUBLISHER, RELEASE
+from provisioner.publish import CANDIDATES, KEY, POLICY, PUBLISHER, RELEASE
 from provisioner.spec import VmIdentity
 
 
@@ -51,7 +51,10 @@ def target_of(deployment: Deployment, *, seconds: float, progress: Progress) -> 
 def _trust(deployment: Deployment) -> Trust:
     if deployment.simulated_cloud is not None:
         return Trust("simulated_cloud", deployment.simulated_cloud)
-    return trust_of(VmIdentity.from_vars(deployment.variables).cloud, deployment.root)
+    own = trust_of(VmIdentity.from_vars(deployment.variables).cloud, deployment.root)
+    candidate = deployment.root / CANDIDATES[POLICY]
+    new = own.kind == "policy" and deployment.candidate and candidate.exists()
+    return Trust("policy", candidate) if new else own
 
 
 def trust_of(cloud: str, root: Path) -> Trust:

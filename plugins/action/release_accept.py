@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from provisioner.acceptance import accept
 from provisioner.action import Action
-from provisioner.publish import RELEASE, promote
+from provisioner.publish import RELEASE, promote, sole
 from provisioner.target import Deployment, target_of
 from provisioner.verdict import keeper
 
@@ -28,13 +29,15 @@ class ActionModule(Action):
     what, arguments = "acceptance", ARGUMENTS
 
     def act(self, wanted):
+        """Judge, and publish what was judged by: nobody else may touch the release in between."""
         if self.pretend:
             return {"skipped": True, "msg": f"would verify {wanted['origin'] or wanted['vm']['name']}"}
         root, seconds = Path(wanted["root"]), wanted["seconds"]
         before = _bytes(root / RELEASE)
-        target = target_of(_deployment(wanted), seconds=seconds, progress=self.say)
-        report = accept(target, seconds=seconds, progress=self.say, keep=keeper(root, self.say))
-        published = promote(root) if wanted["publish"] else target.release
+        with sole(root) if wanted["publish"] else nullcontext():
+            target = target_of(_deployment(wanted), seconds=seconds, progress=self.say)
+            report = accept(target, seconds=seconds, progress=self.say, keep=keeper(root, self.say))
+            published = promote(root) if wanted["publish"] else target.release
         return {
             "changed": _bytes(published) != before,
             "release": str(published),

@@ -8,7 +8,7 @@ from provisioner.action import Action
 from provisioner.baked import image_of
 from provisioner.candidate import sign_for
 from provisioner.image.artefacts import open_image
-from provisioner.launch import warnings, write_policy
+from provisioner.launch import warnings
 from provisioner.meeting import AsClient
 from provisioner.rollout import Rollout, preview, roll_out, rolling_cloud
 from provisioner.target import Deployment
@@ -38,7 +38,6 @@ class ActionModule(Action):
             for text in warnings(rollout.variables, rollout.image, rollout.root):
                 self.say(f"warning: {text}")
             return {"changed": True, "diff": {"prepared": preview(rollout, cloud)}}
-        write_policy(rollout.variables, rollout.image, rollout.root)
         return {"changed": roll_out(rollout, cloud, _client(wanted), progress=self.say)}
 
     def _rollout(self, wanted):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 
-def policy(name: str, tee: str, *sections: tuple[str, ...]) -> str:
-    """Return the file: what every deployment's has, then the vendor's own sections, each a heading with its lines."""
+def policy(name: str, tee: str, about: str, *sections: tuple[str, ...]) -> str:
+    """Return the file: what every deployment's has, then the vendor's own sections, each a heading with its lines.
+
+    ``about`` says what it decides. The same deployment has the same bytes: another file is another policy to clients.
+    """
     head = (
-        "# Made by the deployment from its inventory: which machines a client takes. Give it to your clients.",
+        f"# Made by the deployment from its inventory: {about} a client takes. Give it to your clients.",
         "version = 1",
         f'name = "{name}"',
         f'tee = ["{tee}"]',

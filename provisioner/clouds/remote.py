@@ -178,6 +178,21 @@ class RemoteCloud(Generic[Spec]):
                 "be made anew, and the service with it): undo that change, or destroy and deploy again"
             )
 
+    def unmade(self, spec: Spec, rolling: Rolling) -> tuple[Key, ...]:
+        """Return what a step needs of the new group and what is not there, or not as planned: it would be made anew.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+            CloudError: it refuses to tell.
+        """
+        others = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
+        plan, driver = self.vendor.plan(spec, rolling), self.vendor.session().driver()
+        wanted = [one for one in plan.resources if one.key not in others]
+        found = ((one, driver.read(one.key)) for one in wanted)
+        return tuple(
+            one.key for one, seen in found if seen is None or seen.state != "ready" or seen.mark != plan.mark(one)
+        )
+
     def roll(self, spec: Spec, rolling: Rolling, *, progress: Progress) -> None:
         """Make the cloud have what the plan of this step says. The older group is left as it is.
 

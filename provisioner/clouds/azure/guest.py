@@ -19,6 +19,7 @@ def guest_of(spec: AzureSpec) -> Guest:
     text = policy(
         spec.name,
         "sev-snp",
+        "which machines",
         ("[azure]", "console_enabled = false", f"secure_boot = {'true' if spec.secure_boot else 'false'}"),
         ("[nvidia]", f"count = {gpus}"),
     )

@@ -24,4 +24,5 @@ def guest_of(spec: GcpSpec) -> Guest:
     if technology == "sev-snp":
         why = f"{spec.machine_type}: the CPU measures Google's firmware alone, and Google's TPM says which image runs"
         sections.append(("[sev_snp]", f'cloud_vouched_boot = "{why}"'))
-    return Guest(platform=GCP, tee=_TEES[technology], gpus=gpus, policy=policy(spec.name, technology, *sections))
+    text = policy(spec.name, technology, "whose machines", *sections)
+    return Guest(platform=GCP, tee=_TEES[technology], gpus=gpus, policy=text)

@@ -10,6 +10,7 @@ from tests.fakes.azure import effects
 from tests.provisioner.clouds.azure.conftest import KEYS, VARIABLES
 from tests.provisioner.clouds.rolling import Releases, RollingTests, Scene
 
+SET = "microsoft.compute/virtualmachinescalesets"
 BALANCER = "microsoft.network/loadbalancers"
 
 
@@ -76,6 +77,10 @@ class Azure(Scene):
 
     def no_quota(self):
         self.azure.cloud.quota[VARIABLES["size"]] = 0
+
+    def break_new(self):
+        (made,) = [one for one in self.azure.cloud.of(SET) if one.body["tags"]["vitrine-image"] == self.new]
+        made.properties["provisioningState"] = "Failed"
 
     def too_much(self):
         return ({"network": "10.78.0.0/24"}, {"location": "westeurope"})

@@ -90,6 +90,10 @@ class Google(Scene):
         error = {"code": "QUOTA_EXCEEDED", "message": "Quota 'GPUS_ALL_REGIONS' exceeded. Limit: 2.0 globally."}
         self.lab.project.failing += [("instances", error)] * 2
 
+    def break_new(self):
+        """Somebody deletes its image; Google has no group that failed."""
+        del self.lab.project.resources[f"global/images/prod-boot-{self.new[:16]}"]
+
     def too_much(self):
         return ({"zone": "europe-west4-c"}, {"subnet": "10.65.0.0/24"}, {"zone": "us-central1-a"})
 
