@@ -34,7 +34,7 @@ help: ## list the targets
 
 # Before anything is written under that name.
 named:
-	@[[ '$(NAME)' =~ ^[a-z][a-z0-9-]{0,30}$$ ]] || { echo "error: NAME='$(NAME)': a lower-case letter, then at most 30 letters, digits and hyphens" >&2; exit 2; }
+	@[[ '$(NAME)' =~ ^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$$ ]] || { echo "error: NAME='$(NAME)': a lower-case letter, then at most 30 letters, digits and hyphens, the last one no hyphen" >&2; exit 2; }
 	@[[ '$(PORT)' =~ ^[0-9]{4,5}$$ ]] && (( 1024 <= $(PORT) && $(PORT) <= 65535 )) || { echo "error: PORT='$(PORT)': a number from 1024 to 65535" >&2; exit 2; }
 
 published: named

@@ -34,6 +34,7 @@ class Wanted:
     service: str
     firmware: Firmware | None
     values: Path | None
+    revokes: tuple[int, ...] = ()
 
 
 def prepare_candidate(wanted: Wanted, root: Path, *, now: datetime) -> Candidate | None:
@@ -54,7 +55,7 @@ def prepare_candidate(wanted: Wanted, root: Path, *, now: datetime) -> Candidate
         return None
     else:
         platform = _of_cloud(guest, _values(wanted.values, guest, root, now), signed)
-    return prepare(wanted.folder, root, service=wanted.service, now=now, platforms=(platform,))
+    return prepare(wanted.folder, root, service=wanted.service, now=now, platforms=(platform,), revokes=wanted.revokes)
 
 
 def sign_for(variables: Mapping[str, Any], image: Path, root: Path, firmware: Firmware | None) -> SignedImage | None:

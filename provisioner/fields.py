@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, get_args
 
 from provisioner.errors import Fault, SpecError
 
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,29}[a-z0-9])?")
 Check = Callable[[object], str | None]
 """Returns what was expected when a value is not that, else None."""
 Checks = Mapping[str, Check]
@@ -44,7 +43,7 @@ def name(value: object) -> str | None:
     """Expect a name that every cloud, file system and label takes."""
     if isinstance(value, str) and NAME.fullmatch(value):
         return None
-    return "a lower-case letter, then at most 30 letters, digits and hyphens"
+    return "a lower-case letter, then at most 30 letters, digits and hyphens, the last one no hyphen"
 
 
 def absolute_path(value: object) -> str | None:
@@ -88,19 +87,6 @@ def matching(pattern: str, expected: str) -> Check:
         return None if isinstance(value, str) and expression.fullmatch(value) else expected
 
     return check
-
-
-def networks(value: object) -> str | None:
-    """Expect a list of at least one IPv4 network in CIDR notation, without host bits."""
-    expected = "a list of IPv4 networks such as 203.0.113.0/24, without host bits"
-    if not isinstance(value, list | tuple) or not value:
-        return expected
-    try:
-        for item in value:
-            ipaddress.IPv4Network(item if isinstance(item, str) else "")
-    except ValueError:
-        return expected
-    return None
 
 
 def typed(variables: Mapping[str, Any], paths: frozenset[str]) -> dict[str, Any]:

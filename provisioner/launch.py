@@ -10,10 +10,8 @@ from provisioner.atomic import replace_file
 from provisioner.clouds import Group, Image, Vm, cloud_of
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
-from provisioner.publish import RELEASE
+from provisioner.publish import CANDIDATES, POLICY, RELEASE
 from provisioner.spec import VmIdentity
-
-POLICY = "policy.toml"
 
 
 def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
@@ -30,7 +28,7 @@ def preview(variables: Mapping[str, Any], image: Image, root: Path) -> str:
 def launch(
     variables: Mapping[str, Any], image: Image, root: Path, *, seconds: float, progress: Progress
 ) -> tuple[Vm, bool]:
-    """Make the VM that these variables describe run, and wait for it; say whether it is another one than before.
+    """Make the VM that these variables describe run, and wait for it; say whether anything changed.
 
     Whether the guest may be trusted is for a client to verify.
 
@@ -39,14 +37,12 @@ def launch(
         PlanError: the cloud cannot do what the inventory says.
         CloudError: it does not run, or is not ready in time; or clients use a group of another image.
     """
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     spec = cloud.spec(variables, image)
     name = VmIdentity.from_vars(variables).name
-    before = cloud.find(name)
     _refuse_another_image(name, cloud.groups(name), image, root)
-    cloud.launch(spec, progress=progress)
-    vm = cloud.wait_ready(name, seconds=seconds, progress=progress)
-    return vm, vm != before
+    changed = cloud.launch(spec, progress=progress)
+    return cloud.wait_ready(name, seconds=seconds, progress=progress), changed
 
 
 def _refuse_another_image(name: str, groups: tuple[Group, ...], image: Image, root: Path) -> None:
@@ -62,6 +58,8 @@ def _refuse_another_image(name: str, groups: tuple[Group, ...], image: Image, ro
 def write_policy(variables: Mapping[str, Any], image: Image, root: Path) -> Path | None:
     """Write the policy file that clients of this deployment are given; None where no policy file takes its machines.
 
+    Beside a published release it is a candidate where it says something new, published with the next release.
+
     Raises:
         SpecError: the inventory is wrong; every fault is listed.
     """
@@ -70,8 +68,18 @@ def write_policy(variables: Mapping[str, Any], image: Image, root: Path) -> Path
     if not text:
         return None
     root.mkdir(parents=True, exist_ok=True)
-    replace_file(root / POLICY, text.encode())
-    return root / POLICY
+    candidate = root / CANDIDATES[POLICY]
+    if not (root / RELEASE).exists() or is_given(text, root):
+        candidate.unlink(missing_ok=True)
+        candidate = root / POLICY
+    replace_file(candidate, text.encode())
+    return candidate
+
+
+def is_given(policy: str, root: Path) -> bool:
+    """Tell whether clients of this deployment were given this very policy."""
+    path = root / POLICY
+    return path.exists() and path.read_bytes() == policy.encode()
 
 
 def find(variables: Mapping[str, Any], root: Path) -> Vm:
@@ -96,7 +104,7 @@ def destroy(variables: Mapping[str, object], root: Path, *, pretend: bool, progr
         CloudError: something of it cannot be stopped or removed.
     """
     name = VmIdentity.from_vars(variables).name
-    cloud = cloud_of(variables, root)
+    cloud = cloud_of(variables, root, progress=progress)
     there = name in cloud.names()
     if there and not pretend:
         cloud.destroy(name, progress=progress)

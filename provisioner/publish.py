@@ -1,11 +1,15 @@
 """Manifest and release of a baked image: written as candidates, published together once a client has accepted the VM.
 
 A release states what was *predicted* from the artefacts. Nothing here looks at a running VM. Until ``promote`` nothing
-that clients were given changes: each candidate lies beside the file that it will replace.
+that clients were given changes: each candidate lies beside the file that it will replace. Who judges a VM by a
+candidate holds the folder (``sole``) until it is published, so that nothing else is published than what was judged.
 """
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,8 +30,9 @@ from provisioner.platforms import LOCAL, Platform
 
 LIFETIME = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=14)
-RELEASE, MANIFEST, IMAGE = "release.json", "manifest.json", "image"
+RELEASE, MANIFEST, IMAGE, POLICY = "release.json", "manifest.json", "image", "policy.toml"
 CANDIDATES = {
+    POLICY: "policy.candidate.toml",  # where the inventory's machines have one, and it says something new
     IMAGE: "image.candidate",
     MANIFEST: "manifest.candidate.json",
     # Last: the release is what clients go by, so whatever else it names is there before it.
@@ -38,6 +43,7 @@ KEY = "publisher.key"
 NUMBER = "release.number"
 RELEASES = "releases"
 _MAX_DIGITS = 18
+_LOCK = ".release.lock"
 _PCR15 = {"lockdown": LOCKDOWN, "tls-spki": None, "gpu": NO_GPU, "sealed": SEALED}
 
 
@@ -50,13 +56,36 @@ class Candidate:
     changed: bool
 
 
+@contextmanager
+def sole(root: Path) -> Iterator[None]:
+    """Hold a deployment's release files while a candidate is judged and published: no other run touches them.
+
+    Raises:
+        MeasureError: another run holds them.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / _LOCK).open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MeasureError(f"{root}: another run prepares or publishes a release; run it again after it") from error
+        yield
+
+
 def prepare(
-    image: Path, root: Path, *, service: str, now: datetime, platforms: tuple[Platform, ...] = (LOCAL,)
+    image: Path,
+    root: Path,
+    *,
+    service: str,
+    now: datetime,
+    platforms: tuple[Platform, ...] = (LOCAL,),
+    revokes: tuple[int, ...] = (),
 ) -> Candidate:
     """Write manifest, release and link of an image as candidates, and the publisher's public key.
 
     The release has one measurement for each of ``platforms`` (``provisioner/platforms.py`` says how to make one), in an
-    order of its own: the same platforms make the same bytes, however they are given.
+    order of its own: the same platforms make the same bytes, however they are given. It revokes the releases of these
+    numbers, and those that the published one revokes; only who holds it learns of that.
 
     Where the published release, or a candidate that was never accepted, says the same and stays valid for a while,
     it is the candidate again. Everything else gets a number that was never given before.
@@ -64,15 +93,33 @@ def prepare(
     Raises:
         SpecError: the publisher's key, the published release or the number's file is not what it should be; or there
             is no platform, or one twice.
-        MeasureError: the artefacts cannot be measured.
+        MeasureError: the artefacts cannot be measured, or another run holds the folder.
     """
     ordered = _ordered(platforms)
-    root.mkdir(parents=True, exist_ok=True)
+    with sole(root):
+        return _prepare(image, root, service=service, now=now, platforms=ordered, revokes=revokes)
+
+
+def _prepare(
+    image: Path,
+    root: Path,
+    *,
+    service: str,
+    now: datetime,
+    platforms: tuple[Platform, ...],
+    revokes: tuple[int, ...],
+) -> Candidate:
     key = load_or_create(root / KEY)
     pinned = public_pem(key)
     manifest = (image / MANIFEST).read_bytes()
-    wanted = _Wanted(service, digest(manifest), _measured(image, manifest, ordered), now.replace(microsecond=0))
     last = _published(root, pinned)
+    wanted = _Wanted(
+        service=service,
+        manifest_sha256=digest(manifest),
+        measurements=_measured(image, manifest, platforms),
+        start=now.replace(microsecond=0),
+        revokes=_revoked(revokes, last),
+    )
     # Not before: beside a release of another key it would be the wrong one.
     replace_file(root / PUBLISHER, pinned)
     found = _again(root, pinned, wanted, last)
@@ -89,6 +136,16 @@ def newest_image(root: Path) -> Path | None:
     """Return the folder of the image that was deployed last, accepted or not; None where there is none."""
     links = (root / CANDIDATES[IMAGE], root / IMAGE)
     return next((link.resolve() for link in links if link.is_symlink()), None)
+
+
+def _revoked(wanted: tuple[int, ...], last: Release | None) -> tuple[int, ...]:
+    """Add to what was revoked before; a release cannot revoke one that is still to come."""
+    newest = 0 if last is None else last.number
+    if unknown := sorted(number for number in wanted if number > newest):
+        raise SpecError(
+            (Fault("deploy_revokes", f"numbers of releases up to {newest}, the published one", str(unknown[0])),)
+        )
+    return tuple(sorted({*wanted, *(() if last is None else last.revokes)}))
 
 
 def publisher_of(root: Path) -> Publisher:
@@ -155,7 +212,7 @@ def _keep(root: Path) -> None:
 
 
 def promote(root: Path) -> Path:
-    """Publish the candidates: call it after a client has accepted the VM under them, never before.
+    """Publish the candidates: call it after a client has accepted the VM under them, never before, holding ``sole``.
 
     The release before stays in ``releases``, by its number. It may be interrupted between two of the three; the next
     deployment puts that right.
@@ -165,7 +222,8 @@ def promote(root: Path) -> Path:
     """
     _keep(root)
     for name, candidate in CANDIDATES.items():
-        (root / candidate).rename(root / name)
+        if name != POLICY or (root / candidate).exists():
+            (root / candidate).rename(root / name)
     _keep(root)
     return root / RELEASE
 
@@ -202,6 +260,7 @@ class _Wanted:
     manifest_sha256: bytes
     measurements: tuple[Measurement, ...]
     start: datetime
+    revokes: tuple[int, ...]
 
     def release(self, number: int, *, supersedes: int | None) -> Release:
         """Make the release that says it under this number."""
@@ -210,7 +269,7 @@ class _Wanted:
             not_before=self.start,
             not_after=self.start + LIFETIME,
             supersedes=supersedes,
-            revokes=(),
+            revokes=self.revokes,
             service=self.service,
             manifest_sha256=self.manifest_sha256,
             measurements=self.measurements,

@@ -9,8 +9,9 @@
 (7) The old group is deleted.
 
 What fails before (4) goes back: the old group alone, nothing published. What is interrupted anywhere goes on, or back,
-with the next run: nothing is remembered but in the cloud and in the release files. A wait that was interrupted is
-waited for in full once more.
+with the next run: nothing is remembered but in the cloud and in the release files. So a run that goes on at (4) meets
+the new machines once more, and where one of them would have to be made anew later, (2) and (3) come first again. A
+wait that was interrupted is waited for in full once more. Open doors stop it before (5) and before (6).
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from provisioner.clouds import Group, Image, Rolling, cloud_of
+from provisioner.clouds.interface import DRAIN_SECONDS, require_group
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.errors import CloudError, MeasureError, PlanError, ProvisionError
+from provisioner.launch import is_given
 from provisioner.meeting import Verify, meet_all
 from provisioner.progress import Progress
-from provisioner.publish import IMAGE, is_published, promote
+from provisioner.publish import IMAGE, POLICY, is_published, promote, sole
 
-DRAIN_SECONDS = 60.0
 _SAY_SECONDS = 60.0
 Where = Literal["settle", "stage", "announce", "overlap", "drain", "end"]
 
@@ -95,12 +97,9 @@ def rolling_cloud(variables: Mapping[str, Any], root: Path) -> RemoteCloud[Any]:
         PlanError: the deployment is one machine.
     """
     cloud = cloud_of(variables, root)
-    if not isinstance(cloud, RemoteCloud) or variables.get("replicas", 1) == 1:
-        raise PlanError(
-            f"{variables.get('name')}: one machine is replaced, not rolled over: playbooks/deploy.yml does that, and "
-            "for minutes nothing serves; more replicas on a cloud can be rolled over"
-        )
-    return cloud
+    rolls = isinstance(cloud, RemoteCloud)
+    require_group(str(variables.get("name")), variables.get("replicas", 1) if rolls else 1)
+    return cast("RemoteCloud[Any]", cloud)
 
 
 def preview(wanted: Rollout, cloud: RemoteCloud[Any]) -> str:
@@ -123,12 +122,17 @@ def roll_out(wanted: Rollout, cloud: RemoteCloud[Any], verify: Verify, *, progre
             the next run goes on.
         MeasureError: new machines are not what was predicted; the old group serves as before.
     """
-    run = _Run(wanted, cloud, verify, progress)
+    with sole(wanted.root):
+        return _roll_out(wanted, _Run(wanted, cloud, verify, progress), progress)
+
+
+def _roll_out(wanted: Rollout, run: _Run, progress: Progress) -> bool:
+    run.require_same_policy()
     here = run.look()  # (1)
     if here.where == "settle":
         run.settle()
         here = run.look()
-    if here.where == "stage":
+    if here.where in ("stage", "announce") or run.is_broken(here):
         run.stage(here.old)  # (2), (3)
         promote(wanted.root)  # (4)
         progress(f"{wanted.name}: the new release is published; the one before stays valid")
@@ -155,9 +159,26 @@ class _Run:
 
     def look(self) -> Position:
         """Say where the rollout is."""
-        published = is_published(self._wanted.root, self._wanted.image.key)
         groups = self._cloud.groups(self._wanted.name)
-        return position(self._wanted.name, groups, self._wanted.image.key, published=published)
+        return position(self._wanted.name, groups, self._wanted.image.key, published=self._is_published())
+
+    def _is_published(self) -> bool:
+        return is_published(self._wanted.root, self._wanted.image.key)
+
+    def require_same_policy(self) -> None:
+        """Refuse machines that clients of those that serve would not take: both serve at a time."""
+        policy = self._cloud.guest(self._spec).policy
+        if policy and not is_given(policy, self._wanted.root):
+            raise PlanError(
+                f"{self._wanted.name}: the inventory asks for machines that the policy which clients were given "
+                f"({self._wanted.root / POLICY}) may not take: undo that change, or destroy and deploy again"
+            )
+
+    def is_broken(self, here: Position) -> bool:
+        """Tell whether the rest would make anything of the new group anew, which nobody would have verified then."""
+        if here.where not in ("overlap", "drain"):
+            return False
+        return bool(self._cloud.unmade(self._spec, Rolling(old=here.old, step=here.where)))
 
     def settle(self) -> None:
         """Bring an earlier rollout, to the image that is published, to its end before another one begins."""
@@ -188,11 +209,13 @@ class _Run:
 
     def overlap(self, old: str) -> None:
         """Lead clients to both groups for as long as was asked."""
+        self._require_shut()
         self._roll(Rolling(old=old, step="overlap"))
         self._wait(self._wanted.overlap, "both releases serve")
 
     def drain(self, old: str) -> None:
         """Lead clients to the new group alone, and let connections to the old one end."""
+        self._require_shut()
         self._roll(Rolling(old=old, step="drain"))
         self._wait(self._wanted.drain, "connections to the old machines may end")
 
@@ -201,6 +224,10 @@ class _Run:
         self._cloud.check(self._spec, None)
         self._cloud.launch(self._spec, progress=self._progress)
         self._cloud.wait_ready(self._wanted.name, seconds=self._wanted.seconds, progress=self._progress)
+
+    def _require_shut(self) -> None:
+        if doors := self._cloud.open_doors(self._wanted.name):
+            raise CloudError(f"{self._wanted.name}: open doors, the rollout goes no further: {'; '.join(doors)}")
 
     def _roll(self, rolling: Rolling) -> None:
         self._progress(f"{self._wanted.name}: {rolling.step}, beside {rolling.old}")
@@ -216,14 +243,15 @@ class _Run:
     def _back(self, old: str, error: ProvisionError) -> ProvisionError:
         """Have the old group alone again, and return what to raise."""
         kind = MeasureError if isinstance(error, MeasureError) else CloudError
+        told = "its release stays published" if self._is_published() else "nothing is published"
         try:
             self._roll(Rolling(old=old, step="back"))
         except ProvisionError as again:
             return kind(
-                f"{self._wanted.name}: nothing is published, {old} serves as before, and what was made for the new "
+                f"{self._wanted.name}: {told}, {old} serves as before, and what was made for the new "
                 f"image could not be taken away: {again}; run the rollout again. It failed because: {error}"
             )
-        return kind(f"{self._wanted.name}: rolled back, nothing is published, {old} serves as before: {error}")
+        return kind(f"{self._wanted.name}: rolled back, {told}, {old} serves as before: {error}")
 
     def _wait(self, seconds: float, what: str) -> None:
         end = time.monotonic() + seconds

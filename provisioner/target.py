@@ -10,10 +10,10 @@ from typing import Any
 from provisioner.acceptance import Target, Trust
 from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import gather
-from provisioner.errors import Fault, SpecError
-from provisioner.launch import POLICY, find
+from provisioner.errors import CloudError, Fault, SpecError
+from provisioner.launch import find
 from provisioner.progress import Progress
-from provisioner.publish import CANDIDATES, KEY, PUBLISHER, RELEASE
+from provisioner.publish import CANDIDATES, KEY, POLICY, PUBLISHER, RELEASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,8 @@ def target_of(deployment: Deployment, *, seconds: float, progress: Progress) -> 
         CloudError: there is no such deployment, or collateral is not complete.
     """
     root, origin = deployment.root, deployment.origin or find(deployment.variables, deployment.root).endpoint
+    if not origin:
+        raise CloudError(f"{root.name} has no address yet: deploy it again, which waits for one")
     release = root / (CANDIDATES[RELEASE] if deployment.candidate else RELEASE)
     trust = _trust(deployment)
     if trust.kind != "simulated" and not release.exists():
@@ -50,4 +52,6 @@ def _trust(deployment: Deployment) -> Trust:
         return Trust("simulated_cloud", deployment.simulated_cloud)
     if deployment.variables.get("cloud", "qemu") == "qemu":
         return Trust("simulated", deployment.root / CERTIFICATE)
-    return Trust("policy", deployment.root / POLICY)
+    candidate = deployment.root / CANDIDATES[POLICY]
+    new = deployment.candidate and candidate.exists()
+    return Trust("policy", candidate if new else deployment.root / POLICY)

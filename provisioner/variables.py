@@ -9,7 +9,15 @@ from provisioner.errors import Fault, SpecError
 
 OPERATOR = (
     *("bake_cache", "bake_mirror", "bake_mode", "bake_output", "bake_security_mirror", "bake_source_commit"),
-    *("deploy_name", "deploy_platform_values", "deploy_port", "deploy_seconds", "deploy_secure_boot", "deploy_service"),
+    *(
+        "deploy_name",
+        "deploy_platform_values",
+        "deploy_port",
+        "deploy_revokes",
+        "deploy_seconds",
+        "deploy_secure_boot",
+        "deploy_service",
+    ),
     *("deploy_simulated_cloud", "deploy_vm", "rollout_announce_seconds", "rollout_overlap_seconds"),
 )
 # The playbooks set them for each other.

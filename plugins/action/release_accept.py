@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
@@ -10,7 +11,7 @@ from ansible.utils.display import Display
 
 from provisioner.acceptance import accept
 from provisioner.errors import ProvisionError
-from provisioner.publish import RELEASE, promote
+from provisioner.publish import RELEASE, promote, sole
 from provisioner.target import Deployment, target_of
 from provisioner.verdict import keeper
 
@@ -37,25 +38,26 @@ class ActionModule(ActionBase):
         _, wanted = self.validate_argument_spec(ARGUMENTS)
         if self._task.check_mode:
             return result | {"skipped": True, "msg": f"would verify {wanted['origin'] or wanted['vm'].get('name')}"}
-        root = Path(wanted["root"])
-        before = _bytes(root / RELEASE)
         try:
-            target = target_of(
-                Deployment(
-                    variables=wanted["vm"],
-                    root=root,
-                    origin=wanted["origin"] or "",
-                    candidate=wanted["publish"],
-                    simulated_cloud=Path(wanted["simulated_cloud"]) if wanted["simulated_cloud"] else None,
-                ),
-                seconds=wanted["seconds"],
-                progress=_say,
-            )
-            report = accept(target, seconds=wanted["seconds"], progress=_say, keep=keeper(root, _say))
+            return result | self._accepted(wanted, Path(wanted["root"]))
         except ProvisionError as error:
             raise AnsibleActionFail(f"acceptance: {error}") from None
-        published = promote(root) if wanted["publish"] else target.release
-        return result | {
+
+    def _accepted(self, wanted: dict, root: Path) -> dict:
+        """Judge, and publish what was judged by: nobody else may touch the release in between."""
+        told = Deployment(
+            variables=wanted["vm"],
+            root=root,
+            origin=wanted["origin"] or "",
+            candidate=wanted["publish"],
+            simulated_cloud=Path(wanted["simulated_cloud"]) if wanted["simulated_cloud"] else None,
+        )
+        before = _bytes(root / RELEASE)
+        with sole(root) if wanted["publish"] else nullcontext():
+            target = target_of(told, seconds=wanted["seconds"], progress=_say)
+            report = accept(target, seconds=wanted["seconds"], progress=_say, keep=keeper(root, _say))
+            published = promote(root) if wanted["publish"] else target.release
+        return {
             "changed": _bytes(published) != before,
             "release": str(published),
             "checks": len(report["checks"]),

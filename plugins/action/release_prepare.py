@@ -24,6 +24,8 @@ ARGUMENTS = {
     "vm": {"type": "dict", "required": True},
     # A file of signed platform values; clouds need one (docs/pcrs.md).
     "platform_values": {"type": "path"},
+    # Numbers of published releases that clients of the new one shall refuse.
+    "revokes": {"type": "list", "elements": "int", "default": []},
 }
 _NONE = "there are no platform values yet (deploy_platform_values): the machine runs, and no release is made for it"
 
@@ -69,4 +71,5 @@ class ActionModule(ActionBase):
             service=wanted["service"],
             firmware=found,
             values=Path(values) if values else None,
+            revokes=tuple(wanted["revokes"]),
         )

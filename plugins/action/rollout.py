@@ -12,7 +12,6 @@ from provisioner.candidate import sign_for
 from provisioner.clouds import Image
 from provisioner.errors import ProvisionError
 from provisioner.image.artefacts import FILES, open_image
-from provisioner.launch import write_policy
 from provisioner.meeting import AsClient
 from provisioner.rollout import Rollout, preview, roll_out, rolling_cloud
 from provisioner.target import Deployment
@@ -44,7 +43,6 @@ class ActionModule(ActionBase):
             rollout = self._rollout(wanted)
             if self._task.check_mode:
                 return result | {"changed": True, "skipped": False, "diff": {"prepared": preview(rollout, cloud)}}
-            write_policy(wanted["vm"], rollout.image, rollout.root)
             changed = roll_out(rollout, cloud, self._client(wanted), progress=self._say)
         except ProvisionError as error:
             raise AnsibleActionFail(f"rollout: {error}") from None

@@ -42,14 +42,14 @@ def choose(spec: VmSpec, root: Path, *, progress: Progress, device: Path = _KVM)
     """
     if spec.accelerator == "tcg":
         return Verdict("tcg", "the spec asks for it", "")
-    verdict = _verdict(spec, root, device, progress)
+    verdict = _verdict(spec, root, device, progress=progress)
     progress(f"{spec.name}: accelerator {verdict.accelerator}: {verdict.reason}")
     if spec.accelerator == "kvm" and verdict.accelerator != "kvm":
         raise CloudError(f"{spec.name}: KVM does not work here ({verdict.reason}): choose accelerator auto or tcg")
     return verdict
 
 
-def _verdict(spec: VmSpec, root: Path, device: Path, progress: Progress) -> Verdict:
+def _verdict(spec: VmSpec, root: Path, device: Path, *, progress: Progress) -> Verdict:
     if not device.exists():
         return Verdict("tcg", f"there is no {device}", "")
     if not os.access(device, os.R_OK | os.W_OK):

@@ -7,27 +7,31 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from provisioner.clouds.azure import AzureSpec, azure
-from provisioner.clouds.gcp import GcpSpec, GcpVendor
+from provisioner.clouds.azure import AzureSpec, AzureVendor, connect
+from provisioner.clouds.gcp import Api, Endpoints, GcpSpec, GcpVendor, Limits
 from provisioner.clouds.interface import Cloud
 from provisioner.clouds.qemu import QemuCloud
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.errors import BakeError, CloudError
 from provisioner.image.artefacts import open_image
+from provisioner.progress import Progress, say
 from provisioner.publish import newest_image
 from provisioner.spec import CloudName, VmIdentity
 
 
-def _qemu(_variables: Mapping[str, Any], root: Path) -> QemuCloud:
+def _qemu(_variables: Mapping[str, Any], root: Path, _progress: Progress) -> QemuCloud:
     return QemuCloud(root)
 
 
-def _gcp(variables: Mapping[str, Any], root: Path) -> RemoteCloud[GcpSpec]:
-    return RemoteCloud(GcpVendor.from_vars(variables, root), functools.partial(_listens, root))
+def _gcp(variables: Mapping[str, Any], root: Path, progress: Progress) -> RemoteCloud[GcpSpec]:
+    login = functools.cache(functools.partial(Api, Endpoints.from_environment(), Limits(), progress=progress))
+    vendor = GcpVendor(told=dict(variables), folder=root / "uploads", connect=login)
+    return RemoteCloud(vendor, functools.partial(_listens, root))
 
 
-def _azure(variables: Mapping[str, Any], root: Path) -> RemoteCloud[AzureSpec]:
-    return azure(variables, functools.partial(_listens, root))
+def _azure(variables: Mapping[str, Any], root: Path, progress: Progress) -> RemoteCloud[AzureSpec]:
+    vendor = AzureVendor(dict(variables), functools.cache(functools.partial(connect, progress=progress)))
+    return RemoteCloud(vendor, functools.partial(_listens, root))
 
 
 def _listens(root: Path) -> int:
@@ -44,17 +48,19 @@ def _listens(root: Path) -> int:
         raise CloudError(f"which port may be open, only the image says: {error}") from error
 
 
-CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path], Cloud[Any]]] = {
+CLOUDS: Mapping[CloudName, Callable[[Mapping[str, Any], Path, Progress], Cloud[Any]]] = {
     "qemu": _qemu,
     "gcp": _gcp,
     "azure": _azure,
 }
 
 
-def cloud_of(variables: Mapping[str, Any], root: Path) -> Cloud[Any]:
+def cloud_of(variables: Mapping[str, Any], root: Path, *, progress: Progress = say) -> Cloud[Any]:
     """Return the cloud that an inventory names, with what it keeps of this deployment under ``root``.
 
+    ``progress`` hears what no call has a progress of its own for, such as that the network is dead.
+
     Raises:
-        SpecError: it names none, or not where in it (a project, a subscription).
+        SpecError: it names none. Where in it, is read when that is needed.
     """
-    return CLOUDS[VmIdentity.from_vars(variables).cloud](variables, root)
+    return CLOUDS[VmIdentity.from_vars(variables).cloud](variables, root, progress)

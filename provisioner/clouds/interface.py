@@ -8,11 +8,31 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from provisioner.clouds.resources import Found, Key
+from provisioner.errors import PlanError
 from provisioner.progress import Progress
 
 Spec = TypeVar("Spec")
 Step = Literal["stage", "overlap", "drain", "back"]
-KEY_SIZE = 16  # characters of an image's key in a cloud's names
+DRAIN_SECONDS = 60  # how long connections to a group that is led to no more may go on
+_KEY_SIZE = 16  # characters of an image's key in a cloud's names
+
+
+def short(key: str) -> str:
+    """Return how an image's key begins, as it stands in a cloud's names."""
+    return key[:_KEY_SIZE]
+
+
+def require_group(name: str, replicas: int) -> None:
+    """Refuse to roll a single machine over.
+
+    Raises:
+        PlanError: it is one.
+    """
+    if replicas == 1:
+        raise PlanError(
+            f"{name}: one machine is replaced, not rolled over: playbooks/deploy.yml does that, and for minutes "
+            "nothing serves; more replicas on a cloud can be rolled over"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +50,19 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """One machine of a deployment. ``image`` is the key of what it was made from, as the cloud's labels say it.
+class _Made:
+    """Something that was made from an image. ``image`` is its key, or how that begins: a cloud's labels are short."""
+
+    image: str
+
+    def is_of(self, image: str) -> bool:
+        """Say whether it was made from this image."""
+        return bool(self.image) and image.startswith(self.image)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node(_Made):
+    """One machine of a deployment.
 
     ``refused`` is why the cloud does not make it, where waiting does not help.
     """
@@ -39,27 +70,14 @@ class Node:
     name: str
     address: str
     running: bool
-    image: str
     refused: str = ""
-
-    def is_of(self, image: str) -> bool:
-        """Say whether it was made from this image: the cloud's word may be the beginning of the key."""
-        return bool(self.image) and image.startswith(self.image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Machines of one image behind a balancer. ``image`` is that image's key, or how it begins.
+class Group(_Made):
+    """Machines of one image behind a balancer. ``serving`` says that the balancer's service leads to them."""
 
-    ``serving`` says that the balancer's service leads to them.
-    """
-
-    image: str
     serving: bool
-
-    def is_of(self, image: str) -> bool:
-        """Say whether its machines are made from this image."""
-        return bool(self.image) and image.startswith(self.image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +91,25 @@ class Rolling:
     old: str
     step: Step
 
+    @property
+    def makes_new(self) -> bool:
+        """Whether there is a new group."""
+        return self.step != "back"
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether the new group has an endpoint of its own."""
+        return self.step == "stage"
+
+    @property
+    def serves(self) -> tuple[bool, bool]:
+        """Whether the service leads to the older group, and whether to the new one."""
+        return self.step != "drain", self.step in ("overlap", "drain")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vm:
-    """A deployment as its cloud sees it: one VM, or several behind one endpoint.
+    """A deployment as its cloud sees it: one VM, or several behind one ``endpoint``, empty while it has no address.
 
     That it runs what the plan says is the client's to verify, not ours. ``staging`` is the endpoint of a group that no
     client is led to yet, where there is one. ``facts`` are for people: what it is, and what it costs by which meter.
@@ -85,7 +118,6 @@ class Vm:
     name: str
     endpoint: str
     running: bool
-    plan_digest: str
     nodes: tuple[Node, ...] = ()
     staging: str = ""
     facts: tuple[tuple[str, str], ...] = ()
@@ -122,6 +154,13 @@ class Cloud(Protocol[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines; asks the cloud nothing."""
 
+    def place(self) -> str:
+        """Say where in the cloud the deployment is, as the inventory has it: another place is another text.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+
     def preview(self, spec: Spec) -> str:
         """Return everything that ``launch`` would have the cloud have, for people to read; asks the cloud nothing.
 
@@ -129,8 +168,8 @@ class Cloud(Protocol[Spec]):
             PlanError: this cloud cannot do what the spec says.
         """
 
-    def launch(self, spec: Spec, *, progress: Progress) -> Vm:
-        """Plan the VM and make it be as planned; leave it alone when it already is.
+    def launch(self, spec: Spec, *, progress: Progress) -> bool:
+        """Plan the VM and make it be as planned; leave it alone when it already is. Say whether anything changed.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.

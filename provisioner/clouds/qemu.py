@@ -37,6 +37,7 @@ _WATCH_SECONDS = 0.5
 class QemuVm(Vm):
     """A VM of this machine, with what only its own user may look at."""
 
+    plan_digest: str
     accelerator: str
     directory: Path
     pid: int | None
@@ -72,6 +73,10 @@ class QemuCloud:
         _ = spec
         return Guest(platform=LOCAL_QEMU, tee="", gpus=0, policy="")
 
+    def place(self) -> str:
+        """Say where: what is elsewhere is another machine's."""
+        return "this machine"
+
     def preview(self, spec: VmSpec) -> str:
         """Return the plan as JSON; whether KVM works is only found by trying, so ``auto`` is shown as ``tcg``.
 
@@ -81,15 +86,16 @@ class QemuCloud:
         plan = plan_of(spec, accelerator="tcg" if spec.accelerator == "auto" else spec.accelerator)
         return json.dumps(asdict(plan), default=str, indent=2)
 
-    def launch(self, spec: VmSpec, *, progress: Progress) -> QemuVm:
-        """Choose the accelerator, plan, apply.
+    def launch(self, spec: VmSpec, *, progress: Progress) -> bool:
+        """Choose the accelerator, plan, apply; say whether the VM is another one than before.
 
         Raises:
             PlanError: the spec forbids the accelerator.
             CloudError: see ``choose`` and ``apply``.
         """
         verdict = choose(spec, self.root, progress=progress)
-        return self.apply(plan_of(spec, accelerator=verdict.accelerator), progress=progress)
+        before = self.find(spec.name)
+        return self.apply(plan_of(spec, accelerator=verdict.accelerator), progress=progress) != before
 
     def apply(self, plan: Plan, *, progress: Progress) -> QemuVm:
         """Make the VM be as planned; leave it alone when it already is.

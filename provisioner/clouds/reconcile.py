@@ -11,7 +11,8 @@ Nothing is remembered on this machine: what exists is asked of the cloud each ti
 (5) At the end, delete what bears this deployment's mark and is in no plan any more; what the plan keeps stays.
 (6) Look once more at what was changed in place: it may have had to hold on to a part until (5) was done.
 
-``destroy`` deletes everything that bears the deployment's mark, whoever planned it.
+``destroy`` deletes everything that bears the deployment's mark, whoever planned it, and lists again until nothing is
+left: a disk that its machine did not take along shows only when that machine is gone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Protocol
 from provisioner.clouds.resources import Found, Key, Mark, Resource, ResourcePlan
 from provisioner.errors import CloudError
 from provisioner.progress import Progress
+
+_ROUNDS = 5  # a list may lag behind what was deleted
 
 
 class UnlistedError(CloudError):
@@ -58,8 +61,10 @@ class Driver(Protocol):
     def delete(self, key: Key, *, progress: Progress) -> None:
         """Delete a resource of ours; one that is not there, or goes already, is fine."""
 
-    def marked(self, deployment: str) -> tuple[Found, ...]:
+    def marked(self, deployment: str, *, progress: Progress) -> tuple[Found, ...]:
         """Return everything that bears a deployment's mark, in the order in which it can be deleted.
+
+        What an interrupted run had asked for last is waited for.
 
         Raises:
             UnlistedError: some answers are not understood; it has the rest.
@@ -110,17 +115,23 @@ def replaced(plan: ResourcePlan, driver: Driver) -> tuple[Key, ...]:
     )
 
 
-def destroy(deployment: str, driver: Driver, *, progress: Progress) -> tuple[Key, ...]:
-    """Delete everything that bears the deployment's mark; return it.
+def destroy(deployment: str, driver: Driver, *, progress: Progress) -> None:
+    """Delete everything that bears the deployment's mark, and see that nothing is left.
 
     Raises:
-        CloudError: something cannot be deleted; everything else was, as far as it could be.
+        CloudError: something cannot be deleted, or shows again; everything else was, as far as it could be.
     """
-    found, odd = _listed(deployment, driver)
-    gone, failures = _delete_all(found, driver, progress)
-    if failures := (*failures, *odd):
-        raise CloudError(f"{deployment}: not everything could be deleted, run it again: {'; '.join(failures)}")
-    return gone
+    left, odd = _listed(deployment, driver, progress=progress)
+    for _ in range(_ROUNDS):
+        if not left and not odd:
+            return
+        _, failures = _delete_all(left, driver, progress=progress)
+        if failures := (*failures, *odd):
+            raise CloudError(f"{deployment}: not everything could be deleted, run it again: {'; '.join(failures)}")
+        left, odd = _listed(deployment, driver, progress=progress)
+    if left or odd:
+        names = ", ".join((*(str(one.key) for one in left), *odd))
+        raise CloudError(f"{deployment}: deleted and still there: {names}; see the console, then run it again")
 
 
 class _Run:
@@ -166,8 +177,9 @@ class _Run:
     def prune(self) -> None:
         """Delete what earlier plans of this deployment left."""
         wanted = {*self._plan.kept, *(resource.key for resource in self._plan.resources)}
-        old = [found for found in self._driver.marked(self._plan.deployment) if found.key not in wanted]
-        gone, failures = _delete_all(old, self._driver, self._progress)
+        marked = self._driver.marked(self._plan.deployment, progress=self._progress)
+        old = [found for found in marked if found.key not in wanted]
+        gone, failures = _delete_all(old, self._driver, progress=self._progress)
         self._deleted += gone
         if failures:
             raise CloudError(f"{self._plan.deployment}: everything runs, but old things stay: {'; '.join(failures)}")
@@ -203,15 +215,17 @@ class _Run:
             self._deleted.append(key)
 
 
-def _listed(deployment: str, driver: Driver) -> tuple[tuple[Found, ...], tuple[str, ...]]:
+def _listed(deployment: str, driver: Driver, *, progress: Progress) -> tuple[tuple[Found, ...], tuple[str, ...]]:
     """Return what bears the mark, as far as that can be read, and what cannot."""
     try:
-        return driver.marked(deployment), ()
+        return driver.marked(deployment, progress=progress), ()
     except UnlistedError as error:
         return error.found, (str(error),)
 
 
-def _delete_all(found: Iterable[Found], driver: Driver, progress: Progress) -> tuple[tuple[Key, ...], tuple[str, ...]]:
+def _delete_all(
+    found: Iterable[Found], driver: Driver, *, progress: Progress
+) -> tuple[tuple[Key, ...], tuple[str, ...]]:
     """Delete as much as can be; return what went, and what did not with the reason."""
     gone: list[Key] = []
     failures: list[str] = []

@@ -7,7 +7,6 @@ time: this machine keeps nothing that could be lost or go stale.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
@@ -16,10 +15,10 @@ from urllib.parse import urlsplit
 from provisioner.clouds.interface import Group, Guest, Image, Rolling, Spec, Vm
 from provisioner.clouds.reconcile import Driver, apply, destroy, replaced
 from provisioner.clouds.resources import Found, Key, ResourcePlan
+from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError, PlanError
-from provisioner.progress import Progress, plain
+from provisioner.progress import Progress, paced, plain
 
-_WATCH_SECONDS = 2.0
 _CONNECT_SECONDS = 5.0
 
 
@@ -75,6 +74,13 @@ class Vendor(Protocol[Spec]):
     def guest(self, spec: Spec) -> Guest:
         """Return what a release and a client have to know of the machines."""
 
+    def place(self) -> str:
+        """Say where the deployment is, as the inventory has it: another place is another text.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+
     def session(self) -> Session:
         """Log in; credentials are looked for here, and nowhere earlier.
 
@@ -86,10 +92,14 @@ class Vendor(Protocol[Spec]):
 
 @dataclass(frozen=True, slots=True)
 class RemoteCloud(Generic[Spec]):
-    """A vendor's cloud as deploy and destroy use it. ``listens`` says on which port the image does."""
+    """A vendor's cloud as deploy and destroy use it.
+
+    ``listens`` says on which port the image does; ``pause`` is how many seconds lie between two looks of a wait.
+    """
 
     vendor: Vendor[Spec]
     listens: Callable[[], int]
+    pause: float = 2.0
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> Spec:
         """Read the inventory's variables.
@@ -103,6 +113,14 @@ class RemoteCloud(Generic[Spec]):
         """Return what a release and a client have to know of the machines."""
         return self.vendor.guest(spec)
 
+    def place(self) -> str:
+        """Say where the deployment is, as the inventory has it.
+
+        Raises:
+            SpecError: the inventory does not say where.
+        """
+        return self.vendor.place()
+
     def preview(self, spec: Spec) -> str:
         """Return the whole plan for people to read.
 
@@ -112,8 +130,8 @@ class RemoteCloud(Generic[Spec]):
         plan = self.vendor.plan(spec)
         return "\n".join((*(f"warning: {text}" for text in plan.warnings), *plan.lines()))
 
-    def launch(self, spec: Spec, *, progress: Progress) -> Vm:
-        """Make the cloud have what the plan says.
+    def launch(self, spec: Spec, *, progress: Progress) -> bool:
+        """Make the cloud have what the plan says; say whether anything was made, changed or deleted.
 
         Raises:
             PlanError: this cloud cannot do what the spec says.
@@ -125,7 +143,7 @@ class RemoteCloud(Generic[Spec]):
         change = apply(plan, self.vendor.session().driver(), progress=progress)
         if not change:
             progress(f"{plan.deployment}: runs already as planned")
-        return self._require(plan.deployment)
+        return bool(change)
 
     def wait_ready(self, name: str, *, seconds: float, progress: Progress) -> Vm:
         """Wait until every machine runs and the endpoint takes connections, then see that no door is open.
@@ -149,7 +167,7 @@ class RemoteCloud(Generic[Spec]):
                 f"({plan.kept[-1]} is not there): undo that change, or destroy and deploy again"
             )
         anew = replaced(plan, driver)
-        if rolling is not None and rolling.step == "stage":  # the new group serves nobody yet
+        if rolling is not None and rolling.is_staged:  # the new group serves nobody yet
             shared = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
             anew = tuple(key for key in anew if key in shared)
         if anew:
@@ -157,6 +175,21 @@ class RemoteCloud(Generic[Spec]):
                 f"{plan.deployment}: the inventory changed more than a rollout can ({', '.join(map(str, anew))} would "
                 "be made anew, and the service with it): undo that change, or destroy and deploy again"
             )
+
+    def unmade(self, spec: Spec, rolling: Rolling) -> tuple[Key, ...]:
+        """Return what a step needs of the new group and what is not there, or not as planned: it would be made anew.
+
+        Raises:
+            PlanError: this cloud cannot do what the spec says.
+            CloudError: it refuses to tell.
+        """
+        others = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
+        plan, driver = self.vendor.plan(spec, rolling), self.vendor.session().driver()
+        wanted = [one for one in plan.resources if one.key not in others]
+        found = ((one, driver.read(one.key)) for one in wanted)
+        return tuple(
+            one.key for one, seen in found if seen is None or seen.state != "ready" or seen.mark != plan.mark(one)
+        )
 
     def roll(self, spec: Spec, rolling: Rolling, *, progress: Progress) -> None:
         """Make the cloud have what the plan of this step says. The older group is left as it is.
@@ -239,14 +272,16 @@ class RemoteCloud(Generic[Spec]):
 
     def _wait(self, name: str, missing: Callable[[Vm], str], *, seconds: float, progress: Progress) -> Vm:
         """Look until nothing is missing, then see that no door is open."""
-        deadline, said, progress = time.monotonic() + seconds, "", plain(progress)
-        while text := missing(vm := self._require(name)):
-            if time.monotonic() > deadline:
-                raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
-            if text != said:
-                progress(f"{name}: waits: {text}")
+        said, progress = "", plain(progress)
+        told = paced(progress)
+        for passed in looks(seconds, pause=self.pause):
+            if not (text := missing(vm := self._require(name))):
+                break
+            tell = told if text == said else progress
+            tell(f"{name}: waits, {passed:.0f} s: {text}")
             said = text
-            time.sleep(_WATCH_SECONDS)
+        else:
+            raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
         if doors := self.vendor.session().open_doors(name, self.listens()):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
@@ -267,10 +302,22 @@ class RemoteCloud(Generic[Spec]):
 
 
 def _silent(endpoint: str) -> str:
-    """Say that an endpoint takes no connections; nothing when it does."""
+    """Say that an endpoint takes no connections, and what that hints at; nothing when it does.
+
+    A machine that boots refuses; a firewall lets packets vanish, and so does a balancer with no healthy machine.
+    """
+    if not endpoint:
+        return "it has no address yet"
     where = urlsplit(endpoint)
     try:
         socket.create_connection((where.hostname or "", where.port or 443), timeout=_CONNECT_SECONDS).close()
+    except TimeoutError:
+        return (
+            f"{endpoint} does not answer: either the machine still boots, or this machine's address is not among those "
+            "that the inventory lets connect (client_ranges, on Azure client_networks)"
+        )
+    except ConnectionRefusedError:
+        return f"nothing listens at {endpoint} yet, and the connection is refused: the machine still boots"
     except OSError as error:
-        return f"nothing listens at {endpoint} yet ({error.strerror or error})"
+        return f"{endpoint} cannot be reached ({error.strerror or error}): look at this machine's network"
     return ""

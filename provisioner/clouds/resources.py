@@ -77,7 +77,6 @@ class ResourcePlan:
     """
 
     deployment: str
-    cloud: str
     resources: tuple[Resource, ...]
     warnings: tuple[str, ...] = field(default=())
     kept: tuple[Key, ...] = field(default=())
@@ -88,12 +87,6 @@ class ResourcePlan:
             if resource.key in seen or not seen.issuperset(resource.needs):
                 raise ValueError(f"{resource.key}: planned twice, or before what it needs")
             seen.add(resource.key)
-
-    @property
-    def digest(self) -> str:
-        """Name exactly this plan."""
-        text = "\n".join(f"{resource.key} {resource.digest}" for resource in self.resources)
-        return hashlib.sha256(f"{self.cloud} {self.deployment}\n{text}".encode()).hexdigest()
 
     def mark(self, resource: Resource) -> Mark:
         """Return the mark that a resource of this plan bears."""

@@ -98,7 +98,9 @@ class Store:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise CloudError(f"cannot remove {self.folder(name)}: {error.strerror}") from error
+            raise CloudError(
+                f"cannot remove {self.folder(name)}: {error.strerror}; check its owner, then run it again"
+            ) from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -88,8 +88,7 @@ def _machines(one: Deployment) -> Iterator[str]:
         yield f"not running: {', '.join(asleep) or one.name}; run playbooks/deploy.yml"
     wanted = one.local.image
     for node in one.vm.nodes:
-        # A label may hold the beginning of a key only.
-        if wanted and node.image and not wanted.startswith(node.image):
+        if wanted and node.image and not node.is_of(wanted):
             yield (
                 f"{node.name} is of image {node.image[:12]}, and the published release of {wanted[:12]}: "
                 "run playbooks/deploy.yml"
@@ -120,7 +119,7 @@ def _verdict(one: Deployment) -> Iterator[str]:
         yield f"the last verdict is a refusal{f' by {verdict.rule}' if verdict.rule else ''}: {verdict.why}"
     elif release is not None and verdict.release != release.number:
         yield f"the last verdict is about release {verdict.release}, not {release.number}: {_VERIFY}"
-    elif one.vm is not None and verdict.origin != one.vm.endpoint:
+    elif one.vm is not None and one.vm.endpoint and verdict.origin != one.vm.endpoint:
         yield f"the last verdict is about {verdict.origin}, not {one.vm.endpoint}: {_VERIFY}"
 
 

@@ -9,9 +9,8 @@ from provisioner.acceptance import Target, Trust, accept
 from provisioner.clouds.tpm_ca import CERTIFICATE
 from provisioner.collateral import FOLDER
 from provisioner.errors import CloudError, MeasureError, SpecError
-from provisioner.launch import POLICY
 from provisioner.progress import Progress
-from provisioner.publish import PUBLISHER, RELEASE
+from provisioner.publish import POLICY, PUBLISHER, RELEASE
 from provisioner.status.deployment import Deployment
 from provisioner.status.local import read_local
 from provisioner.verdict import keeper
@@ -35,7 +34,7 @@ def judge(one: Deployment, build: Path, by: By, *, progress: Progress) -> Deploy
 
     Behind a balancer the verdict is about the machine that answers; clients judge each that they meet.
     """
-    if one.vm is None:
+    if one.vm is None or not one.vm.endpoint:
         return one
     root = build / one.name
     collateral = by.collateral or (root / FOLDER if one.cloud != "qemu" and (root / FOLDER).is_dir() else None)

@@ -63,7 +63,7 @@ def _rows(one: Deployment, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _machine_rows(vm: Vm) -> Iterator[tuple[str, str]]:
-    yield "endpoint", vm.endpoint
+    yield "endpoint", vm.endpoint or "none yet"
     for node in vm.nodes:
         running = "running" if node.running else "not running"
         yield "node", f"{node.name}  {node.address or 'no address'}  {running}  image {node.image[:_KEY_SIZE] or '?'}"

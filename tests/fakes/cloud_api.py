@@ -44,6 +44,14 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class RefusedError(Exception):
+    """A fake's no: HTTP status, the vendor's code for it, and words. Each vendor has its own form of the answer."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
 Handler = Callable[[Call], Answer]
 Break = Literal["before", "after"]
 
@@ -62,13 +70,13 @@ class Fault:
 
 
 class CloudApi:
-    """Serves one handler. Use it as a context manager; ``url`` and ``ca_file`` are for the SDK.
+    """Serves its ``handler``. Use it as a context manager; ``url`` and ``ca_file`` are for the SDK.
 
     ``names`` are what its certificate is for, besides this machine: a client may have been led here.
     """
 
     def __init__(self, handler: Handler, folder: Path, *, names: tuple[str, ...] = (), port: int = 0) -> None:
-        self._handler, self._lock = handler, threading.Lock()
+        self.handler, self._lock = handler, threading.Lock()
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
         self.seconds = 0.0  # how slow every answer is
@@ -103,7 +111,7 @@ class CloudApi:
                 return how
             if how == "before":
                 return None
-            found = self._handler(call)
+            found = self.handler(call)
             return None if how == "after" else found
 
     def _fault(self, call: Call) -> Answer | Break | None:

@@ -16,7 +16,7 @@ from provisioner import publish as module
 from provisioner.errors import MeasureError, SpecError
 from provisioner.keys import load_or_create, public_pem
 from provisioner.measure import predict
-from provisioner.publish import LIFETIME, prepare, promote
+from provisioner.publish import LIFETIME, prepare, promote, sole
 from tests.provisioner.measure.fake_artefacts import uki_image, write_artefacts
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC)
@@ -265,3 +265,50 @@ def test_an_interrupted_first_use_can_be_run_again(tmp_path, monkeypatch):
 
 def _interrupt(*_):
     raise KeyboardInterrupt
+
+
+def test_while_a_candidate_is_judged_no_other_run_prepares_one(image, root):
+    publish(image, root)
+    prepare(image, root, service="test", now=NOW)
+    before = (root / "release.candidate.json").read_bytes()
+    with sole(root), pytest.raises(MeasureError, match="another run prepares or publishes"):
+        prepare(another(image), root, service="test", now=NOW)
+    assert (root / "release.candidate.json").read_bytes() == before
+    assert prepare(another(image), root, service="test", now=NOW).changed
+
+
+def test_a_release_revokes_what_it_is_told_to_and_what_was_revoked_before(image, root):
+    publish(image, root)
+    publish(another(image), root)
+    assert prepare(another(image), root, service="test", now=NOW, revokes=(1,)).changed
+    promote(root)
+    assert (read(root).number, read(root).revokes) == (3, (1,))
+    publish(another(image, 2), root)
+    assert (read(root).number, read(root).revokes) == (4, (1,)), "a revocation was forgotten"
+
+
+def test_revoking_once_more_makes_no_other_release(image, root):
+    publish(image, root)
+    for changed in (True, False):
+        assert prepare(image, root, service="test", now=NOW, revokes=(1,)).changed is changed
+        promote(root)
+    assert read(root).number == 2
+
+
+@pytest.mark.parametrize("number", [2, 3, 99])
+def test_a_release_that_is_still_to_come_cannot_be_revoked(image, root, number):
+    publish(image, root)
+    with pytest.raises(SpecError, match=f"deploy_revokes: expected numbers of releases up to 1, .* got {number}"):
+        prepare(another(image), root, service="test", now=NOW, revokes=(number,))
+    assert not (root / "release.candidate.json").exists()
+
+
+def test_a_policy_is_published_with_the_release_that_was_accepted_under_it(image, root):
+    publish(image, root)
+    (root / "policy.toml").write_text("old")
+    (root / "policy.candidate.toml").write_text("new")
+    prepare(image, root, service="test", now=NOW)
+    assert (root / "policy.toml").read_text() == "old"
+    promote(root)
+    assert (root / "policy.toml").read_text() == "new"
+    assert not (root / "policy.candidate.toml").exists()

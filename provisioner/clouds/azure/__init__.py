@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from provisioner.clouds.azure.plan import plan
 from provisioner.clouds.azure.spec import AzureSpec
-from provisioner.clouds.azure.vendor import AzureVendor, azure
+from provisioner.clouds.azure.vendor import AzureVendor, connect
 
-__all__ = ["AzureSpec", "AzureVendor", "azure", "plan"]
+__all__ = ["AzureSpec", "AzureVendor", "connect", "plan"]

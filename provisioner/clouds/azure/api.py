@@ -13,10 +13,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.core.pipeline.policies import RetryPolicy
+from azure.core.pipeline import PipelineRequest
+from azure.core.pipeline.policies import RetryPolicy, SansIOHTTPPolicy
 from azure.core.polling import LROPoller
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute import ComputeManagementClient
@@ -25,17 +27,16 @@ from azure.mgmt.network import NetworkManagementClient
 
 from provisioner.clouds.answers import bounded
 from provisioner.clouds.azure.errors import code_of, explained
-from provisioner.clouds.azure.kinds import BY_NAME, GROUP, Kind
+from provisioner.clouds.azure.kinds import BY_NAME, GROUP, GROUP_SECONDS, Kind
 from provisioner.clouds.azure.names import Place
 from provisioner.clouds.resources import Key
+from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError
-from provisioner.progress import Progress
+from provisioner.progress import PACE_SECONDS, Progress, paced
 
 Answer = TypeVar("Answer")
 Json = Mapping[str, Any]
 _GROUPS_API = "2021-04-01"
-_SAY_SECONDS = 30.0
-_GROUP_SECONDS = 900.0
 _READ_SECONDS = 300.0  # of what only reads
 _LIST_SECONDS = 600.0
 _LONGEST_PAUSE, _LONGEST_BACKOFF = 120.0, 60
@@ -59,7 +60,8 @@ class Wire:
     """How requests travel. The defaults are for the cloud; only tests say something else.
 
     ``retries`` are of connections, 429 and 5xx, which the SDK spaces by Retry-After; ``poll_seconds`` counts where
-    the API names no time; ``empty_seconds`` is how long a group's own list may lag behind what was deleted from it.
+    the API names no time; ``empty_seconds`` is how long a group's own list may lag behind what was deleted from it;
+    ``say_seconds`` lie between two lines about one wait.
     """
 
     base_url: str = "https://management.azure.com"
@@ -70,6 +72,7 @@ class Wire:
     connect_seconds: float = 20.0
     read_seconds: float = 100.0
     empty_seconds: float = 120.0
+    say_seconds: float = PACE_SECONDS
 
     def options(self) -> dict[str, Any]:
         """Return it as one of the SDK's clients takes it; none may have another's policy."""
@@ -85,13 +88,26 @@ class Wire:
         }
 
 
-class Api:
-    """The API, about one resource group."""
+class _DeadNetwork(SansIOHTTPPolicy[Any, Any]):
+    """Says once that a connection failed: trying again, the SDK is silent for minutes."""
 
-    def __init__(self, place: Place, credential: TokenCredential, wire: Wire) -> None:
-        self.place, self.wire = place, wire
-        self.compute = ComputeManagementClient(credential, place.subscription, **wire.options())
-        self.network = NetworkManagementClient(credential, place.subscription, **wire.options())
+    def __init__(self, *, progress: Progress) -> None:
+        self._progress, self._said = progress, False
+
+    def on_exception(self, request: PipelineRequest[Any]) -> None:
+        if not self._said:
+            self._said = True
+            self._progress(f"{urlsplit(request.http_request.url).netloc} cannot be reached: tries again for minutes")
+
+
+class Api:
+    """The API, about one resource group. ``progress`` hears what no call has a progress of its own for."""
+
+    def __init__(self, place: Place, credential: TokenCredential, wire: Wire, *, progress: Progress) -> None:
+        self.place, self.wire, self._progress = place, wire, progress
+        options = wire.options() | {"per_retry_policies": [_DeadNetwork(progress=progress)]}
+        self.compute = ComputeManagementClient(credential, place.subscription, **options)
+        self.network = NetworkManagementClient(credential, place.subscription, **options)
 
     def get(self, key: Key, **options: Any) -> Json | None:
         """Return a resource as it is, or None where there is none.
@@ -120,7 +136,7 @@ class Api:
         with explained(str(key)):
             begin = self._operations(key.kind).begin_create_or_update
             poller = begin(self.place.group, *key.name.split("/"), dict(body))
-            self.finish(key, poller, progress)
+            self.finish(key, poller, progress=progress)
 
     def delete(self, key: Key, *, progress: Progress) -> None:
         """Delete a resource, and wait until it is gone; one that is not there is fine.
@@ -129,12 +145,12 @@ class Api:
             CloudError: the API refuses, or is not done in time.
         """
         if key.kind == GROUP:
-            self._delete_group()
+            self._delete_group(progress=progress)
             return
         with explained(str(key)):
             try:
                 poller = self._operations(key.kind).begin_delete(self.place.group, *key.name.split("/"))
-                self.finish(key, poller, progress)
+                self.finish(key, poller, progress=progress)
             except ResourceNotFoundError as error:
                 _refuse_other(error)
 
@@ -161,7 +177,7 @@ class Api:
         asked = GrantAccessData(access="Write", duration_in_seconds=seconds)
         with explained(f"{disk}: permission to write"):
             poller = self.compute.disks.begin_grant_access(self.place.group, disk.name, asked)
-            granted = self.finish(disk, poller, progress)
+            granted = self.finish(disk, poller, progress=progress)
         if not granted.access_sas:
             raise CloudError(f"{disk}: Azure gave no address to write to; run it again")
         return str(granted.access_sas)
@@ -173,7 +189,8 @@ class Api:
             CloudError: the API refuses.
         """
         with explained(f"{disk}: end of the permission to write"):
-            self.finish(disk, self.compute.disks.begin_revoke_access(self.place.group, disk.name), progress)
+            poller = self.compute.disks.begin_revoke_access(self.place.group, disk.name)
+            self.finish(disk, poller, progress=progress)
 
     def run_commands(self, machine: str) -> tuple[Json, ...]:
         """Return the commands that somebody has asked Azure to run inside a machine.
@@ -195,11 +212,11 @@ class Api:
         with explained(f"effective security rules of {interface}"):
             poller = operations.begin_list_effective_network_security_groups(self.place.group, interface)
             key = Key("networkInterface", interface)
-            found = self.finish(key, poller, lambda _: None, seconds=_READ_SECONDS)
+            found = self.finish(key, poller, progress=self._progress, seconds=_READ_SECONDS)
             return tuple(dictionary(one) for one in found.value or ())
 
     def finish(
-        self, key: Key, poller: LROPoller[Answer], progress: Progress, *, seconds: float | None = None
+        self, key: Key, poller: LROPoller[Answer], *, progress: Progress, seconds: float | None = None
     ) -> Answer:
         """Wait for a long operation, for ``seconds`` or as long as its kind may take, and say that it goes on.
 
@@ -207,15 +224,12 @@ class Api:
             CloudError: it takes longer than its kind may.
         """
         start, limit = time.monotonic(), seconds or BY_NAME[key.kind].seconds
-        said = start
+        told = paced(progress, every=self.wire.say_seconds)
         while not poller.done():
-            poller.wait(min(_SAY_SECONDS, limit))
-            now = time.monotonic()
-            if now - start > limit:
+            poller.wait(min(self.wire.say_seconds, limit))
+            if (passed := time.monotonic() - start) > limit:
                 raise CloudError(f"{key}: not done within {limit:.0f} s; run it again, it waits for it")
-            if now - said >= _SAY_SECONDS:
-                progress(f"{key}: Azure still works on it, {now - start:.0f} s")
-                said = now
+            told(f"{key}: Azure still works on it, {passed:.0f} s")
         return poller.result()
 
     def _operations(self, kind: str) -> Any:
@@ -239,22 +253,20 @@ class Api:
                 return None
             return dict(response.json()) if response.content else {}
 
-    def _delete_group(self) -> None:
+    def _delete_group(self, *, progress: Progress) -> None:
         """Delete the group once nothing is in it: what is not ours would go with it."""
-        key = f"{GROUP} {self.place.group}"
-        deadline = time.monotonic() + self.wire.empty_seconds
-        while others := self._group_members():
-            if time.monotonic() > deadline:
-                raise CloudError(
-                    f"{key}: holds what we did not make: {', '.join(others)}; move or delete that yourself"
-                )
-            time.sleep(self.wire.poll_seconds)  # the group's own list lags behind what was deleted
+        key, told = f"{GROUP} {self.place.group}", paced(progress, every=self.wire.say_seconds)
+        for _ in looks(self.wire.empty_seconds, pause=self.wire.poll_seconds):
+            if not (others := self._group_members()):  # the group's own list lags behind what was deleted
+                break
+        else:
+            raise CloudError(f"{key}: holds what we did not make: {', '.join(others)}; move or delete that yourself")
         self._group("DELETE")
-        deadline = time.monotonic() + _GROUP_SECONDS
-        while self._group("GET") is not None:
-            if time.monotonic() > deadline:
-                raise CloudError(f"{key}: not gone within {_GROUP_SECONDS:.0f} s; run it again, it waits for it")
-            time.sleep(self.wire.poll_seconds)
+        for passed in looks(GROUP_SECONDS, pause=self.wire.poll_seconds):
+            if self._group("GET") is None:
+                return
+            told(f"{key}: Azure still works on it, {passed:.0f} s")
+        raise CloudError(f"{key}: not gone within {GROUP_SECONDS:.0f} s; run it again, it waits for it")
 
     def _group_members(self) -> tuple[str, ...]:
         found = self._group("GET", below="/resources") or {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from provisioner.clouds.azure.names import EVERYBODY, FRONTENDS, POOLS, PROBES, pool
+from provisioner.clouds.azure.names import EVERYBODY, FRONTENDS, POOLS, PROBES, balancer_name, pool
 from provisioner.clouds.azure.spec import AzureSpec
 from provisioner.clouds.interface import Rolling
 
@@ -29,7 +29,7 @@ def balancer(spec: AzureSpec, rolling: Rolling | None, address: str) -> dict[str
     """Return the balancer's body."""
     probe = {"protocol": "Tcp", "port": spec.image.gateway_port, "intervalInSeconds": 5, "probeThreshold": 2}
     rules = [_rule(spec, SERVICE, spec.port, _serving(spec, rolling))]
-    if rolling is not None and rolling.step == "stage":
+    if rolling is not None and rolling.is_staged:
         rules.append(_rule(spec, STAGING, staging_port(spec.port), pool(spec.image.key)))
     return {
         "location": spec.location,
@@ -46,18 +46,18 @@ def balancer(spec: AzureSpec, rolling: Rolling | None, address: str) -> dict[str
 def _pools(spec: AzureSpec, rolling: Rolling | None) -> tuple[str, ...]:
     if spec.replicas == 1:
         return (EVERYBODY,)
-    new, old = pool(spec.image.key), () if rolling is None else (pool(rolling.old),)
-    return (EVERYBODY, *old) if rolling is not None and rolling.step == "back" else (EVERYBODY, *old, new)
+    old = () if rolling is None else (pool(rolling.old),)
+    new = (pool(spec.image.key),) if rolling is None or rolling.makes_new else ()
+    return (EVERYBODY, *old, *new)
 
 
 def _serving(spec: AzureSpec, rolling: Rolling | None) -> str:
     if spec.replicas == 1:
         return EVERYBODY
-    new = pool(spec.image.key)
-    if rolling is None:
-        return new
-    old = pool(rolling.old)
-    return {"stage": old, "overlap": EVERYBODY, "drain": new, "back": old}[rolling.step]
+    old, new = (False, True) if rolling is None else rolling.serves
+    if old and new:
+        return EVERYBODY
+    return pool(spec.image.key) if rolling is None or new else pool(rolling.old)
 
 
 def _rule(spec: AzureSpec, name: str, port: int, pool_name: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _rule(spec: AzureSpec, name: str, port: int, pool_name: str) -> dict[str, An
         "backendAddressPool": (POOLS, pool_name),
         "probe": (PROBES, "probe"),
     }
-    ids = {key: {"id": spec.place.balancer_part(f"{spec.name}-balancer", *part)} for key, part in parts.items()}
+    ids = {key: {"id": spec.place.balancer_part(balancer_name(spec.name), *part)} for key, part in parts.items()}
     rule = {
         **ids,
         "protocol": "Tcp",

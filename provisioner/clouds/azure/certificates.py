@@ -1,11 +1,8 @@
-"""The operator's own Secure Boot keys, as the gallery takes them: certificates in PEM, to DER in base64."""
+"""The operator's own Secure Boot keys, as an inventory for Azure has them: certificates in PEM."""
 
 from __future__ import annotations
 
-import base64
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from provisioner.clouds.certificate import encoded
 
 _EXPECTED = "a list of X.509 certificates in PEM, one a text"
 
@@ -16,20 +13,9 @@ def expected_certificates(value: object) -> str | None:
         return _EXPECTED
     try:
         for text in value:
-            to_der(text)
-    except (TypeError, ValueError):
+            if not isinstance(text, str):
+                return _EXPECTED
+            encoded(text.encode())
+    except ValueError:
         return _EXPECTED
     return None
-
-
-def to_der(text: str) -> str:
-    """Return a PEM certificate as the API takes it.
-
-    Raises:
-        TypeError: it is no text.
-        ValueError: it is not one certificate.
-    """
-    if not isinstance(text, str):
-        raise TypeError("a certificate is a text")
-    (certificate,) = x509.load_pem_x509_certificates(text.encode())
-    return base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()

@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.clouds.answers import MisreadError, set_aside, understood
 from provisioner.clouds.azure.api import Api, Json
-from provisioner.clouds.azure.kinds import BY_NAME, GROUP, KINDS, Kind
+from provisioner.clouds.azure.kinds import BY_NAME, GROUP, GROUP_SECONDS, KINDS, Kind
 from provisioner.clouds.azure.names import POOLS
 from provisioner.clouds.azure.upload import Upload, upload
 from provisioner.clouds.azure.vhd import FOOTER_SIZE
 from provisioner.clouds.reconcile import UnlistedError
 from provisioner.clouds.resources import DIGEST_SIZE, Found, Key, Mark, Resource, State
+from provisioner.clouds.waiting import looks
 from provisioner.errors import CloudError
-from provisioner.progress import Progress
+from provisioner.progress import Progress, paced
 
 DEPLOYMENT_TAG, DIGEST_TAG, SHAPE_TAG = "vitrine-deployment", "vitrine-digest", "vitrine-shape"
 _UPLOADING = {"ReadyToUpload", "ActiveUpload"}
@@ -59,9 +59,9 @@ class AzureDriver:
         Raises:
             CloudError: the API refuses; run it again, it goes on where it was.
         """
-        self._put(resource, mark, progress)
+        self._put(resource, mark, progress=progress)
         if resource.source is not None:
-            self._fill(resource, progress)
+            self._fill(resource, progress=progress)
 
     @understood("changing something")
     def update(self, resource: Resource, mark: Mark, *, progress: Progress) -> bool:
@@ -72,7 +72,7 @@ class AzureDriver:
         """
         kind = resource.key.kind
         if kind == "disk":
-            return self._resume(resource, mark, progress)
+            return self._resume(resource, mark, progress=progress)
         if kind == "virtualMachineScaleSet":
             body = self.api.get(resource.key)
             if body is None or _tags(body).get(SHAPE_TAG) != _shape(resource):
@@ -80,7 +80,7 @@ class AzureDriver:
         elif kind == GROUP or not BY_NAME[kind].in_place or self._is_elsewhere(resource):
             return False
         used = self._used_pools(resource) if kind == "loadBalancer" else []
-        self._put(resource, mark, progress, used)
+        self._put(resource, mark, used, progress=progress)
         return True
 
     def can_change(self, key: Key) -> bool:
@@ -94,13 +94,14 @@ class AzureDriver:
         Raises:
             CloudError: it takes too long.
         """
-        limit = 1800.0 if key.kind == GROUP else BY_NAME[key.kind].seconds
-        deadline = time.monotonic() + limit
-        while (found := self.read(key)) is not None and found.state == "pending":
-            if time.monotonic() > deadline:
-                raise CloudError(f"{key}: not done within {limit:.0f} s; run it again, it waits for it")
-            progress(f"{key}: Azure still works on it")
-            time.sleep(self.api.wire.poll_seconds)
+        limit = GROUP_SECONDS if key.kind == GROUP else BY_NAME[key.kind].seconds
+        told = paced(progress)
+        for passed in looks(limit, pause=self.api.wire.poll_seconds):
+            found = self.read(key)
+            if found is None or found.state != "pending":
+                return
+            told(f"{key}: Azure still works on it, {passed:.0f} s")
+        raise CloudError(f"{key}: not done within {limit:.0f} s; run it again, it waits for it")
 
     @understood("deleting something")
     def delete(self, key: Key, *, progress: Progress) -> None:
@@ -113,13 +114,16 @@ class AzureDriver:
             self.api.revoke(key, progress=progress)  # a disk that somebody may still write to is not deleted
         self.api.delete(key, progress=progress)
 
-    def marked(self, deployment: str) -> tuple[Found, ...]:
+    def marked(self, deployment: str, *, progress: Progress) -> tuple[Found, ...]:
         """Return everything in the group that bears a deployment's mark, in the order in which it can be deleted.
+
+        What an interrupted run had asked for shows at once, as something that is being made: nothing is waited for.
 
         Raises:
             CloudError: the API refuses.
             UnlistedError: some answers are not understood; it has the rest.
         """
+        del progress
         odd: list[str] = []
         found = tuple(one for one in self._everything(odd) if one.mark and one.mark.deployment == deployment)
         if odd:
@@ -174,7 +178,7 @@ class AzureDriver:
             {"name": pool["name"]} for pool in there if pool["name"] not in planned and _properties(pool).get(members)
         ]
 
-    def _put(self, resource: Resource, mark: Mark, progress: Progress, used_pools: Sequence[Json] = ()) -> None:
+    def _put(self, resource: Resource, mark: Mark, used_pools: Sequence[Json] = (), *, progress: Progress) -> None:
         tags = {DEPLOYMENT_TAG: mark.deployment, DIGEST_TAG: _UNFINISHED if used_pools else mark.digest}
         if resource.key.kind == "virtualMachineScaleSet":
             tags[SHAPE_TAG] = _shape(resource)
@@ -188,16 +192,16 @@ class AzureDriver:
         body = self.api.get(resource.key)
         return body is None or body.get("location") != resource.body["location"]
 
-    def _resume(self, resource: Resource, mark: Mark, progress: Progress) -> bool:
+    def _resume(self, resource: Resource, mark: Mark, *, progress: Progress) -> bool:
         body = self.api.get(resource.key)
         if body is None or _tags(body).get(DIGEST_TAG) != mark.digest:
             return False
         if _properties(body).get("diskState") not in _UPLOADING:
             return False
-        self._fill(resource, progress)
+        self._fill(resource, progress=progress)
         return True
 
-    def _fill(self, resource: Resource, progress: Progress) -> None:
+    def _fill(self, resource: Resource, *, progress: Progress) -> None:
         """Write a disk's bytes, and shut it again. Interrupted, it stays open: that says that it is not complete."""
         if resource.source is None:
             raise ValueError(f"{resource.key}: no file is planned for it")

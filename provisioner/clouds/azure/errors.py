@@ -54,6 +54,7 @@ _STEPS = {
 _FORBIDDEN = {"AuthorizationFailed", "LinkedAuthorizationFailed"}
 _EXPIRED = {"ExpiredAuthenticationToken", "AuthenticationFailed", "InvalidAuthenticationToken"}
 _QUERY = re.compile(r"\?[^\s'\")>]*")  # of an address: it may carry the right to write
+_NOT_SET_UP = re.compile(r"unavailable|not found|not installed|could not be found|requires the|No accounts")
 _ACTION = re.compile(r"action(?:\(s\))? '([^']+)'")
 
 
@@ -89,10 +90,21 @@ def explain(what: str, error: AzureError, *, now: datetime) -> CloudError:
     if isinstance(error, HttpResponseError) and error.response is not None:
         return _refused(what, error, now)
     if isinstance(error, ClientAuthenticationError):
-        return CloudError(f"{what}: no Azure credentials that work: {_first_line(error)}; {_LOGIN}")
+        return CloudError(f"{what}: no Azure credentials that work: {_credential(error)}; {_LOGIN}")
     if isinstance(error, ServiceRequestError):
         return CloudError(f"{what}: Azure cannot be reached ({_first_line(error)}); check the network, run it again")
     return CloudError(f"{what}: the connection ended ({_first_line(error)}); run it again, it goes on where it was")
+
+
+def _credential(error: ClientAuthenticationError) -> str:
+    """Say which credential failed and why.
+
+    DefaultAzureCredential lists in its message each that it tried, one after a tab: those that are not set up here, and
+    at the end the one that was set up and did not work. Where none was, the first line says all.
+    """
+    tried = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
+    failed = [line for line in tried if not _NOT_SET_UP.search(line)]
+    return failed[-1].rstrip(".;") if failed else _first_line(error)
 
 
 def code_of(error: HttpResponseError) -> str:

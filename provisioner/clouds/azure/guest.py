@@ -6,6 +6,7 @@ from client_sdk.evidence import AZURE
 from provisioner.clouds.azure.sizes import SIZES
 from provisioner.clouds.azure.spec import AzureSpec
 from provisioner.clouds.interface import Guest
+from provisioner.clouds.policy import policy
 
 
 def guest_of(spec: AzureSpec) -> Guest:
@@ -15,18 +16,11 @@ def guest_of(spec: AzureSpec) -> Guest:
     paravisor is taken, the release says by its launch measurement.
     """
     gpus = int(SIZES[spec.size].gpu)
-    lines = (
-        "# Made by the deployment from its inventory: which machines a client takes. Give it to your clients.",
-        "version = 1",
-        f'name = "{spec.name}"',
-        'tee = ["sev-snp"]',
-        "",
-        "[azure]",
-        "console_enabled = false",
-        f"secure_boot = {'true' if spec.secure_boot else 'false'}",
-        "",
-        "[nvidia]",
-        f"count = {gpus}",
-        "",
+    text = policy(
+        spec.name,
+        "sev-snp",
+        "which machines",
+        ("[azure]", "console_enabled = false", f"secure_boot = {'true' if spec.secure_boot else 'false'}"),
+        ("[nvidia]", f"count = {gpus}"),
     )
-    return Guest(platform=AZURE, tee="snp", gpus=gpus, policy="\n".join(lines))
+    return Guest(platform=AZURE, tee="snp", gpus=gpus, policy=text)

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from provisioner.clouds.azure.certificates import to_der
 from provisioner.clouds.azure.names import Names
-from provisioner.clouds.azure.spec import GIB, AzureSpec
+from provisioner.clouds.azure.spec import AzureSpec
 from provisioner.clouds.azure.vhd import FOOTER_SIZE
+from provisioner.clouds.certificate import encoded
+from provisioner.clouds.disks import GIB
 from provisioner.clouds.resources import Key, Resource
 
 MODEL_LUN = 0
@@ -105,7 +106,7 @@ def _version(spec: AzureSpec, boot: str, model: str) -> dict[str, Any]:
         },
     }
     if spec.secure_boot:
-        keys = [{"type": "x509", "value": [to_der(text)]} for text in spec.secure_boot_certificates]
+        keys = [{"type": "x509", "value": [encoded(text.encode())]} for text in spec.secure_boot_certificates]
         # None of Microsoft's keys: what they signed could be booted instead.
         own = {"signatureTemplateNames": ["NoSignatureTemplate"], "additionalSignatures": _own(keys)}
         properties["securityProfile"] = {"uefiSettings": own}

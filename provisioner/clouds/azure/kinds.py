@@ -7,6 +7,7 @@ from typing import Literal
 
 Api = Literal["compute", "network"]
 GROUP = "resourceGroup"
+GROUP_SECONDS = 1800.0  # how long a group may take to go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

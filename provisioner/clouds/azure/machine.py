@@ -19,7 +19,17 @@ from __future__ import annotations
 from typing import Any
 
 from provisioner.clouds.azure.image import IMAGE_TAG, MODEL_LUN
-from provisioner.clouds.azure.names import EVERYBODY, POOLS, Names, pool, set_name
+from provisioner.clouds.azure.names import (
+    EVERYBODY,
+    POOLS,
+    Names,
+    balancer_name,
+    interface_name,
+    network_name,
+    pool,
+    rules_name,
+    set_name,
+)
 from provisioner.clouds.azure.spec import AzureSpec
 from provisioner.clouds.resources import Key, Resource
 
@@ -29,13 +39,15 @@ _NETWORK_API = "2022-11-01"
 
 def machine(spec: AzureSpec, needs: tuple[Key, ...]) -> tuple[Resource, ...]:
     """Plan one VM and its interface, or the scale set."""
-    meters = [f"{spec.machine.meter}, {spec.priority}", _disks(spec)]
+    # https://learn.microsoft.com/azure/confidential-computing/confidential-vm-overview: the guest state is a disk too.
+    meters = [f"{spec.machine.meter}, {spec.priority}", _disks(spec), "1 guest state of some MiB x hours"]
+    meters.append("GiB of traffic out")
     if spec.replicas > 1:
         meter = f"{spec.replicas} x ({'; '.join(meters)})"
         key = set_key(spec.name, spec.image.key)
         return (Resource(key=key, body=_scale_set(spec), needs=needs, meter=meter, note="the machines"),)
     interface = Resource(
-        key=Key("networkInterface", f"{spec.name}-interface"),
+        key=Key("networkInterface", interface_name(spec.name)),
         body=_interface(spec),
         needs=needs,
         note="no public address",
@@ -133,15 +145,15 @@ def _interface(spec: AzureSpec) -> dict[str, Any]:
 def _interface_properties(spec: AzureSpec) -> dict[str, Any]:
     # In both pools from the first moment on: which of them the service leads to is the balancer's rule alone.
     pools = (EVERYBODY,) if spec.replicas == 1 else (EVERYBODY, pool(spec.image.key))
-    ids = [{"id": spec.place.balancer_part(f"{spec.name}-balancer", POOLS, name)} for name in pools]
+    ids = [{"id": spec.place.balancer_part(balancer_name(spec.name), POOLS, name)} for name in pools]
     address = {
         "primary": True,
         "privateIPAddressVersion": "IPv4",
-        "subnet": {"id": spec.place.subnet(f"{spec.name}-network")},
+        "subnet": {"id": spec.place.subnet(network_name(spec.name))},
         "loadBalancerBackendAddressPools": ids,
     }
     # On the machine's side of the subnet's rules once more: one of the two may be taken away by accident.
-    rules = spec.place.id_of(f"Microsoft.Network/networkSecurityGroups/{spec.name}-rules")
+    rules = spec.place.id_of(f"Microsoft.Network/networkSecurityGroups/{rules_name(spec.name)}")
     return {
         "ipConfigurations": [{"name": "primary", "properties": address}],
         "networkSecurityGroup": {"id": rules},

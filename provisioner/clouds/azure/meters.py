@@ -8,26 +8,31 @@ from collections.abc import Iterable, Iterator
 from provisioner.clouds.azure.api import Api, Json
 from provisioner.clouds.azure.driver import DEPLOYMENT_TAG
 from provisioner.clouds.azure.kinds import BY_NAME
+from provisioner.clouds.azure.names import Names
 
 
-def meters(api: Api, name: str, holder: Json, machines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield where, which size, how many, at which priority; address, balancer and disks, the uploaded ones among them.
+def machine_meters(holder: Json, count: int) -> Iterator[tuple[str, str]]:
+    """Yield where, which size, how many, at which priority."""
+    properties = holder["properties"]
+    profile = properties.get("virtualMachineProfile") or properties
+    yield "location", str(holder.get("location"))
+    yield "size", _size(holder)
+    yield "machines", str(count)
+    yield "priority", str(profile.get("priority", "Regular")).lower()
 
-    Image versions are named by ``found`` alone.
+
+def disk_meters(api: Api, name: str, machines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the disks, the uploaded ones among them, and the versions of images; ``machines`` are ids.
 
     Raises:
         CloudError: the API refuses.
     """
     ids = {one.lower() for one in machines}
-    properties = holder["properties"]
-    profile = properties.get("virtualMachineProfile") or properties
-    yield "location", str(holder.get("location"))
-    yield "size", _size(holder)
-    yield "machines", str(len(ids))
-    yield "priority", str(profile.get("priority", "Regular")).lower()
-    yield "addresses", "1 static (Standard)"
-    yield "balancers", "1 rule (Standard)"
     yield "disks", _disks([one for one in api.list(BY_NAME["disk"]) if _is_of(one, name, ids)])
+    gallery = Names(name, "").gallery
+    images = [f"{gallery}/{one['name']}" for one in api.list(BY_NAME["galleryImage"], gallery)]
+    count = sum(1 for image in images for _ in api.list(BY_NAME["galleryImageVersion"], image))
+    yield "images", f"{count} x image version" if count else "none"
 
 
 def _is_of(disk: Json, name: str, machines: set[str]) -> bool:

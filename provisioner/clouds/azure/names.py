@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.clouds.interface import KEY_SIZE
+from provisioner.clouds.interface import short
 
 # What an image version is called in its definition: the definition's own name holds the image's key.
 VERSION = "1.0.0"
@@ -16,14 +16,39 @@ SUBNET = "nodes"
 EVERYBODY = "pool"
 
 
+def balancer_name(deployment: str) -> str:
+    """Name the load balancer."""
+    return f"{deployment}-balancer"
+
+
+def address_name(deployment: str) -> str:
+    """Name the public address."""
+    return f"{deployment}-address"
+
+
+def rules_name(deployment: str) -> str:
+    """Name the group of security rules."""
+    return f"{deployment}-rules"
+
+
+def network_name(deployment: str) -> str:
+    """Name the virtual network."""
+    return f"{deployment}-network"
+
+
+def interface_name(deployment: str) -> str:
+    """Name the interface of a single machine."""
+    return f"{deployment}-interface"
+
+
 def set_name(deployment: str, key: str) -> str:
     """Name the scale set of an image."""
-    return f"{deployment}-{key[:KEY_SIZE]}"
+    return f"{deployment}-{short(key)}"
 
 
 def pool(key: str) -> str:
     """Name the balancer's pool of one image's machines alone; ``EVERYBODY`` is the pool of all."""
-    return f"pool-{key[:KEY_SIZE]}"
+    return f"pool-{short(key)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +66,7 @@ class Names:
     @property
     def definition(self) -> str:
         """Return the image definition's name."""
-        return f"{self.gallery}/{self.deployment}-{self.key[:KEY_SIZE]}"
+        return f"{self.gallery}/{self.deployment}-{short(self.key)}"
 
     @property
     def version(self) -> str:
@@ -50,7 +75,7 @@ class Names:
 
     def disk(self, use: str) -> str:
         """Return the name of the disk that an image is uploaded to."""
-        return f"{self.deployment}-{self.key[:KEY_SIZE]}-{use}"
+        return f"{self.deployment}-{short(self.key)}-{use}"
 
 
 @dataclass(frozen=True, slots=True)

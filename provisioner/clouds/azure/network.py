@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from provisioner.clouds.azure.balancer import balancer
-from provisioner.clouds.azure.names import SUBNET
+from provisioner.clouds.azure.names import SUBNET, address_name, balancer_name, network_name, rules_name
 from provisioner.clouds.azure.spec import AzureSpec
 from provisioner.clouds.interface import Rolling
 from provisioner.clouds.resources import Key, Resource
@@ -33,8 +33,9 @@ def group(spec: AzureSpec) -> tuple[Resource, ...]:
 
 def network(spec: AzureSpec, needs: tuple[Key, ...], rolling: Rolling | None) -> tuple[Resource, ...]:
     """Plan rules, network, address and balancer."""
-    rules = Key("networkSecurityGroup", f"{spec.name}-rules")
-    address = Key("publicIPAddress", f"{spec.name}-address")
+    rules = Key("networkSecurityGroup", rules_name(spec.name))
+    address = Key("publicIPAddress", address_name(spec.name))
+    body = balancer(spec, rolling, spec.place.id_of(f"Microsoft.Network/publicIPAddresses/{address.name}"))
     return (
         Resource(
             key=rules,
@@ -43,7 +44,7 @@ def network(spec: AzureSpec, needs: tuple[Key, ...], rolling: Rolling | None) ->
             note="the service from the clients' networks, nothing else in, nothing out",
         ),
         Resource(
-            key=Key("virtualNetwork", f"{spec.name}-network"),
+            key=Key("virtualNetwork", network_name(spec.name)),
             body=_network(spec, spec.place.id_of(f"Microsoft.Network/networkSecurityGroups/{rules.name}")),
             needs=(*needs, rules),
         ),
@@ -59,10 +60,10 @@ def network(spec: AzureSpec, needs: tuple[Key, ...], rolling: Rolling | None) ->
             note="the endpoint",
         ),
         Resource(
-            key=Key("loadBalancer", f"{spec.name}-balancer"),
-            body=balancer(spec, rolling, spec.place.id_of(f"Microsoft.Network/publicIPAddresses/{address.name}")),
+            key=Key("loadBalancer", balancer_name(spec.name)),
+            body=body,
             needs=(*needs, address),
-            meter="1 Standard Load Balancer rule x hours, and GiB processed",
+            meter=f"{len(body['properties']['loadBalancingRules'])} x balancer rule x hours (Standard); GiB processed",
             note="passes TCP through; TLS ends in the VM",
         ),
     )

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from provisioner.clouds import addresses
 from provisioner.clouds.azure.image import image, image_keys
 from provisioner.clouds.azure.machine import machine, set_key
 from provisioner.clouds.azure.network import group, network
 from provisioner.clouds.azure.spec import AzureSpec
-from provisioner.clouds.interface import Rolling
+from provisioner.clouds.interface import Rolling, require_group
 from provisioner.clouds.resources import Resource, ResourcePlan
-from provisioner.errors import PlanError
 
 
 def plan(spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
@@ -24,19 +24,18 @@ def plan(spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
     Raises:
         PlanError: something is to stay beside a machine that is no set.
     """
-    if rolling is not None and spec.replicas == 1:
-        raise PlanError(f"{spec.name}: one machine is replaced, not rolled over: run playbooks/deploy.yml")
+    if rolling is not None:
+        require_group(spec.name, spec.replicas)
     around = group(spec)
     base = tuple(resource.key for resource in around)
     wires = network(spec, base, rolling)
     store, *rest = image(spec, base)
     made: tuple[Resource, ...] = (*around, *wires, store)
-    if rolling is None or rolling.step != "back":
+    if rolling is None or rolling.makes_new:
         made += tuple(rest)
         made += machine(spec, tuple(resource.key for resource in made))
     return ResourcePlan(
         deployment=spec.name,
-        cloud="azure",
         resources=made,
         warnings=tuple(_warnings(spec)),
         kept=() if rolling is None else (*image_keys(spec, rolling.old), set_key(spec.name, rolling.old)),
@@ -46,7 +45,6 @@ def plan(spec: AzureSpec, rolling: Rolling | None = None) -> ResourcePlan:
 def _warnings(spec: AzureSpec) -> Iterator[str]:
     if spec.priority == "spot":
         yield "priority is spot: Azure deletes the machine when it wants it back; run the deployment again then"
-    if any(network.endswith("/0") for network in spec.client_networks):
-        yield "client_networks lets the whole Internet connect; clients need tokens all the same"
+    yield from addresses.warnings("client_networks", spec.client_networks)
     if not spec.secure_boot:
         yield "secure_boot is false: what boots is proven by the quote's PCR 4 alone, as the release says"

@@ -14,6 +14,7 @@ from provisioner.clouds.azure.names import Place
 from provisioner.clouds.interface import Group, Vm
 from provisioner.clouds.reconcile import Driver
 from provisioner.clouds.resources import Found
+from provisioner.progress import Progress
 
 
 class AzureSession:
@@ -72,8 +73,8 @@ class AzureSession:
         return view.open_doors(self._api, name, port)
 
 
-def log_in(place: Place) -> AzureSession:
+def log_in(place: Place, *, progress: Progress) -> AzureSession:
     """Return a session with the environment's credentials; whether there are any shows with the first call."""
     # What the library logs is in its errors too, which become one line with the next step.
     logging.getLogger("azure").addHandler(logging.NullHandler())
-    return AzureSession(Api(place, DefaultAzureCredential(), Wire()))
+    return AzureSession(Api(place, DefaultAzureCredential(), Wire(), progress=progress))

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from provisioner import fields
+from provisioner.clouds import addresses
 from provisioner.clouds.azure.certificates import expected_certificates
 from provisioner.clouds.azure.names import Place
 from provisioner.clouds.azure.sizes import SIZES, Size, expected_size
+from provisioner.clouds.disks import size_faults
 from provisioner.clouds.interface import Image
 from provisioner.errors import Fault
 from provisioner.fields import Checks
-from provisioner.spec import IDENTITY, CloudName
+from provisioner.spec import IDENTITY
 
 Priority = Literal["regular", "spot"]
 DiskType = Literal["Premium_LRS", "StandardSSD_LRS", "Standard_LRS"]
-GIB = 1 << 30
 _DISK_GIB = 4  # of either disk, where nothing is said
 _MAX_REPLICAS = 100
-_MAX_NETWORKS = 200
+_NETWORK = "10.77.0.0/24"
+_RESERVED = 5  # addresses of a subnet that Azure keeps: learn.microsoft.com/azure/virtual-network/virtual-networks-faq
 _REQUIRED = ("name", "cloud", "subscription", "resource_group", "location", "size", "client_networks")
 
 
@@ -38,14 +38,13 @@ class AzureSpec:
     location: str
     size: str
     client_networks: tuple[str, ...]
-    cloud: CloudName = "azure"
     resource_group_exists: bool = False
     priority: Priority = "regular"
     replicas: int = 1
     secure_boot: bool = False
     secure_boot_certificates: tuple[str, ...] = ()
     port: int = 443
-    network: str = "10.77.0.0/24"
+    network: str = _NETWORK
     boot_disk_gib: int = _DISK_GIB
     model_disk_gib: int = _DISK_GIB
     disk_type: DiskType = "Premium_LRS"
@@ -69,9 +68,10 @@ class AzureSpec:
         """
         single = tuple(fields.faults(variables, CHECKS, required=_REQUIRED))
         wrong = {fault.field for fault in single}
-        together = (fault for fault in _together(variables, wrong, image) if fault.field not in wrong)
-        fields.refuse(chain(single, together))
-        return cls(image=image, **fields.typed(variables, frozenset()))
+        good = {key: value for key, value in variables.items() if key not in wrong}
+        fields.refuse(chain(single, _together(good, wrong, image)))
+        del good["cloud"]
+        return cls(image=image, **fields.typed(good, frozenset()))
 
 
 def read_place(variables: Mapping[str, object]) -> Place:
@@ -80,30 +80,28 @@ def read_place(variables: Mapping[str, object]) -> Place:
     Raises:
         SpecError: it does not say where, or not properly.
     """
-    keys = ("subscription", "resource_group")
+    return Place(*_told(variables, ("subscription", "resource_group")))
+
+
+def whereabouts(variables: Mapping[str, object]) -> str:
+    """Say where a deployment is: another subscription, group or region is another place.
+
+    Raises:
+        SpecError: the inventory does not say where, or not properly.
+    """
+    location, group, subscription = _told(variables, ("location", "resource_group", "subscription"))
+    return f"{location}, in the resource group {group} of subscription {subscription}"
+
+
+def _told(variables: Mapping[str, object], keys: tuple[str, ...]) -> tuple[str, ...]:
     told = {key: value for key, value in variables.items() if key in keys}
     fields.refuse(fields.faults(told, CHECKS, required=keys))
-    return Place(str(told["subscription"]), str(told["resource_group"]))
-
-
-def _address_space(value: object) -> str | None:
-    """Expect one private network that holds every machine and what Azure keeps for itself."""
-    expected = "one private IPv4 network from /16 to /25, without host bits, such as 10.77.0.0/24"
-    if fields.networks([value]) is not None:
-        return expected
-    network = ipaddress.IPv4Network(str(value))
-    return None if network.is_private and 16 <= network.prefixlen <= 25 else expected
-
-
-def _client_networks(value: object) -> str | None:
-    expected = fields.networks(value)
-    if expected is None and isinstance(value, list | tuple) and len(value) > _MAX_NETWORKS:
-        return f"at most {_MAX_NETWORKS} networks"
-    return expected
+    return tuple(str(told[key]) for key in keys)
 
 
 CHECKS: Checks = {
     **IDENTITY,
+    "cloud": fields.one_of(Literal["azure"]),
     "subscription": fields.matching(
         r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
         "a subscription's id: 32 lower-case hexadecimal digits as 8-4-4-4-12",
@@ -119,26 +117,27 @@ CHECKS: Checks = {
     "replicas": fields.whole_number(1, _MAX_REPLICAS),
     "secure_boot": fields.boolean,
     "secure_boot_certificates": expected_certificates,
-    "client_networks": _client_networks,
+    "client_networks": addresses.ranges,
     "port": fields.whole_number(1, 65534),
-    "network": _address_space,
+    "network": addresses.private_network(16, 25),
     "boot_disk_gib": fields.whole_number(1, 1023),
     "model_disk_gib": fields.whole_number(1, 4095),
     "disk_type": fields.one_of(DiskType),
 }
 
 
-def _together(told: Mapping[str, object], wrong: set[str], image: Image) -> Iterator[Fault]:
+def _together(good: Mapping[str, Any], wrong: set[str], image: Image) -> Iterator[Fault]:
     """Yield what is wrong with values that are fine one by one; of a value that is not, one fault is enough."""
     if not {"secure_boot", "secure_boot_certificates"} & wrong:
-        yield from _secure_boot(told)
-    if told.get("cloud", "azure") != "azure":
-        yield Fault("cloud", "azure", repr(told["cloud"]))
-    yield from _fits("boot_disk_gib", told.get("boot_disk_gib", _DISK_GIB), image.boot_disk)
-    yield from _fits("model_disk_gib", told.get("model_disk_gib", _DISK_GIB), image.model_disk)
+        yield from _secure_boot(good)
+    for key, file in (("boot_disk_gib", image.boot_disk), ("model_disk_gib", image.model_disk)):
+        if key not in wrong:
+            yield from size_faults(key, good.get(key, _DISK_GIB), file)
+    if not {"network", "replicas"} & wrong:
+        yield from addresses.room_faults(good, "network", _NETWORK, reserved=_RESERVED)
 
 
-def _secure_boot(told: Mapping[str, object]) -> Iterator[Fault]:
+def _secure_boot(told: Mapping[str, Any]) -> Iterator[Fault]:
     """Check Secure Boot against its keys: the UKI is ours, so Microsoft's certificates say nothing of it."""
     wanted, keys = told.get("secure_boot", False), told.get("secure_boot_certificates", ())
     if wanted and not keys:
@@ -147,9 +146,3 @@ def _secure_boot(told: Mapping[str, object]) -> Iterator[Fault]:
         )
     if keys and not wanted:
         yield Fault("secure_boot", "true, because secure_boot_certificates are given", "false")
-
-
-def _fits(key: str, gib: object, disk: Path) -> Iterator[Fault]:
-    """Check a disk's file, where it is baked already, against the size that is asked for."""
-    if isinstance(gib, int) and disk.is_file() and (size := disk.stat().st_size) > gib * GIB:
-        yield Fault(key, f"at least {-(-size // GIB)}, the size of {disk.name}", str(gib))

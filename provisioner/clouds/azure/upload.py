@@ -24,12 +24,11 @@ from provisioner.clouds.azure.api import Wire
 from provisioner.clouds.azure.errors import explained
 from provisioner.clouds.azure.vhd import FOOTER_SIZE, footer
 from provisioner.errors import CloudError
-from provisioner.progress import Progress
+from provisioner.progress import Progress, paced
 
 _Client = PipelineClient[HttpRequest, HttpResponse]
 _API = "2023-11-03"
 CHUNK = 4 << 20  # the most that one Put Page takes
-_SAY_BYTES = 256 << 20
 _RANGE = re.compile(rb"<PageRange>\s*<Start>(\d+)</Start>\s*<End>(\d+)</End>\s*</PageRange>")
 
 
@@ -43,8 +42,8 @@ class Upload:
     name: str
 
 
-def upload(wanted: Upload, wire: Wire, *, progress: Progress) -> int:
-    """Write what of the disk is not there yet; return how many bytes were sent.
+def upload(wanted: Upload, wire: Wire, *, progress: Progress) -> None:
+    """Write what of the disk is not there yet.
 
     Raises:
         CloudError: the file is missing or too large, or the API refuses.
@@ -59,16 +58,14 @@ def upload(wanted: Upload, wire: Wire, *, progress: Progress) -> int:
     policies = [options.pop("retry_policy")]
     with PipelineClient(_origin(wanted.address), policies=policies, **options) as client, explained(wanted.name):
         there = _ranges(client, wanted.address)
-        sent = 0
+        sent, told = 0, paced(progress, every=wire.say_seconds)
         for offset, block in _blocks(wanted, length):
             if any(start <= offset and offset + len(block) <= end for start, end in there):
                 continue
             _put(client, wanted, offset, block)
             sent += len(block)
-            if sent % _SAY_BYTES < CHUNK:
-                progress(f"{wanted.name}: {100 * offset // wanted.size} % of the disk, {sent >> 20} MiB sent")
+            told(f"{wanted.name}: {100 * offset // wanted.size} % of the disk, {sent >> 20} MiB sent")
     progress(f"{wanted.name}: all there, {sent >> 20} MiB sent")
-    return sent
 
 
 def _origin(address: str) -> str:

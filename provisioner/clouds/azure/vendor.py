@@ -5,7 +5,6 @@ Written from the vendor's schema and documents, not yet run on a real cloud.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +12,22 @@ from typing import Any
 from provisioner.clouds.azure.guest import guest_of
 from provisioner.clouds.azure.names import Place
 from provisioner.clouds.azure.plan import plan
-from provisioner.clouds.azure.spec import AzureSpec, read_place
+from provisioner.clouds.azure.spec import AzureSpec, read_place, whereabouts
 from provisioner.clouds.interface import Guest, Image, Rolling
-from provisioner.clouds.remote import RemoteCloud, Session
+from provisioner.clouds.remote import Session
 from provisioner.clouds.resources import ResourcePlan
 from provisioner.errors import CloudError
+from provisioner.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class AzureVendor:
-    """One deployment's subscription and resource group. ``connect`` is called when the cloud is first asked."""
+    """One deployment's subscription and resource group. ``told`` is what the inventory says.
 
-    place: Place
+    It is read when it is needed, so that all its faults are told at once. ``connect`` is called when Azure is asked.
+    """
+
+    told: Mapping[str, Any]
     connect: Callable[[Place], Session]
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> AzureSpec:
@@ -47,17 +50,26 @@ class AzureVendor:
         """Return what a release and a client have to know of the machines."""
         return guest_of(spec)
 
+    def place(self) -> str:
+        """Say where the deployment is, for people and for a later comparison.
+
+        Raises:
+            SpecError: subscription, resource group or location is missing or malformed.
+        """
+        return whereabouts(self.told)
+
     def session(self) -> Session:
         """Log in.
 
         Raises:
+            SpecError: subscription or resource group is missing or malformed.
             CloudError: the SDK is not installed.
         """
-        return self.connect(self.place)
+        return self.connect(read_place(self.told))
 
 
-def connect(place: Place) -> Session:
-    """Log in as the environment says, and return a session.
+def connect(place: Place, *, progress: Progress) -> Session:
+    """Log in as the environment says, and return a session; ``progress`` hears of a network that is dead.
 
     Raises:
         CloudError: the SDK is not installed.
@@ -67,15 +79,4 @@ def connect(place: Place) -> Session:
         from provisioner.clouds.azure.session import log_in  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise CloudError(f"{error.name} is not installed; run: make setup (or pip install 'vitrine[azure]')") from error
-    return log_in(place)
-
-
-def azure(variables: Mapping[str, Any], listens: Callable[[], int]) -> RemoteCloud[AzureSpec]:
-    """Return the cloud that these variables place a deployment in; nothing is asked yet.
-
-    ``listens`` says on which port the image does.
-
-    Raises:
-        SpecError: they do not say which subscription or resource group.
-    """
-    return RemoteCloud(AzureVendor(read_place(variables), functools.cache(connect)), listens)
+    return log_in(place, progress=progress)

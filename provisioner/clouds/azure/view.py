@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 from provisioner.clouds.azure import doors
 from provisioner.clouds.azure.api import Api, Json
 from provisioner.clouds.azure.balancer import SERVICE, STAGING
-from provisioner.clouds.azure.driver import DEPLOYMENT_TAG, DIGEST_TAG
+from provisioner.clouds.azure.driver import DEPLOYMENT_TAG
 from provisioner.clouds.azure.image import IMAGE_TAG
 from provisioner.clouds.azure.kinds import BY_NAME
-from provisioner.clouds.azure.meters import meters
-from provisioner.clouds.azure.names import EVERYBODY, last, pool
+from provisioner.clouds.azure.meters import disk_meters, machine_meters
+from provisioner.clouds.azure.names import EVERYBODY, address_name, balancer_name, last, pool, rules_name
 from provisioner.clouds.interface import Group, Node, Vm
 from provisioner.clouds.resources import Key
 from provisioner.errors import CloudError
@@ -28,25 +27,28 @@ def deployment(api: Api, name: str) -> Vm | None:
         CloudError: the API refuses.
     """
     holders = _holders(api, name)
-    balancer = api.get(Key("loadBalancer", f"{name}-balancer"))
-    address = api.get(Key("publicIPAddress", f"{name}-address"))
-    rules = api.get(Key("networkSecurityGroup", f"{name}-rules"))
+    balancer = api.get(Key("loadBalancer", balancer_name(name)))
+    address = api.get(Key("publicIPAddress", address_name(name)))
+    rules = api.get(Key("networkSecurityGroup", rules_name(name)))
     if not holders or balancer is None or address is None or rules is None:
         return None
     bodies = tuple(machines(api, name))
     nodes = tuple(_node(api, vm, _holder_of(vm, holders)) for vm in bodies)
-    marks = [str(_tag(one, DIGEST_TAG)) for one in (*holders, balancer, address, rules)]
     wanted = sum((holder.get("sku") or {}).get("capacity", 1) for holder in holders)
     where = address["properties"].get("ipAddress", "")
-    staged = [rule for rule in _rules(balancer) if rule.get("name") == STAGING]
+    port, staged = frontend_port(balancer), [rule for rule in _rules(balancer) if rule.get("name") == STAGING]
     return Vm(
         name=name,
-        endpoint=f"https://{where}" + ("" if (port := frontend_port(balancer)) == 443 else f":{port}"),
-        staging=f"https://{where}:{staged[0]['properties']['frontendPort']}" if staged else "",
+        endpoint=f"https://{where}" + ("" if port == 443 else f":{port}") if where else "",
+        staging=f"https://{where}:{staged[0]['properties']['frontendPort']}" if where and staged else "",
         running=len(nodes) == wanted and all(node.running for node in nodes),
-        plan_digest=hashlib.sha256("\n".join(marks).encode()).hexdigest(),
         nodes=nodes,
-        facts=tuple(meters(api, name, holders[0], (str(vm["id"]) for vm in bodies))),
+        facts=(
+            *machine_meters(holders[0], len(nodes)),
+            ("addresses", f"1 {address['properties'].get('publicIPAllocationMethod', '?').lower()} ({_sku(address)})"),
+            ("balancers", f"{len(_rules(balancer))} x rule ({_sku(balancer)})"),
+            *disk_meters(api, name, (str(vm["id"]) for vm in bodies)),
+        ),
     )
 
 
@@ -56,7 +58,7 @@ def groups(api: Api, name: str) -> tuple[Group, ...]:
     Raises:
         CloudError: the API refuses.
     """
-    balancer = api.get(Key("loadBalancer", f"{name}-balancer")) or {"properties": {}}
+    balancer = api.get(Key("loadBalancer", balancer_name(name))) or {"properties": {}}
     pools = {
         last(rule["properties"]["backendAddressPool"]["id"]) for rule in _rules(balancer) if rule.get("name") == SERVICE
     }
@@ -141,6 +143,10 @@ def frontend_port(balancer: Json) -> int:
     if not rules:
         raise CloudError(f"{balancer.get('name')}: its rule is gone; deploy it again")
     return int(rules[0]["properties"]["frontendPort"])
+
+
+def _sku(body: Json) -> str:
+    return str((body.get("sku") or {}).get("name", "?"))
 
 
 def _rules(balancer: Json) -> tuple[Json, ...]:

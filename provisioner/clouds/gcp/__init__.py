@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from provisioner.clouds.gcp.api import Api, Endpoints, Limits
 from provisioner.clouds.gcp.spec import GcpSpec
 from provisioner.clouds.gcp.vendor import GcpVendor
 
-__all__ = ["GcpSpec", "GcpVendor"]
+__all__ = ["Api", "Endpoints", "GcpSpec", "GcpVendor", "Limits"]

@@ -12,8 +12,11 @@ from typing import Any, TypeVar
 from provisioner.clouds.answers import ODD, bounded, misread, understood
 from provisioner.clouds.gcp.errors import GcpError, of_exception, of_response
 from provisioner.clouds.gcp.libraries import SCOPE, Libraries, load
+from provisioner.progress import Progress
 
 _T = TypeVar("_T")
+# What Google's library lets through where a key file is a folder, no text, or JSON but no object.
+_NO_KEY_FILE = (OSError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +52,18 @@ class Limits:
 
 
 class Api:
-    """Calls with the credentials of whoever runs this."""
+    """Calls as whoever runs this. ``progress`` hears what no call has a progress of its own for."""
 
-    def __init__(self, endpoints: Endpoints, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, endpoints: Endpoints, limits: Limits, *, progress: Progress) -> None:
+        self.limits, self.progress = limits, progress
+        self._said = False
         self.storage = endpoints.storage
         self.libraries: Libraries = load()
         self._endpoints = endpoints
         self._clients: dict[str, Any] = {}
         try:
             credentials, _ = self.libraries.auth.default(scopes=[SCOPE])
-        except self.libraries.auth_errors.GoogleAuthError as error:
+        except (self.libraries.auth_errors.GoogleAuthError, *_NO_KEY_FILE) as error:
             raise GcpError("Google Cloud", of_exception(error, self.libraries)) from error
         self._credentials = credentials
         self._http = self.libraries.transport.AuthorizedSession(credentials)
@@ -167,6 +171,9 @@ class Api:
             wait = pause * random.uniform(0.5, 1.5) if wait is None else wait  # noqa: S311, no secret depends on it
             if not refused.refusal.is_transient or time.monotonic() + wait > deadline:
                 raise refused
+            if refused.refusal.is_unanswered and not self._said:
+                self._said = True
+                self.progress(f"Google cannot be reached: tries again for {self.limits.call:.0f} s")
             time.sleep(wait)
             pause *= 2
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from provisioner.errors import CloudError
-from provisioner.progress import Progress
+from provisioner.progress import Progress, paced
 
 GIB = 1 << 30
 _LEVEL = 1  # a disk of a model hardly shrinks at any
@@ -32,22 +32,21 @@ class Archive:
 
 
 class _Padded:
-    """Reads a file, and zeros behind it up to a size; says every GiB that it is still at it."""
+    """Reads a file, and zeros behind it up to a size; says now and then which file it is still at."""
 
-    def __init__(self, file: BinaryIO, size: int, progress: Progress) -> None:
-        self._file, self._size, self._progress = file, size, progress
+    def __init__(self, file: BinaryIO, size: int, *, progress: Progress) -> None:
+        self._file, self._size, self._told = file, size, paced(progress)
         self._at = 0
 
     def read(self, count: int) -> bytes:
         data = self._file.read(count)
         data += bytes(count - len(data))
-        before, self._at = self._at // GIB, self._at + len(data)
-        if self._at // GIB > before and self._size > GIB:
-            self._progress(f"packs {self._at // GIB} of {self._size // GIB} GiB")
+        self._at += len(data)
+        self._told(f"{Path(self._file.name).name}: packs {self._at // GIB} of {self._size // GIB} GiB")
         return data
 
 
-def pack(disk: Path, target: Path, progress: Progress) -> Archive:
+def pack(disk: Path, target: Path, *, progress: Progress) -> Archive:
     """Return the archive of a disk, made unless it is there; it is renamed to its place when complete.
 
     Raises:
@@ -57,14 +56,14 @@ def pack(disk: Path, target: Path, progress: Progress) -> Archive:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.new")
-            _write(disk, temporary, progress)
+            _write(disk, temporary, progress=progress)
             temporary.replace(target)
         return Archive(target, target.stat().st_size, _md5(target))
     except OSError as error:
         raise CloudError(f"cannot pack {disk} into {target}: {error}; bake first, and check the disk's room") from error
 
 
-def _write(disk: Path, target: Path, progress: Progress) -> None:
+def _write(disk: Path, target: Path, *, progress: Progress) -> None:
     size = -(-max(disk.stat().st_size, 1) // GIB) * GIB
     member = tarfile.TarInfo("disk.raw")
     member.size, member.mode = size, 0o644
@@ -74,7 +73,7 @@ def _write(disk: Path, target: Path, progress: Progress) -> None:
         gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,
     ):
-        tar.addfile(member, _Padded(source, size, progress))  # type: ignore[arg-type]  # it only reads
+        tar.addfile(member, _Padded(source, size, progress=progress))  # type: ignore[arg-type]  # it only reads
 
 
 def _md5(path: Path) -> str:

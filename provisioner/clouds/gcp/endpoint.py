@@ -11,9 +11,8 @@ from typing import Any
 from provisioner.clouds.gcp import kinds
 from provisioner.clouds.gcp.kinds import located
 from provisioner.clouds.gcp.spec import GcpSpec
+from provisioner.clouds.interface import DRAIN_SECONDS
 from provisioner.clouds.resources import Key, Resource
-
-DRAIN_SECONDS = 60
 
 
 def staging(deployment: str) -> str:

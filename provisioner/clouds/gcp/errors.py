@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,11 @@ class Refusal:
     def is_transient(self) -> bool:
         """Whether the same call may go well a little later."""
         return self.status in _TRANSIENT_STATUS or self.reason in _TRANSIENT_REASONS
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no answer came at all."""
+        return self.reason == "connection"
 
     @property
     def is_absent(self) -> bool:
@@ -80,10 +86,12 @@ def of_exception(error: Exception, libraries: Libraries) -> Refusal:
         reason = first.get("reason", "") if isinstance(first, Mapping) else ""
         return _answered(int(told.code or 0), str(reason), str(told.message), getattr(told.response, "headers", {}))
     if isinstance(error, libraries.auth_errors.DefaultCredentialsError):
-        return Refusal(status=0, reason="nocredentials", message=str(error))
+        return Refusal(status=0, reason="nocredentials", message=": ".join(map(str, error.args)))
     if isinstance(error, libraries.auth_errors.RefreshError):
         return Refusal(status=0, reason="badcredentials", message=str(error))
-    return Refusal(status=0, reason="connection", message=str(error))
+    if isinstance(error, (libraries.auth_errors.GoogleAuthError, libraries.requests.exceptions.RequestException)):
+        return Refusal(status=0, reason="connection", message=str(error))
+    return Refusal(status=0, reason="nocredentials", message=f"{type(error).__name__}: {error}")
 
 
 def of_response(response: Any) -> Refusal:
@@ -118,6 +126,19 @@ def _answered(status: int, reason: str, message: str, headers: Mapping[str, str]
     )
 
 
+_KEY_FILE = (
+    "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be used: name a service account's key file in JSON, or "
+    "unset the variable and run `gcloud auth application-default login`"
+)
+_ORGANISATION = (
+    "a policy of the organisation forbids it: ask who sets its policies, or change what the constraint is about"
+)
+_BILLING = "the project has no billing account that works: link one in the console (Billing), then run it again"
+_QUOTA_PROJECT = (
+    "these credentials name no project that calls are counted against, or one that they may not use: `gcloud auth "
+    "application-default set-quota-project PROJECT`, with the role Service Usage Consumer there"
+)
+_BUCKET = "or the bucket is somebody else's, and its name cannot be had: choose another bucket"
 _UNKNOWN_PLACE = re.compile(r"(?i)unknown (zone|region)|'projects/[^/']+(/(zones|regions)/[^/']+)?' was not found")
 _CLOCK = "this machine's clock is wrong, so Google refuses its credentials: set it (`timedatectl set-ntp true`)"
 _QUOTA = (
@@ -127,11 +148,18 @@ _QUOTA = (
 _STOCK_OUT = "Google has no such machine in this zone now: try again later, or another zone or provisioning"
 _TAKEN = "something of this name is there already: choose another deploy_name (or bucket), or remove it yourself"
 _SWITCH_ON = "the API is not switched on: `gcloud services enable compute.googleapis.com storage.googleapis.com`"
+_ANY: frozenset[str] = frozenset()
 # The first that matches counts: the reasons (any of them), the message, and what to do.
-_ADVICE = (
-    ({"nocredentials"}, r"", f"no credentials: {_LOGIN}"),
+_ADVICE: tuple[tuple[AbstractSet[str], str, str], ...] = (
+    ({"nocredentials"}, r"(?i)default credentials were not found", f"no credentials: {_LOGIN}"),
+    ({"nocredentials"}, r"", _KEY_FILE),
     ({"badcredentials"}, r"(?i)reasonable timeframe|iat and exp", _CLOCK),
     ({"badcredentials"}, r"", f"the credentials have expired or were revoked: {_LOGIN}"),
+    ({"billingdisabled", "billingnotenabled", "accountdisabled"}, r"", _BILLING),
+    (_ANY, r"(?i)billing account|billing to be enabled", _BILLING),
+    ({"userprojectdenied"}, r"", _QUOTA_PROJECT),
+    (_ANY, r"(?i)requires a quota project|serviceUsageConsumer", _QUOTA_PROJECT),
+    (_ANY, r"constraints/|(?i:organi[sz]ation policy)", _ORGANISATION),
     ({"accessnotconfigured", "servicedisabled"}, r"", _SWITCH_ON),
     ({"quotaexceeded"}, r"", _QUOTA),
     ({"zoneresourcepoolexhausted", "zoneresourcepoolexhaustedwithdetails", "stockout"}, r"", _STOCK_OUT),
@@ -152,10 +180,12 @@ def advice(refusal: Refusal) -> str:
         kind = "zone" if match[1] or match[3] else "project"  # the region is made from the zone
         return f"there is no such {kind}, or not for these credentials: check {kind} in the inventory ({said})"
     if match := _PERMISSION.search(refusal.message):
-        return f"the permission {match[1] or match[2]} is missing: grant it in the project's IAM ({said})"
+        missing = match[1] or match[2]
+        more = f", {_BUCKET}" if missing == "storage.buckets.get" else ""
+        return f"the permission {missing} is missing: grant it in the project's IAM{more} ({said})"
     for reasons, pattern, text in _ADVICE:
-        if refusal.reason in reasons and re.search(pattern, refusal.message):
+        if (not reasons or refusal.reason in reasons) and re.search(pattern, refusal.message):
             return f"{text} ({said})"
     if refusal.is_transient:
         return f"Google does not answer as it should: run it again later, it goes on where it was ({said})"
-    return said or f"Google answered {refusal.status}"
+    return f"{said.rstrip(' .:;') or f'Google answered {refusal.status}'}: correct what it names, then run it again"

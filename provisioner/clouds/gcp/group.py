@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from provisioner.clouds.gcp import endpoint, kinds, machine
 from provisioner.clouds.gcp.kinds import located
 from provisioner.clouds.gcp.spec import GcpSpec
-from provisioner.clouds.interface import KEY_SIZE, Rolling
+from provisioner.clouds.interface import Rolling, short
 from provisioner.clouds.resources import Key, Resource
 
 
 def name_of(deployment: str, key: str) -> str:
     """Name the group, and the template, of an image."""
-    return f"{deployment}-{key[:KEY_SIZE]}"
+    return f"{deployment}-{short(key)}"
 
 
 def key_of(deployment: str, name: str) -> str:
@@ -35,20 +35,20 @@ def resources(spec: GcpSpec, rolling: Rolling | None, needs: tuple[Key, ...]) ->
     """Plan the group of the spec's image and what leads to it; ``needs`` is what its machines need."""
     new = name_of(spec.name, spec.image.key)
     old = None if rolling is None else name_of(spec.name, rolling.old)
-    made = tuple(_group(spec, new, needs)) if rolling is None or rolling.step != "back" else ()
+    made = tuple(_group(spec, new, needs)) if rolling is None or rolling.makes_new else ()
     check = endpoint.health_check(spec)
     yield from (*made, check)
     yield from endpoint.balancer(
         spec, _serving(new, old, rolling), (*(one.key for one in made if one.key.kind == kinds.GROUP.name), check.key)
     )
-    if rolling is not None and rolling.step == "stage":
+    if rolling is not None and rolling.is_staged:
         yield from endpoint.trial(spec, new, (made[-1].key, check.key))
 
 
 def _serving(new: str, old: str | None, rolling: Rolling | None) -> tuple[str, ...]:
     if rolling is None or old is None:
         return (new,)
-    return {"stage": (old,), "overlap": (old, new), "drain": (new,), "back": (old,)}[rolling.step]
+    return tuple(name for name, serves in zip((old, new), rolling.serves, strict=True) if serves)
 
 
 def _group(spec: GcpSpec, name: str, needs: tuple[Key, ...]) -> Iterator[Resource]:
@@ -64,5 +64,5 @@ def _group(spec: GcpSpec, name: str, needs: tuple[Key, ...]) -> Iterator[Resourc
             "updatePolicy": {"type": "OPPORTUNISTIC"},
         },
         needs=(template,),
-        meter=f"per machine: {spec.family.meter} ({spec.provisioning}); GiB-months of pd-balanced disks",
+        meter=f"{spec.replicas} x ({machine.meter(spec)})",
     )

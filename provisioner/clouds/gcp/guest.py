@@ -5,6 +5,7 @@ from __future__ import annotations
 from client_sdk.evidence import GCP
 from provisioner.clouds.gcp.spec import GcpSpec
 from provisioner.clouds.interface import Guest
+from provisioner.clouds.policy import policy
 
 _TEES = {"tdx": "tdx", "sev-snp": "snp"}
 
@@ -15,20 +16,13 @@ def guest_of(spec: GcpSpec) -> Guest:
     Google certifies both (rules K3.4, K3.5). On SEV-SNP the policy has to take Google's word for the image, since the
     CPU measures Google's firmware alone there; it says so to whoever reads it.
     """
-    lines = [
-        "# Made by the deployment from its inventory: whose machines a client takes. Give it to your clients.",
-        "version = 1",
-        f'name = "{spec.name}"',
-        f'tee = ["{spec.family.technology}"]',
-        "",
-        "[google]",
-        f'project = "{spec.place.project}"',
-        f'zones = ["{spec.place.zone}"]',
-        "",
-        "[nvidia]",
-        f"count = {spec.family.gpus}",
+    technology, gpus = spec.family.technology, spec.family.gpus
+    sections = [
+        ("[google]", f'project = "{spec.place.project}"', f'zones = ["{spec.place.zone}"]'),
+        ("[nvidia]", f"count = {gpus}"),
     ]
-    if spec.family.technology == "sev-snp":
+    if technology == "sev-snp":
         why = f"{spec.machine_type}: the CPU measures Google's firmware alone, and Google's TPM says which image runs"
-        lines += ["", "[sev_snp]", f'cloud_vouched_boot = "{why}"']
-    return Guest(platform=GCP, tee=_TEES[spec.family.technology], gpus=spec.family.gpus, policy="\n".join((*lines, "")))
+        sections.append(("[sev_snp]", f'cloud_vouched_boot = "{why}"'))
+    text = policy(spec.name, technology, "whose machines", *sections)
+    return Guest(platform=GCP, tee=_TEES[technology], gpus=gpus, policy=text)

@@ -1,6 +1,6 @@
-"""The vTPM keys that Google names for a machine: for the operator's eyes, next to what a client finds by itself.
+"""The vTPM key that Google names for a machine: for the operator's eyes, next to what a client finds by itself.
 
-A client does not rely on this: it reads the same certificates out of the machine's evidence and checks their chain.
+A client does not rely on this: it reads the same certificate out of the machine's evidence and checks their chain.
 Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances/getShieldedInstanceIdentity
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
@@ -17,16 +16,8 @@ from provisioner.clouds.gcp.api import Api, to_dict
 from provisioner.clouds.gcp.errors import GcpError
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """SHA-256 of the public attestation keys (DER), empty where Google names none."""
-
-    rsa: str
-    ecc: str
-
-
-def read_identity(api: Api, project: str, zone: str, name: str) -> Identity | None:
-    """Ask for a machine's keys; None while it has none yet.
+def read_key(api: Api, project: str, zone: str, name: str) -> str:
+    """Return the SHA-256 of a machine's public attestation key (RSA, DER); nothing while Google names none.
 
     Raises:
         GcpError: Google refuses.
@@ -36,9 +27,9 @@ def read_identity(api: Api, project: str, zone: str, name: str) -> Identity | No
         found = to_dict(api.compute("InstancesClient", "get_shielded_instance_identity", about))
     except GcpError as error:
         if error.refusal.is_absent or error.refusal.is_in_use:
-            return None
+            return ""
         raise
-    return Identity(_digest(found.get("signingKey", {})), _digest(found.get("eccP256SigningKey", {})))
+    return _digest(found.get("signingKey", {}))
 
 
 def _digest(entry: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from provisioner.clouds.gcp import marks
 from provisioner.clouds.gcp.spec import GcpSpec
-from provisioner.clouds.interface import KEY_SIZE
+from provisioner.clouds.interface import short
 from provisioner.clouds.resources import DIGEST_SIZE, Mark
 
 # The image listens to none of these doors. They are shut on Google's side too, so that opening one shows.
@@ -30,9 +30,8 @@ CAPACITY_SECONDS = 7200  # how long flex_start may look for a machine
 
 def properties(spec: GcpSpec) -> dict[str, Any]:
     """Return what instance and template have in common, in the template's spelling."""
-    boot_image, model_image = (
-        f"projects/{spec.place.project}/global/images/{image_name(spec, disk)}" for disk in ("boot", "model")
-    )
+    names = (image_name(spec.name, disk, spec.image.key) for disk in ("boot", "model"))
+    boot_image, model_image = (f"projects/{spec.place.project}/global/images/{name}" for name in names)
     body: dict[str, Any] = {
         "machineType": spec.machine_type,
         "confidentialInstanceConfig": {
@@ -68,9 +67,19 @@ def properties(spec: GcpSpec) -> dict[str, Any]:
     return body
 
 
-def image_name(spec: GcpSpec, disk: str) -> str:
+def image_name(deployment: str, disk: str, key: str) -> str:
     """Name the image of a disk; another bake is another name."""
-    return f"{spec.name}-{disk}-{spec.image.key[:KEY_SIZE]}"
+    return f"{deployment}-{disk}-{short(key)}"
+
+
+def meter(spec: GcpSpec) -> str:
+    """Say what one machine costs while it exists; the second is billed where the type has such a price.
+
+    https://cloud.google.com/confidential-computing/confidential-vm/pricing
+    """
+    disks = f"pd-balanced disks of {spec.boot_disk_gib} and {spec.model_disk_gib} GiB x months"
+    own = f"{spec.family.meter} ({spec.provisioning}); vCPU-hours and GiB-hours of Confidential VM"
+    return f"{own}; {disks}; GiB of traffic out"
 
 
 def instance(spec: GcpSpec, common: dict[str, Any], address: str) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Place:
     project: str
     zone: str
 
+    def __str__(self) -> str:
+        return f"{self.zone} of project {self.project}"
+
     @property
     def region(self) -> str:
         """The region that the zone lies in: the zone's name without its letter."""

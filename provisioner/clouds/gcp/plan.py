@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from provisioner.clouds.gcp import endpoint, group, kinds, machine
+from provisioner.clouds import addresses
+from provisioner.clouds.gcp import endpoint, group, kinds, machine, marks
 from provisioner.clouds.gcp.kinds import located
 from provisioner.clouds.gcp.spec import GcpSpec
-from provisioner.clouds.interface import KEY_SIZE, Rolling
+from provisioner.clouds.interface import Rolling, require_group
 from provisioner.clouds.resources import Key, Resource, ResourcePlan
-from provisioner.errors import PlanError
 
 # https://cloud.google.com/load-balancing/docs/health-check-concepts#ip-ranges, external passthrough balancers
 HEALTH_RANGES = ("209.85.152.0/22", "209.85.204.0/22", "35.191.0.0/16")
@@ -32,13 +32,12 @@ def plan(spec: GcpSpec, rolling: Rolling | None = None) -> ResourcePlan:
     Raises:
         PlanError: something is to stay beside a machine that is no group.
     """
-    if rolling is not None and spec.replicas == 1:
-        raise PlanError(f"{spec.name}: one machine is replaced, not rolled over: run playbooks/deploy.yml")
-    images = () if rolling is not None and rolling.step == "back" else tuple(_images(spec))
+    if rolling is not None:
+        require_group(spec.name, spec.replicas)
+    images = tuple(_images(spec)) if rolling is None or rolling.makes_new else ()
     machines = tuple(_single(spec) if spec.replicas == 1 else group.resources(spec, rolling, _machine_needs(spec)))
     return ResourcePlan(
         deployment=spec.name,
-        cloud="gcp",
         resources=(_bucket(spec), *images, *_network(spec), *machines),
         warnings=tuple(_warnings(spec)),
         kept=() if rolling is None else (*_uploaded(spec, rolling.old), *group.keys(spec, rolling.old)),
@@ -48,11 +47,12 @@ def plan(spec: GcpSpec, rolling: Rolling | None = None) -> ResourcePlan:
 def _uploaded(spec: GcpSpec, key: str) -> Iterator[Key]:
     """Yield what an older image was made from and is."""
     for disk in ("boot", "model"):
-        name = f"{spec.name}-{disk}-{key[:KEY_SIZE]}"
+        name = machine.image_name(spec.name, disk, key)
         yield from (Key(kinds.OBJECT, f"{spec.bucket}/{name}.tar.gz"), Key("image", name))
 
 
 def _warnings(spec: GcpSpec) -> Iterator[str]:
+    yield from addresses.warnings("client_ranges", spec.client_ranges)
     if spec.family.confidential_type == "SEV_SNP":
         yield (
             "on n2d the CPU proves the firmware and the TLS key, and only Google's word says which image runs: clients "
@@ -68,7 +68,7 @@ def _warnings(spec: GcpSpec) -> Iterator[str]:
 
 def image_key(spec: GcpSpec, disk: str) -> Key:
     """Name an image."""
-    return Key("image", machine.image_name(spec, disk))
+    return Key("image", machine.image_name(spec.name, disk, spec.image.key))
 
 
 def _bucket(spec: GcpSpec) -> Resource:
@@ -97,7 +97,7 @@ def _images(spec: GcpSpec) -> Iterator[Resource]:
         upload = Key(kinds.OBJECT, f"{spec.bucket}/{name}")
         yield Resource(
             key=upload,
-            body={"name": name, "contentType": "application/gzip", "metadata": {"vitrine-image": spec.image.key}},
+            body={"name": name, "contentType": "application/gzip", "metadata": {marks.IMAGE: spec.image.key}},
             needs=(bucket,),
             source=path,
             meter="GiB-months of storage, per compressed GiB",
@@ -212,5 +212,5 @@ def _single(spec: GcpSpec) -> Iterator[Resource]:
         key=located(kinds.INSTANCE, spec.place.zone, spec.name),
         body=machine.instance(spec, machine.properties(spec), address=endpoint.address_url(spec, spec.name)),
         needs=(*_machine_needs(spec), address.key),
-        meter=f"{spec.family.meter} ({spec.provisioning}); GiB-months of pd-balanced disks",
+        meter=machine.meter(spec),
     )

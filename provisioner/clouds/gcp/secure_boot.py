@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from provisioner.clouds.certificate import encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +27,4 @@ def read_certificate(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from error
-    load = x509.load_pem_x509_certificate if b"-----BEGIN" in raw else x509.load_der_x509_certificate
-    return base64.b64encode(load(raw).public_bytes(Encoding.DER)).decode()
+    return encoded(raw)

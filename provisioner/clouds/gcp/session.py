@@ -11,11 +11,12 @@ from typing import Any
 from provisioner.clouds.answers import understood
 from provisioner.clouds.gcp import doors, kinds, marks
 from provisioner.clouds.gcp.api import Api, to_dict
-from provisioner.clouds.gcp.driver import GcpDriver, created_by
+from provisioner.clouds.gcp.driver import GcpDriver
 from provisioner.clouds.gcp.endpoint import staging
 from provisioner.clouds.gcp.errors import Refusal, advice, normal
 from provisioner.clouds.gcp.group import key_of
-from provisioner.clouds.gcp.identity import read_identity
+from provisioner.clouds.gcp.identity import read_key
+from provisioner.clouds.gcp.listing import created_by
 from provisioner.clouds.gcp.machines import FAMILIES
 from provisioner.clouds.gcp.meters import meters
 from provisioner.clouds.gcp.place import Place
@@ -60,23 +61,18 @@ class GcpSession:
         """
         driver = self.driver()
         machines = self._machines(driver, name)
-        groups = list(driver.all_of(kinds.GROUP, name))
+        groups = list(driver.listing.of_kind(kinds.GROUP, name))
         if not (machines or groups):
             return None
-        addresses = {body["name"]: body.get("address", "") for _, body in driver.all_of(kinds.ADDRESS, name)}
-        rules = {body["name"]: body.get("IPAddress", "") for _, body in driver.all_of(kinds.RULE, name)}
-        address = rules.get(name) or addresses.get(name) or "nowhere.invalid"
-        staged = rules.get(staging(name), "")
-        ports = (marks.port_of(body.get("labels", {})) for _, body in (*machines, *groups))
-        port = next((port for port in ports if port), self.told.get("port", 443))
+        addresses = [body for _, body in driver.listing.of_kind(kinds.ADDRESS, name)]
+        rules = {body["name"]: body for _, body in driver.listing.of_kind(kinds.RULE, name)}
         nodes = (*(_node(body) for _, body in machines), *self._missing(name, groups, machines))
         return Vm(
             name=name,
-            endpoint=f"https://{address}:{port}",
+            endpoint=_led(rules.get(name, {})) if groups else _direct(addresses, machines),
             running=bool(nodes) and all(node.running for node in nodes),
-            plan_digest=_digest(machines, groups),
             nodes=nodes,
-            staging=f"https://{staged}:{port}" if staged else "",
+            staging=_led(rules.get(staging(name), {})),
             facts=(*self._facts(machines), *meters(driver, name, addresses=len(addresses), rules=len(rules))),
         )
 
@@ -88,9 +84,9 @@ class GcpSession:
             CloudError: Google refuses.
         """
         driver = self.driver()
-        balancers = [body for _, body in driver.all_of(kinds.BACKEND, name) if body["name"] == name]
+        balancers = [body for _, body in driver.listing.of_kind(kinds.BACKEND, name) if body["name"] == name]
         led_to = {one["group"].rpartition("/")[2] for body in balancers for one in body.get("backends", ())}
-        found = sorted(body["name"] for _, body in driver.all_of(kinds.GROUP, name))
+        found = sorted(body["name"] for _, body in driver.listing.of_kind(kinds.GROUP, name))
         return tuple(Group(image=key_of(name, one), serving=one in led_to) for one in found)
 
     @understood("listing what is in the project")
@@ -102,8 +98,8 @@ class GcpSession:
         """
         driver = self.driver()
         if "name" in self.told:
-            driver.settle(str(self.told["name"]))
-        found = {one.mark.deployment for one in driver.everything() if one.mark is not None}
+            driver.settle(str(self.told["name"]), progress=self.api.progress)
+        found = {one.mark.deployment for one in driver.listing.everything() if one.mark is not None}
         return tuple(sorted(found))
 
     @understood("listing what is in the project")
@@ -113,7 +109,7 @@ class GcpSession:
         Raises:
             CloudError: Google refuses.
         """
-        return tuple(self.driver().everything())
+        return tuple(self.driver().listing.everything())
 
     @understood("looking for open doors in Google Cloud")
     def open_doors(self, name: str, port: int) -> tuple[str, ...]:
@@ -171,7 +167,7 @@ class GcpSession:
             time.sleep(self.api.limits.pause)
 
     def _machines(self, driver: GcpDriver, name: str) -> list[tuple[str, dict[str, Any]]]:
-        return sorted(driver.all_of(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
+        return sorted(driver.listing.of_kind(kinds.INSTANCE, name), key=lambda one: (one[0], one[1]["name"]))
 
     def _missing(
         self,
@@ -208,18 +204,22 @@ class GcpSession:
         yield "machines", str(len(machines))
         for where, body in machines:
             if body.get("status") == _RUNNING:
-                identity = read_identity(self.api, self.place.project, where, body["name"])
-                if identity is not None and identity.rsa:
-                    yield f"ak_{body['name']}", f"sha256:{identity.rsa}"
+                key = read_key(self.api, self.place.project, where, body["name"])
+                if key:
+                    yield f"ak_{body['name']}", f"sha256:{key}"
 
 
-def _digest(machines: list[tuple[str, dict[str, Any]]], groups: list[tuple[str, dict[str, Any]]]) -> str:
-    """Return the digest of the body that the machines were made from; a group's is its own."""
-    if groups:
-        found = [marks.of_description(body.get("description", "")) for _, body in groups]
-    else:
-        found = [marks.of_labels(machines[0][1].get("labels", {}))]
-    return "+".join(sorted(mark.digest for mark in found if mark))
+def _led(rule: Mapping[str, Any]) -> str:
+    """Return the endpoint that a balancer's rule makes; nothing while it has no address."""
+    address, ports = rule.get("IPAddress", ""), rule.get("ports", ())
+    return f"https://{address}:{ports[0]}" if address and ports else ""
+
+
+def _direct(addresses: list[dict[str, Any]], machines: list[tuple[str, dict[str, Any]]]) -> str:
+    """Return the endpoint of a machine with an address of its own; nothing while one of the two is not there."""
+    address = next((one.get("address", "") for one in addresses), "")
+    port = next((port for _, body in machines if (port := marks.port_of(body.get("labels", {})))), 0)
+    return f"https://{address}:{port}" if address and port else ""
 
 
 def _node(body: Mapping[str, Any]) -> Node:

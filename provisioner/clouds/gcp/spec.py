@@ -5,7 +5,6 @@ Single values first, then what must fit together; every fault is told at once, b
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from provisioner import fields
+from provisioner.clouds import addresses
+from provisioner.clouds.disks import size_faults
 from provisioner.clouds.gcp import place, secure_boot
 from provisioner.clouds.gcp.machines import Family, Provisioning, Technology, family_of, why_not
 from provisioner.clouds.gcp.place import Place
@@ -22,7 +23,9 @@ from provisioner.errors import Fault
 from provisioner.fields import Checks
 from provisioner.spec import IDENTITY
 
-_GIB = 1 << 30
+_RESERVED = (
+    4  # addresses of a subnet that Google keeps: https://cloud.google.com/vpc/docs/subnets#unusable-ip-addresses
+)
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 RESERVED_LABELS = "vitrine-"
@@ -43,16 +46,6 @@ def _labels(value: object) -> str | None:
     return None if good else f"labels of lower-case letters, digits, hyphens, underscores, none {RESERVED_LABELS}*"
 
 
-def _subnet(value: object) -> str | None:
-    """Expect a private network that has room for a subnet. https://cloud.google.com/vpc/docs/subnets."""
-    expected = "one private IPv4 network such as 10.64.0.0/24, of a size from /16 to /28, without host bits"
-    try:
-        network = ipaddress.IPv4Network(value if isinstance(value, str) else "")
-    except ValueError:
-        return expected
-    return None if network.is_private and 16 <= network.prefixlen <= 28 else expected
-
-
 _CHECKS: Checks = {
     **IDENTITY,
     **place.CHECKS,
@@ -67,8 +60,8 @@ _CHECKS: Checks = {
     "port": fields.whole_number(1, 65535),
     "boot_disk_gib": fields.whole_number(10, 2048),
     "model_disk_gib": fields.whole_number(10, 65536),
-    "subnet": _subnet,
-    "client_ranges": fields.networks,
+    "subnet": addresses.private_network(16, 28),
+    "client_ranges": addresses.ranges,
     "bucket": place.bucket,
     "secure_boot": fields.boolean,
     "labels": _labels,
@@ -156,6 +149,8 @@ def _together(good: Mapping[str, Any], image: Image) -> Iterator[Fault]:
     yield from _capacity_faults(good)
     yield from _secure_boot_faults(good)
     yield from _image_faults(good, image)
+    if "subnet" in good:
+        yield from addresses.room_faults(good, "subnet", _DEFAULTS["subnet"], reserved=_RESERVED)
 
 
 def _machine_faults(good: Mapping[str, Any]) -> Iterator[Fault]:
@@ -209,6 +204,5 @@ def _image_faults(good: Mapping[str, Any], image: Image) -> Iterator[Fault]:
         expected = f"{image.gateway_port}, on which the image listens (gateway_port): nothing in front translates it"
         yield Fault("port", expected, repr(good["port"]))
     for key, path in (("boot_disk_gib", image.boot_disk), ("model_disk_gib", image.model_disk)):
-        size = path.stat().st_size if path.is_file() else 0
-        if key in good and size > good[key] * _GIB:
-            yield Fault(key, f"at least {-(-size // _GIB)}, which the image needs", repr(good[key]))
+        if key in good:
+            yield from size_faults(key, good[key], path)

@@ -76,8 +76,19 @@ class Storage:
         Raises:
             GcpError: Google refuses.
         """
-        for item in self._pages(f"{self.api.storage}/storage/v1/b/{quote(bucket, safe='')}/o", {}):
+        for item in self._objects(bucket):
             yield _found(Key(kinds.OBJECT, f"{bucket}/{item['name']}"), item)
+
+    def sizes(self, bucket: str) -> Iterator[int]:
+        """Yield the size of every object of a bucket, in bytes.
+
+        Raises:
+            GcpError: Google refuses.
+        """
+        yield from (int(item.get("size", 0)) for item in self._objects(bucket))
+
+    def _objects(self, bucket: str) -> Iterator[Mapping[str, Any]]:
+        return self._pages(f"{self.api.storage}/storage/v1/b/{quote(bucket, safe='')}/o", {})
 
     def _pages(self, url: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         what = "listing Cloud Storage"

@@ -22,7 +22,7 @@ from provisioner.clouds.gcp.api import Api
 from provisioner.clouds.gcp.archive import Archive, pack
 from provisioner.clouds.gcp.errors import GcpError
 from provisioner.errors import CloudError
-from provisioner.progress import Progress
+from provisioner.progress import Progress, paced
 
 PIECE = 16 << 20  # a multiple of 256 KiB, as Google wants it
 _STALLS = 5  # times in a row that Google may say that nothing more has arrived
@@ -40,20 +40,20 @@ class Upload:
     folder: Path
     piece: int = PIECE
 
-    def run(self, progress: Progress) -> None:
+    def run(self, *, progress: Progress) -> None:
         """Bring the disk there.
 
         Raises:
             CloudError: it cannot be packed, or Google refuses; another run goes on where this one was.
         """
         name = str(self.body["name"])
-        archive = pack(self.disk, self.folder / name, progress)  # (1)
+        archive = pack(self.disk, self.folder / name, progress=progress)  # (1)
         record = self.folder / f"{name}.upload"
         url = self._begun(record, archive)  # (2)
         at = None if url is None else self._progress_of(url, archive)  # (3)
         if url is None or at is None:
             url, at = self._begin(record, archive), 0
-        arrived = self._send(url, archive, at, progress)  # (4)
+        arrived = self._send(url, archive, at, progress=progress)  # (4)
         if arrived.get("md5Hash") != archive.md5:  # (5)
             record.unlink(missing_ok=True)
             raise CloudError(f"{name}: arrived damaged in Cloud Storage: destroy the deployment, then run it again")
@@ -103,23 +103,21 @@ class Upload:
             return None
         return archive.size if response.status_code in _DONE else self._arrived(response, archive)
 
-    def _send(self, url: str, archive: Archive, at: int, progress: Progress) -> Mapping[str, Any]:
-        said, stalls = -1, 0
+    def _send(self, url: str, archive: Archive, at: int, *, progress: Progress) -> Mapping[str, Any]:
+        name, told, stalls = self.body["name"], paced(progress), 0
         with archive.path.open("rb") as file:
             while True:
-                percent = 100 * at // archive.size
-                if percent // 10 > said // 10:
-                    progress(f"{self.body['name']}: {percent} % of {archive.size / (1 << 20):.0f} MiB are there")
-                said = percent
+                told(f"{name}: {100 * at // archive.size} % of {archive.size >> 20} MiB are there")
                 file.seek(at)
                 piece = file.read(self.piece)
                 response = self._one(url, archive, at, piece)
                 if response.status_code in _DONE:
+                    progress(f"{name}: all {archive.size >> 20} MiB are there")
                     return self._arrival(response)
                 reached = self._arrived(response, archive)
                 stalls = 0 if reached > at else stalls + 1
                 if stalls > _STALLS:
-                    raise CloudError(f"{self.body['name']}: Google takes no more of it; run it again later")
+                    raise CloudError(f"{name}: Google takes no more of it; run it again later")
                 at = max(at, reached)
 
     def _arrival(self, response: Any) -> Mapping[str, Any]:

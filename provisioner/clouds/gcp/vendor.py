@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner.clouds.gcp.api import Api, Endpoints, Limits
+from provisioner.clouds.gcp.api import Api
 from provisioner.clouds.gcp.guest import guest_of
 from provisioner.clouds.gcp.place import Place
 from provisioner.clouds.gcp.plan import plan
@@ -20,19 +20,16 @@ from provisioner.clouds.resources import ResourcePlan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GcpVendor:
-    """One deployment's project. ``told`` is what the inventory says; ``folder`` keeps uploads until they are there."""
+    """One deployment's project. ``told`` is what the inventory says; ``folder`` keeps uploads until they are there.
+
+    What the inventory says is read when it is needed, so that all its faults are told at once. ``connect`` is called
+    when Google is asked.
+    """
 
     told: Mapping[str, Any]
     folder: Path
-    endpoints: Endpoints = field(default_factory=Endpoints.from_environment)
-    limits: Limits = field(default_factory=Limits)
+    connect: Callable[[], Api]
     piece: int = PIECE
-    _open: list[Api] = field(default_factory=list, repr=False, compare=False)
-
-    @classmethod
-    def from_vars(cls, variables: Mapping[str, Any], root: Path) -> GcpVendor:
-        """Keep what the inventory says; it is read when it is needed, so that all its faults are told at once."""
-        return cls(told=dict(variables), folder=root / "uploads")
 
     def spec(self, variables: Mapping[str, Any], image: Image) -> GcpSpec:
         """Read the inventory's variables.
@@ -54,14 +51,20 @@ class GcpVendor:
         """Return what a release and a client have to know of the machines."""
         return guest_of(spec)
 
+    def place(self) -> str:
+        """Say where the deployment is, for people and for a later comparison.
+
+        Raises:
+            SpecError: project or zone is missing or malformed.
+        """
+        return str(Place.from_vars(self.told))
+
     def session(self) -> GcpSession:
-        """Return what asks the cloud, with the credentials that Google's libraries find; one login serves all.
+        """Return what asks the cloud, with the credentials that Google's libraries find.
 
         Raises:
             SpecError: project or zone is missing or malformed.
             CloudError: the libraries or the credentials are missing.
         """
         place = Place.from_vars(self.told)
-        if not self._open:
-            self._open.append(Api(self.endpoints, self.limits))
-        return GcpSession(api=self._open[0], place=place, told=self.told, folder=self.folder, piece=self.piece)
+        return GcpSession(api=self.connect(), place=place, told=self.told, folder=self.folder, piece=self.piece)

@@ -16,8 +16,8 @@ from collections import Counter
 from tests.fakes.azure import blobs, effects, rules, schema, seen
 from tests.fakes.azure.counts import COUNTS
 from tests.fakes.azure.machines import Listeners, Machines
-from tests.fakes.azure.things import SUBSCRIPTION, Blob, Cloud, RefusedError, Thing, references
-from tests.fakes.cloud_api import Answer, Call
+from tests.fakes.azure.things import SUBSCRIPTION, Blob, Cloud, Thing, references
+from tests.fakes.cloud_api import Answer, Call, RefusedError
 
 COMPUTE, DISKS, GALLERIES, NETWORK, GROUPS = "2026-04-01", "2026-03-02", "2026-03-03", "2026-03-01", "2021-04-01"
 VERSIONS = {kind: NETWORK if kind.startswith("microsoft.network") else COMPUTE for kind in schema.MODELS}
@@ -28,6 +28,10 @@ GROUP = "microsoft.resources/resourcegroups"
 TOKEN = "a-token"
 PAGE = 2
 _PATH = re.compile(r"(/subscriptions/([^/]+)/resource[gG]roups/([^/]+))(?:/providers/([^/]+)/(.+)|(/resources))?")
+_OPERATION = re.compile(
+    r"/subscriptions/([^/]+)/providers/(microsoft\.[a-z]+)/locations/([a-z0-9]+)/(\w*operations|operationresults)/(\w+)",
+    re.IGNORECASE,
+)
 _POSTS = {
     ("microsoft.compute/disks", "begingetaccess"),
     ("microsoft.compute/disks", "endgetaccess"),
@@ -68,9 +72,10 @@ class Arm:
             if call.path.startswith(blobs.PREFIX):
                 return blobs.answer(self.cloud, call)
             self._authenticate(call)
-            found = self._operation(call) if call.path.startswith("/operations/") else self._resource(call)
+            where = _OPERATION.fullmatch(call.path)
+            found = self._resource(call) if where is None else self._operation(call, where)
         except RefusedError as no:
-            found = Answer(no.status, _json({"error": {"code": no.code, "message": no.message}}), no.headers)
+            found = Answer(no.status, _json({"error": {"code": no.code, "message": no.message}}))
         return Answer(found.status, found.body, {"Content-Type": "application/json", **request, **found.headers})
 
     def _authenticate(self, call: Call) -> None:
@@ -157,7 +162,7 @@ class Arm:
         if kind == GROUP:
             self._tick(thing)
             return Answer(200 if old else 201, _json(self._shown(thing)))
-        headers = {"Azure-AsyncOperation": self._begin(thing), "Retry-After": self.retry_after}
+        headers = {"Azure-AsyncOperation": self._begin(thing, thing), "Retry-After": self.retry_after}
         status = 202 if kind == "microsoft.compute/disks" else 200 if old else 201
         return Answer(status, _json(self._shown(thing)), headers)
 
@@ -178,7 +183,7 @@ class Arm:
         rules.check_unused(self.cloud, thing)
         thing.properties["provisioningState"] = "Deleting"
         thing.ticks, thing.then, thing.error = 1, "gone", None
-        return Answer(202, b"", {"Location": self._begin(thing), "Retry-After": self.retry_after})
+        return Answer(202, b"", {"Location": self._begin(thing, thing, end=True), "Retry-After": self.retry_after})
 
     def _post(self, call: Call, owner: str, kind: str, verb: str) -> Answer:
         if (kind, verb.lower()) not in _POSTS:
@@ -194,7 +199,8 @@ class Arm:
             said = self._revoke(thing)
         else:
             said = _json(seen.effective_rules(self.cloud, thing))
-        return Answer(202, b"", {"Location": self._begin(None, said), "Retry-After": self.retry_after})
+        where = self._begin(thing, None, said, end=True)
+        return Answer(202, b"", {"Location": where, "Retry-After": self.retry_after})
 
     def _grant(self, disk: Thing, asked: dict) -> bytes:
         if disk.properties["diskState"] not in ("ReadyToUpload", "ActiveUpload") or asked["access"] != "Write":
@@ -238,8 +244,9 @@ class Arm:
         found = [{"id": one.id} for one in self.cloud.things.values() if one.id.lower().startswith(f"{group.lower()}/")]
         return Answer(200, _json({"value": found}))
 
-    def _operation(self, call: Call) -> Answer:
-        key = call.path.rpartition("/")[2]
+    def _operation(self, call: Call, where: re.Match[str]) -> Answer:
+        subscription, provider, _, which, key = where.groups()
+        self._may(f"{provider}/locations/{which}/read", f"/subscriptions/{subscription}")
         if key not in self._operations:
             raise RefusedError(404, "OperationNotFound", key)
         thing, said, left = self._operations[key]
@@ -260,10 +267,13 @@ class Arm:
     def _again(self, call: Call) -> dict[str, str]:
         return {"Location": f"{self.url}{call.path}", "Retry-After": self.retry_after}
 
-    def _begin(self, thing: Thing | None, said: bytes = b"") -> str:
+    def _begin(self, about: Thing, thing: Thing | None, said: bytes = b"", *, end: bool = False) -> str:
+        """Return where an operation is asked for: in the subscription, below the location of what it is ``about``."""
         key = secrets.token_hex(8)
         self._operations[key] = (thing, said, 1)
-        return f"{self.url}/operations/{key}"
+        provider = about.kind.partition("/")[0]
+        place = f"/subscriptions/{SUBSCRIPTION}/providers/{provider}/locations/{about.body.get('location', 'eastus2')}"
+        return f"{self.url}{place}/{_operations(about.kind, end=end)}/{key}"
 
     def _tick(self, thing: Thing) -> None:
         if thing.then == "gone":
@@ -328,6 +338,13 @@ class Arm:
                 f"The client does not have authorization to perform action '{name}' over scope '{scope}'.",
             )
         self.actions[name.lower()] += 1
+
+
+def _operations(kind: str, *, end: bool) -> str:
+    """Name what a provider calls its operations: learn.microsoft.com/azure/role-based-access-control/permissions."""
+    if kind.startswith("microsoft.network/"):
+        return "operationResults" if end else "operations"
+    return "DiskOperations" if "/disks" in kind else "capsOperations" if "/galleries" in kind else "operations"
 
 
 def _linked(identity: str) -> str:

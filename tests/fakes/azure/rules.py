@@ -9,7 +9,8 @@ from collections.abc import Callable
 from cryptography import x509
 
 from tests.fakes.azure.effects import members
-from tests.fakes.azure.things import LOCATIONS, Cloud, RefusedError, Thing, references
+from tests.fakes.azure.things import LOCATIONS, Cloud, Thing, references
+from tests.fakes.cloud_api import RefusedError
 
 _CONFIDENTIAL = re.compile(r"Standard_(NCC40ads_H100_v5|[DE]C\d+(a|ad|e|ed)s_v[56])")
 _SIZES = re.compile(r"Standard_\w+")

@@ -7,7 +7,8 @@ the API says them.
 from __future__ import annotations
 
 from tests.fakes.azure.effects import RULES
-from tests.fakes.azure.things import Cloud, RefusedError, Thing
+from tests.fakes.azure.things import Cloud, Thing
+from tests.fakes.cloud_api import RefusedError
 
 _DEFAULT = (
     ("AllowVnetInBound", "Allow", "Inbound", 65000, "VirtualNetwork", "VirtualNetwork"),

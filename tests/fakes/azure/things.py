@@ -1,4 +1,4 @@
-"""What the fake cloud has, and how it says no."""
+"""What the fake cloud has."""
 
 from __future__ import annotations
 
@@ -9,14 +9,6 @@ from dataclasses import dataclass, field
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000feed"
 LOCATIONS = {"eastus2", "westeurope", "centralus"}
-
-
-class RefusedError(Exception):
-    """An answer in ARM's shape of an error."""
-
-    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.headers = status, code, message, headers
 
 
 @dataclass

@@ -7,10 +7,10 @@ import json
 import re
 import uuid
 
-from tests.fakes.cloud_api import Answer
+from tests.fakes.cloud_api import Answer, RefusedError
 from tests.fakes.gcp import discovery, group, instance, permissions, rules
 from tests.fakes.gcp.project import MACHINE_TYPES, Operation
-from tests.fakes.gcp.refusal import RefusedError, invalid, missing
+from tests.fakes.gcp.refusal import invalid, missing
 from tests.fakes.gcp.storage import archive
 
 _REFERENCE = re.compile(
@@ -322,7 +322,7 @@ class Compute:
         told = archive(found["bytes"])
         rules.image(body, told)
         self.project.imported[body["name"]] = found["bytes"]
-        body["diskSizeGb"] = str(told["size"] >> 30)
+        body["diskSizeGb"], body["archiveSizeBytes"] = str(told["size"] >> 30), str(len(found["bytes"]))
 
     def _machine_type_there(self, url, machine_type):
         zone = url.split("/")[1]

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import googleapiclient
 
-from tests.fakes.gcp.refusal import RefusedError, invalid
+from tests.fakes.cloud_api import RefusedError
+from tests.fakes.gcp.refusal import invalid
 
 _DOCUMENT = Path(googleapiclient.__file__).parent / "discovery_cache/documents/compute.v1.json"
 PREFIX = "/compute/v1/"

@@ -11,10 +11,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from tests.fakes.cloud_api import Answer
+from tests.fakes.cloud_api import Answer, RefusedError
 from tests.fakes.gcp import discovery
 from tests.fakes.gcp.compute import Compute
-from tests.fakes.gcp.refusal import RefusedError
+from tests.fakes.gcp.refusal import refusal
 from tests.fakes.gcp.storage import Storage
 
 TOKEN = "the-token"
@@ -34,7 +34,7 @@ class Google:
             self._authenticate(call)
             return (self._compute if call.path.startswith(discovery.PREFIX) else self._storage)(call)
         except RefusedError as refused:
-            return refused.answer()
+            return refusal(refused.status, refused.code, refused.message)
 
     def _authenticate(self, call):
         lower = {name.lower(): value for name, value in call.headers.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from tests.fakes.gcp.refusal import RefusedError, invalid
+from tests.fakes.cloud_api import RefusedError
+from tests.fakes.gcp.refusal import invalid
 
 DOCS = "https://cloud.google.com"
 # .../confidential-computing/confidential-vm/docs/supported-configurations

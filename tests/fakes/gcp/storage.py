@@ -13,9 +13,9 @@ import zlib
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from tests.fakes.cloud_api import Answer
+from tests.fakes.cloud_api import Answer, RefusedError
 from tests.fakes.gcp import permissions, rules
-from tests.fakes.gcp.refusal import RefusedError, invalid
+from tests.fakes.gcp.refusal import invalid
 
 _BUCKET = {"name", "location", "storageClass", "iamConfiguration", "softDeletePolicy", "labels"}
 _OBJECT = {"name", "contentType", "metadata"}

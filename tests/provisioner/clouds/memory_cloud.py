@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 
 from provisioner.clouds.resources import Found, Key, Mark, Resource
 from provisioner.errors import CloudError
-
-
-class Interrupted(BaseException):
-    """The operator's machine went away."""
+from tests.provisioner.clouds.interruptions import Interrupted
 
 
 @dataclass
@@ -57,7 +54,8 @@ class MemoryCloud:
             raise CloudError(f"{key} is used by {users[0]}")
         self._call("delete", key, lambda: self.things.pop(key, None))
 
-    def marked(self, deployment):
+    def marked(self, deployment, *, progress):
+        del progress
         self._call("marked", None)
         ours = [self._found(key) for key, (mark, _, _) in self.things.items() if mark and mark.deployment == deployment]
         return tuple(reversed(ours))

@@ -6,24 +6,24 @@ connection would have led to. That real machines are judged rightly is held else
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import re
 import shutil
-import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import requests
 
+from provisioner.clouds.remote import RemoteCloud
 from provisioner.errors import CloudError, MeasureError, PlanError
 from provisioner.launch import launch
 from provisioner.meeting import RefusedNodeError
 from provisioner.publish import prepare, promote
 from provisioner.rollout import Rollout, roll_out
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.interruptions import Interrupted, at_call
 from tests.provisioner.measure.fake_artefacts import write_artefacts
 from tests.provisioner.test_publish import write_manifest
 
@@ -31,36 +31,6 @@ WHOLE = bool(os.environ.get("VITRINE_EVERY_CALL"))
 STEP = 1 if WHOLE else 191
 SOME = 7 if WHOLE else 191  # where the first test of every call says most of it already
 SERVICE, STAGING = "service", "staging"
-
-
-class Interrupted(BaseException):
-    """The operator's machine went away."""
-
-
-@contextlib.contextmanager
-def at_call(monkeypatch, number, *, after):
-    """End the process at its call of this number, counted from 0, and let it make none after; with -1, only count.
-
-    A thread of an SDK only sees the connection end: the process ends with what its main thread does next.
-    """
-    real, calls = requests.Session.request, []
-
-    def gone():
-        raise Interrupted if threading.current_thread() is threading.main_thread() else requests.ConnectionError
-
-    def request(session, *arguments, **named):
-        this = len(calls)
-        calls.append(arguments)
-        if 0 <= number < this or (this == number and not after):
-            gone()
-        answer = real(session, *arguments, **named)
-        if this == number:
-            gone()
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(requests.Session, "request", request)
-        yield calls
 
 
 @dataclass
@@ -129,7 +99,7 @@ class Scene:
         self.releases, self.seen, self.said, self.changes, self.saved = releases, [], [], {}, None
 
     # Of the vendor: api, variables, image, cloud, led, endpoint, has, leftovers, destroy, start, save, restore,
-    # nothing_starts, no_quota, too_much, enough.
+    # nothing_starts, no_quota, too_much, enough, break_new.
 
     def again(self):
         """Have the old image deployed and published in an empty cloud, and nothing else."""
@@ -151,8 +121,10 @@ class Scene:
 
     def deploy(self, key):
         cloud, image = self.cloud(), self.image(key)
-        cloud.launch(cloud.spec(self.variables(), image), progress=quiet)
+        spec = cloud.spec(self.variables(), image)
+        cloud.launch(spec, progress=quiet)
         self.releases.publish(key)
+        (self.releases.root / "policy.toml").write_text(cloud.guest(spec).policy)
 
     def rollout(self, key=None, judge=None, **changes):
         key = key or self.new
@@ -167,19 +139,19 @@ class Scene:
 
     def watch(self):
         """After every call from now on: somebody serves, and nobody whose release is not published."""
-        self.real = self.api._handler
+        self.real = self.api.handler
 
         def handle(call):
             answer = self.real(call)
             self.look()
             return answer
 
-        self.api._handler = handle
+        self.api.handler = handle
         self.seen.clear()
 
     def unwatch(self):
         """Go on without: tests that change who is old."""
-        self.api._handler = self.real
+        self.api.handler = self.real
 
     def look(self):
         serving = frozenset(image for _, image in self.led(SERVICE))
@@ -191,10 +163,6 @@ class Scene:
         now = serving, frozenset(image for _, image in self.led(STAGING))
         if not self.seen or self.seen[-1] != now:
             self.seen.append(now)
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody reads."""
 
 
 class RollingTests:
@@ -236,7 +204,7 @@ class RollingTests:
 
     def is_as_before(self, scene, before):
         assert scene.leftovers() == before
-        assert scene.has(scene.old, back=True)
+        assert scene.has(scene.old)
         assert (scene.releases.published, scene.releases.numbers) == (scene.old, [1])
         assert {serving for serving, _ in scene.seen} == {frozenset({scene.short(scene.old)})}
 
@@ -265,7 +233,7 @@ class RollingTests:
         self.is_as_before(scene, before)
 
     def test_deploying_another_image_over_a_published_group_is_refused(self, scene, monkeypatch):
-        monkeypatch.setattr("provisioner.launch.cloud_of", lambda *_: scene.cloud())
+        monkeypatch.setattr("provisioner.launch.cloud_of", lambda *_, **__: scene.cloud())
         before = scene.leftovers()
         with pytest.raises(CloudError, match=r"their release is published: bring them .* playbooks/rollout.yml"):
             launch(scene.variables(), scene.image(scene.new), scene.releases.root, seconds=1, progress=quiet)
@@ -296,6 +264,72 @@ class RollingTests:
         scene.rollout()
         assert scene.has(scene.new)
         assert scene.releases.numbers == [1, 2]
+
+    def test_a_run_that_goes_on_after_publication_verifies_the_new_machines_once_more(self, scene):
+        with pytest.raises(Interrupted):
+            scene.rollout(announce=InterruptedAt())
+        judge = Judge(scene)
+        scene.rollout(judge=judge)
+        assert len(set(judge.met)) == scene.replicas
+        assert scene.releases.numbers == [1, 2]
+
+    @pytest.mark.parametrize("wait", ["announce", "overlap"])
+    def test_machines_made_anew_after_publication_serve_nobody_before_they_are_verified(self, scene, wait):
+        with pytest.raises(Interrupted):
+            scene.rollout(**{wait: InterruptedAt()})
+        scene.break_new()
+        judge = Judge(scene)
+        scene.rollout(judge=judge)
+        assert len(set(judge.met)) == scene.replicas
+        assert scene.has(scene.new)
+        assert scene.releases.numbers == [1, 2]
+
+    def test_machines_that_are_refused_after_publication_go_and_their_release_stays(self, scene):
+        with pytest.raises(Interrupted):
+            scene.rollout(announce=InterruptedAt())
+        with pytest.raises(MeasureError, match="rolled back, its release stays published"):
+            scene.rollout(judge=Judge(scene, bad=frozenset({0})))
+        assert {image for _, image in scene.led(SERVICE)} == {scene.short(scene.old)}
+        assert scene.led(STAGING) == []
+        scene.rollout()
+        assert scene.has(scene.new)
+
+    def test_another_run_prepares_a_release_between_acceptance_and_publication(self, scene):
+        real = Judge(scene)
+
+        def judge(endpoint, *, progress):
+            with pytest.raises(MeasureError, match="another run prepares or publishes a release"):
+                scene.releases.candidate(scene.third)
+            return real(endpoint, progress=progress)
+
+        scene.rollout(judge=judge)
+        assert (scene.releases.published, scene.releases.numbers) == (scene.new, [1, 2])
+
+    @pytest.mark.parametrize("wait", ["announce", "overlap"])
+    def test_a_door_that_is_opened_while_it_waits_stops_it(self, scene, wait, monkeypatch):
+        with pytest.raises(Interrupted):
+            scene.rollout(**{wait: InterruptedAt()})
+        shut = RemoteCloud.open_doors
+        looks = itertools.count()
+
+        def opened(cloud, name):  # after the new machines were verified once more
+            return ("prod: serial port",) if next(looks) == 0 else shut(cloud, name)
+
+        monkeypatch.setattr(RemoteCloud, "open_doors", opened)
+        before = scene.led(SERVICE)
+        with pytest.raises(CloudError, match="open doors, the rollout goes no further: prod: serial port"):
+            scene.rollout()
+        assert scene.led(SERVICE) == before
+        scene.rollout()
+        assert scene.has(scene.new)
+
+    def test_machines_that_the_policy_of_today_s_clients_does_not_take(self, scene):
+        (scene.releases.root / "policy.toml").write_text("version = 1\n")
+        before = scene.leftovers()
+        with pytest.raises(PlanError, match=r"policy which clients were given .* may not take"):
+            scene.rollout()
+        assert scene.leftovers() == before
+        assert (scene.releases.root / "policy.toml").read_text() == "version = 1\n"
 
     @pytest.mark.parametrize("target", ["the third image", "back to the first"])
     def test_another_image_while_two_serve(self, scene, target):

@@ -1,5 +1,6 @@
 """Launch and destroy as the playbooks ask for them, whatever the cloud."""
 
+from dataclasses import dataclass, field
 from typing import get_args
 
 import pytest
@@ -22,37 +23,55 @@ def test_a_cloud_whose_inventory_does_not_say_where_is_refused_before_it_is_aske
     with pytest.raises(
         SpecError, match="subscription: expected a value, got nothing; resource_group: expected a value"
     ):
-        cloud_of({"name": "toy", "cloud": "azure"}, tmp_path)
+        cloud_of({"name": "toy", "cloud": "azure"}, tmp_path).names()
 
 
+@dataclass
 class FakeCloud:
-    """A cloud that keeps what it was asked for."""
+    """A cloud that keeps what it was asked for; what launch and destroy need and no more."""
 
-    def __init__(self, root):
-        self.root, self.asked = root, []
+    changes: bool = True
+    asked: list = field(default_factory=list)
 
-    def __getattr__(self, method):
-        def call(*arguments, **named):
-            named.pop("progress", None)
-            self.asked.append((method, *arguments, *named.values()))
-            return {"names": ("toy",), "find": None, "groups": (), "spec": "the spec", "wait_ready": "the VM"}.get(
-                method
-            )
+    def spec(self, variables, image):
+        self.asked.append(("spec", variables, image))
+        return "the spec"
 
-        return call
+    def groups(self, name):
+        self.asked.append(("groups", name))
+        return ()
+
+    def names(self):
+        self.asked.append(("names",))
+        return ("toy",)
+
+    def launch(self, spec, *, progress):
+        self.asked.append(("launch", spec))
+        return self.changes
+
+    def wait_ready(self, name, *, seconds, progress):
+        self.asked.append(("wait_ready", name, seconds))
+        return "the VM"
+
+    def destroy(self, name, *, progress):
+        self.asked.append(("destroy", name))
 
 
 @pytest.fixture
-def fake(tmp_path, monkeypatch):
-    cloud = FakeCloud(tmp_path)
+def fake(monkeypatch):
+    cloud = FakeCloud()
     monkeypatch.setattr(choice, "CLOUDS", {"qemu": lambda *_: cloud})
     return cloud
 
 
-def test_the_cloud_that_the_variables_name_launches_and_waits(fake, tmp_path):
-    assert launch(VM, "the image", tmp_path, seconds=7, progress=quiet) == ("the VM", True)
+@pytest.mark.parametrize("changes", [True, False])
+def test_the_cloud_that_the_variables_name_launches_and_waits_and_says_whether_it_changed_anything(
+    fake, tmp_path, changes
+):
+    fake.changes = changes
+    assert launch(VM, "the image", tmp_path, seconds=7, progress=quiet) == ("the VM", changes)
     assert fake.asked == [
-        ("spec", VM, "the image"), ("find", "toy"), ("groups", "toy"), ("launch", "the spec"), ("wait_ready", "toy", 7),
+        ("spec", VM, "the image"), ("groups", "toy"), ("launch", "the spec"), ("wait_ready", "toy", 7),
     ]  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from provisioner.clouds.reconcile import apply, destroy, replaced
 from provisioner.clouds.resources import DIGEST_SIZE, Key, Mark, Resource, ResourcePlan
 from provisioner.errors import CloudError
 from tests.provisioner.clouds.conftest import quiet
-from tests.provisioner.clouds.memory_cloud import Interrupted, MemoryCloud
+from tests.provisioner.clouds.interruptions import Interrupted
+from tests.provisioner.clouds.memory_cloud import MemoryCloud
 
 NETWORK, IMAGE, VM, RULE = (Key(kind, f"toy-{kind}") for kind in ("network", "image", "vm", "rule"))
 OTHERS = Mark("somebody-else", "0" * DIGEST_SIZE)
@@ -21,7 +22,7 @@ def plan(*, image="1", size="small", port=443, rule=True, name="toy"):
         Resource(key=VM, body={"size": size, "image": image}, needs=(NETWORK, Key("image", f"toy-image-{image}"))),
         *([Resource(key=RULE, body={"port": port}, needs=(VM,))] if rule else []),
     ]
-    return ResourcePlan(deployment=name, cloud="memory", resources=tuple(resources))
+    return ResourcePlan(deployment=name, resources=tuple(resources))
 
 
 def run(wanted, cloud):
@@ -185,6 +186,37 @@ def test_destroy_interrupted_at_every_call_is_finished_by_the_next():
         assert cloud.things == {}
 
 
+class ShowingLateCloud(MemoryCloud):
+    """A disk is in no list while the machine is there."""
+
+    def marked(self, deployment, *, progress):
+        found = super().marked(deployment, progress=progress)
+        return tuple(one for one in found if one.key.kind != "disk") if VM in self.things else found
+
+
+def test_what_shows_only_when_something_else_is_gone_goes_in_the_same_run():
+    cloud = ShowingLateCloud()
+    run(plan(), cloud)
+    cloud.things[Key("disk", "toy-disk")] = (Mark("toy", "x"), "ready", ())
+    destroy("toy", cloud, progress=quiet)
+    assert cloud.things == {}
+
+
+class StayingCloud(MemoryCloud):
+    """It says that it deleted the network, and did not."""
+
+    def delete(self, key, *, progress):
+        if key != NETWORK:
+            super().delete(key, progress=progress)
+
+
+def test_what_is_deleted_and_still_there_is_no_success():
+    cloud = StayingCloud()
+    run(plan(), cloud)
+    with pytest.raises(CloudError, match=f"toy: deleted and still there: {NETWORK}; see the console"):
+        destroy("toy", cloud, progress=quiet)
+
+
 def test_destroy_deletes_all_that_it_can_and_names_the_rest():
     cloud = MemoryCloud(stuck=frozenset({RULE}))
     run(plan(rule=False), cloud)
@@ -205,18 +237,18 @@ def test_old_things_that_stay_are_an_error_that_says_that_the_rest_runs():
 def test_a_plan_that_needs_something_before_it_is_there_cannot_be_made():
     resources = tuple(reversed(plan().resources))
     with pytest.raises(ValueError, match="before what it needs"):
-        ResourcePlan(deployment="toy", cloud="memory", resources=resources)
+        ResourcePlan(deployment="toy", resources=resources)
 
 
 def test_a_plan_that_names_one_thing_twice_cannot_be_made():
     resources = plan().resources
     with pytest.raises(ValueError, match="planned twice"):
-        ResourcePlan(deployment="toy", cloud="memory", resources=(*resources, resources[0]))
+        ResourcePlan(deployment="toy", resources=(*resources, resources[0]))
 
 
 def test_a_plan_shows_bodies_reasons_and_meters():
     network = Resource(key=NETWORK, body={"b": 1, "a": [2]}, meter="address-hours", note="the balancer's")
-    text = "\n".join(ResourcePlan(deployment="toy", cloud="memory", resources=(network,)).lines())
+    text = "\n".join(ResourcePlan(deployment="toy", resources=(network,)).lines())
     assert text.startswith("network toy-network  # the balancer's\n  costs while it exists: address-hours\n")
     assert '"a": [' in text
 
@@ -232,7 +264,7 @@ def test_what_a_plan_keeps_is_neither_deleted_nor_changed():
     run(plan(rule=False), cloud)
     before = dict(cloud.things)
     old = (Key("image", "toy-image-1"), VM)
-    other = ResourcePlan(deployment="toy", cloud="memory", resources=(plan().resources[0],), kept=old)
+    other = ResourcePlan(deployment="toy", resources=(plan().resources[0],), kept=old)
     assert not run(other, cloud)
     assert cloud.things == before
     assert run(replace(other, kept=old[:1]), cloud).deleted == (VM,)

@@ -43,7 +43,7 @@ class Sky:
 
     def deploy(self, origin="https://127.0.0.1:9"):
         node = Node(name="toy-1", address="10.0.0.2", running=True, image="")
-        self.vm = Vm(name="toy", endpoint=origin, running=True, plan_digest="d", nodes=(node,))
+        self.vm = Vm(name="toy", endpoint=origin, running=True, nodes=(node,))
         self.things = [("toy", Key("instance", "toy-1"))]
 
 

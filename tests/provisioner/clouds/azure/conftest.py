@@ -64,6 +64,8 @@ class Azure:
     credential: object = field(default_factory=Credential)
     retries: int = 0
     poll_seconds: float = 0.0
+    say_seconds: float = 30.0
+    said: list = field(default_factory=list)  # what no call has a progress of its own for
 
     def reset(self) -> None:
         """Begin with an empty subscription and an empty log."""
@@ -101,11 +103,13 @@ class Azure:
             poll_seconds=self.poll_seconds,
             read_seconds=20,
             empty_seconds=0.1,
+            say_seconds=self.say_seconds,
         )
-        return AzureSession(Api(place or self.spec().place, self.credential, wire))
+        api = Api(place or self.spec().place, self.credential, wire, progress=self.said.append)
+        return AzureSession(api)
 
     def remote(self) -> RemoteCloud:
-        return RemoteCloud(AzureVendor(self.spec().place, self.session), lambda: 8443)
+        return RemoteCloud(AzureVendor(VARIABLES, self.session), lambda: 8443, pause=0.05)
 
     def apply(self, spec=None, *, progress=quiet):
         spec = spec or self.spec()
@@ -137,7 +141,9 @@ class Azure:
                 return False
             if resource.source is not None and not self._holds(resource):
                 return False
-        return {one.key for one in driver.marked("toy")} == {resource.key for resource in wanted.resources}
+        return {one.key for one in driver.marked("toy", progress=quiet)} == {
+            resource.key for resource in wanted.resources
+        }
 
     def _holds(self, resource) -> bool:
         group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/vitrine-toy"
@@ -172,7 +178,7 @@ def azure(served, monkeypatch):
     """An empty subscription; a connection to anything but loopback fails the test."""
     only_loopback(monkeypatch)
     served.reset()
-    yield replace(served)
+    yield replace(served, said=[])
     served.arm.machines.close()
 
 

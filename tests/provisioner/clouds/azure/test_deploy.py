@@ -45,7 +45,8 @@ def test_everything_is_made_once_and_a_second_run_changes_nothing(azure, replica
 
 def test_it_is_ready_when_the_endpoint_takes_connections_and_no_door_is_open(azure):
     cloud = azure.remote()
-    cloud.launch(azure.spec(), progress=quiet)
+    assert cloud.launch(azure.spec(), progress=quiet)
+    assert not cloud.launch(azure.spec(), progress=quiet)
     vm = cloud.wait_ready("toy", seconds=5, progress=quiet)
     assert re.fullmatch(rf"https://127\.1\.\d+\.1:{azure.spec().port}", vm.endpoint)
     assert [(node.name, node.running, node.image) for node in vm.nodes] == [("toy", True, azure.image().key)]
@@ -55,12 +56,21 @@ def test_it_is_ready_when_the_endpoint_takes_connections_and_no_door_is_open(azu
         "machines": "1",
         "priority": "regular",
         "addresses": "1 static (Standard)",
-        "balancers": "1 rule (Standard)",
+        "balancers": "1 x rule (Standard)",
+        "images": "1 x image version",
         # The uploaded ones, and the machine's copies of them; the fake says nothing of a copy's size.
         "disks": "2 x Standard_LRS, 2 GiB together, 2 x disk",
     }
     assert cloud.find("toy") == vm
     assert cloud.names() == ("toy",)
+
+
+def test_without_an_address_there_is_no_endpoint_and_none_is_made_up(azure, deployed):
+    azure.arm.restore(deployed(1))
+    azure.thing("microsoft.network/publicipaddresses").properties.pop("ipAddress")
+    assert azure.session().vm("toy").endpoint == ""
+    with pytest.raises(CloudError, match="not ready within 0 s: it has no address yet"):
+        azure.remote().wait_ready("toy", seconds=0, progress=quiet)
 
 
 def test_a_new_image_replaces_the_machine_and_the_old_image_goes(azure):
@@ -72,7 +82,7 @@ def test_a_new_image_replaces_the_machine_and_the_old_image_goes(azure):
     assert {key.kind for key in changed.deleted} >= {"virtualMachine", "galleryImageVersion", "galleryImage", "disk"}
     after = azure.session().vm("toy")
     assert after.endpoint == before.endpoint
-    assert after.plan_digest != before.plan_digest
+    assert [node.image for node in (*before.nodes, *after.nodes)] == [azure.image(0).key, azure.image(1).key]
 
 
 def test_more_or_fewer_machines_of_a_set_are_a_change_in_place(azure):
@@ -176,7 +186,7 @@ def test_machines_of_a_set_bear_the_sets_tags_and_are_no_leftovers(azure):
     """Azure gives them its tags: taken for things of ours, they would be deleted as such."""
     azure.apply(azure.spec(replicas=2))
     assert all("vitrine-deployment" in vm.body["tags"] for vm in azure.cloud.of(VM))
-    kinds = [one.key.kind for one in azure.session().driver().marked("toy")]
+    kinds = [one.key.kind for one in azure.session().driver().marked("toy", progress=quiet)]
     assert "virtualMachine" not in kinds
     assert "networkInterface" not in kinds
 
@@ -225,7 +235,7 @@ def test_a_group_that_is_being_deleted_is_waited_for_and_made_anew(azure):
 def test_what_takes_too_long_is_an_error_that_says_to_run_it_again(azure, monkeypatch):
     azure.arm.stalled = True
     azure.poll_seconds = 0.01
-    monkeypatch.setattr("provisioner.clouds.azure.api._SAY_SECONDS", 0.05)
+    azure.say_seconds = 0.05
     hasty = {name: replace(kind, seconds=0.01) for name, kind in BY_NAME.items()}
     monkeypatch.setattr("provisioner.clouds.azure.api.BY_NAME", hasty)
     with pytest.raises(CloudError, match=r"networkSecurityGroup toy-rules: not done within 0 s; run it again"):
@@ -301,8 +311,8 @@ def test_a_preview_loads_no_sdk_and_reads_no_login():
     assert done.stdout == "[]\n"
 
 
-def test_a_long_operation_says_that_it_goes_on(azure, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.azure.api._SAY_SECONDS", 0.005)
+def test_a_long_operation_says_that_it_goes_on(azure):
+    azure.say_seconds = 0.005
     azure.api.seconds = 0.02
     said = []
     azure.apply(progress=said.append)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 import certifi
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import CredentialUnavailableError
+from azure.identity import AzureDeveloperCliCredential, ChainedTokenCredential, CredentialUnavailableError
 
 from provisioner.clouds.azure import vendor
 from provisioner.clouds.azure.names import Place
@@ -64,6 +64,56 @@ def test_no_login(azure):
 def test_a_wrong_secret(azure):
     azure.credential = WrongLogin()
     assert "AADSTS7000215: Invalid client secret provided; log in (`az login`)" in refusal(azure)
+
+
+HISTORY = """DefaultAzureCredential failed to retrieve a token from the included credentials.
+Attempted credentials:
+\tWorkloadIdentityCredential: WorkloadIdentityCredential authentication unavailable. See the guide.
+\tAzureCliCredential: Azure CLI not found on path
+\tAzurePowerShellCredential: PowerShell is not installed
+\tAzureDeveloperCliCredential: Azure Developer CLI could not be found. Please visit https://aka.ms/azure-dev
+"""
+MITIGATE = "To mitigate this issue, please refer to the troubleshooting guidelines."
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "EnvironmentCredential: AADSTS7000222: The client secret has expired.",
+            "AADSTS7000222: The client secret",
+        ),
+        ("AzureCliCredential: Please run 'az login' to set up an account", "AzureCliCredential: Please run 'az login'"),
+        ("", "DefaultAzureCredential failed to retrieve a token"),
+    ],
+)
+def test_of_many_credentials_the_one_that_failed_is_named(azure, line, said):
+    class Chain:
+        def get_token(self, *_scopes, **_options):
+            raise ClientAuthenticationError(message=HISTORY + (f"\t{line}\n" if line else "") + MITIGATE)
+
+    azure.credential = Chain()
+    text = refusal(azure)
+    assert f"no Azure credentials that work: {said}" in text.replace("EnvironmentCredential: ", "")
+    assert "PowerShell" not in text
+
+
+def test_the_sdks_own_chain_names_the_one_that_failed(azure):
+    """Held to the library that is installed: how it writes its list may change."""
+
+    class Broken:
+        def get_token(self, *_scopes, **_options):
+            raise ClientAuthenticationError(message="AADSTS7000215: Invalid client secret provided.")
+
+    azure.credential = ChainedTokenCredential(AzureDeveloperCliCredential(), Broken())
+    assert "no Azure credentials that work: Broken: AADSTS7000215: Invalid client secret provided; " in refusal(azure)
+
+
+def test_a_network_that_is_dead_is_said_once_while_it_is_asked_again(azure):
+    azure.retries = 4
+    azure.api.faults.append(Fault(lambda call: call.method == "PUT", "before", times=3))
+    azure.apply()
+    assert azure.said == [f"{azure.api.url.removeprefix('https://')} cannot be reached: tries again for minutes"]
 
 
 def test_a_login_that_has_expired(azure):
@@ -222,7 +272,7 @@ def test_the_real_session_would_leave_this_machine_and_is_stopped(azure, monkeyp
     with pytest.raises(
         (LeftLoopbackError, CloudError), match=r"wanted to reach|cannot be reached|no Azure credentials"
     ):
-        vendor.connect(azure.spec().place).names()
+        vendor.connect(azure.spec().place, progress=quiet).names()
     assert azure.api.calls == []
 
 

@@ -21,6 +21,8 @@ from tests.provisioner.clouds.conftest import quiet
 
 P = "properties"
 
+LOCATION = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/eastus2"
+
 
 def body_of(azure, kind, **changes):
     (resource,) = [one for one in plan(azure.spec(**changes)).resources if one.key.kind == kind][:1]
@@ -318,7 +320,7 @@ def call(path, method="GET", version="2026-04-01", token="a-token"):  # noqa: S1
         ),
         (call("/subscriptions/another/resourceGroups/x", version="2021-04-01"), 404, "SubscriptionNotFound"),
         (call(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/x", token="old"), 401, "ExpiredAuthenticationToken"),
-        (call("/operations/none"), 404, "OperationNotFound"),
+        (call(f"{LOCATION}/operations/none"), 404, "OperationNotFound"),
     ],
 )
 def test_paths_versions_and_logins_are_checked(asked, status, code):

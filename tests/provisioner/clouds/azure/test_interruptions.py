@@ -41,9 +41,9 @@ def goes_on(azure, spec, where):
 
 def leaves_nothing(azure, where):
     azure.destroy()
+    COUNTS["things left over after destroy"] += len(azure.cloud.things)
     assert azure.cloud.things == {}, where
     assert azure.arm.machines.running == {}, where
-    COUNTS["things left over after destroy"] += len(azure.cloud.things)
 
 
 def everywhere(azure, how, step, run, after):

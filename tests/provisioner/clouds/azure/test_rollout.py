@@ -10,6 +10,7 @@ from tests.fakes.azure import effects
 from tests.provisioner.clouds.azure.conftest import KEYS, VARIABLES
 from tests.provisioner.clouds.rolling import Releases, RollingTests, Scene
 
+SET = "microsoft.compute/virtualmachinescalesets"
 BALANCER = "microsoft.network/loadbalancers"
 
 
@@ -24,7 +25,7 @@ class Azure(Scene):
 
     def start(self):
         self.azure.reset()
-        self.api._handler = self.azure.arm.handle
+        self.api.handler = self.azure.arm.handle
 
     def save(self):
         return self.azure.arm.save()
@@ -61,7 +62,7 @@ class Azure(Scene):
         vms = [self.azure.cloud.find(one.properties["virtualMachine"]["id"]) for one in interfaces]
         return [(vm.name, vm.body["tags"]["vitrine-image"]) for vm in vms]
 
-    def has(self, key, *, back=False):
+    def has(self, key):
         return self.azure.has(self.azure.spec(KEYS.index(key), **({"replicas": 2} | self.changes)))
 
     def leftovers(self):
@@ -77,6 +78,10 @@ class Azure(Scene):
     def no_quota(self):
         self.azure.cloud.quota[VARIABLES["size"]] = 0
 
+    def break_new(self):
+        (made,) = [one for one in self.azure.cloud.of(SET) if one.body["tags"]["vitrine-image"] == self.new]
+        made.properties["provisioningState"] = "Failed"
+
     def too_much(self):
         return ({"network": "10.78.0.0/24"}, {"location": "westeurope"})
 
@@ -85,8 +90,7 @@ class Azure(Scene):
 
 
 @pytest.fixture
-def scene(azure, tmp_path, monkeypatch):
-    monkeypatch.setattr("provisioner.clouds.remote._WATCH_SECONDS", 0.05)
+def scene(azure, tmp_path):
     made = Azure(azure, Releases(tmp_path))
     made.again()
     return made

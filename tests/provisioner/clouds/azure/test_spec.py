@@ -14,11 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from provisioner.clouds import cloud_of
 from provisioner.clouds.azure import AzureSpec
 from provisioner.clouds.azure.sizes import SIZES
-from provisioner.clouds.azure.spec import CHECKS, GIB, read_place
+from provisioner.clouds.azure.spec import CHECKS, read_place
+from provisioner.clouds.disks import GIB
 from provisioner.clouds.interface import Image
 from provisioner.errors import SpecError
+from provisioner.launch import preview
 
 ROOT = Path(__file__).resolve().parents[4]
 IMAGE = Image(
@@ -120,6 +123,7 @@ def test_a_size_without_the_technology_is_refused_with_the_list(size):
         ("client_networks", ["::/0"], "a list of IPv4 networks"),
         ("client_networks", "0.0.0.0/0", "a list of IPv4 networks"),
         ("client_networks", [f"10.{n}.0.0/16" for n in range(201)], "at most 200 networks"),
+        ("client_networks", ["203.0.113.7"], "a list of IPv4 networks"),
         ("port", 0, "a whole number from 1"),
         ("port", 65535, "a whole number from 1 to 65534"),
         ("network", "10.77.0.0/26", "from /16 to /25"),
@@ -160,7 +164,7 @@ def test_two_certificates_in_one_text_are_refused():
 
 def test_another_clouds_inventory_is_not_taken_for_azures():
     (said,) = faults(cloud="qemu")
-    assert said == "cloud: expected azure, got 'qemu'"
+    assert said == "cloud: expected one of azure, got 'qemu'"
 
 
 def test_a_disk_that_is_smaller_than_its_file_is_refused_before_any_call(tmp_path):
@@ -176,6 +180,15 @@ def test_a_disk_that_is_smaller_than_its_file_is_refused_before_any_call(tmp_pat
     ]
 
 
+def test_a_network_without_room_for_a_rollout_is_refused():
+    (said,) = faults(network="10.77.0.0/25", replicas=62)
+    assert said == (
+        "network: expected room for 124 machines, twice the replicas because of rollouts, and 5 of the cloud's, "
+        "got '10.77.0.0/25', with room for 123"
+    )
+    AzureSpec.from_vars(LEAST | {"network": "10.77.0.0/25", "replicas": 61}, IMAGE)
+
+
 def test_every_fault_is_said_at_once():
     found = faults(size="x", location="X", replicas=0, secure_boot=True, colour="red")
     assert {line.split(":")[0] for line in found} == {
@@ -189,6 +202,24 @@ def test_where_a_deployment_is_can_be_read_from_a_wrong_inventory():
     assert place.id == "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/vitrine-toy"
     with pytest.raises(SpecError, match="subscription: expected a value"):
         read_place({"resource_group": "vitrine-toy"})
+
+
+def test_another_subscription_group_or_location_is_another_place(tmp_path):
+    place = cloud_of(LEAST, tmp_path).place()
+    assert place == "eastus2, in the resource group vitrine-toy of subscription 00000000-0000-0000-0000-000000000001"
+    other = {"subscription": "00000000-0000-0000-0000-000000000002", "resource_group": "other", "location": "westus"}
+    for key, value in other.items():
+        assert cloud_of(LEAST | {key: value}, tmp_path).place() != place
+    with pytest.raises(SpecError, match="location: expected a value, got nothing"):
+        cloud_of({key: value for key, value in LEAST.items() if key != "location"}, tmp_path).place()
+
+
+def test_an_inventory_of_google_cloud_is_told_all_that_is_wrong_with_it(tmp_path):
+    told = {"name": "toy", "cloud": "azure", "project": "my-project", "zone": "europe-west4-a"}
+    with pytest.raises(SpecError) as raised:
+        preview(told, IMAGE, tmp_path)
+    missing = {"subscription", "resource_group", "location", "size", "client_networks"}
+    assert {fault.field for fault in raised.value.faults} == {"project", "zone", *missing}
 
 
 def test_the_example_inventory_documents_every_variable():

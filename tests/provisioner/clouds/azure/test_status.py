@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from provisioner.clouds import choice
 from provisioner.clouds.azure import AzureVendor, plan
 from provisioner.clouds.azure.session import log_in
-from provisioner.clouds.azure.spec import read_place
 from provisioner.clouds.remote import RemoteCloud
 from provisioner.clouds.resources import Key
 from provisioner.errors import CloudError
@@ -138,7 +138,7 @@ def test_no_login_is_one_line_and_what_is_known_here_is_shown(looked, monkeypatc
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    made = RemoteCloud(AzureVendor(read_place(VARIABLES), log_in), lambda: 8443)
+    made = RemoteCloud(AzureVendor(VARIABLES, partial(log_in, progress=quiet)), lambda: 8443)
     monkeypatch.setattr(choice, "CLOUDS", {"azure": lambda *_: made})
     keep(looked.root)
     (one,) = looked()

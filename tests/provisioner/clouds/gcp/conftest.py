@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from provisioner.clouds import Image
 from provisioner.clouds.gcp import GcpVendor, archive
-from provisioner.clouds.gcp.api import Endpoints, Limits
+from provisioner.clouds.gcp.api import Api, Endpoints, Limits
 from provisioner.clouds.remote import RemoteCloud
 from tests.fakes.cloud_api import CloudApi
 from tests.fakes.gcp.google import Google
 from tests.fakes.gcp.project import Project
 from tests.fakes.loopback import only_loopback
+from tests.provisioner.clouds.conftest import quiet
 
 KEY, OTHER_KEY = "1a2b" * 16, "5e6f" * 16
 QUICK = Limits(answer=10.0, call=3.0, operation=10.0, settle=1.0, pause=0.01)
@@ -59,7 +61,7 @@ def disks(tmp_path_factory):
     (folder / "boot.raw").write_bytes(os.urandom(1 << 16))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive, "_LEVEL", 6)
-        archive.pack(folder / "boot.raw", folder / "boot.tar.gz", quiet)
+        archive.pack(folder / "boot.raw", folder / "boot.tar.gz", progress=quiet)
     for ending in ("raw", "tar.gz"):
         shutil.copyfile(folder / f"boot.{ending}", folder / f"model.{ending}")
     return folder
@@ -74,6 +76,7 @@ class Lab:
     public_key: object
     google: Google = None
     api: CloudApi = None
+    said: list = field(default_factory=list)  # what no call has a progress of its own for
     validated: int = 0  # calls that the schema and the rules accepted, over all projects of this lab
 
     def __call__(self, call):
@@ -98,20 +101,22 @@ class Lab:
             self.project.close()
 
     def vendor(self, variables=CPU, piece=1 << 18, limits=QUICK):
+        return GcpVendor(told=dict(variables), folder=self.folder / "uploads", connect=self.login(limits), piece=piece)
+
+    def login(self, limits=QUICK):
         endpoints = Endpoints(compute=self.api.url, storage=self.api.url)
-        return GcpVendor(
-            told=dict(variables), folder=self.folder / "uploads", endpoints=endpoints, limits=limits, piece=piece
-        )
+        return functools.cache(functools.partial(Api, endpoints, limits, progress=self.said.append))
 
     def cloud(self, variables=CPU, **more):
-        return RemoteCloud(self.vendor(variables, **more), lambda: 8443)
+        return RemoteCloud(self.vendor(variables, **more), lambda: 8443, pause=0.05)
 
     def launch(self, variables=CPU, key=KEY, progress=None, **more):
         """Deploy as a new process would; the disks are packed already."""
         self.pack(variables, key)
         cloud = self.cloud(variables, **more)
         spec = cloud.spec(variables, image(self.disks, key))
-        return cloud.launch(spec, progress=progress or quiet)
+        cloud.launch(spec, progress=progress or quiet)
+        return cloud.find(variables["name"])
 
     def pack(self, variables, key):
         """Have the disks packed, which takes longest."""
@@ -132,7 +137,7 @@ class Lab:
         vendor = self.vendor(variables)
         plan = vendor.plan(vendor.spec(variables, image(self.disks, key)))
         driver = vendor.session().driver()
-        found = {one.key: (one.mark, one.state) for one in driver.marked(variables["name"])}
+        found = {one.key: (one.mark, one.state) for one in driver.marked(variables["name"], progress=quiet)}
         return found == {one.key: (plan.mark(one), "ready") for one in plan.resources}
 
     def changing(self):
@@ -155,7 +160,3 @@ def lab(tmp_path, account, disks, monkeypatch):
         monkeypatch.setenv("NO_GCE_CHECK", "true")
         yield made
     made.close()
-
-
-def quiet(_: str) -> None:
-    """Progress that nobody reads."""

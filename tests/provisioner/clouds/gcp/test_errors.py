@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -39,12 +41,29 @@ def test_no_credentials(lab, monkeypatch, tmp_path):
     assert lab.api.calls == []
 
 
-def test_a_key_file_that_is_not_there_or_not_one(lab, monkeypatch, tmp_path):
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
-    assert "no credentials" in said(lab)
-    (tmp_path / "broken.json").write_text("{")
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "broken.json"))
-    assert "no credentials" in said(lab)
+NO_KEY_FILES = {
+    "absent": None,
+    "a folder": Path.mkdir,
+    "no JSON": "{",
+    "a list": "[]",
+    "no text": b"\xff\xfe",
+    "another kind": '{"type": "something"}',
+    "half of one": '{"type": "service_account"}',
+    "a broken key": '{"type": "service_account", "client_email": "a@b", "token_uri": "x", "private_key": "SECRET"}',
+}
+
+
+@pytest.mark.parametrize("what", NO_KEY_FILES)
+def test_a_key_file_that_is_none_is_named_and_not_shown(lab, monkeypatch, tmp_path, what):
+    path, content = tmp_path / "key-file", NO_KEY_FILES[what]
+    if callable(content):
+        content(path)
+    elif content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    text = said(lab)
+    assert "the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be used: name a service account's key" in text
+    assert "SECRET" not in text
 
 
 def test_a_key_that_was_revoked(lab):
@@ -75,10 +94,11 @@ def test_a_project_that_is_not_there(lab):
     assert "no such project" in said(lab, CPU | {"project": "another-project"})
 
 
-def test_a_zone_without_the_machine_type_is_said_before_anything_is_uploaded(lab):
+def test_a_zone_without_the_machine_type_is_said_before_anything_is_made(lab):
     lab.project.machine_types["europe-west4-a"] = {"n2d-standard-2"}
     assert "zone europe-west4-a has no a3-highgpu-1g: choose another zone or machine_type" in said(lab, GPU)
-    assert lab.project.uploads == {}
+    assert lab.project.leftovers() == []
+    assert lab.changing() == []
 
 
 def test_no_quota(lab):
@@ -99,8 +119,7 @@ def test_no_machine_in_stock_and_the_next_run_goes_on(lab, code):
 
 
 @pytest.mark.parametrize(("error", "words"), [(QUOTA, "quota is used up"), (STOCK_OUT, "no such machine in this zone")])
-def test_a_group_that_cannot_have_its_machines_says_why(lab, monkeypatch, error, words):
-    monkeypatch.setattr("provisioner.clouds.remote._WATCH_SECONDS", 0.05)
+def test_a_group_that_cannot_have_its_machines_says_why(lab, error, words):
     lab.project.failing.append(("instances", error))
     lab.launch(GROUP)
     with pytest.raises(CloudError, match=f"not running yet: prod-.*{words}"):
@@ -135,6 +154,54 @@ def test_an_api_that_is_not_switched_on(lab):
     answer = refusal(403, "accessNotConfigured", "Compute Engine API has not been used in project 1 before.")
     lab.api.faults.append(Fault(of("/compute/"), answer))
     assert "the API is not switched on: `gcloud services enable" in said(lab)
+
+
+CONSTRAINT = "Constraint constraints/compute.vmExternalIpAccess violated for project 42. Add instance prod to it."
+LOCATION = "Constraint constraints/gcp.resourceLocations violated for projects/my-project attempting to create a bucket"
+BILLING = "The billing account for the owning project is disabled in state absent"
+QUOTA_PROJECT = "The compute.googleapis.com API requires a quota project, which is not set by default."
+CONSUMER = "Caller lacks the right to use project x. Grant the caller the roles/serviceusage.serviceUsageConsumer role"
+REFUSALS = {
+    "a policy about instances": (412, "conditionNotMet", CONSTRAINT, "a policy of the organisation forbids it: ask"),
+    "a policy about places": (412, "conditionNotMet", LOCATION, "a policy of the organisation forbids it: ask"),
+    "no billing": (403, "accountDisabled", BILLING, "link one in the console (Billing)"),
+    "billing is off": (403, "BILLING_DISABLED", "This API method requires billing to be enabled.", "link one in the"),
+    "no quota project": (
+        403,
+        "forbidden",
+        QUOTA_PROJECT,
+        "application-default set-quota-project PROJECT`",
+    ),
+    "a quota project of others": (403, "USER_PROJECT_DENIED", CONSUMER, "the role Service Usage Consumer there"),
+    "something new": (
+        400,
+        "somethingNew",
+        "Foo is not a bar.",
+        "Foo is not a bar: correct what it names, then run",
+    ),
+    "nothing at all": (418, "", "", ": correct what it names, then run it again"),
+}
+
+
+@pytest.mark.parametrize("path", ["/storage/", "/compute/"])
+@pytest.mark.parametrize("what", REFUSALS)
+def test_every_refusal_has_a_next_step(lab, what, path):
+    status, reason, message, step = REFUSALS[what]
+    lab.api.faults.append(Fault(of(path), refusal(status, reason, message), times=99))
+    assert step in said(lab)
+
+
+def test_a_network_that_is_dead_is_said_once_while_it_is_asked_again(lab):
+    lab.api.faults.append(Fault(of("/storage/"), "before", times=3))
+    assert lab.launch(CPU).running
+    assert lab.said == ["Google cannot be reached: tries again for 3 s"]
+
+
+def test_an_operation_that_takes_its_time_says_so(lab, monkeypatch):
+    monkeypatch.setattr("provisioner.clouds.gcp.driver.paced", lambda progress: progress)
+    told = []
+    lab.launch(CPU, progress=told.append)
+    assert any(re.fullmatch(r"instance europe-west4-a/prod: Google still works on it, \d+ s", line) for line in told)
 
 
 @pytest.mark.parametrize(

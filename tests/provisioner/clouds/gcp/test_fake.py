@@ -12,12 +12,12 @@ import pytest
 from provisioner.clouds.gcp.driver import GcpDriver
 from provisioner.clouds.resources import Key, Mark, Resource
 from provisioner.errors import CloudError
-from tests.fakes.cloud_api import Call
+from tests.fakes.cloud_api import Call, RefusedError
 from tests.fakes.gcp import discovery, rules
 from tests.fakes.gcp.google import TOKEN, Google
 from tests.fakes.gcp.project import Project
-from tests.fakes.gcp.refusal import RefusedError
-from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, TDX, image, quiet
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GPU, GROUP, TDX, image
 from tests.provisioner.clouds.gcp.test_plan import SCHEMAS
 
 IMAGES = {"boot": {"diskSizeGb": "1", "guestOsFeatures": [{"type": "UEFI_COMPATIBLE"}, {"type": "GVNIC"}]}}
@@ -205,7 +205,7 @@ def test_an_archive_that_google_does_not_import(archive):
 
 def test_what_is_in_use_cannot_go(lab):
     lab.launch(CPU)
-    driver: GcpDriver = lab.vendor(CPU, limits=lab.vendor().limits).session().driver()
+    driver: GcpDriver = lab.vendor(CPU).session().driver()
     for key in (Key("network", "prod"), Key("subnetwork", "europe-west4/prod"), Key("address", "europe-west4/prod")):
         with pytest.raises(
             CloudError, match=r"something else still uses it: remove that first .*already being used by"

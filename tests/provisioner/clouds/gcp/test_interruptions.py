@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.cloud_api import Fault, nth
 from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, OTHER_KEY
-from tests.provisioner.clouds.gcp.interruptions import Interrupted, at_call, count_of
+from tests.provisioner.clouds.interruptions import Interrupted, at_call
 
 WHOLE = bool(os.environ.get("VITRINE_EVERY_CALL"))
 STEP = 1 if WHOLE else 29
@@ -21,8 +21,9 @@ PLANS = pytest.mark.parametrize("variables", [CPU, GROUP], ids=["one machine", "
 
 def calls(lab, monkeypatch, run):
     """Return which calls to interrupt of a run, after it was counted."""
-    total = count_of(monkeypatch, run)
-    return range(total % STEP, total, STEP)
+    with at_call(monkeypatch, -1, after=False) as made:
+        run()
+    return range(len(made) % STEP, len(made), STEP)
 
 
 def interrupt(monkeypatch, run, number, *, after):

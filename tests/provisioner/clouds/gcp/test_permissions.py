@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from provisioner.clouds import Rolling
-from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, image, quiet
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, image
 
 PAGE = Path(__file__).resolve().parents[4] / "docs/clouds/gcp.md"
 SECTION = re.compile(r"<!-- permissions -->\n(.*?)<!-- /permissions -->", re.DOTALL)
@@ -26,10 +27,17 @@ def used(lab):
         lab.launch(variables | {"client_ranges": ["192.0.2.0/24"]}, key=OTHER_KEY)
         roll(lab, variables)
         assert lab.vendor(variables).session().names() == ("prod",)
+        keep_a_disk(lab)
         lab.destroy(variables)
         assert lab.project.leftovers() == []
         found |= set(lab.project.used)
     return found
+
+
+def keep_a_disk(lab):
+    """Somebody set a disk to stay when its machine goes."""
+    machine = next(one for url, one in lab.project.resources.items() if "/instances/" in url)
+    machine["disks"][1]["autoDelete"] = False
 
 
 def roll(lab, variables):

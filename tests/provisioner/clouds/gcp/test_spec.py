@@ -51,7 +51,8 @@ def test_a_missing_key(key, tmp_path):
 
 
 BAD = [
-    ("name", "Prod"), ("name", "p" * 32), ("cloud", "azure"), ("project", "Mine"), ("project", "abc"),
+    ("name", "Prod"), ("name", "p" * 32), ("name", "prod-"), ("cloud", "azure"), ("project", "Mine"),
+    ("project", "abc"),
     ("project", "x/../y-z"), ("project", 12345678), ("zone", "europe-west4"), ("zone", "europe-west4-c/x"),
     ("zone", ""),
     ("technology", "sev"), ("technology", True), ("machine_type", 4), ("machine_type", "n2d standard"),
@@ -61,7 +62,8 @@ BAD = [
     ("model_disk_gib", 9.5), ("model_disk_gib", 1 << 30), ("subnet", "10.64.0.1/24"), ("subnet", "8.8.8.0/24"),
     ("subnet", "10.0.0.0/8"), ("subnet", "10.64.0.0/30"), ("subnet", None), ("client_ranges", []),
     ("client_ranges", "203.0.113.0/24"), ("client_ranges", ["203.0.113.1/24"]), ("client_ranges", ["::/0"]),
-    ("client_ranges", [7]), ("bucket", "UPPER"), ("bucket", "ab"), ("bucket", "goog-mine"), ("bucket", "a/b/c"),
+    ("client_ranges", [7]), ("client_ranges", ["203.0.113.7"]),
+    ("bucket", "UPPER"), ("bucket", "ab"), ("bucket", "goog-mine"), ("bucket", "a/b/c"),
     ("secure_boot", "yes"), ("labels", ["a"]), ("labels", {"A": "b"}), ("labels", {"a": "B"}), ("labels", {"a": 1}),
     ("labels", {"vitrine-deployment": "other"}), ("reservation", "No!"), ("service_account", "me"), ("ssh_keys", "x"),
     ("metadata", {}), ("startup_script", "x"),
@@ -98,6 +100,7 @@ TOGETHER = {
     "an end without flex-start": (GPU | {"hours": 3}, "hours", "unless provisioning is flex_start"),
     "a group by flex-start": (GROUP | {"provisioning": "flex_start", "hours": 1}, "replicas", "1 with flex_start"),
     "a port that the image does not listen on": (CPU | {"port": 443}, "port", "8443, on which the image listens"),
+    "a subnet without room for a rollout": (GROUP | {"subnet": "10.64.0.0/28", "replicas": 7}, "subnet", "room for 14"),
     "Secure Boot keys without Secure Boot": (CPU | {"secure_boot_pk": "/k"}, "secure_boot_pk", "secure_boot is true"),
 }
 
@@ -133,7 +136,7 @@ def test_a_disk_that_is_smaller_than_its_image(tmp_path):
     with (tmp_path / "model.raw").open("wb") as file:
         file.truncate((30 << 30) + 1)
     assert faults(CPU, tmp_path) == {
-        "model_disk_gib": "model_disk_gib: expected at least 31, which the image needs, got 10"
+        "model_disk_gib": "model_disk_gib: expected at least 31, the size of model.raw, got 10"
     }
 
 
@@ -143,6 +146,23 @@ def test_all_faults_are_told_at_once_and_nobody_is_asked(tmp_path, monkeypatch):
     with pytest.raises(SpecError) as caught:
         preview(wrong, image(tmp_path), tmp_path)
     assert {fault.field for fault in caught.value.faults} == {"project", "zone", "machine_type", "replicas", "colour"}
+
+
+def test_with_another_clouds_name_everything_is_told_at_once_too(tmp_path):
+    """The inventory of Google Cloud, and `cloud: azure` in it."""
+    with pytest.raises(SpecError) as caught:
+        preview(CPU | {"cloud": "azure"}, image(tmp_path), tmp_path)
+    wrong = {fault.field for fault in caught.value.faults}
+    assert wrong >= {"project", "zone", "subscription", "resource_group", "location", "size", "client_networks"}
+
+
+def test_another_zone_or_project_is_another_place(tmp_path):
+    place = cloud_of(CPU, tmp_path).place()
+    assert place == "europe-west4-a of project my-project"
+    for change in ({"zone": "europe-west4-b"}, {"project": "my-other-project"}):
+        assert cloud_of(CPU | change, tmp_path).place() != place
+    with pytest.raises(SpecError, match="zone: expected a zone such as europe-west4-a"):
+        cloud_of(CPU | {"zone": "mars"}, tmp_path).place()
 
 
 def test_destroying_needs_to_know_where(tmp_path):

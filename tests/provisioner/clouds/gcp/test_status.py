@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 import pytest
 
 from provisioner.atomic import replace_link
+from provisioner.clouds import choice
 from provisioner.clouds.gcp import GcpVendor
+from provisioner.clouds.remote import RemoteCloud
 from provisioner.status.deployment import exit_code, wrong
 from provisioner.status.look import Wanted, look
-from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, QUICK, image, quiet
+from tests.provisioner.clouds.conftest import quiet
+from tests.provisioner.clouds.gcp.conftest import CPU, GROUP, KEY, OTHER_KEY, image
 from tests.provisioner.status.conftest import bake, keep, publish
 
 NOW = datetime.now(UTC)
@@ -19,15 +22,12 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def looked(lab, monkeypatch):
-    """Look as a new process does; the addresses of the fake are read from where Google's own tools read them."""
-    for name in ("COMPUTE", "STORAGE"):
-        monkeypatch.setenv(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}", lab.api.url)
-    original = GcpVendor.from_vars
-    monkeypatch.setattr(
-        GcpVendor,
-        "from_vars",
-        lambda told, root: GcpVendor(told=original(told, root).told, folder=root / "uploads", limits=QUICK),
-    )
+    """Look as a new process does."""
+
+    def cloud(told, root, _progress):
+        return RemoteCloud(GcpVendor(told=told, folder=root / "uploads", connect=lab.login()), lambda: 8443)
+
+    monkeypatch.setattr(choice, "CLOUDS", {"gcp": cloud})
     build = lab.folder / "build"
     bake(build / "prod", lab.folder / "images", KEY)
     publish(build / "prod")
@@ -56,6 +56,7 @@ def test_a_deployment_that_is_as_planned(lab, looked, variables):
     # The fake says nothing of a disk's type.
     assert re.fullmatch(rf"{2 * count} x disk, [0-9]+ GiB together", facts["disks"])
     assert facts["addresses"] == "1 static"
+    assert facts["images"] == facts["objects"] == "2, 0.00 GiB stored together"
     assert facts["balancers"] == ("none" if count == 1 else "1 forwarding rule")
     assert facts["provisioning"] == variables.get("provisioning", "standard").upper()
     assert len(lab.changing()) - changes == (count > 1)  # asking a group for its machines is a POST
