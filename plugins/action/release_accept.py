@@ -29,6 +29,7 @@ class ActionModule(Action):
     what, arguments = "acceptance", ARGUMENTS
 
     def act(self, wanted):
+        """Judge, and publish what was judged by: nobody else may touch the release in between."""
         if self.pretend:
             return {"skipped": True, "msg": f"would verify {wanted['origin'] or wanted['vm']['name']}"}
         root, seconds = Path(wanted["root"]), wanted["seconds"]

@@ -121,15 +121,16 @@ def destroy(deployment: str, driver: Driver, *, progress: Progress) -> None:
     Raises:
         CloudError: something cannot be deleted, or shows again; everything else was, as far as it could be.
     """
+    left, odd = _listed(deployment, driver, progress=progress)
     for _ in range(_ROUNDS):
-        left, odd = _listed(deployment, driver, progress=progress)
-        if not (left or odd):
+        if not left and not odd:
             return
         _, failures = _delete_all(left, driver, progress=progress)
         if failures := (*failures, *odd):
             raise CloudError(f"{deployment}: not everything could be deleted, run it again: {'; '.join(failures)}")
-    if left := driver.marked(deployment, progress=progress):
-        names = ", ".join(str(one.key) for one in left)
+        left, odd = _listed(deployment, driver, progress=progress)
+    if left or odd:
+        names = ", ".join((*(str(one.key) for one in left), *odd))
         raise CloudError(f"{deployment}: deleted and still there: {names}; see the console, then run it again")
 
 

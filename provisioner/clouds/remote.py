@@ -280,8 +280,8 @@ class RemoteCloud(Generic[Spec]):
 
     def _wait(self, name: str, missing: Callable[[Vm], str], *, seconds: float, progress: Progress) -> Vm:
         """Look until nothing is missing, then see that no door is open."""
-        progress = plain(progress)
-        said, told = "", paced(progress)
+        said, progress = "", plain(progress)
+        told = paced(progress)
         for passed in looks(seconds, pause=self.pause):
             if not (text := missing(vm := self._require(name))):
                 break

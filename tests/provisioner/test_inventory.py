@@ -145,6 +145,12 @@ def test_a_file_that_is_none(told, name, value):
     assert "a file that is there" in faults(told(LOCAL, values={name: value}))[name]
 
 
+@pytest.mark.parametrize("revoked", [3, "3", ["3"], [0], [True], [-1], None])
+def test_revoked_releases_that_are_no_numbers(told, revoked):
+    assert "a list of numbers" in faults(told(LOCAL, values={"deploy_revokes": revoked}))["deploy_revokes"]
+    require(told(LOCAL, values={"deploy_revokes": [1, 2]}))
+
+
 @pytest.mark.parametrize("service", ["", "two\nlines", 3])
 def test_a_service_without_a_name(told, service):
     assert "deploy_service" in faults(told(LOCAL, values={"deploy_service": service}))

@@ -53,8 +53,8 @@ _STEPS = {
 }
 _FORBIDDEN = {"AuthorizationFailed", "LinkedAuthorizationFailed"}
 _EXPIRED = {"ExpiredAuthenticationToken", "AuthenticationFailed", "InvalidAuthenticationToken"}
-_NOT_SET_UP = re.compile(r"unavailable|not found|not installed|could not be found|requires the|No accounts")
 _QUERY = re.compile(r"\?[^\s'\")>]*")  # of an address: it may carry the right to write
+_NOT_SET_UP = re.compile(r"unavailable|not found|not installed|could not be found|requires the|No accounts")
 _ACTION = re.compile(r"action(?:\(s\))? '([^']+)'")
 
 

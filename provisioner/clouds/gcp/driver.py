@@ -170,7 +170,7 @@ class GcpDriver:
         odd: list[str] = []
         with set_aside(odd):
             self.settle(deployment, progress=progress)
-        everything = self.listing.all_but(odd, deployment)
+        everything = self.listing.readable(deployment, odd)
         found = tuple(one for one in everything if one.mark and one.mark.deployment == deployment)
         if odd:
             raise UnlistedError("; ".join(odd), found)

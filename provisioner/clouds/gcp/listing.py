@@ -47,12 +47,12 @@ class Listing:
             MisreadError: some answers are not understood; after everything else was yielded.
         """
         odd: list[str] = []
-        yield from self.all_but(odd, deployment)
+        yield from self.readable(deployment, odd)
         if odd:
             raise MisreadError("; ".join(odd))
 
-    def all_but(self, odd: list[str], deployment: str = "") -> Iterator[Found]:
-        """Yield the same as far as it is understood; what is not is noted in ``odd``.
+    def readable(self, deployment: str, odd: list[str]) -> Iterator[Found]:
+        """Yield the same as far as answers are understood, and add to ``odd`` what is not.
 
         Raises:
             GcpError: Google refuses.

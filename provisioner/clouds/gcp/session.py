@@ -218,7 +218,7 @@ def _led(rule: Mapping[str, Any]) -> str:
 def _direct(addresses: list[dict[str, Any]], machines: list[tuple[str, dict[str, Any]]]) -> str:
     """Return the endpoint of a machine with an address of its own; nothing while one of the two is not there."""
     address = next((one.get("address", "") for one in addresses), "")
-    port = next((body["labels"][marks.PORT] for _, body in machines if marks.PORT in body.get("labels", {})), "")
+    port = next((port for _, body in machines if (port := marks.port_of(body.get("labels", {})))), 0)
     return f"https://{address}:{port}" if address and port else ""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from provisioner.clouds.azure import doors
 from provisioner.errors import CloudError
-from tests.fakes.azure.effects import BALANCER, INTERFACE, RULES, SET, VM
+from tests.fakes.azure.effects import BALANCER, INTERFACE, RULES, VM
 from tests.fakes.azure.things import Thing
 from tests.provisioner.clouds.conftest import quiet
 
@@ -70,6 +70,13 @@ def bare_of_rules(azure):
 def second_interface(azure):
     profile = vm(azure).properties["networkProfile"]["networkInterfaces"]
     profile.append(copy.deepcopy(profile[0]))
+
+
+# What ends the sentence: a command, or a thing to do.
+STEP = re.compile(
+    r"(: az [a-z][a-z -]+.*|[:;] destroy the deployment, deploy it again|: deploy again|: detach all but the first"
+    r"|: delete it|: turn it off|destroy the deployment and deploy it again|destroy the deployment, deploy it again)$"
+)
 
 
 def elsewhere(name=None):
@@ -140,11 +147,6 @@ def subnet(change):
     return lambda azure: change(azure.thing(network).properties["subnets"][0][P])
 
 
-# What ends the sentence: a command, or a thing to do.
-STEP = re.compile(
-    r"(: az [a-z][a-z -]+.*|[:;] destroy the deployment, deploy it again|: deploy again|: detach all but the first"
-    r"|: delete it|: turn it off)$"
-)
 P = "properties"
 THEIRS = "/subscriptions/x/resourceGroups/y/providers/Microsoft.Network/loadBalancers/z/backendAddressPools/p"
 ADDRESS = {"id": "/subscriptions/x/resourceGroups/y/providers/Microsoft.Network/publicIPAddresses/z"}
@@ -299,33 +301,6 @@ def test_a_door_that_was_opened_is_seen_and_nothing_is_published(azure, deployed
 def test_as_deployed_every_door_is_shut(azure, deployed, replicas):
     azure.arm.restore(deployed(replicas))
     assert azure.session().open_doors("toy", 8443) == ()
-
-
-MODELS = {
-    "an extension": ({"extensionProfile": {"extensions": [{"name": "CustomScript"}]}}, "extensionProfile"),
-    "boot diagnostics": ({"diagnosticsProfile": {"bootDiagnostics": {"enabled": True}}}, "diagnosticsProfile"),
-    "user data": ({"userData": "eA=="}, "userData"),
-    "a login": ({"osProfile": {"adminUsername": "root"}}, "osProfile"),
-    "applications": ({"applicationProfile": {"galleryApplications": [{"order": 1}]}}, "applicationProfile"),
-    "no confidential VM": ({"securityProfile": {"securityType": "TrustedLaunch"}}, "securityProfile.securityType"),
-}
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_set_whose_next_machine_would_have_a_door(azure, deployed, model):
-    azure.arm.restore(deployed(2))
-    changed, said = MODELS[model]
-    azure.thing(SET).properties["virtualMachineProfile"] |= changed
-    (door,) = azure.session().open_doors("toy", 8443)
-    assert door.startswith(f"toy: the set has properties.virtualMachineProfile.{said} (")
-
-
-def test_a_set_with_an_identity(azure, deployed):
-    azure.arm.restore(deployed(2))
-    azure.thing(SET).body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {"x": {}}}
-    assert azure.session().open_doors("toy", 8443) == (
-        "toy: the set has an identity (UserAssigned): az vmss identity remove",
-    )
 
 
 def test_machines_that_are_gone_are_no_shut_doors(azure, deployed):

@@ -25,7 +25,7 @@ def looked(lab, monkeypatch):
     """Look as a new process does."""
 
     def cloud(told, root, _progress):
-        return RemoteCloud(GcpVendor(told=told, folder=root / "uploads", connect=lab.login()))
+        return RemoteCloud(GcpVendor(told=told, folder=root / "uploads", connect=lab.login()), lambda: 8443)
 
     monkeypatch.setattr(choice, "CLOUDS", {"gcp": cloud})
     build = lab.folder / "build"
