@@ -40,6 +40,7 @@ TARGETS = {
     "bench-serving": "tests/slow/test_targets.py",
     "test-clients": "Makefile",  # the tests themselves
     "compat-page": "Makefile",  # test-clients compares what it would write
+    "clean": "Makefile",  # what it runs has tests of its own (tests/provisioner/test_make_clean.py)
     "test-slow": "Makefile",  # the run that these belong to
 }
 
