@@ -52,7 +52,7 @@ def prepare_candidate(wanted: Wanted, root: Path, *, now: datetime) -> Candidate
         platform = LOCAL if signed is None else local_secure_boot(signed)
     elif wanted.values is None:
         make_publisher(root)
-        withdraw(root)
+        withdraw(root, wanted.folder)
         return None
     else:
         platform = _of_cloud(guest, _values(wanted.values, guest, root, now), signed)

@@ -136,7 +136,7 @@ def _machine(told: Told) -> Iterator[Fault]:
         got = "nothing: -i names no inventory that says it" if machine is None else repr(machine)
         yield Fault("deploy_vm", wanted, got)
         return
-    yield from unread(told.given, told.text, machine)
+    yield from unread(told.given - {"deploy_name"}, told.text, machine)
     if "deploy_name" in told.given and machine.get("name") != told.values.get("deploy_name"):
         yield Fault("deploy_vm.name", "a name that follows -e deploy_name", repr(machine.get("name")))
     wrong = tuple(faults_of(lambda: VmIdentity.from_vars(machine)))

@@ -197,10 +197,11 @@ def _measured(image: Path, manifest: bytes, platforms: tuple[Platform, ...]) -> 
     return tuple(found)
 
 
-def withdraw(root: Path) -> None:
-    """Take candidates away that nobody wants any more: what is not there, no later acceptance publishes."""
+def withdraw(root: Path, image: Path) -> None:
+    """Take candidates away: what is not there, no later acceptance publishes. The image that runs now stays named."""
     for candidate in CANDIDATES.values():
         (root / candidate).unlink(missing_ok=True)
+    replace_link(root / CANDIDATES[IMAGE], image.resolve())
 
 
 def is_published(root: Path, key: str) -> bool:

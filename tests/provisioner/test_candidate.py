@@ -16,6 +16,7 @@ from provisioner.clouds import Image
 from provisioner.errors import SpecError
 from provisioner.keys import load_or_create
 from provisioner.platform_values import sign_values
+from provisioner.publish import newest_image
 from provisioner.secure_boot import SignedImage, load_or_create_keys
 from provisioner.secure_boot.own import are_made, keys_folder
 from provisioner.secure_boot.signed import enrolled
@@ -65,14 +66,21 @@ def measured(candidate, root):
 
 def test_without_platform_values_there_is_no_release_but_the_key_to_sign_them_with(wanted, root):
     assert prepare_candidate(wanted, root, now=NOW) is None
-    assert sorted(path.name for path in root.iterdir()) == ["publisher.key", "publisher.pub"]
+    assert sorted(path.name for path in root.iterdir()) == ["image.candidate", "publisher.key", "publisher.pub"]
+
+
+def test_what_runs_without_a_release_is_named_all_the_same(wanted, root):
+    """The port that may be open is the image's own: nobody else's word counts."""
+    assert prepare_candidate(wanted, root, now=NOW) is None
+    assert newest_image(root) == wanted.folder.resolve()
+    assert not (root / "release.candidate.json").exists()
 
 
 def test_values_that_were_taken_back_leave_no_candidate_to_be_published(wanted, root):
     prepare_candidate(replace(wanted, values=signed(root, "gcp", "tdx")), root, now=NOW)
     assert (root / "release.candidate.json").exists()
     assert prepare_candidate(wanted, root, now=NOW) is None
-    assert list(root.glob("*.candidate*")) == []
+    assert [path.name for path in root.glob("*.candidate*")] == ["image.candidate"]
 
 
 def test_a_release_for_google_cloud_states_what_the_signed_values_say(wanted, root):

@@ -69,6 +69,12 @@ def test_a_group_can_be_rolled_out(told):
     require(told(GROUP, "rollout"))
 
 
+def test_a_name_and_a_machine_of_that_name_from_the_command_line_are_one(told):
+    said = {"values": {"deploy_name": OURS["name"]}, "given": frozenset({"deploy_name", "deploy_vm"}), "text": ""}
+    require(told(OURS, **said))
+    assert set(faults(told(OURS, **said | {"values": {"deploy_name": "another"}}))) == {"deploy_vm.name"}
+
+
 def test_whose_tokens_are_taken_is_said_before_the_bake(told, tmp_path):
     nobodys = Bake(REPOSITORY, tmp_path / "images", Sources(cache=tmp_path), {"gateway_access": '"tokens"'})
     assert "the issuer's public key" in faults(told(OURS, bake=nobodys))["gateway_token_issuer_key"]
