@@ -45,16 +45,19 @@ class FakeEngine:
         self.tokens = TOKENS
         self.hasty = False  # it closes connections that ask nothing
         self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
+        self.dead = False
         self._server = None
         self.connections = {}
         self.idle = {}  # connections that have asked nothing yet
 
     async def start(self):
+        self.dead = False
         self._server = await asyncio.start_unix_server(self._serve, self.path)
 
     async def stop(self):
         if self._server is None:
             return
+        self.dead = True
         self._server.close()
         tasks = [task for task, _, _ in self.connections.values()]
         for writer in [*self.idle.values(), *(writer for _, _, writer in self.connections.values())]:
@@ -66,6 +69,9 @@ class FakeEngine:
         self._server = None
 
     async def _serve(self, reader, writer):
+        if self.dead:  # accepted in the moment of its end: a process that ends closes that connection too
+            writer.transport.abort()
+            return
         self.idle[id(writer)] = writer
         try:
             while True:
