@@ -133,7 +133,7 @@ class Scene:
             variables=self.variables(),
             image=self.image(key),
             root=self.releases.root,
-            **{"announce": 0.0, "overlap": 0.0, "drain": 0.0, "seconds": 1.0, **changes},
+            **{"announce": 0.0, "overlap": 0.0, "drain": 0.0, "seconds": 30.0, **changes},
         )
         return roll_out(wanted, self.cloud(), judge or Judge(self), progress=self.said.append)
 
