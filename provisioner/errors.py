@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client_sdk.errors import printable
+
+def _printable(text: str) -> str:
+    """Spell what is not printable as escapes; the client's errors do the same, and measuring may not import them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class ProvisionError(Exception):
@@ -54,7 +57,7 @@ class CloudError(ProvisionError):
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
         self.request_id = request_id
-        super().__init__(printable(message if request_id is None else f"{message} (request {request_id})"))
+        super().__init__(_printable(message if request_id is None else f"{message} (request {request_id})"))
 
 
 class MeasureError(ProvisionError):

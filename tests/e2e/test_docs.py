@@ -33,6 +33,7 @@ TARGETS = {
     "fuzz": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",
+    "clean": "Makefile",  # what it runs has tests of its own (tests/provisioner/test_make_clean.py)
     "test-clouds": "Makefile",  # the same tests as in the unit tests, at every call in place of some
     "test-slow": "Makefile",  # the run that these belong to
 }
