@@ -231,8 +231,8 @@ def _keep(root: Path) -> None:
 def promote(root: Path) -> Path:
     """Publish the candidates: call it after a client has accepted the VM under them, never before, holding ``sole``.
 
-    The release before stays in ``releases``, by its number. It may be interrupted between two of the three; the next
-    deployment puts that right.
+    The release before stays in ``releases``, by its number. It may be interrupted between two of the renames; the
+    next deployment puts that right.
 
     Raises:
         SpecError: what is published is not this publisher's.

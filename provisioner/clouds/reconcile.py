@@ -164,7 +164,7 @@ class _Run:
             self._progress(f"{resource.key}: waits until it is made")
             self._driver.wait(resource.key, progress=self._progress)
             found = self._driver.read(resource.key)
-        if found is not None and not self._is_as_planned(resource, found):
+        if found is not None and not self._plan.is_met(resource, found):
             if found.state == "ready" and self._update(resource):
                 return
             self._replace(resource)
@@ -191,9 +191,6 @@ class _Run:
 
     def _is_ours(self, found: Found) -> bool:
         return found.mark is not None and found.mark.deployment == self._plan.deployment
-
-    def _is_as_planned(self, resource: Resource, found: Found) -> bool:
-        return found.state == "ready" and found.mark == self._plan.mark(resource)
 
     def _update(self, resource: Resource) -> bool:
         if not self._driver.update(resource, self._plan.mark(resource), progress=self._progress):

@@ -176,7 +176,7 @@ class RemoteCloud(Generic[Spec]):
             )
         anew = replaced(plan, driver)
         if rolling is not None and rolling.is_staged:  # the new group serves nobody yet
-            shared = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
+            shared = self.planned(spec, replace(rolling, step="back"))
             anew = tuple(key for key in anew if key in shared)
         if anew:
             raise PlanError(
@@ -191,13 +191,10 @@ class RemoteCloud(Generic[Spec]):
             PlanError: this cloud cannot do what the spec says.
             CloudError: it refuses to tell.
         """
-        others = {one.key for one in self.vendor.plan(spec, replace(rolling, step="back")).resources}
+        others = self.planned(spec, replace(rolling, step="back"))
         plan, driver = self.vendor.plan(spec, rolling), self.vendor.session().driver()
-        wanted = [one for one in plan.resources if one.key not in others]
-        found = ((one, driver.read(one.key)) for one in wanted)
-        return tuple(
-            one.key for one, seen in found if seen is None or seen.state != "ready" or seen.mark != plan.mark(one)
-        )
+        new = (one for one in plan.resources if one.key not in others)
+        return tuple(one.key for one in new if not plan.is_met(one, driver.read(one.key)))
 
     def roll(self, spec: Spec, rolling: Rolling, *, progress: Progress) -> None:
         """Make the cloud have what the plan of this step says. The older group is left as it is.
@@ -290,7 +287,7 @@ class RemoteCloud(Generic[Spec]):
             said = text
         else:
             raise CloudError(f"{name}: not ready within {seconds:.0f} s: {text}; allow more (deploy_seconds)")
-        if doors := self.vendor.session().open_doors(name, self.listens()):
+        if doors := self.open_doors(name):
             raise CloudError(f"{name}: open doors, nothing is published: {'; '.join(doors)}")
         return vm
 

@@ -92,6 +92,10 @@ class ResourcePlan:
         """Return the mark that a resource of this plan bears."""
         return Mark(self.deployment, resource.digest)
 
+    def is_met(self, resource: Resource, found: Found | None) -> bool:
+        """Say whether what is there under a resource's name is that resource, and is ready."""
+        return found is not None and found.state == "ready" and found.mark == self.mark(resource)
+
     def dependents(self, key: Key) -> tuple[Resource, ...]:
         """Return what needs a resource, directly or not, last first: the order in which to delete."""
         lost, found = {key}, []

@@ -6,29 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from provisioner import acceptance
-from provisioner.acceptance import Target, Trust, accept
+from provisioner.acceptance import Trust, accept
 from provisioner.errors import CloudError, MeasureError, SpecError
 from tests.fakes.simulated_server import serving
-from tests.fakes.simulated_vm import NOW, SimulatedVm, TestCa, default_ca, publisher_key, release, signed
-
-
-@pytest.fixture
-def target(tmp_path):
-    """A deployment's files, and an address where nobody is."""
-    found = Target(
-        "https://127.0.0.1:9",
-        tmp_path / "release.json",
-        tmp_path / "publisher.pub",
-        Trust("simulated", tmp_path / "tpm-ca.pem"),
-    )
-    found.release.write_bytes(signed(release()))
-    public = publisher_key().public_key()
-    found.publisher.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    found.trust.file.write_bytes(default_ca().pem)
-    return found
+from tests.fakes.simulated_vm import NOW, SimulatedVm, TestCa, publisher_key, release, signed
 
 
 def at(target, origin):

@@ -10,13 +10,12 @@ import pytest
 
 from client_sdk.errors import EvidenceError, Failure, PolicyError, VerificationError
 from provisioner import acceptance
-from provisioner.acceptance import Target, Trust, accept
+from provisioner.acceptance import Trust, accept
 from provisioner.errors import CloudError, MeasureError, SpecError
 from provisioner.verdict import FILE, Verdict, broken_rule, keeper, last_verdict, shorten
 from tests.fakes.simulated_server import serving
-from tests.fakes.simulated_vm import SimulatedVm, TestCa, default_ca, publisher_key, release, signed
+from tests.fakes.simulated_vm import SimulatedVm, TestCa
 from tests.provisioner.clouds.conftest import quiet
-from tests.provisioner.status.conftest import public_pem
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ACCEPTED = Verdict(
@@ -94,20 +93,6 @@ def test_the_rule_of_a_refusal(error, rule):
 def test_what_a_peer_says_is_kept_printable_and_short():
     assert shorten("\x1b[2Jx") == "\\x1b[2Jx"
     assert len(shorten("x" * 10_000)) == 2000
-
-
-@pytest.fixture
-def target(tmp_path):
-    found = Target(
-        "https://127.0.0.1:9",
-        tmp_path / "release.json",
-        tmp_path / "publisher.pub",
-        Trust("simulated", tmp_path / "tpm-ca.pem"),
-    )
-    found.release.write_bytes(signed(release()))
-    found.publisher.write_bytes(public_pem(publisher_key()))
-    found.trust.file.write_bytes(default_ca().pem)
-    return found
 
 
 def judged(target, vm, root):

@@ -104,8 +104,9 @@ def _shared(api: Api, name: str, port: int) -> Iterator[str]:
     yield from doors.balancer_doors(balancer, api.place, name, port)
     yield from doors.network_doors(network, api.place, name)
     for one in _sets(api, name):
-        model = _part(api, "virtualMachineScaleSet", str(one["name"]), expand="userData")
-        yield from doors.model_doors(model, api.place, name)
+        model = api.get(Key("virtualMachineScaleSet", str(one["name"])), expand="userData")
+        if model is not None:  # an older set may be on its way out
+            yield from doors.model_doors(model, api.place, name)
 
 
 def _part(api: Api, kind: str, name: str, **options: Any) -> Json:
