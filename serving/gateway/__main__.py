@@ -117,7 +117,8 @@ def tls_context(folder: Path) -> ssl.SSLContext:
 
 def create_engines(models: Mapping[str, Served], limits: Limits) -> dict[str, Engine]:
     """Make one engine a socket: an adapter is another name for the engine of its model."""
-    engines = {path: Engine(path, limits) for path in dict.fromkeys(served.socket for served in models.values())}
+    keeps = {served.socket: FEATURES[served.engine].keeps for served in models.values()}
+    engines = {path: Engine(path, limits, keep=keep) for path, keep in keeps.items()}
     return {name: engines[served.socket] for name, served in models.items()}
 
 

@@ -45,6 +45,8 @@ class Limits:
     keep_alive_seconds: int = 30
     # From the engine: how long it may be silent (a long prompt on a slow machine), and in all.
     engine_connect_seconds: float = 10.0
+    # How old an idle connection to it may be when it is used again. vLLM is told to close none younger than a minute.
+    engine_idle_seconds: float = 15.0
     engine_silence_seconds: float = 900.0
     engine_total_seconds: float = 3600.0
     answer_bytes: int = 16 * 1024 * 1024
