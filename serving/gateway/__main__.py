@@ -60,6 +60,7 @@ class Config:
     tls: Path
     attester: Path
     models: Mapping[str, Served]
+    requests: int
     shaping: bool
     metrics: bool
     access: Settings
@@ -88,6 +89,7 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument(
         "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:SOCKET", dest="models"
     )
+    parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
     parser.add_argument("--metrics", action=argparse.BooleanOptionalAction, required=True)
     add_options(parser)
@@ -185,7 +187,7 @@ def main() -> int:
     gc.freeze()
     gc.enable()
     uvloop_setup()
-    asyncio.run(serve(config, Limits()))
+    asyncio.run(serve(config, Limits(requests=config.requests)))
     return 0
 
 

@@ -33,7 +33,7 @@ class Limits:
     # Of one request for completions, embeddings.
     inputs: int = 256
     connections: int = 1024
-    requests: int = 64
+    requests: int = 64  # as the command line says: engines differ in how many they work on at once
     # Nonces that wait for a quote, and of them in one quote (protocol.md: at most 4,096); clients that activate.
     attestations: int = 1024
     tree: int = 4096
