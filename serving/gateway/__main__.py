@@ -1,7 +1,4 @@
-"""``python3 -m serving.gateway``: serve HTTPS until the machine ends.
-
-Imports cost more than anything else here under software emulation, hence the three settings before them.
-"""
+"""``python3 -m serving.gateway``: serve HTTPS until the machine ends."""
 
 from __future__ import annotations
 
@@ -17,13 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydantic
-
-gc.disable()  # until everything is imported: nothing of that is garbage
-# FastAPI builds a validator for each of its OpenAPI models while it is imported. Nobody asks for them here: deferring
-# them saves half of its import, and not finding email_validator saves another tenth.
-pydantic.BaseModel.model_config["defer_build"] = True
-sys.modules["email_validator"] = None  # type: ignore[assignment]
+gc.disable()  # until everything is imported: nothing of that is garbage, and looking costs time under emulation
 
 import uvicorn  # noqa: E402
 from uvicorn.loops.uvloop import uvloop_setup  # noqa: E402

@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from serving.access.clock import Clock
 from serving.access.interface import Access, Caller
@@ -43,14 +45,16 @@ class Parts:
     metrics: bool
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(parts: Parts) -> Starlette:
     """Make the application: an allow-list of routes, and OpenAI's errors for everything else."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    routes, door, refuse = Routes(parts), _Door(parts.access), Refuse(parts.way.shape)
+    answers, door, refuse = Routes(parts), _Door(parts.access), Refuse(parts.way.shape)
+    routes = []
     for route in (*ROUTES, METRICS) if parts.metrics else ROUTES:
-        handler = getattr(routes, route.handler)
+        handler = getattr(answers, route.handler)
         answer = handler if route.open else door.before(handler)
-        app.add_route(route.path, Endpoint(route.method, answer))
+        routes.append(Route(route.path, Endpoint(route.method, answer)))
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
     app.add_exception_handler(RequestError, refuse.request)
     app.add_exception_handler(HTTPException, refuse.route)
     app.add_exception_handler(Exception, refuse.fault)
@@ -58,7 +62,7 @@ def create_app(parts: Parts) -> FastAPI:
 
 
 class Endpoint:
-    """A route as ASGI has it: FastAPI's way to a function, which can read and convert arguments, costs more."""
+    """A route as ASGI has it."""
 
     def __init__(self, method: str, answer: Callable[[Request], Awaitable[Response]]) -> None:
         self.method, self._answer = method, answer

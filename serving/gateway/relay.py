@@ -49,7 +49,7 @@ class Way:
 
 
 class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the development host
-    """The answer to one judged request. FastAPI calls it as it calls every response."""
+    """The answer to one judged request. Starlette calls it as it calls every response."""
 
     def __init__(self, engine: Engine, request: EngineRequest, *, budget: Budget, way: Way) -> None:
         super().__init__()
@@ -116,6 +116,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
                     self._started = True
                     await send(_start(200, headers))
                 await send(_more(record))
+                del record
         await send(_more(b"", last=True))
 
     async def _events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:

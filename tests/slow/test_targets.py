@@ -83,7 +83,7 @@ def test_make_soak_keeps_a_thousand_streams_open_and_prints_memory():
     (minute,) = re.findall(r"^ +1\.0 +(\d+) .* +(\d+)$", outcome.out, re.MULTILINE)
     assert int(minute[0]) > 900, outcome.out
     assert minute[1] == "0", outcome.out
-    assert re.search(r"^peak [\d.]+ MB", outcome.out, re.MULTILINE)
+    assert re.search(r"^at most [\d.]+ MB", outcome.out, re.MULTILINE)
 
 
 def test_make_bench_attestation_shares_quotes_and_prints_both_tables():

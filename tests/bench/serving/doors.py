@@ -93,7 +93,7 @@ def _gateway(
     command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}=vllm:{engine}"]
     command += ["--no-metrics", "--access", "open", "--issuers", "/dev/null", "--built", "/dev/null"]
     command += ["--audience=", "--issued-after="]
-    return command, f"uvicorn {version('uvicorn')}, FastAPI {version('fastapi')}, aiohttp {version('aiohttp')}"
+    return command, f"uvicorn {version('uvicorn')}, Starlette {version('starlette')}, aiohttp {version('aiohttp')}"
 
 
 def _pipe(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], str]:

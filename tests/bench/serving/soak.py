@@ -1,7 +1,7 @@
 """``make soak``: a thousand streams through the gateway for an hour, and what memory it takes while they last.
 
 Streams end and begin anew all the time, one in five is left in the middle. Printed once a minute; the last line has the
-peak, and by how much memory grew an hour after the first tenth of the time, by least squares.
+most of it, and by how much it grew an hour after the first tenth of the time, by least squares.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def main() -> int:
                 before, _ = resident(door.pid)
                 print(f"{kind}, {door.about}, {told.streams} streams; before: {before:.1f} MiB")
                 tally = asyncio.run(soak(door, told.streams, told.minutes * 60))
-                peak = resident(door.pid)[1] * 1.048576
-                print(f"peak {peak:.1f} MB (budget 120), growth {growth(tally.memory):+.1f} MiB an hour")
+                most = max(size for _, size in tally.memory) * 1.048576
+                print(f"at most {most:.1f} MB (budget 120), growth {growth(tally.memory):+.1f} MiB an hour")
         finally:
             upstream.terminate()
             upstream.wait(30)
