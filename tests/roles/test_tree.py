@@ -167,9 +167,7 @@ def test_a_tool_that_the_boot_needs_is_there(configured, tool):
 
 
 def test_the_libraries_of_the_services_still_load(inside):
-    wanted_modules = (
-        "starlette, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl"
-    )
+    wanted_modules = "starlette, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl"
     done = inside("/usr/bin/python3", "-c", f"import {wanted_modules}")
     assert (done.returncode, done.stderr) == (0, "")
 
