@@ -1,4 +1,4 @@
-"""``python triton_drive.py LIBRARY``: do what Triton does on a GPU, and print what it asked of the driver.
+"""``python triton_drive.py LIBRARY ask|time``: do what Triton does on a GPU, and print what it asked of the driver.
 
 Run twice in processes of their own, with Triton's driver and with ours. Triton is the real one, and compiles; torch is
 a stand-in that says: one H100.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,9 +92,34 @@ def launcher(case: Case) -> Callable[..., None]:
     return driver.active.launcher_cls(source, metadata).launch
 
 
+def timed(fake: FakeCuda) -> float:
+    """Return how many microseconds of this processor a launch takes that was compiled before: the best of ten."""
+    fake.parameters()
+    table, positions = Tensor(0x7F0000001000, "int32"), Tensor(0x7F0000003000, "int64")
+
+    def launch(count: int) -> float:
+        started = time.process_time()
+        for _ in range(count):
+            slots[(5,)](7, 2048, table, positions, table, 33, 16, positions, world=1, block=1024)
+            fake.log()
+        return (time.process_time() - started) / count
+
+    def read(count: int) -> float:
+        started = time.process_time()
+        for _ in range(count):
+            fake.log()
+        return (time.process_time() - started) / count
+
+    launch(1000)
+    return 1e6 * (min(launch(2000) for _ in range(10)) - min(read(2000) for _ in range(10)))
+
+
 def main() -> None:
     """Print what happened, as JSON."""
     fake = FakeCuda(Path(sys.argv[1]))
+    if sys.argv[2] == "time":
+        print(json.dumps(timed(fake)))
+        return
     found = {"driver": type(driver.active).__module__}
     found |= Asking(fake, driver.active.utils, launcher).everything()
     print(json.dumps(found | {"compiled": compiled(fake)}, indent=1))

@@ -7,49 +7,25 @@ it is asked. Its wheel for this Python is downloaded (190 MB); its own driver ne
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import zipfile
-from pathlib import Path
 
 import pytest
 
-from provisioner.image.triton import BACKEND, VERSION, exchange_backend
+from provisioner.image.triton import BACKEND
 from tests.fakes.fake_cuda import build
 from tests.fakes.launches import RECORDED
-from tests.fakes.stand_in import torch
+from tests.fakes.triton_site import drive, exchange, unpack, with_compiler
 
 pytestmark = pytest.mark.slow
-REPOSITORY = Path(__file__).resolve().parents[2]
-STAND_IN = Path(torch.__file__).parents[1]
-PROGRAM = REPOSITORY / "tests/fakes/triton_drive.py"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("triton")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", folder]
-    subprocess.run([*pip, f"triton=={VERSION}"], check=True, timeout=600)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    wheel.unlink()
-    for program in (folder / "site/triton/backends/nvidia/bin").iterdir():
-        program.chmod(0o755)
-    return folder / "site"
+    return unpack(tmp_path_factory.mktemp("triton"))
 
 
 @pytest.fixture(scope="module")
 def exchanged(site, tmp_path_factory):
-    """Name our backend, as a bake does: the first folder that knows of a package is the one that counts."""
-    folder = tmp_path_factory.mktemp("ours")
-    name = f"triton-{VERSION}.dist-info"
-    (folder / name).mkdir()
-    (folder / name / "entry_points.txt").write_text((site / name / "entry_points.txt").read_text())
-    (folder / name / "METADATA").write_text((site / name / "METADATA").read_text())
-    exchange_backend(folder)
-    return folder
+    return exchange(site, tmp_path_factory.mktemp("ours"))
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +33,10 @@ def library(tmp_path_factory):
     return build(tmp_path_factory.mktemp("cuda"))
 
 
-def drive(library, home, *folders, **environment):
-    """Run the program with nothing of ours but what is said, and no site packages."""
-    path = os.pathsep.join(str(folder) for folder in (REPOSITORY, STAND_IN, *folders))
-    environment = {"HOME": str(home), "TMPDIR": str(home), "PATH": "/nonexistent", "PYTHONPATH": path} | environment
-    argv = [sys.executable, "-S", "-P", PROGRAM, library]
-    return subprocess.run(argv, env=environment, cwd=home, capture_output=True, text=True, check=False, timeout=600)
-
-
 @pytest.fixture(scope="module")
 def stock(site, library, tmp_path_factory):
     """Triton's own, on a machine with a compiler."""
-    told = {"TRITON_LIBCUDA_PATH": str(library.parent), "PATH": "/usr/bin:/bin"}
-    done = drive(library, tmp_path_factory.mktemp("stock"), site, **told)
+    done = drive(library, tmp_path_factory.mktemp("stock"), site, **with_compiler(library))
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 

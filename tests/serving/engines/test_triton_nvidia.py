@@ -63,6 +63,21 @@ def test_what_triton_refuses_never_reaches_the_gpu(asking, case):
     assert asking.wrong(case) == EXPECTED["refused arguments"][case.name] == ["refused"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "error", "words"),
+    [
+        ("*fp32", Memory(0x1000), ValueError, "cannot be accessed from Triton"),
+        ("*fp32", "0x1000", TypeError, "must be either uint64 or have data_ptr"),
+        ("nvTmaDesc", b"map", TypeError, "must be of type TensorMap, got bytes"),
+        ("i32", 2**40, TypeError, "not of its type"),
+    ],
+)
+def test_a_refusal_says_why(asking, library, kind, value, error, words):
+    case = Case("refused", (kind,), (value,), ())
+    with pytest.raises(error, match=words):
+        Launch(library, case.signature)(*given(case, Hooks()))
+
+
 def test_a_thread_without_a_context_is_given_one(asking):
     assert asking.contexts() == EXPECTED["without a context"]
 
