@@ -31,10 +31,8 @@ class Launcher(nvidia.CudaLauncher):  # type: ignore[misc] # the same
         launch = Launch(library, tuple(source.signature.values()), descriptors or ())
         self.launch = nvidia.wrap_handle_tensordesc(launch, source.signature, descriptors)
         self.num_ctas = getattr(metadata, "num_ctas", 1)
-        self.global_scratch_size, self.global_scratch_align = (
-            metadata.global_scratch_size,
-            metadata.global_scratch_align,
-        )
+        self.launch_cooperative_grid, self.launch_pdl = metadata.launch_cooperative_grid, metadata.launch_pdl
+        self.global_scratch_size = metadata.global_scratch_size
+        self.global_scratch_align = metadata.global_scratch_align
         self.profile_scratch_size = metadata.profile_scratch_size
         self.profile_scratch_align = metadata.profile_scratch_align
-        self.launch_cooperative_grid, self.launch_pdl = metadata.launch_cooperative_grid, metadata.launch_pdl
