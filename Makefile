@@ -151,7 +151,9 @@ bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway a
 	@$(SERVING) VITRINE_GGUF=$(CURDIR)/build/models/gguf VITRINE_XLLAMACPP="$$($(BIN)/python -m tests.serving_vllm.xllamacpp)" \
 	  $(GATEWAY)/bin/python -m tests.bench.serving $(BENCH)
 
+# Triton's own driver, which ours is compared with, is built against Python's headers.
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
+	@scripts/system-packages.sh python3-dev
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
 
 # The clients that people use, in an environment of their own.
