@@ -156,7 +156,9 @@ bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway a
 soak: setup $(GATEWAY)/.complete ## a thousand streams through the gateway for an hour: what memory it takes (make soak MINUTES=5)
 	@PYTHONPATH=$(CURDIR) $(GATEWAY)/bin/python -m tests.bench.serving.soak --minutes $(MINUTES)
 
+# Triton's own driver, which ours is compared with, is built against Python's headers.
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
+	@scripts/system-packages.sh python3-dev
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
 
 # The clients that people use, in an environment of their own.

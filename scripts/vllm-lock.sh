@@ -15,9 +15,11 @@ trap 'exit 1' INT TERM
 "$1" -m venv "$folder/venv"
 "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv"
 # uv knows the image's Python and C library where pip's markers would be this machine's: it chooses the versions.
+# Without flashinfer-cubin vLLM sees that FlashInfer, which compiles at first use, has no compiler, and uses none of it.
 printf 'vllm==%s\n' "$vllm" >"$folder/wanted"
 "$folder/venv/bin/uv" pip compile --quiet --generate-hashes --no-header --no-annotate --only-binary :all: \
     --python-version 3.13 --python-platform x86_64-manylinux_2_40 --exclude-newer "$before" \
+    --no-emit-package flashinfer-cubin \
     "$folder/wanted" -o "$folder/versions"
 # pip knows which file of a version fits best: it chooses the wheels, and writes them down without installing any.
 "$1" -m provisioner.image.closure pip-options | xargs "$folder/venv/bin/python" -m pip install --quiet \

@@ -18,6 +18,7 @@ from provisioner.image.debs import obtain
 from provisioner.image.driver import driver_version, obtain_driver
 from provisioner.image.packages import PackageLock, parse_lock, serialise_lock, shipped_lock
 from provisioner.image.sources import Sources
+from provisioner.image.triton import exchange_backend
 from provisioner.progress import Progress
 
 # Where the engine's wheels lie: nothing but the engine imports from there.
@@ -82,6 +83,7 @@ def _add_gpus(rootfs: Rootfs, wheels: tuple[Pin, ...], sources: Sources, *, prog
     folder = obtain_closure(wheels, sources.cache, progress=progress)
     progress(f"unpacking {len(wheels)} wheels of the engine")
     unpack_closure(wheels, folder, rootfs.tree / ENGINE_SITE)
+    exchange_backend(rootfs.tree / ENGINE_SITE)
 
 
 def _prepare(workdir: Path, sources: Sources, gpus: int, *, progress: Progress) -> Rootfs:

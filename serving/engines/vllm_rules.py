@@ -29,6 +29,7 @@ FLAGS = (
     # 0.19.1, the last for the driver of GPU images (docs/gpu.md), has neither the flag nor the hash.
     Rule(("--fingerprint-mode", "none"), "answers would carry a hash of version and configuration", since=(0, 32)),
     Rule(("--allowed-media-domains", "none.invalid"), "an empty list would allow every domain to be fetched"),
+    Rule(("--gdn-prefill-backend", "triton"), "FlashInfer's is compiled at first use, by nvcc; the image has none"),
     Rule(("--limit-mm-per-prompt", '{"image":0,"video":0,"audio":0}'), "decoders of media parse what strangers send"),
 )
 """Passed always, to a release that knows them."""
@@ -88,5 +89,6 @@ NEVER_VARIABLES = (
     Rule(("VLLM_DEBUG_DUMP_PATH",), "dumps of what is compiled and run"),
     Rule(("VLLM_TRACE_FUNCTION",), "every call in a file"),
     Rule(("VLLM_MEDIA_CACHE",), "media of strangers in files"),
+    Rule(("VLLM_HAS_FLASHINFER_CUBIN",), "it would say that FlashInfer, which compiles at first use, can be used"),
     Rule(("VLLM_API_KEY",), "a secret in the environment, for nothing"),
 )

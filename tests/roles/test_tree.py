@@ -236,6 +236,13 @@ LOOPBACK = {"RestrictAddressFamilies=~AF_(INET|INET6)", "RestrictAddressFamilies
 OPEN = {"llamacpp": BOTH, "vllm": BOTH | LOOPBACK | {"PrivateDevices=", "MemoryDenyWriteExecute="}}
 
 
+def test_the_engines_code_is_whole(configured):
+    """What an engine imports by name, as Triton does its backend, is missed by no import of ours."""
+    code, installed = REPOSITORY / "serving", configured / "usr/lib/vitrine/serving"
+    files = [path.relative_to(code) for path in (code / "engines").rglob("*.py")]
+    assert [path for path in files if (installed / path).read_bytes() != (code / path).read_bytes()] == []
+
+
 @pytest.mark.parametrize("engine", OPEN)
 def test_an_engine_is_confined_but_for_what_is_written_down(inside, engine):
     """The drop-in of a prefix is read for the instances of both engines: without it most of this were open."""

@@ -48,6 +48,11 @@ def test_the_shipped_lock_is_for_the_images_python_and_processor():
     assert all("x86_64" in platform or platform == "any" for _, _, platform in tags)
 
 
+def test_vllm_does_not_take_flashinfer_for_usable():
+    """It compiles at first use, by nvcc. With this wheel vLLM would use it all the same, and some models would fail."""
+    assert not [pin for pin in parse_closure(SHIPPED) if pin.name == "flashinfer-cubin"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
