@@ -14,6 +14,7 @@ from provisioner.image.chroot import Bind, enter
 from provisioner.image.sources import Sources
 from provisioner.image.tools import tools_tree, unpacked_engine
 from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
+from tests.fakes import fake_cuda
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / "build/cache"
@@ -29,7 +30,7 @@ def say(line):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A folder for /work with the model in it, and mount points for the source and the engine."""
+    """A folder for /work with model and fake CUDA in it, and mount points for the source and the engine."""
     folder = tmp_path_factory.mktemp("work")
     for name in ("source", "engine", "model"):
         (folder / name).mkdir()
@@ -40,6 +41,7 @@ def work(tmp_path_factory):
         if path.suffix == ".gguf"
     ]
     weights[0].rename(folder / "model/model.gguf")
+    fake_cuda.build(folder)  # the tree has no compiler
     return folder
 
 
@@ -63,6 +65,7 @@ def pytest_in_tree(work):
             "VITRINE_TREE": "1",
             "VITRINE_MODEL": "/work/model",
             "VITRINE_ENGINE": "/work/engine",
+            "VITRINE_CUDA": f"/work/{fake_cuda.NAME}",
         }
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1200)
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 
 from serving.engines.triton_nvidia.cuda import CudaLibrary, TensorMap
 from serving.engines.triton_nvidia.launch import Launch
 from serving.engines.triton_nvidia.signature import bfloat16, expand, layout
-from tests.fakes.fake_cuda import FakeCuda, build
+from tests.fakes.fake_cuda import FakeCuda
 from tests.fakes.launches import CASES, RECORDED, REFUSED, Asking, Case, Hooks, Memory, given
 
 EXPECTED = json.loads(RECORDED.read_text())
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("cuda"))
+def path():
+    return Path(os.environ["VITRINE_CUDA"])
 
 
 @pytest.fixture(scope="module")
