@@ -103,6 +103,13 @@ class FakeEngine:
         else:
             await self._json(writer, 200, self._whole(path, body))
 
+    async def repeat(self, path, body, writer):
+        """Answer with the caller's own words, some of them later than others."""
+        said = body["messages"][-1]["content"] if "messages" in body else "x"
+        await asyncio.sleep(0.01 * (hash(said) % 7))
+        message = {"role": "assistant", "content": said}
+        await self._json(writer, 200, {"choices": [{"message": message}], "usage": self._whole_usage(body)})
+
     def _whole(self, path, body):
         text = "".join(self.tokens[: body.get("max_tokens", len(self.tokens))])
         choice = {"index": 0, "finish_reason": "stop"}
