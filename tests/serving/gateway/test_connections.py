@@ -13,6 +13,7 @@ import struct
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -46,8 +47,7 @@ async def answers_another(running):
 
 def connected(running):
     """Return how many connections the gateway's side has, as Linux lists them (proc(5), net/tcp)."""
-    with open("/proc/self/net/tcp") as table:
-        lines = [line.split() for line in table.readlines()[1:]]
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
     return sum(1 for line in lines if int(line[1].split(":")[1], 16) == running.port and line[3] == "01")
 
 
