@@ -193,6 +193,24 @@ class FakeEngine:
     async def list_instead(self, path, body, writer):
         await self._json(writer, 200, [1, 2])
 
+    async def no_utf8(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')
+
+    async def deep_json(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices":' + b"[" * 200_000)
+
+    async def deep_usage(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices":[],"usage":' + b"[" * 200_000)
+
+    async def half_a_pair(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices":[{"delta":{"content":"\\ud800"}}],"usage":{"completion_tokens":1}}')
+
+    async def _raw(self, writer, body, data):
+        """Answer 200 with these bytes: whole, or as one event and no more."""
+        kind = b"text/event-stream" if body.get("stream") else b"application/json"
+        data = b"data: " + data + b"\n\n" if body.get("stream") else data
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (kind, len(data)) + data)
+
     async def no_http(self, path, body, writer):
         writer.write(b"\x00\x01\x02 this is not HTTP\r\n\r\n")
         writer.close()

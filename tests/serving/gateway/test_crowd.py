@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import os
 import resource
 import socket
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from serving.gateway.limits import Limits
+from tests.serving.gateway.running import MODEL
 from tests.serving.gateway.test_answers import TEXT
 from tests.serving.gateway.test_silence import started
 
@@ -40,9 +43,13 @@ async def alone(folder, *, descriptors=None):
     assert output == (b"", b"")
 
 
+def memory(pid):
+    """Return the bytes of the address space and those that are resident (proc(5), statm)."""
+    return [int(pages) * os.sysconf("SC_PAGE_SIZE") for pages in Path(f"/proc/{pid}/statm").read_text().split()[:2]]
+
+
 def megabytes(pid):
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return memory(pid)[1] / 1e6
 
 
 def processor_seconds(pid):
@@ -113,3 +120,20 @@ async def test_a_gateway_without_descriptors_waits_does_not_spin_and_recovers(tm
             channel.close()
         await running.until_ready()
         assert (await running.chat()).json["choices"][0]["message"]["content"] == TEXT
+
+
+async def test_a_gateway_without_memory_refuses_and_recovers(tmp_path):
+    """It might as well end, and be started again by its unit; here it does not, and no request costs another's."""
+    async with alone(tmp_path) as (pid, running):
+        resource.prlimit(pid, resource.RLIMIT_AS, (memory(pid)[0] + 24 * 2**20, resource.RLIM_INFINITY))
+        large = json.dumps({"model": MODEL, "prompt": "x" * 3_900_000}).encode()
+        asks = [running.ask("POST", "/v1/completions", data=io.BytesIO(large)) for _ in range(16)]
+        answers = await asyncio.gather(*asks, return_exceptions=True)
+        answered = [answer for answer in answers if not isinstance(answer, Exception)]
+        failed = {(answer.status, answer.error["code"]) for answer in answered if answer.status != 200}
+        assert failed <= {(500, "engine_error"), (503, "engine_loading")}
+        assert failed or len(answered) < 16, "the memory was enough"
+        assert (await running.chat()).json["choices"][0]["message"]["content"] == TEXT
+        resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        answers = [await running.ask("POST", "/v1/completions", data=io.BytesIO(large)) for _ in range(3)]
+        assert {answer.status for answer in answers} == {200}
