@@ -43,6 +43,15 @@ def test_a_newcomer_takes_the_place_of_the_crowds_oldest():
     assert house.out == ["a"]
 
 
+def test_a_newcomer_does_not_take_the_place_of_one_who_has_little():
+    house = House(4)
+    house.enters("honest", "other")
+    for name in "abc":
+        house.enters(name, "crowd")
+    house.enters("late", "third")
+    assert house.out == ["a"]
+
+
 def test_who_rests_goes_before_who_works():
     house = House(3)
     house.enters("works", "crowd", works=True)

@@ -139,7 +139,7 @@ async def test_a_request_in_the_body_of_another_is_no_request(tmp_path):
             assert (answers.count(b"HTTP/1.1 200 "), answers.count(b'"object"')) == (2, 0)
 
 
-async def test_two_callers_at_once_each_get_their_own_answer(tmp_path):
+async def test_many_callers_at_once_each_get_their_own_answer(tmp_path):
     """The engine repeats what it was asked; a stream that crossed would show another's words."""
     async with gateway(tmp_path) as running:
         running.engine.fault.kind = "repeat"
