@@ -62,28 +62,9 @@ class Guests:
             FullError: all of them work, and no caller has more of them than this one.
         """
         if self._count >= self._limit:
-            self.make_room(guest.caller)
+            self._make_room(guest.caller)
         self._shares.setdefault(guest.caller, _Share()).resting[guest] = None
         self._count += 1
-
-    def make_room(self, caller: str) -> None:
-        """Show out the connection that has rested longest of the caller with most, or its last if all of them work.
-
-        Raises:
-            FullError: as above.
-        """
-        mine = self._shares.get(caller, _Share())
-        most = max(self._shares.values(), key=len, default=mine)
-        if len(most) <= len(mine):
-            most = mine
-        if most.resting:
-            out = next(iter(most.resting))
-        elif len(most) > len(mine) + 1:
-            out = next(reversed(most.working))
-        else:
-            raise FullError
-        self.remove(out)
-        out.end()
 
     def move(self, guest: Guest, *, works: bool) -> None:
         """Put somebody to those who work or to those who rest, as the last of them."""
@@ -103,3 +84,18 @@ class Guests:
         self._count -= before - len(share)
         if not share:
             self._shares.pop(guest.caller, None)
+
+    def _make_room(self, caller: str) -> None:
+        """Show out the connection that has rested longest of the caller with most, or its last if all of them work."""
+        mine = self._shares.get(caller, _Share())
+        most = max(self._shares.values(), key=len, default=mine)
+        if len(most) <= len(mine):
+            most = mine
+        if most.resting:
+            out = next(iter(most.resting))
+        elif len(most) > len(mine) + 1:
+            out = next(reversed(most.working))
+        else:
+            raise FullError
+        self.remove(out)
+        out.end()

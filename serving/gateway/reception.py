@@ -10,7 +10,6 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 
 from serving.gateway.guests import FullError, Guest, Guests
 from serving.gateway.limits import Limits
@@ -80,9 +79,7 @@ class Reception:
                 task.add_done_callback(self._arriving.discard)
 
     def _pause(self) -> None:
-        """Look away for a moment, since the socket stays readable; and make room for whoever waits."""
-        with suppress(FullError):
-            self._guests.make_room("")
+        """Look away for a moment, since the socket stays readable: others leave meanwhile."""
         self._loop.remove_reader(self._listener)
         self._loop.call_later(_PAUSE, self._resume)
 

@@ -117,8 +117,3 @@ def test_who_was_shown_out_comes_back_by_no_word_of_its_own():
     first.rests()
     first.leaves()
     assert (len(house.guests), house.out) == (1, ["first"])
-
-
-def test_an_empty_house_has_nobody_to_show_out():
-    with pytest.raises(FullError):
-        Guests(5).make_room("one")
