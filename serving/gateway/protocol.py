@@ -7,7 +7,6 @@ and a folded line, which it lets a reader take (2.2, 5.2), have one reading here
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,7 +19,6 @@ from serving.gateway.replies import error_body
 _BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
 )
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VERSIONS = {"1.0", "1.1"}
 
 
@@ -97,12 +95,14 @@ class BoundedProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is no
             raise ValueError("the request's head is too long")
 
     def _judge_head(self) -> None:
-        names = [name for name, _ in self.headers]
-        coding = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        version = self.parser.get_http_version()
-        if version not in _VERSIONS or not all(map(_NAME.fullmatch, names)) or coding not in ([], [b"chunked"]):
-            raise ValueError("the request's head has two readings")
-        if names.count(b"host") > 1 or (version == "1.1" and b"host" not in names) or (coding and version == "1.0"):
+        hosts, codings, version = 0, 0, self.parser.get_http_version()
+        for name, value in self.headers:
+            hosts += name == b"host"
+            if name == b"transfer-encoding":
+                codings += 1 if value.lower() == b"chunked" else 2
+            if b" " in name:  # the parser lets nothing else pass that is no name
+                raise ValueError("the request's head has two readings")
+        if version not in _VERSIONS or hosts > 1 or hosts < (version == "1.1") or codings > (version == "1.1"):
             raise ValueError("the request's head has two readings")
         if len(self.pipeline) >= self.limits.pipelined:
             self.transport.abort()

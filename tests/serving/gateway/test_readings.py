@@ -24,7 +24,7 @@ POST, HOST, LENGTH = b"POST /v1/completions HTTP/1.1\r\n", b"host: x\r\n", b"con
 CODED = b"transfer-encoding: chunked\r\n"
 NEXT = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 HIDDEN = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
-TAKEN, REFUSED = ([200, 200], 1), ([400], 0)
+TAKEN, CLOSED, REFUSED = ([200, 200], 1), ([200], 1), ([400], 0)
 
 
 def post(*lines, line=POST, host=HOST, body=DATA):
@@ -84,6 +84,7 @@ TWO_READINGS = {
 ONE_READING = {
     "plain": post(LENGTH),
     "a tab before chunks": post(b"transfer-encoding:\tChunked\r\n", body=chunked().split(b"\r\n\r\n", 1)[1]),
+    "HTTP/1.0, which knows no host": post(LENGTH, host=b"").replace(b"/1.1", b"/1.0"),
     "a space behind a length": post(LENGTH.replace(b"\r", b" \r")),
     "an extension of a chunk": chunked(size=WHOLE + b";a=b"),
     "trailers that look like headers": chunked(last=b"0\r\ncontent-length: 9\r\nauthorization: Bearer x\r\n\r\n"),
@@ -122,7 +123,7 @@ async def test_what_has_two_readings_is_refused_and_ends_the_connection(tmp_path
 async def test_what_has_one_reading_is_read_as_what_was_sent(tmp_path):
     async with gateway(tmp_path, limits=replace(LIMITS, body_seconds=2)) as running:
         for name, sent in ONE_READING.items():
-            assert await exchange(running, sent) == TAKEN, name
+            assert await exchange(running, sent) == (CLOSED if b"HTTP/1.0" in sent else TAKEN), name
             path, body, head = running.engine.seen.requests[-1]
             assert (path, body["prompt"]) == ("/v1/completions", "mine"), name
             assert head.count(b"\r\n\r\n") == 1, name
