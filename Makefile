@@ -20,6 +20,8 @@ CLIENTS := build/clients
 ORIGIN := https://127.0.0.1:$(PORT)
 # More for `make bench-serving` and `make bench-attestation`, for example BENCH=--quick, BENCH="--seconds 2 --turns 3".
 BENCH ?=
+# How long `make soak` takes.
+MINUTES ?= 60
 # How long `make fuzz` takes.
 SECONDS := 600
 # More for ansible-playbook, for example VARS="-e bake_mode=release".
@@ -33,7 +35,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -150,6 +152,9 @@ bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway a
 	@scripts/system-packages.sh nginx-light
 	@$(SERVING) VITRINE_GGUF=$(CURDIR)/build/models/gguf VITRINE_XLLAMACPP="$$($(BIN)/python -m tests.serving_vllm.xllamacpp)" \
 	  $(GATEWAY)/bin/python -m tests.bench.serving $(BENCH)
+
+soak: setup $(GATEWAY)/.complete ## a thousand streams through the gateway for an hour: what memory it takes (make soak MINUTES=5)
+	@PYTHONPATH=$(CURDIR) $(GATEWAY)/bin/python -m tests.bench.serving.soak --minutes $(MINUTES)
 
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests

@@ -47,6 +47,7 @@ ENVIRONMENT = {
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": Rule(("0",), "a redirect leads around a list of domains"),
     "VLLM_PLUGINS": Rule(("",), "empty: nothing that a package registers is loaded, resolvers of adapters included"),
     "VLLM_WORKER_MULTIPROC_METHOD": Rule(("spawn",), "a fork would copy threads' locks and the parent's memory"),
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": Rule(("75",), "the gateway uses a connection again that was idle for at most 15 s"),
     "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": Rule(("0",), "a server without its engine would answer errors for ever"),
     "TORCHDYNAMO_DISABLE": Rule(("1",), "it needs a compiler at run time and runs what it wrote; the image has none"),
     "PYTHONDONTWRITEBYTECODE": Rule(("1",), "nothing is written"),

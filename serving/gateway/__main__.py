@@ -1,7 +1,4 @@
-"""``python3 -m serving.gateway``: serve HTTPS until the machine ends.
-
-Imports cost more than anything else here under software emulation, hence the three settings before them.
-"""
+"""``python3 -m serving.gateway``: serve HTTPS until the machine ends."""
 
 from __future__ import annotations
 
@@ -18,13 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pydantic
-
-gc.disable()  # until everything is imported: nothing of that is garbage
-# FastAPI builds a validator for each of its OpenAPI models while it is imported. Nobody asks for them here: deferring
-# them saves half of its import, and not finding email_validator saves another tenth.
-pydantic.BaseModel.model_config["defer_build"] = True
-sys.modules["email_validator"] = None  # type: ignore[assignment]
+gc.disable()  # until everything is imported: nothing of that is garbage, and looking costs time under emulation
 
 import uvicorn  # noqa: E402
 from uvicorn.loops.uvloop import uvloop_setup  # noqa: E402
@@ -62,6 +53,7 @@ class Config:
     tls: Path
     attester: Path
     models: Mapping[str, Served]
+    requests: int
     shaping: bool
     metrics: bool
     access: Settings
@@ -94,6 +86,7 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument(
         "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:SOCKET", dest="models"
     )
+    parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
     parser.add_argument("--metrics", action=argparse.BooleanOptionalAction, required=True)
     add_options(parser)
@@ -123,7 +116,8 @@ def tls_context(folder: Path) -> ssl.SSLContext:
 
 def create_engines(models: Mapping[str, Served], limits: Limits) -> dict[str, Engine]:
     """Make one engine a socket: an adapter is another name for the engine of its model."""
-    engines = {path: Engine(path, limits) for path in dict.fromkeys(served.socket for served in models.values())}
+    keeps = {served.socket: FEATURES[served.engine].keeps for served in models.values()}
+    engines = {path: Engine(path, limits, keep=keep) for path, keep in keeps.items()}
     return {name: engines[served.socket] for name, served in models.items()}
 
 
@@ -187,7 +181,7 @@ def main() -> int:
     gc.freeze()
     gc.enable()
     uvloop_setup()
-    asyncio.run(serve(config, Limits()))
+    asyncio.run(serve(config, Limits(requests=config.requests)))
     return 0
 
 

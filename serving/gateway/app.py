@@ -6,15 +6,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from serving.access.clock import Clock
 from serving.access.interface import Access, Caller
 from serving.errors import RequestError
-from serving.gateway.attester import AttesterClient, EvidenceRoute
+from serving.gateway.attester import AttesterClient
 from serving.gateway.engine import Engine
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
 from serving.gateway.relay import Message, Receive, Relay, Send, Way
@@ -42,21 +45,34 @@ class Parts:
     metrics: bool
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(parts: Parts) -> Starlette:
     """Make the application: an allow-list of routes, and OpenAI's errors for everything else."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    routes, door, refuse = Routes(parts), _Door(parts.access), Refuse(parts.way.shape)
+    answers, door, refuse = Routes(parts), _Door(parts.access), Refuse(parts.way.shape)
+    routes = []
     for route in (*ROUTES, METRICS) if parts.metrics else ROUTES:
-        handler = getattr(routes, route.handler)
-        if isinstance(handler, EvidenceRoute):
-            app.add_route(route.path, handler, methods=[route.method])
-            continue
+        handler = getattr(answers, route.handler)
         answer = handler if route.open else door.before(handler)
-        app.add_api_route(route.path, answer, methods=[route.method], response_model=None)
+        routes.append(Route(route.path, Endpoint(route.method, answer)))
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
     app.add_exception_handler(RequestError, refuse.request)
     app.add_exception_handler(HTTPException, refuse.route)
     app.add_exception_handler(Exception, refuse.fault)
     return app
+
+
+class Endpoint:
+    """A route as ASGI has it."""
+
+    def __init__(self, method: str, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self.method, self._answer = method, answer
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; HEAD, which Starlette takes for a kind of GET, is a method like any other."""
+        if scope["method"] != self.method:
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": self.method})
+        response = await self._answer(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 class _Door:
@@ -79,11 +95,10 @@ class Routes:
 
     def __init__(self, parts: Parts) -> None:
         self._parts, self._rules, self._limits = parts, parts.rules, parts.rules.limits
-        self.evidence = EvidenceRoute(parts.attester)
         self._slots = asyncio.Semaphore(self._limits.requests)
         self._received = 0
 
-    async def health(self) -> Response:
+    async def health(self, _: Request) -> Response:
         """Say that the gateway lives, and whether every engine has answered."""
         state = "ready" if all(engine.ready for engine in self._parts.engines.values()) else "loading"
         return _json({"status": "ok", "engine": state})
@@ -125,9 +140,13 @@ class Routes:
         """Answer ``POST /v1/detokenize``."""
         return self._relay(detokenize_request(await self._body(request), self._rules), caller)
 
-    async def metrics(self) -> Response:
+    async def metrics(self, _: Request) -> Response:
         """Answer ``GET /metrics``."""
         return Response(self._parts.way.figures.page(), media_type="text/plain; version=0.0.4")
+
+    async def evidence(self, request: Request) -> Response:
+        """Answer ``GET /.well-known/attestation?nonce=``."""
+        return await self._parts.attester.evidence(request.scope)
 
     async def activate(self, request: Request) -> Response:
         """Answer ``POST /.well-known/attestation/activate``."""

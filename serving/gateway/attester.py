@@ -11,16 +11,13 @@ import asyncio
 import base64
 import json
 import re
-from http import HTTPStatus
 from pathlib import Path
-
-from starlette.exceptions import HTTPException
 
 from serving.errors import RequestError
 from serving.gateway.body import read_object
 from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
-from serving.gateway.relay import Message, Receive, Send
+from serving.gateway.relay import Message
 from serving.gateway.replies import busy
 from serving.gateway.waiting import Waiter, Waiting, caller_of
 
@@ -125,20 +122,6 @@ class AttesterClient:
                     writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise _unavailable() from error
-
-
-class EvidenceRoute:
-    """``GET /.well-known/attestation?nonce=``, called as ASGI has it: FastAPI's way costs a quarter more."""
-
-    def __init__(self, attester: AttesterClient) -> None:
-        self._attester = attester
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["method"] != "GET":  # Starlette takes HEAD for a kind of GET; it would cost a quote
-            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
-        answer = await self._attester.evidence(scope)
-        await answer(scope, receive, send)
 
 
 def _unavailable() -> RequestError:

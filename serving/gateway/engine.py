@@ -27,16 +27,15 @@ UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 class Engine:
     """The engine behind one UNIX socket, and whether it has answered lately."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits, *, keep: bool) -> None:
         self._path, self._limits = str(path), limits
         timeout = aiohttp.ClientTimeout(
-            total=limits.engine_total_seconds,
+            total=None,  # aiohttp's would look at it anew for each token
             sock_connect=limits.engine_connect_seconds,
             sock_read=limits.engine_silence_seconds,
         )
         self._session = aiohttp.ClientSession(
-            # A connection a request: an engine closes idle ones when it likes, also in the moment of the next request.
-            connector=aiohttp.UnixConnector(self._path, limit=0, force_close=True),
+            connector=_connector(self._path, limits, keep=keep),
             timeout=timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -59,12 +58,13 @@ class Engine:
     async def ask(self, request: EngineRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request; leaving the block early closes the connection, which cancels the engine's work."""
         # The host name is a formality: the connector knows one place only.
-        async with self._session.post(
+        asked = self._session.post(
             f"http://engine{request.path}",
             data=request.body,
             headers={"content-type": "application/json"},
             allow_redirects=False,
-        ) as answer:
+        )
+        async with asyncio.timeout(self._limits.engine_total_seconds), asked as answer:
             try:
                 yield answer
             finally:
@@ -140,6 +140,13 @@ class Engine:
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
         if answer.status != 200 or not choices or not isinstance(tokens, int) or not 1 <= tokens <= _MAX_PROBE_TOKENS:
             raise EngineError("the probe was not answered with a token")
+
+
+def _connector(path: str, limits: Limits, *, keep: bool) -> aiohttp.UnixConnector:
+    """Use a connection again only long before the engine would close it: a request must not meet its end."""
+    if keep:
+        return aiohttp.UnixConnector(path, limit=0, keepalive_timeout=limits.engine_idle_seconds)
+    return aiohttp.UnixConnector(path, limit=0, force_close=True)
 
 
 async def _ended(reader: asyncio.StreamReader) -> None:

@@ -14,7 +14,11 @@ from serving.errors import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What one engine takes; ``salted``: it shares prefixes between requests with one ``cache_salt`` alone."""
+    """What one engine takes.
+
+    ``salted``: it shares prefixes between requests with one ``cache_salt`` alone. ``keeps``: a connection to it may be
+    used again. llama.cpp's server has a thread for each connection that is open, so that idle ones keep others out.
+    """
 
     name: str
     echo: bool
@@ -23,6 +27,7 @@ class Features:
     media: bool
     structured_outputs: bool
     salted: bool
+    keeps: bool
 
     def require(self, feature: str, param: str) -> None:
         """Refuse a field that this engine would ignore or misread.
@@ -44,6 +49,7 @@ FEATURES = {
         media=False,
         structured_outputs=False,
         salted=False,
+        keeps=False,
     ),
     # Media and embeddings depend on the model: vLLM itself says so when a model has none.
     "vllm": Features(
@@ -54,6 +60,7 @@ FEATURES = {
         media=True,
         structured_outputs=True,
         salted=True,
+        keeps=True,
     ),
 }
 

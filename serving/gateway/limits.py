@@ -34,7 +34,7 @@ class Limits:
     inputs: int = 256
     # All connections, those in their handshake too: the gateway's unit has descriptors for more.
     connections: int = 1024
-    requests: int = 64
+    requests: int = 64  # as the command line says: engines differ in how many they work on at once
     # Requests that one connection sends ahead of their answers.
     pipelined: int = 16
     # Nonces that wait for a quote, and of them in one quote (protocol.md: at most 4,096); clients that activate.
@@ -53,6 +53,8 @@ class Limits:
     vanished_seconds: int = 60
     # From the engine: how long it may be silent (a long prompt on a slow machine), and in all.
     engine_connect_seconds: float = 10.0
+    # How old an idle connection to it may be when it is used again. vLLM is told to close none younger than a minute.
+    engine_idle_seconds: float = 15.0
     engine_silence_seconds: float = 900.0
     engine_total_seconds: float = 3600.0
     answer_bytes: int = 16 * 1024 * 1024

@@ -57,9 +57,9 @@ class Meter:
         """Take note of a whole answer."""
         self._note(answer)
 
-    def events(self, events: bytes) -> bytes:
-        """Take note of whole events of a stream; return those that the client is meant to see."""
-        self._events += events.count(_END)
+    def events(self, events: bytes, count: int) -> bytes:
+        """Take note of so many whole events of a stream; return those that the client is meant to see."""
+        self._events += count
         if not _USAGE.search(events):
             return events
         return b"".join([self._event(event) for event in events.split(_END)[:-1]])

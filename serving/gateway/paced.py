@@ -27,6 +27,7 @@ async def paced(events: AsyncGenerator[bytes], shape: Shape, began: float, *, mo
             record, last = batches.take(due - began)
             room.set()
             yield record
+            del record  # a thousand streams that wait for their next tick hold none
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)

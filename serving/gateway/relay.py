@@ -11,7 +11,6 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import aiohttp
@@ -24,6 +23,7 @@ from serving.gateway.features import unsupported_route
 from serving.gateway.figures import Figures
 from serving.gateway.limits import Limits
 from serving.gateway.metering import Meter
+from serving.gateway.outgoing import Outgoing
 from serving.gateway.paced import paced
 from serving.gateway.replies import engine_failed, engine_loading, error_body, refusal, whole
 from serving.gateway.rules import EngineRequest
@@ -49,7 +49,7 @@ class Way:
 
 
 class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the development host
-    """The answer to one judged request. FastAPI calls it as it calls every response."""
+    """The answer to one judged request. Starlette calls it as it calls every response."""
 
     def __init__(self, engine: Engine, request: EngineRequest, *, budget: Budget, way: Way) -> None:
         super().__init__()
@@ -60,10 +60,13 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Carry the answer until it ends or the client is gone."""
-        carrying = asyncio.ensure_future(self._carry(partial(self._bounded, send), scope, receive))
+        outgoing = Outgoing(send, self._limits.client_stall_seconds)
+        carrying = asyncio.ensure_future(self._carry(outgoing, scope, receive))
         leaving = asyncio.ensure_future(_gone(receive))
         try:
-            await asyncio.wait({carrying, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            done: set[asyncio.Future[None]] = set()
+            while not done and (left := outgoing.left()) > 0:
+                done, _ = await asyncio.wait({carrying, leaving}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (carrying, leaving):
                 task.cancel()
@@ -85,7 +88,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         except RequestError as error:
             reply = refusal(error, self._shape)
         except (*UNREACHABLE, EngineError) as error:
-            if self._started:  # the client is too slow, or gone
+            if self._started:  # the client is gone
                 return None
             reply = refusal(self._failure(error), self._shape)
         await self._until_due()
@@ -113,6 +116,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
                     self._started = True
                     await send(_start(200, headers))
                 await send(_more(record))
+                del record
         await send(_more(b"", last=True))
 
     async def _events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
@@ -120,8 +124,9 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         translate = self._request.events() if self._request.events else None
         try:
             async for events in _whole_events(answer, self._limits.event_bytes):
-                self._figures.tokens(events.count(_EVENT_END))
-                if seen := self._meter.events(events):
+                count = events.count(_EVENT_END)
+                self._figures.tokens(count)
+                if seen := self._meter.events(events, count):
                     yield translate(seen) if translate else seen
         except (*UNREACHABLE, EngineError) as error:
             if not self._started:
@@ -154,10 +159,6 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         if self._shape:
             step = self._shape.end if self._request.generates else self._shape.tick
             await asyncio.sleep(self._shape.wait(self._began, asyncio.get_running_loop().time(), step))
-
-    async def _bounded(self, send: Send, message: Message) -> None:
-        async with asyncio.timeout(self._limits.client_stall_seconds):
-            await send(message)
 
 
 async def _whole_events(answer: aiohttp.ClientResponse, limit: int) -> AsyncGenerator[bytes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route: its path as FastAPI writes it, its method, and the method of ``Routes`` that answers.
+    """One route: its path as Starlette writes it, its method, and the method of ``Routes`` that answers.
 
     ``open`` is for whoever reaches the port; all others are behind the door (``serving.access``).
     """

@@ -39,6 +39,7 @@ TARGETS = {
     "test-clouds": "Makefile",  # the same tests as in the unit tests, at every call in place of some
     "test-serving": "tests/slow/test_targets.py",
     "bench-serving": "tests/slow/test_targets.py",
+    "soak": "tests/slow/test_targets.py",
     "test-clients": "Makefile",  # the tests themselves
     "compat-page": "Makefile",  # test-clients compares what it would write
     "test-slow": "Makefile",  # the run that these belong to

@@ -167,7 +167,7 @@ def test_a_tool_that_the_boot_needs_is_there(configured, tool):
 
 
 def test_the_libraries_of_the_services_still_load(inside):
-    wanted_modules = "fastapi, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl, yaml"
+    wanted_modules = "starlette, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl"
     done = inside("/usr/bin/python3", "-c", f"import {wanted_modules}")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -226,6 +226,7 @@ def test_each_model_is_served_by_an_instance_of_its_engine_and_known_to_the_gate
     (line,) = [line for line in gateway.splitlines() if line.startswith("ExecStart=")]
     told = [word for before, word in itertools.pairwise(line.split()) if before == "--model"]
     assert told == [f"{m['name']}={m['engine']}:/run/vitrine/engine/{m['name']}.sock" for m in models]
+    assert f" --requests {max(64, 2 * sum(model['slots'] for model in models))} " in line
 
 
 # What systemd counts as open for an engine, and is so on purpose.

@@ -77,6 +77,15 @@ def test_make_bench_serving_prints_every_table():
         assert figure in outcome.out
 
 
+def test_make_soak_keeps_a_thousand_streams_open_and_prints_memory():
+    outcome = make("soak", "MINUTES=1", seconds=600)
+    assert outcome.status == 0, outcome.out[-4000:] + outcome.err[-4000:]
+    (minute,) = re.findall(r"^ +1\.0 +(\d+) .* +(\d+)$", outcome.out, re.MULTILINE)
+    assert int(minute[0]) > 900, outcome.out
+    assert minute[1] == "0", outcome.out
+    assert re.search(r"^at most [\d.]+ MB", outcome.out, re.MULTILINE)
+
+
 def test_make_bench_attestation_shares_quotes_and_prints_both_tables():
     outcome = make("bench-attestation", "BENCH=--seconds 2 --turns 1 --clients 50", seconds=600)
     assert outcome.status == 0, outcome.out + outcome.err

@@ -17,10 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from uvicorn.loops.uvloop import uvloop_setup
 
 import serving.gateway.__main__ as gateway_process
+from serving.gateway.app import Endpoint
 from serving.selfcheck.checks import NAMES
 from serving.selfcheck.verdict import write_passed
 from tests.serving.fixtures import start_swtpm, store_ek_certificate
@@ -97,13 +100,12 @@ async def serve(folder: Path, tree: int, pause: float) -> None:
         app = made(parts)
         headers = {"content-type": "application/json", "cache-control": "no-store"}
 
-        async def static() -> Response:
+        async def static(_: Request) -> Response:
             return Response(page["body"], headers=headers)
 
-        app.add_api_route(STATIC, static, response_model=None)
-        page_route = app.router.routes.pop()
         paths = [route.path for route in app.router.routes]
-        app.router.routes.insert(paths.index(EVIDENCE), page_route)  # neither is found sooner
+        # Neither is found sooner.
+        app.router.routes.insert(paths.index(EVIDENCE), Route(STATIC, Endpoint("GET", static)))
         return app
 
     gateway_process.create_app = with_static

@@ -37,6 +37,10 @@ http {{
 """
 
 
+UNIT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""As the gateway's unit has it."""
+
+
 @dataclass(frozen=True)
 class Door:
     """One way in. ``pid`` is that of the process whose CPU time counts; the bare engine has none of its own."""
@@ -61,8 +65,10 @@ def bare(engine: Path) -> Door:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, engine: Path, model: str, kinds: tuple[str, ...]) -> Iterator[list[Door]]:
-    """Open doors of these kinds to one engine; close them in the end."""
+def opened(
+    folder: Path, engine: Path, model: str, kinds: tuple[str, ...], *, requests: int = 64
+) -> Iterator[list[Door]]:
+    """Open doors of these kinds to one engine, gateways for so many requests at once; close them in the end."""
     create_identity(folder)
     context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
     context.check_hostname = False
@@ -71,7 +77,8 @@ def opened(folder: Path, engine: Path, model: str, kinds: tuple[str, ...]) -> It
         for kind in kinds:
             port = free_port()
             command, about = COMMANDS[kind](port, folder, engine, model)
-            process = subprocess.Popen(command)
+            command += ["--requests", str(requests)] if kind.startswith("gateway") else []
+            process = subprocess.Popen(command, env=os.environ | (UNIT if kind.startswith("gateway") else {}))
             stack.callback(_stop, process)
             _wait(process, port)
             pid = _worker(process.pid) if kind == "nginx" else process.pid
@@ -83,10 +90,10 @@ def _gateway(
     port: int, folder: Path, engine: Path, model: str, *, shape: str = "--no-shaping"
 ) -> tuple[list[str], str]:
     command = [sys.executable, "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port), shape]
-    command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}=llamacpp:{engine}"]
+    command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}=vllm:{engine}"]
     command += ["--no-metrics", "--access", "open", "--issuers", "/dev/null", "--built", "/dev/null"]
     command += ["--audience=", "--issued-after="]
-    return command, f"uvicorn {version('uvicorn')}, FastAPI {version('fastapi')}, aiohttp {version('aiohttp')}"
+    return command, f"uvicorn {version('uvicorn')}, Starlette {version('starlette')}, aiohttp {version('aiohttp')}"
 
 
 def _pipe(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], str]:

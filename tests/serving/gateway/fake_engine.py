@@ -30,9 +30,10 @@ class Fault:
 
 @dataclass(slots=True)
 class Seen:
-    """What the engine was asked, and how often a caller left before the end."""
+    """What the engine was asked, over how many connections, and how often a caller left before the end."""
 
     requests: list = field(default_factory=list)
+    connections: int = 0
     cancelled: int = 0
     streaming: int = 0
 
@@ -77,6 +78,7 @@ class FakeEngine:
             while True:
                 async with asyncio.timeout(0.01 if self.hasty else None):
                     head = await reader.readuntil(b"\r\n\r\n")
+                self.seen.connections += id(writer) not in self.connections
                 self.connections[id(writer)] = (asyncio.current_task(), reader, writer)
                 self.idle.pop(id(writer), None)
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])

@@ -119,6 +119,7 @@ async def gateway(
         folder / "tls",
         folder / "attester.sock",
         {name: Served(kind, path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
+        limits.requests,
         shaping,
         metrics,
         access,

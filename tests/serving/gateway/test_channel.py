@@ -95,12 +95,19 @@ async def test_routes_that_are_not_on_the_list_do_not_exist(tmp_path):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/healthz"), ("DELETE", "/v1/models"), ("GET", "/v1/chat/completions"), ("OPTIONS", "/v1/completions")],
+    [
+        ("POST", "/healthz"),
+        ("DELETE", "/v1/models"),
+        ("HEAD", "/v1/models"),
+        ("GET", "/v1/chat/completions"),
+        ("OPTIONS", "/v1/completions"),
+    ],
 )
 async def test_other_methods_are_not_allowed(tmp_path, method, path):
     async with gateway(tmp_path) as running:
         answer = await running.ask(method, path)
-        assert (answer.status, answer.error["type"]) == (405, "invalid_request_error")
+        assert answer.status == 405
+        assert method == "HEAD" or answer.error["type"] == "invalid_request_error"
         assert answer.headers["allow"] in {"GET", "POST"}
 
 

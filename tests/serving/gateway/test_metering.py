@@ -57,7 +57,7 @@ def count(stream, happens, *, usage=False):
 
 def sends(*events, then=None):
     def happens(meter, seen):
-        seen.extend(meter.events(part) for part in events)
+        seen.extend(meter.events(part, part.count(b"\n\n")) for part in events)
         if then is not None:
             raise then
 

@@ -16,7 +16,7 @@ from tests.serving.gateway.running import MODEL, gateway
 
 OTHER, ADAPTER = "other", "other-tuned"
 FIXED = ["--host", "h", "--port", "1", "--tls", "t", "--attester", "a", "--no-shaping", "--no-metrics"]
-FIXED += ["--access", "open", "--issuers", "/i", "--built", "/b", "--audience=", "--issued-after="]
+FIXED += ["--requests", "64", "--access", "open", "--issuers", "/i", "--built", "/b", "--audience=", "--issued-after="]
 
 
 @contextlib.asynccontextmanager
