@@ -213,6 +213,13 @@ class FakeEngine:
         data = b"data: " + data + b"\n\n" if body.get("stream") else data
         writer.write(b"HTTP/1.1 200 X\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (kind, len(data)) + data)
 
+    async def says_more(self, path, body, writer):
+        """Answer, and a moment later answer once more what nobody has asked."""
+        await self.answer(path, body, writer)
+        await asyncio.sleep(self.token_pause)
+        message = {"message": {"role": "assistant", "content": "of another"}, "delta": {"content": "of another"}}
+        await self._raw(writer, body, json.dumps({"choices": [message], "usage": self._whole_usage(body)}).encode())
+
     async def no_http(self, path, body, writer):
         writer.write(b"\x00\x01\x02 this is not HTTP\r\n\r\n")
         writer.close()

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from serving.engines.vllm_rules import ENVIRONMENT
+from serving.gateway.features import FEATURES
 from serving.gateway.limits import Limits
 from tests.serving.gateway.fake_engine import TOKENS
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
@@ -208,6 +209,22 @@ async def test_an_engine_that_fails_gives_openais_error(tmp_path, fault, status,
         running.engine.fault.kind = "answer"
         await running.until_ready()
         assert (await running.chat(stream=stream)).status == 200
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["at once", "a moment later"])
+@pytest.mark.parametrize("kind", FEATURES)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_an_engine_says_behind_an_answer_is_in_nobodys(tmp_path, kind, stream, pause):
+    """Where a connection to an engine is kept, the next request on it may be another caller's."""
+    async with gateway(tmp_path, kind=kind) as running:
+        running.engine.fault.kind, running.engine.token_pause = "says_more", pause
+        for _ in range(4):
+            answer = await running.chat(stream=stream)
+            assert b"of another" not in answer.body
+            assert answer.status == 200
+            await asyncio.sleep(4 * pause)
+        running.engine.fault.kind = "answer"
+        assert (await running.chat()).json["choices"][0]["message"]["content"] == TEXT
 
 
 @pytest.mark.parametrize("fault", ["crash_in_stream", "stop_in_stream", "silence_in_stream"])

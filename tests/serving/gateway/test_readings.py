@@ -1,7 +1,7 @@
 """Requests that two readers would read differently: refused, or read once, as what was sent and nothing hidden in it.
 
-A smuggled request needs a connection that several callers share: here TLS ends in the process that reads, and each
-request to an engine has a connection of its own. So what is left to lose is the sender's, and still it is not lost.
+A smuggled request needs a connection that several callers share: here TLS ends in the process that reads, and what an
+engine gets is written anew. So what is left to lose is the sender's, and still it is not lost.
 """
 
 from __future__ import annotations
