@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
 import socket
 import struct
 import time
@@ -155,18 +156,19 @@ async def test_nonsense_behind_a_request_is_not_answered_into_its_stream(tmp_pat
 
 @contextmanager
 def an_address_that_can_vanish():
-    """Give the loopback one more address; calling what is yielded takes it away, as a cable that is pulled."""
+    """Give the loopback one more address; calling what is yielded beside it takes it away, as a cable that is pulled."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        name = b"lo:1".ljust(16, b"\0")
+        number = 1 + os.getpid() % 250  # tests of other processes have others
+        name, address = f"lo:{number}".encode(), f"10.99.99.{number}"
 
         def vanish():
             fcntl.ioctl(control, _FLAGS, struct.pack("16sh14x", name, 0))
 
-        inside = struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton("10.99.99.99"))
+        inside = struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton(address))
         fcntl.ioctl(control, _ADDRESS, inside)
         fcntl.ioctl(control, _FLAGS, struct.pack("16sh14x", name, _UP))
         try:
-            yield vanish
+            yield address, vanish
         finally:
             with suppress(OSError):
                 vanish()
@@ -177,9 +179,9 @@ async def test_a_host_that_vanishes_without_a_word_is_noticed_and_its_work_is_ca
     async with gateway(tmp_path, limits=replace(LIMITS, vanished_seconds=2)) as running:
         running.engine.fault.kind = "long_stream" if streams else "silence"
         running.engine.token_pause = 0.05
-        with an_address_that_can_vanish() as vanish:
+        with an_address_that_can_vanish() as (address, vanish):
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", running.port, ssl=running.context, server_hostname="", local_addr=("10.99.99.99", 0)
+                "127.0.0.1", running.port, ssl=running.context, server_hostname="", local_addr=(address, 0)
             )
             writer.write(ASK_STREAM)
             if streams:
