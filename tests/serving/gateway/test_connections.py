@@ -156,7 +156,7 @@ async def test_nonsense_behind_a_request_is_not_answered_into_its_stream(tmp_pat
 
 @contextmanager
 def an_address_that_can_vanish():
-    """Give the loopback one more address; calling what is yielded beside it takes it away, as a cable that is pulled."""
+    """Give the loopback one more address; what is yielded beside it takes it away, as a cable that is pulled."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         number = 1 + os.getpid() % 250  # tests of other processes have others
         name, address = f"lo:{number}".encode(), f"10.99.99.{number}"
