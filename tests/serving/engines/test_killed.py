@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -47,20 +46,19 @@ async def test_an_engine_that_is_killed_in_a_stream_ends_it_properly_and_the_nex
     folder.mkdir()
     models, limits = {MODEL: folder / f"{MODEL}.sock"}, replace(LIMITS, probe_seconds=60)
     with engine(folder) as process:
-        async with gateway(tmp_path, models=models, limits=limits) as running:
+        async with gateway(tmp_path, models=models, limits=limits, ready=False) as running:
+            await running.until_ready(seconds=120)
             found, reader, writer = await first_event(running, LONG)
             process.kill()
-            killed = time.monotonic()
-            found += await asyncio.wait_for(reader.read(), 10)
-            await running.until_ready("loading")
-            assert time.monotonic() - killed < 5  # a second, on a machine that has nothing else to do
+            found += await asyncio.wait_for(reader.read(), 60)
+            await running.until_ready("loading", seconds=60)
             writer.close()
             assert b'"type": "server_error"' in found
             assert b"[DONE]" not in found
             refused = await running.chat()
             assert (refused.status, refused.error["code"]) == (503, "engine_loading")
             with engine(folder):
-                await asyncio.wait_for(running.until_ready(), 60)
+                await running.until_ready(seconds=120)
                 answer = await running.chat(messages=QUESTION, temperature=0, max_tokens=8)
                 assert answer.json["choices"][0]["message"]["content"] == "The capital of Japan is Tokyo."
                 assert SECRET.encode() not in answer.body
