@@ -42,15 +42,16 @@ async def answers_another(running):
 
 async def foreign_session(folder):
     """Get a session that allows early data, from a server of ours with the gateway's certificate."""
-    port, session = free_port(), folder / "session"
-    tls = ("-cert", folder / "tls/cert.pem", "-key", folder / "tls/key.pem")
-    async with openssl("s_server", "-port", port, *tls, "-early_data", "-www", "-quiet"):
-        for _ in range(100):
-            async with openssl("s_client", "-connect", f"127.0.0.1:{port}", "-sess_out", session) as client:
-                await told(client, b"GET / HTTP/1.0\r\n\r\n")
-            if session.exists():
-                return session
-            await asyncio.sleep(0.1)
+    session, tls = folder / "session", ("-cert", folder / "tls/cert.pem", "-key", folder / "tls/key.pem")
+    for _ in range(20):
+        port = free_port()  # somebody else may have it by then
+        async with openssl("s_server", "-port", port, *tls, "-early_data", "-www", "-quiet") as server:
+            while server.returncode is None and not session.exists():
+                async with openssl("s_client", "-connect", f"127.0.0.1:{port}", "-sess_out", session) as client:
+                    await told(client, b"GET / HTTP/1.0\r\n\r\n")
+                await asyncio.sleep(0.1)
+        if session.exists():
+            return session
     raise AssertionError("no session was given")
 
 
