@@ -141,7 +141,7 @@ class Narrator:
             self._usage = chunk.get("usage") or self._usage
             for choice in chunk["choices"][:1]:
                 self._take(choice)
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise EngineError("the engine's chat is none") from None
         return None
 
