@@ -6,13 +6,14 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from serving.engines.interface import Run, Settings
 from serving.engines.models import Places, read_model
+from serving.engines.watchdog import start_watchdog
 from serving.errors import EngineError
 from serving.notify import notify_ready
 
@@ -53,14 +54,20 @@ def discard_output() -> None:
     os.dup2(number, sys.stderr.fileno())
 
 
+def _ready(config: Config, alive: Callable[[], bool]) -> None:
+    notify_ready(config.notify)
+    start_watchdog(alive, os.environ)
+
+
 def main() -> int:
     """Run the process; return the exit status."""
     discard_output()
     os.umask(0o077)
     try:
         config = read_config(sys.argv[1:], os.environ)
-        run: Run = importlib.import_module(f"serving.engines.{config.engine}").run
-        run(config.settings, partial(notify_ready, config.notify))
+        engine = importlib.import_module(f"serving.engines.{config.engine}")
+        run: Run = engine.run
+        run(config.settings, partial(_ready, config, partial(engine.alive, config.settings.socket)))
     except EngineError:
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""What an engine is: one module in this folder with one function, ``run``.
+"""What an engine is: one module in this folder with two functions, ``run`` and ``alive``.
 
 The contract towards the gateway is HTTP on the socket: ``POST /v1/chat/completions`` and ``POST /v1/completions`` in
 OpenAI's format, streams as server-sent events that end with ``data: [DONE]``. The gateway probes with one token, so an
@@ -53,3 +53,10 @@ class Run(Protocol):
 
     def __call__(self, settings: Settings, ready: Callable[[], None]) -> None:
         """Serve. Raises EngineError when the model cannot be loaded, the socket cannot be had, or a part died."""
+
+
+class Alive(Protocol):
+    """Say whether the engine on this socket still computes, be it for others; wait for the answer for minutes."""
+
+    def __call__(self, path: Path) -> bool:
+        """Ask it."""

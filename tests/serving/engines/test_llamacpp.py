@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import signal
 import stat
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +88,53 @@ def test_it_listens_on_no_network(engine):
 def test_routes_that_tell_of_others_are_off(engine, route):
     status, _ = post(engine[1], route, {})
     assert status >= 400
+
+
+def told(channel, seconds):
+    """How often the engine says that it lives, within so long."""
+    channel.settimeout(0.1)
+    deadline, count = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            count += channel.recv(100) == b"WATCHDOG=1"
+    return count
+
+
+def ask_in_vain(path, **fields):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        post(path, "/v1/chat/completions", {"messages": QUESTION, "stream": False, **fields})
+
+
+def test_an_engine_says_that_it_lives_while_it_works_and_not_when_it_is_stuck(tmp_path):
+    """What freezes it here is refused by the gateway; that there is nothing else like it, nobody can promise."""
+    schema = {"type": "string", "pattern": "^(a?){1999}$"}
+    frozen = {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
+    with processes.notified(tmp_path) as (channel, variables):
+        process = start(tmp_path, environment={**variables, "WATCHDOG_USEC": "800000"}, context=2048)
+        path = tmp_path / f"{MODEL}.sock"
+        try:
+            processes.wait_ready(channel, process, 120)
+            for fields, lives in (({"max_tokens": 300, "ignore_eos": True}, True), (frozen, False)):
+                asking = threading.Thread(target=ask_in_vain, args=(path,), kwargs=fields, daemon=True)
+                asking.start()
+                told(channel, 2)  # what was on its way
+                assert bool(told(channel, 8)) is lives
+                asking.join(120 if lives else 0)
+                assert asking.is_alive() is not lives
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_an_engine_whose_unit_has_no_watchdog_says_nothing(tmp_path):
+    with processes.notified(tmp_path) as (channel, variables):
+        process = start(tmp_path, environment=variables)
+        try:
+            processes.wait_ready(channel, process, 120)
+            assert told(channel, 2) == 0
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def test_a_killed_engine_starts_again_on_the_same_socket(tmp_path):
