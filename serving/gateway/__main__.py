@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import ssl
 import sys
 from collections.abc import Mapping
@@ -35,12 +36,15 @@ from serving.gateway.salt import Salts  # noqa: E402
 from serving.gateway.shaping import Shape  # noqa: E402
 from serving.notify import notify_ready  # noqa: E402
 
+_CONTEXT = re.compile("[1-9][0-9]{0,8}")
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Which engine serves a model, and where it listens."""
+    """Which engine serves a model, how many tokens that takes in all, and where it listens."""
 
     engine: str
+    context: int
     socket: Path
 
 
@@ -84,7 +88,7 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--attester", type=Path, required=True)
     parser.add_argument(
-        "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:SOCKET", dest="models"
+        "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:CONTEXT:SOCKET", dest="models"
     )
     parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
@@ -99,10 +103,11 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
 
 def _model(text: str) -> tuple[str, Served]:
     name, _, served = text.partition("=")
-    engine, _, path = served.partition(":")
-    if not name or engine not in FEATURES or not path:
-        raise argparse.ArgumentTypeError(f"expected NAME=ENGINE:SOCKET, and one of {', '.join(FEATURES)} as the engine")
-    return name, Served(engine, Path(path))
+    engine, context, path = [*served.split(":", 2), "", ""][:3]
+    if not name or engine not in FEATURES or not _CONTEXT.fullmatch(context) or not path:
+        known = ", ".join(FEATURES)
+        raise argparse.ArgumentTypeError(f"expected NAME=ENGINE:CONTEXT:SOCKET, and one of {known} as the engine")
+    return name, Served(engine, int(context), Path(path))
 
 
 def tls_context(folder: Path) -> ssl.SSLContext:
@@ -127,12 +132,14 @@ def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) 
     Raises:
         AccessError: image and unit contradict each other about who may ask.
     """
+    features = {name: FEATURES[served.engine] for name, served in config.models.items()}
+    contexts = {name: served.context for name, served in config.models.items()}
     return Parts(
         engines=engines,
         way=Way(limits, Shape() if config.shaping else None, Figures()),
         attester=AttesterClient(config.attester, limits),
         access=create_access(config.access, models=frozenset(engines), callers=limits.callers),
-        rules=Rules({name: FEATURES[served.engine] for name, served in config.models.items()}, limits),
+        rules=Rules(features, contexts, limits),
         salts=Salts(),
         metrics=config.metrics,
     )

@@ -19,7 +19,12 @@ def embedding_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
         RequestError: with OpenAI's code and the field's name.
     """
     fields = judge(data, EMBEDDING, EMBEDDING_PLAIN, rules)
-    judge_texts(fields.get("input"), "input", rules.limits)
+    judge_texts(fields, "input", rules)
+    texts, most = fields["input"], rules.limits.inputs_as_numbers
+    several = isinstance(texts, list) and not isinstance(texts[0], int)
+    if several and len(texts) > most and fields.get("encoding_format") != "base64":
+        text = f"input has more than {most} items; up to {rules.limits.inputs} with encoding_format base64."
+        raise RequestError("array_above_max_length", text, param="input")
     if rules.of(fields).salted:
         fields["cache_salt"] = salt
     return EngineRequest(fields["model"], "/v1/embeddings", encode(fields), stream=False, generates=False)
@@ -34,6 +39,7 @@ def tokenize_request(data: bytes, rules: Rules) -> EngineRequest:
     fields = judge(data, TOKENIZE, TOKENIZE_PLAIN, rules)
     if "prompt" not in fields:
         raise RequestError("missing_required_parameter", "You must provide a prompt.", param="prompt")
+    rules.require_short(fields, fields["prompt"], "prompt")
     special, model = fields.get("add_special_tokens", True), fields["model"]
     asked: dict[str, Any] = {"prompt": fields["prompt"], "add_special_tokens": special, "model": model}
     if rules.of(fields).name == "llamacpp":

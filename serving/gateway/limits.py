@@ -16,13 +16,18 @@ class Limits:
     # Of all bodies that are being received at once: a thousand slow ones must not fill the memory.
     bodies_bytes: int = 64 * 1024 * 1024
     json_depth: int = 64
-    # Of what an engine compiles: a schema, all tools together, one pattern.
+    # Of what an engine compiles: all schemas together, one pattern.
     schema_bytes: int = 64 * 1024
     schema_depth: int = 32
     pattern_bytes: int = 512
     pattern_depth: int = 8
-    # What a grammar unrolls: a schema's maxItems and so on each, a pattern's {m,n} multiplied, as nested ones are.
+    # What a grammar writes out: a pattern's parts, each as often as {m,n} says; a schema's maxItems and so on.
+    pattern_pieces: int = 256
+    loose: int = 64  # that may be left out, of all patterns of a field
     repeats: int = 10_000
+    # Of one object, as engines combine what may be missing with each other; and of what one part of allOf takes in.
+    properties: int = 128
+    merged: int = 256
     tools: int = 128
     # Of one answer.
     choices: int = 8
@@ -30,15 +35,17 @@ class Limits:
     stops: int = 4
     stop_length: int = 256
     max_tokens: int = 131_072
+    # Of texts, for each token that the model takes: to read what is certainly too long costs an engine up to minutes.
+    token_bytes: int = 32
     # Of one request for completions, embeddings.
     inputs: int = 256
+    # Embeddings as numbers: of 11,000 dimensions so many fit into an answer; in base64 they are a fifth as long.
+    inputs_as_numbers: int = 64
     # All connections, those in their handshake too: the gateway's unit has descriptors for more.
     connections: int = 1024
     requests: int = 64  # as the command line says: engines differ in how many they work on at once
-    # Requests that one connection sends ahead of their answers.
-    pipelined: int = 16
     # Nonces that wait for a quote, and of them in one quote (protocol.md: at most 4,096); clients that activate.
-    attestations: int = 1024
+    attestations: int = 512  # below the connections, each of which waits with one: here the clear refusal comes first
     tree: int = 4096
     activations: int = 64
     # Tokens that are counted at once, and subjects: 28 MB where there is no room for one more of either.
@@ -64,6 +71,8 @@ class Limits:
     # From the attester: how long a client waits for it in all. Between the beginnings of two quotes: at least this.
     attester_seconds: float = 10.0
     quote_pause_seconds: float = 0.025
+    # Between those of two activations: more than the attester takes to allow another (serving/attest/service.py, Rate).
+    activation_pause_seconds: float = 0.13
     probe_seconds: float = 300.0
     # Each try costs a twentieth of a second under software emulation, while the engine wants every bit of it.
     probe_pause_seconds: float = 3.0

@@ -54,6 +54,7 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
     features = rules.of(fields)
     fields["messages"] = [_message(item, f"messages[{i}]", features) for i, item in enumerate(messages)]
+    rules.require_short(fields, fields["messages"], "messages")
     if "tools" in fields:
         _tools(fields["tools"], rules.limits)
     if "tool_choice" in fields:
@@ -70,7 +71,7 @@ def completion_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
         RequestError: with OpenAI's code and the field's name.
     """
     fields = judge(data, COMPLETION, COMPLETION_PLAIN, rules)
-    judge_texts(fields.get("prompt"), "prompt", rules.limits)
+    judge_texts(fields, "prompt", rules)
     if fields.get("echo"):
         rules.of(fields).require("echo", "echo")
     if "logprobs" in fields:
@@ -78,12 +79,15 @@ def completion_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
     return _forward("/v1/completions", fields, rules, salt)
 
 
-def judge_texts(value: Any, name: str, limits: Limits) -> None:
+def judge_texts(fields: dict[str, Any], name: str, rules: Rules) -> None:
     """Require what completions and embeddings take: a text, token numbers, or a list of either.
 
     Raises:
-        RequestError: anything else, or too many.
+        RequestError: anything else, too many, or one that is too long for the model.
     """
+    value, limits = fields.get(name), rules.limits
+    for text in value if isinstance(value, list) else [value]:
+        rules.require_short(fields, text if isinstance(text, str) else None, name)
     if isinstance(value, str):
         return
     if not isinstance(value, list) or not value:

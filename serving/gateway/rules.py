@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serving.errors import RequestError
 from serving.gateway.body import read_object
 from serving.gateway.features import Features
-from serving.gateway.fields import IGNORED, SCHEMAS, Kind
+from serving.gateway.fields import IGNORED, MEDIA, SCHEMAS, Kind
 from serving.gateway.limits import Limits
-from serving.gateway.schemas import judge_schema
+from serving.gateway.schemas import judge_schemas
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
@@ -26,14 +26,31 @@ TranslateEvents = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What requests are judged by: the models by their public names, what the engine of each can do, and the bounds."""
+    """What requests are judged by: what the engine of each model can do, how many tokens it takes, and the bounds."""
 
     models: Mapping[str, Features]
+    contexts: Mapping[str, int]
     limits: Limits
 
     def of(self, fields: Mapping[str, Any]) -> Features:
         """Return what the engine can do whose model a judged request names."""
         return self.models[fields["model"]]
+
+    def require_short(self, fields: Mapping[str, Any], value: Any, name: str) -> None:
+        """Refuse texts that cannot fit into a model's context: an engine reads all of them before it counts.
+
+        Raises:
+            RequestError: ``context_length_exceeded``.
+        """
+        context = self.contexts[fields["model"]]
+        most = self.limits.token_bytes * context
+        if sum(len(text.encode(errors="replace")) for text in _texts(value)) > most:
+            text = f"{name} has more than {most} bytes; this model takes {context} tokens in all."
+            raise RequestError("context_length_exceeded", text, param=name)
+
+    def within(self, names: Collection[str]) -> Rules:
+        """Return the rules for a caller who may use models of these names alone: of others he learns nothing."""
+        return replace(self, models={name: features for name, features in self.models.items() if name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +85,7 @@ def judge(data: bytes, known: frozenset[str], plain: Mapping[str, Kind], rules: 
         raise RequestError("unsupported_value", "Nothing is stored here; leave out store.", param="store")
     refuse_unknown(fields, known, "")
     _judge_model(fields, rules.models)
-    for key in SCHEMAS:
-        if key in fields:
-            judge_schema(fields[key], key, rules.limits)
+    judge_schemas({key: fields[key] for key in SCHEMAS if key in fields}, rules.limits)
     for key in plain.keys() & fields.keys():
         judge_plain(fields[key], plain[key], key)
     bounds = {"n": rules.limits.choices, "logprobs": rules.limits.logprobs, "top_logprobs": rules.limits.logprobs}
@@ -97,6 +112,16 @@ def judge_plain(value: Any, kind: Kind, name: str) -> None:
         raise RequestError(f"{scale}_below_min_value", f"{name} must be at least {kind['minimum']}.", param=name)
     if "maximum" in kind and value > kind["maximum"]:
         raise _above(name, kind["maximum"], scale)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value but media, which no tokenizer reads."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            if not (isinstance(value, dict) and value.get("type") in MEDIA):
+                yield from _texts(part)
 
 
 def refuse_unknown(fields: Mapping[str, Any], known: frozenset[str], where: str) -> None:
@@ -129,8 +154,8 @@ def encode(fields: dict[str, Any]) -> bytes:
 
 
 def model_not_found(models: Collection[str]) -> RequestError:
-    """Make the refusal of a model that is not here."""
-    text = f"The model does not exist; this server has {', '.join(models)}."
+    """Make the refusal of a model that is not here, or not for this caller, who has these."""
+    text = f"The model does not exist, or is not for you; you have {', '.join(models) or 'none here'}."
     return RequestError("model_not_found", text, status=404, param="model")
 
 

@@ -90,7 +90,7 @@ def _gateway(
     port: int, folder: Path, engine: Path, model: str, *, shape: str = "--no-shaping"
 ) -> tuple[list[str], str]:
     command = [sys.executable, "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port), shape]
-    command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}=vllm:{engine}"]
+    command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}=vllm:262144:{engine}"]
     command += ["--no-metrics", "--access", "open", "--issuers", "/dev/null", "--built", "/dev/null"]
     command += ["--audience=", "--issued-after="]
     return command, f"uvicorn {version('uvicorn')}, Starlette {version('starlette')}, aiohttp {version('aiohttp')}"

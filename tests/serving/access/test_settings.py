@@ -73,7 +73,7 @@ def parsed(options):
 def test_the_gateway_takes_what_its_unit_says(kind, service):
     root = Path(__file__).resolve().parents[3]
     unit = (root / "roles/gateway/files/tree/usr/lib/systemd/system/vitrine-gateway.service.j2").read_text()
-    told = {"gateway_port": "8443", "name": "m", "model.name": "m", "model.engine": "vllm"}
+    told = {"gateway_port": "8443", "name": "m", "model.name": "m", "model.engine": "vllm", "model.context": "512"}
     told |= {"gateway_access": kind, "gateway_token_service": service, "gateway_tokens_issued_after": ""}
     told |= {f"'' if gateway_{name} | bool else 'no-'": "" for name in ("shaping", "metrics")}
     told["[64, 2 * (engine_models | map(attribute='slots') | sum)] | max"] = "100"

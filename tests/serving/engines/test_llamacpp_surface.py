@@ -87,6 +87,51 @@ async def test_a_schema_that_llamacpp_cannot_take_is_the_callers_error(engine, t
     assert (answer.status, answer.error["code"]) == (400, "invalid_value")
 
 
+LOOP = {"$ref": "#/$defs/a"}
+FATAL = {
+    "a circle": {"$defs": {"a": LOOP}, "allOf": [LOOP]},
+    "a circle under a property": {"$defs": {"a": {"properties": {"x": {"allOf": [LOOP]}}}}, "$ref": "#/$defs/a"},
+    "a pattern that may be empty": {"type": "string", "pattern": "^(a?){1999}$"},
+    "a pattern of what may be missing": {"type": "string", "pattern": "^" + ".?" * 200 + "$"},
+    "properties": {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(1500)}},
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("attack", FATAL)
+async def test_a_schema_that_kills_or_freezes_llamacpp_does_not_reach_it(engine, tmp_path, attack):
+    """Each of these, asked of the engine itself, ends it or keeps it from everybody else."""
+    wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": FATAL[attack]}}
+    function = {"name": "f", "parameters": FATAL[attack]}
+    async with gateway(tmp_path, models={MODEL: engine}, limits=PATIENT) as running:
+        asked = {"messages": QUESTION, "max_tokens": 1}
+        tools = [{"type": "function", "function": function}]
+        for fields in ({"response_format": wanted}, {"tools": tools, "tool_choice": "required"}):
+            answer = await running.chat(**asked, **fields)
+            assert (answer.status, answer.error["code"]) == (400, "invalid_value")
+        assert (await running.chat(**asked)).status == 200
+
+
+ALLOWED = {
+    "a tree": {
+        "$defs": {"a": {"type": "object", "properties": {"x": {"type": "array", "items": LOOP}}}},
+        "allOf": [LOOP],
+    },
+    "what may be missing": {"type": "string", "pattern": "^" + ".?" * LIMITS.loose + "$"},
+    "pieces": {"type": "string", "pattern": f"^(ab){{{LIMITS.pattern_pieces // 2}}}$"},
+    "properties": {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(LIMITS.properties)}},
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("schema", ALLOWED)
+async def test_the_largest_schema_that_may_pass_is_answered(engine, tmp_path, schema):
+    wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": ALLOWED[schema]}}
+    async with gateway(tmp_path, models={MODEL: engine}, limits=replace(PATIENT, engine_silence_seconds=60)) as running:
+        answer = await running.chat(messages=QUESTION, response_format=wanted, max_tokens=4)
+        assert answer.status == 200
+
+
 @pytest.mark.asyncio
 async def test_texts_are_token_numbers_and_back(engine, tmp_path):
     async with gateway(tmp_path, models={MODEL: engine}, limits=PATIENT) as running:

@@ -96,13 +96,14 @@ async def gateway(
     ready: bool = True,
     models: dict[str, Path] | None = None,
     kind: str = "llamacpp",
+    context: int = 262_144,
     shaping: bool = False,
     metrics: bool = False,
     access: Settings = OPEN,
 ):
     """Run a gateway; ``ready`` waits until it has probed the fake engine, or those whose sockets are given.
 
-    ``kind`` is what every engine is taken for.
+    ``kind`` is what every engine is taken for, ``context`` how many tokens its model takes.
     """
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
@@ -118,7 +119,7 @@ async def gateway(
         port,
         folder / "tls",
         folder / "attester.sock",
-        {name: Served(kind, path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
+        {name: Served(kind, context, path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
         limits.requests,
         shaping,
         metrics,

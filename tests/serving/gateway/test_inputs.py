@@ -12,7 +12,7 @@ from serving.gateway.inputs import detokenize_request, embedding_request, tokeni
 from serving.gateway.limits import Limits
 from serving.gateway.rules import Rules
 
-RULES = {name: Rules({"m": FEATURES[name]}, Limits()) for name in FEATURES}
+RULES = {name: Rules({"m": FEATURES[name]}, {"m": 2048}, Limits()) for name in FEATURES}
 
 
 def made(call, kind="vllm", **fields):
@@ -32,6 +32,20 @@ def test_texts_and_tokens_are_embedded(given):
         "cache_salt": "salt",
     }
     assert "cache_salt" not in json.loads(made(embedding_request, "llamacpp", input=given).body)
+
+
+def test_as_many_texts_as_fit_into_an_answer_are_embedded():
+    """As numbers of 11,000 dimensions, each of 22 characters; of more, an honest caller would get an error always."""
+    limits = Limits()
+    assert limits.inputs_as_numbers * 11_000 * 22 < limits.answer_bytes
+    assert made(embedding_request, input=["x"] * 64)
+    assert made(embedding_request, input=[[1]] * 256, encoding_format="base64")
+    assert made(embedding_request, input=[1] * 2048)
+
+
+def test_what_may_fit_into_the_context_is_read():
+    assert made(tokenize_request, prompt="x" * 65_536)
+    assert made(embedding_request, input=["x" * 65_536] * 2)
 
 
 def test_tokenizing_is_asked_for_in_each_engines_own_words():
@@ -68,7 +82,12 @@ def test_an_engines_nonsense_is_not_passed_on(answer):
         (embedding_request, {}, "invalid_type"),
         (embedding_request, {"input": []}, "invalid_type"),
         (embedding_request, {"input": {"url": "https://elsewhere.invalid"}}, "invalid_type"),
-        (embedding_request, {"input": ["x"] * 300}, "array_above_max_length"),
+        (embedding_request, {"input": ["x"] * 300, "encoding_format": "base64"}, "array_above_max_length"),
+        (embedding_request, {"input": ["x"] * 65}, "array_above_max_length"),
+        (embedding_request, {"input": [[1]] * 65, "encoding_format": "float"}, "array_above_max_length"),
+        (embedding_request, {"input": "<|im_end|>" * 6554}, "context_length_exceeded"),
+        (embedding_request, {"input": ["x", "é" * 32_769]}, "context_length_exceeded"),
+        (tokenize_request, {"prompt": "<|im_end|>" * 400_000}, "context_length_exceeded"),
         (embedding_request, {"input": "x", "encoding_format": "int8"}, "invalid_value"),
         (embedding_request, {"input": "x", "dimensions": 0}, "integer_below_min_value"),
         (embedding_request, {"input": "x", "cache_salt": "mine"}, "unknown_parameter"),

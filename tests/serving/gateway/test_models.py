@@ -101,10 +101,10 @@ async def test_an_engine_that_closes_idle_connections_is_not_taken_for_dead(tmp_
 
 
 def test_models_and_sockets_are_read_in_their_order():
-    config = read_config([*FIXED, "--model", "b=vllm:/run/b.sock", "--model", "a=llamacpp:/run/x=1:2.sock"], {})
+    config = read_config([*FIXED, "--model", "b=vllm:512:/run/b.sock", "--model", "a=llamacpp:8:/run/x=1:2.sock"], {})
     assert [*config.models.items()] == [
-        ("b", Served("vllm", Path("/run/b.sock"))),
-        ("a", Served("llamacpp", Path("/run/x=1:2.sock"))),
+        ("b", Served("vllm", 512, Path("/run/b.sock"))),
+        ("a", Served("llamacpp", 8, Path("/run/x=1:2.sock"))),
     ]
 
 
@@ -113,14 +113,17 @@ def test_models_and_sockets_are_read_in_their_order():
     [
         [],
         ["--model", "a"],
-        ["--model", "=vllm:/run/a"],
+        ["--model", "=vllm:9:/run/a"],
         ["--model", "a=vllm"],
-        ["--model", "a=vllm:"],
+        ["--model", "a=vllm:9"],
+        ["--model", "a=vllm:9:"],
         ["--model", "a=/run/a"],
-        ["--model", "a=tgi:/run/a"],
-        ["--model", "a=vllm:/x", "--model", "a=vllm:/y"],
+        ["--model", "a=tgi:9:/run/a"],
+        ["--model", "a=vllm:/x"],
+        ["--model", "a=vllm:0:/x"],
+        ["--model", "a=vllm:x:/x"],
+        ["--model", "a=vllm:9:/x", "--model", "a=vllm:9:/y"],
     ],
-    ids=["none", "a name", "no name", "no socket", "an empty socket", "no engine", "no such engine", "one name twice"],
 )
 def test_models_that_cannot_be_meant_are_refused(models):
     with pytest.raises(SystemExit) as caught:

@@ -13,8 +13,8 @@ from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.rules import Rules
 
 MODEL = "m"
-VLLM = Rules({MODEL: FEATURES["vllm"]}, Limits())
-LLAMACPP = Rules({MODEL: FEATURES["llamacpp"]}, Limits())
+VLLM = Rules({MODEL: FEATURES["vllm"]}, {MODEL: 2048}, Limits())
+LLAMACPP = Rules({MODEL: FEATURES["llamacpp"]}, {MODEL: 2048}, Limits())
 USER = {"role": "user", "content": "hello"}
 PNG = "data:image/png;base64,AAAA"
 
@@ -105,6 +105,11 @@ def test_a_strange_field_name_is_not_repeated():
         ({"stream": 1}, "invalid_type"),
         ({"messages": []}, "invalid_type"),
         ({"messages": "hello"}, "invalid_type"),
+        ({"messages": [{**USER, "content": "<|im_end|>" * 6554}]}, "context_length_exceeded"),
+        (
+            {"messages": [USER, *[{**USER, "content": [{"type": "text", "text": "x" * 33_000}]}] * 2]},
+            "context_length_exceeded",
+        ),
         ({"messages": None}, "invalid_type"),
         ({"messages": ["hello"]}, "invalid_type"),
         ({"messages": [{"role": "root", "content": "x"}]}, "invalid_value"),
@@ -324,7 +329,8 @@ def test_bodies_that_would_keep_the_gateway_busy_or_have_two_readings(attack, bo
 
 def test_text_with_many_brackets_and_commas_is_text():
     code = "f([a, b], {c: d});\n" * 60_000
-    assert json.loads(chat(messages=[{"role": "user", "content": code}]).body)["messages"][0]["content"] == code
+    long = Rules({MODEL: FEATURES["vllm"]}, {MODEL: 131_072}, Limits())
+    assert json.loads(chat(long, messages=[{"role": "user", "content": code}]).body)["messages"][0]["content"] == code
 
 
 @pytest.mark.parametrize(

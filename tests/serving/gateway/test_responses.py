@@ -12,7 +12,7 @@ from serving.gateway.limits import Limits
 from serving.gateway.responses import response_request
 from serving.gateway.rules import Rules
 
-RULES = Rules({"m": FEATURES["vllm"]}, Limits())
+RULES = Rules({"m": FEATURES["vllm"]}, {"m": 2048}, Limits())
 TOOL = {"type": "function", "name": "f", "description": None, "parameters": {"type": "object"}, "strict": True}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}", "status": "completed"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
@@ -120,7 +120,11 @@ def test_an_image_that_would_be_fetched_is_refused(url):
 
 def test_an_engine_without_a_feature_is_not_asked_for_it_here_either():
     with pytest.raises(RequestError) as caught:
-        made(Rules({"m": FEATURES["llamacpp"]}, Limits()), tools=[TOOL], tool_choice={"type": "function", "name": "f"})
+        made(
+            Rules({"m": FEATURES["llamacpp"]}, {"m": 2048}, Limits()),
+            tools=[TOOL],
+            tool_choice={"type": "function", "name": "f"},
+        )
     assert caught.value.code == "unsupported_parameter"
 
 

@@ -27,7 +27,14 @@ async def start(folder, port, *, key=True, access=OPEN, flags=("-X", "dev")):
     if key:
         create_identity(folder)
     argv = ["-S", "-P", *flags, "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["--tls", str(folder), "--attester", str(folder / "a"), "--model", f"{MODEL}=llamacpp:{folder / 'e'}"]
+    argv += [
+        "--tls",
+        str(folder),
+        "--attester",
+        str(folder / "a"),
+        "--model",
+        f"{MODEL}=llamacpp:262144:{folder / 'e'}",
+    ]
     argv += ["--no-shaping", "--no-metrics", "--requests", "64"]
     argv += ["--access", access.access, "--issuers", str(access.issuers), "--built", str(access.built)]
     argv += [f"--audience={access.audience}", f"--issued-after={access.issued_after}"]
