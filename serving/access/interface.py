@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from serving.access.refusals import model_not_allowed
-
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
@@ -35,20 +33,13 @@ class Caller:
 
     ``subject`` is never empty. It is the same for the same bearer, also under a renewed token, and different for
     another: what callers must not share, such as cached prompts, is told apart by it. It is not who somebody is.
+    Where a bearer is not ``known`` again, each request has another subject.
     """
 
     subject: str
     models: frozenset[str]
     budget: Budget
-
-    def require(self, model: str) -> None:
-        """Let a request for this model pass.
-
-        Raises:
-            RequestError: the caller may not use it.
-        """
-        if model not in self.models:
-            raise model_not_allowed()
+    known: bool = True
 
 
 class Access(Protocol):

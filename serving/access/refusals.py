@@ -37,11 +37,6 @@ def token_revoked() -> RequestError:
     )
 
 
-def model_not_allowed() -> RequestError:
-    """Refuse a model that the token does not name."""
-    return RequestError("model_not_allowed", "The token does not allow this model.", status=403, param="model")
-
-
 def too_fast(seconds: int) -> RequestError:
     """Refuse a request above the token's rate; it may come again in so many seconds."""
     text = "The token's rate of requests is exceeded. Try again as Retry-After says."

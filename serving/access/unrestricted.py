@@ -25,4 +25,4 @@ class OpenAccess:
 
     def judge(self, _headers: Headers, _now: float) -> Caller:
         """Return a caller who was never seen before."""
-        return Caller(secrets.token_urlsafe(16), self._models, self._budget)
+        return Caller(secrets.token_urlsafe(16), self._models, self._budget, known=False)

@@ -17,17 +17,20 @@ from starlette.routing import Route
 from serving.access.clock import Clock
 from serving.access.interface import Access, Caller
 from serving.errors import RequestError
-from serving.gateway.attester import AttesterClient
+from serving.gateway.attester import MAX_ACTIVATION, AttesterClient
 from serving.gateway.engine import Engine
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
+from serving.gateway.receiving import receive_body
 from serving.gateway.relay import Message, Receive, Relay, Send, Way
-from serving.gateway.replies import busy, engine_failed, engine_loading, refusal
+from serving.gateway.replies import engine_failed, engine_loading, refusal
 from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.responses import response_request
 from serving.gateway.routes import METRICS, ROUTES
 from serving.gateway.rules import EngineRequest, Rules, model_not_found
 from serving.gateway.salt import Salts
 from serving.gateway.shaping import Shape
+from serving.gateway.shares import Shares
+from serving.gateway.waiting import sender_of
 
 _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 
@@ -95,8 +98,7 @@ class Routes:
 
     def __init__(self, parts: Parts) -> None:
         self._parts, self._rules, self._limits = parts, parts.rules, parts.rules.limits
-        self._slots = asyncio.Semaphore(self._limits.requests)
-        self._received = 0
+        self._slots, self._bodies = Shares(self._limits.requests), Shares(self._limits.bodies_bytes)
 
     async def health(self, _: Request) -> Response:
         """Say that the gateway lives, and whether every engine has answered."""
@@ -105,40 +107,48 @@ class Routes:
 
     async def models(self, _: Request, caller: Caller) -> Response:
         """Name the models that the caller may use; the gateway knows them, no engine is asked."""
-        allowed = [name for name in self._parts.engines if name in caller.models]
-        return _json({"object": "list", "data": [_model(name) for name in allowed]})
+        return _json({"object": "list", "data": [_model(name) for name in self._allowed(caller)]})
 
     async def model(self, request: Request, caller: Caller) -> Response:
         """Describe the model of that name."""
         name = request.path_params["name"]
-        if name not in self._parts.engines:
-            raise model_not_found(self._parts.engines)
-        caller.require(name)
+        if name not in self._allowed(caller):
+            raise model_not_found(self._allowed(caller))
         return _json(_model(name))
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/chat/completions``."""
-        return self._relay(chat_request(await self._body(request), self._rules, self._salt(caller)), caller)
+        body = await self._body(request, caller)
+        judged = chat_request(body, self._rules.within(caller.models), self._salt(caller))
+        return self._relay(judged, request, caller)
 
     async def completion(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/completions``."""
-        return self._relay(completion_request(await self._body(request), self._rules, self._salt(caller)), caller)
+        body = await self._body(request, caller)
+        judged = completion_request(body, self._rules.within(caller.models), self._salt(caller))
+        return self._relay(judged, request, caller)
 
     async def response(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/responses``."""
-        return self._relay(response_request(await self._body(request), self._rules, self._salt(caller)), caller)
+        body = await self._body(request, caller)
+        judged = response_request(body, self._rules.within(caller.models), self._salt(caller))
+        return self._relay(judged, request, caller)
 
     async def embedding(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/embeddings``."""
-        return self._relay(embedding_request(await self._body(request), self._rules, self._salt(caller)), caller)
+        body = await self._body(request, caller)
+        judged = embedding_request(body, self._rules.within(caller.models), self._salt(caller))
+        return self._relay(judged, request, caller)
 
     async def tokenize(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/tokenize``."""
-        return self._relay(tokenize_request(await self._body(request), self._rules), caller)
+        body = await self._body(request, caller)
+        return self._relay(tokenize_request(body, self._rules.within(caller.models)), request, caller)
 
     async def detokenize(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/detokenize``."""
-        return self._relay(detokenize_request(await self._body(request), self._rules), caller)
+        body = await self._body(request, caller)
+        return self._relay(detokenize_request(body, self._rules.within(caller.models)), request, caller)
 
     async def metrics(self, _: Request) -> Response:
         """Answer ``GET /metrics``."""
@@ -150,52 +160,45 @@ class Routes:
 
     async def activate(self, request: Request) -> Response:
         """Answer ``POST /.well-known/attestation/activate``."""
-        return Response(await self._parts.attester.activate(await self._body(request)), headers=_NO_STORE)
+        # So little that every connection may hold it: it takes nothing from what callers with a token share.
+        body = await receive_body(request, limit=MAX_ACTIVATION, seconds=self._limits.body_seconds, take=lambda _: None)
+        return Response(await self._parts.attester.activate(request.scope, body), headers=_NO_STORE)
+
+    def _allowed(self, caller: Caller) -> list[str]:
+        return [name for name in self._parts.engines if name in caller.models]
 
     def _salt(self, caller: Caller) -> str:
         return self._parts.salts.salt(caller.subject)
 
-    def _relay(self, request: EngineRequest, caller: Caller) -> Response:
-        caller.require(request.model)
-        engine = self._parts.engines[request.model]
+    def _relay(self, judged: EngineRequest, request: Request, caller: Caller) -> Response:
+        engine = self._parts.engines[judged.model]
         if not engine.ready:
             raise engine_loading()
-        return _Bounded(self._slots, Relay(engine, request, budget=caller.budget, way=self._parts.way))
+        relay = Relay(engine, judged, budget=caller.budget, way=self._parts.way)
+        return _Bounded(self._slots, _sharer(request, caller), relay)
 
-    async def _body(self, request: Request) -> bytes:
-        limit = self._limits.body_bytes
-        too_large = RequestError("body_too_large", f"The body has more than {limit} bytes.", status=413)
-        length = request.headers.get("content-length", "0").strip(" \t")
-        if not length.isdecimal() or int(length[:20]) > limit:
-            raise too_large
-        data = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                async for chunk in request.stream():
-                    self._received += len(chunk)
-                    data += chunk
-                    if len(data) > limit:
-                        raise too_large
-                    if self._received > self._limits.bodies_bytes:
-                        raise busy()
-        except TimeoutError as error:
-            raise RequestError("body_timeout", "The body did not arrive in time.", status=408) from error
-        finally:
-            self._received -= len(data)
-        return bytes(data)
+    async def _body(self, request: Request, caller: Caller) -> bytes:
+        limits = self._limits
+        with self._bodies.holding(_sharer(request, caller)) as take:
+            return await receive_body(request, limit=limits.body_bytes, seconds=limits.body_seconds, take=take)
+
+
+def _sharer(request: Request, caller: Caller) -> str:
+    """Name whom the request's share is counted to: the subject, or where nobody is told apart, the network."""
+    return caller.subject if caller.known else sender_of(request.scope)
 
 
 class _Bounded(Response):  # type: ignore[misc]  # starlette ships no types on the development host
-    """A relay that holds one of the slots while it lasts; without a free one the client is told to wait."""
+    """A relay that holds one of the slots while it lasts; without one for this caller he is told to wait."""
 
-    def __init__(self, slots: asyncio.Semaphore, relay: Relay) -> None:
+    def __init__(self, slots: Shares, sharer: str, relay: Relay) -> None:
         super().__init__()
-        self._slots, self._relay = slots, relay
-        if slots.locked():
-            raise busy()
+        self._slots, self._sharer, self._relay = slots, sharer, relay
+        slots.require(sharer)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        async with self._slots:
+        with self._slots.holding(self._sharer) as take:
+            take(1)
             await self._relay(scope, receive, send)
 
 

@@ -3,6 +3,9 @@
 While one quote is made, nonces wait; the next quote is over all of them, each with its own place in the tree
 (protocol.md, "Binding"). Where few wait, a quote costs more than it brings: quotes begin at least
 ``quote_pause_seconds`` after each other, and the first one at once.
+
+Activations go one by one, the turns go round the callers, and they begin so far apart that the attester's own bound,
+which is for all callers together, is not reached: it would refuse whoever comes next, not who came too often.
 """
 
 from __future__ import annotations
@@ -18,12 +21,11 @@ from serving.gateway.body import read_object
 from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
 from serving.gateway.relay import Message
-from serving.gateway.replies import busy
-from serving.gateway.waiting import Waiter, Waiting, caller_of
+from serving.gateway.waiting import Answer, Waiter, Waiting, sender_of
 
 _NONCE = re.compile(rb"nonce=([0-9a-f]{64})")
 _MAX_ANSWER = 6 * 1024 * 1024
-_MAX_ACTIVATION = 4096
+MAX_ACTIVATION = 4096
 _STATUS = {"bad_request": 400, "activation_refused": 400, "too_large": 413, "busy": 429, "unavailable": 503}
 
 
@@ -32,11 +34,12 @@ class AttesterClient:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
-        self._activations, self._activating = asyncio.Semaphore(limits.activations), asyncio.Lock()
-        self._waiting = Waiting(limits.attestations)
+        self._waiting: Waiting[EvidenceAnswer] = Waiting(limits.attestations)
+        self._activations: Waiting[bytes] = Waiting(limits.activations)
         self._frame: Frame | None = None  # it stays the same for as long as the attester lives, and this process too
         self._quoting: asyncio.Task[None] | None = None
-        self._begun = float("-inf")
+        self._activating: asyncio.Task[None] | None = None
+        self._begun = self._activation_begun = float("-inf")
 
     async def evidence(self, scope: Message) -> EvidenceAnswer:
         """Answer a request whose query is exactly ``nonce=<64 hex digits>``.
@@ -48,40 +51,53 @@ class AttesterClient:
         if not found:
             message = "Give ?nonce= and 64 lower-case hex digits, nothing else."
             raise RequestError("bad_request", message, param="nonce")
-        host, _ = scope.get("client") or ("", 0)
-        waiter = Waiter(bytes.fromhex(found[1].decode()), caller_of(host))
+        waiter = Waiter[EvidenceAnswer](bytes.fromhex(found[1].decode()), sender_of(scope))
         self._waiting.add(waiter)
         if self._quoting is None or self._quoting.done():
             self._quoting = asyncio.create_task(self._quote_all())
+        return await self._answered(waiter, self._waiting)
+
+    async def activate(self, scope: Message, data: bytes) -> bytes:
+        """Return an activated secret (JSON) for ``{"credential_blob", "encrypted_secret"}``.
+
+        Raises:
+            RequestError: on anything else, when too many wait, or when the attester refuses.
+        """
+        fields = read_object(data, depth=2)
+        wanted = {"credential_blob", "encrypted_secret"}
+        if fields.keys() != wanted or not all(isinstance(value, str) for value in fields.values()):
+            raise RequestError("bad_request", "Give credential_blob and encrypted_secret, nothing else.")
+        waiter = Waiter[bytes](_line({"op": "activate", **fields}), sender_of(scope))
+        self._activations.add(waiter)
+        if self._activating is None or self._activating.done():
+            self._activating = asyncio.create_task(self._activate_all())
+        line = await self._answered(waiter, self._activations)
+        if not line.startswith(b'{"secret":'):
+            raise _refusal(line)
+        return line.rstrip(b"\n")
+
+    async def _answered(self, waiter: Waiter[Answer], queue: Waiting[Answer]) -> Answer:
         try:
             async with asyncio.timeout(self._limits.attester_seconds):
                 return await waiter.answer
         except TimeoutError as error:
             raise _unavailable() from error
         finally:
-            self._waiting.remove(waiter)
+            queue.remove(waiter)
 
-    async def activate(self, data: bytes) -> bytes:
-        """Return an activated secret (JSON) for ``{"credential_blob", "encrypted_secret"}``.
-
-        Raises:
-            RequestError: on anything else, or when the attester refuses.
-        """
-        fields = read_object(data, depth=2) if len(data) <= _MAX_ACTIVATION else {}
-        wanted = {"credential_blob", "encrypted_secret"}
-        if fields.keys() != wanted or not all(isinstance(value, str) for value in fields.values()):
-            raise RequestError("bad_request", "Give credential_blob and encrypted_secret, nothing else.")
-        if self._activations.locked():
-            raise busy()
-        try:
-            # One at a time: a quote that many wait for does not wait for more than one of these.
-            async with asyncio.timeout(self._limits.attester_seconds), self._activations, self._activating:
-                line = await self._ask({"op": "activate", **fields})
-        except TimeoutError as error:
-            raise _unavailable() from error
-        if not line.startswith(b'{"secret":'):
-            raise _refusal(line)
-        return line.rstrip(b"\n")
+    async def _activate_all(self) -> None:
+        """Activate until nobody waits."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(max(0.0, self._activation_begun + self._limits.activation_pause_seconds - loop.time()))
+            taken = self._activations.take(1)
+            if not taken:
+                return
+            self._activation_begun = loop.time()
+            try:
+                taken[0].give(await self._ask(taken[0].question))
+            except RequestError as error:
+                taken[0].refuse(error)
 
     async def _quote_all(self) -> None:
         """Quote until nobody waits."""
@@ -94,12 +110,12 @@ class AttesterClient:
             self._begun = loop.time()
             await self._quote(taken)
 
-    async def _quote(self, taken: list[Waiter]) -> None:
-        nonces = tuple(waiter.nonce for waiter in taken)
+    async def _quote(self, taken: list[Waiter[EvidenceAnswer]]) -> None:
+        nonces = tuple(waiter.question for waiter in taken)
         try:
             if self._frame is None:
-                self._frame = Frame.read(await self._ask({"op": "evidence"}))
-            line = await self._ask({"op": "quote", "nonces": base64.b64encode(b"".join(nonces)).decode()})
+                self._frame = Frame.read(await self._ask(_line({"op": "evidence"})))
+            line = await self._ask(_line({"op": "quote", "nonces": base64.b64encode(b"".join(nonces)).decode()}))
             if line.startswith(b'{"error":'):
                 raise _refusal(line)
             answers = quotes(nonces, line)
@@ -111,17 +127,21 @@ class AttesterClient:
         for waiter, quote in zip(taken, answers, strict=True):
             waiter.give(EvidenceAnswer(self._frame, quote, seconds=seconds))
 
-    async def _ask(self, question: dict[str, object]) -> bytes:
+    async def _ask(self, question: bytes) -> bytes:
         try:
             async with asyncio.timeout(self._limits.attester_seconds):
                 reader, writer = await asyncio.open_unix_connection(self._path, limit=_MAX_ANSWER)
                 try:
-                    writer.write(json.dumps(question).encode() + b"\n")
+                    writer.write(question)
                     return await reader.readuntil(b"\n")
                 finally:
                     writer.close()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise _unavailable() from error
+
+
+def _line(question: dict[str, object]) -> bytes:
+    return json.dumps(question).encode() + b"\n"
 
 
 def _unavailable() -> RequestError:

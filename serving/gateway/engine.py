@@ -24,6 +24,9 @@ _MAX_PROBE_TOKENS = 2
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 """What aiohttp raises when the other side is not there, breaks off, is silent, or does not speak HTTP."""
 
+NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""What it raises of these before a byte of a request has left."""
+
 
 class Engine:
     """The engine behind one UNIX socket, and whether it has answered lately."""

@@ -4,27 +4,32 @@ A request holds the most that it may use before it begins, and is counted when i
 
     the engine said how much it was              → that
     it answered without a word about it          → the prompt's estimate (texts as token numbers, and back)
-    the engine refused, or failed before it began → nothing
+    the engine refused, or was not reached        → nothing
+    it failed, and said so                        → the prompt's estimate
     a stream was cut off by either side           → the prompt's estimate, and one for each event
-    the client left before a whole answer came    → all that was held: how far the engine was, nobody knows
+    a whole answer was, or is none                → all that was held: how far the engine was, nobody knows
+
+What fails costs, because a caller can have his requests fail, and the engine has worked for each.
 
 A stream is always asked for its usage; whoever did not ask for it does not see it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from types import TracebackType
 from typing import Any, Self
 
 from serving.access.interface import Budget
+from serving.errors import RequestError
+from serving.gateway.engine import NOT_REACHED
 from serving.gateway.rules import EngineRequest
 
 _END, _DATA = b"\n\n", b"data:"
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')  # within a JSON string the quotes would be escaped
 _SPENT = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+_NOTHING_DONE = frozenset({*range(400, 500), 503})  # the engine refused
 _BYTES_A_TOKEN = 4  # of a request's JSON: an estimate, for what the engine never said
 
 
@@ -51,7 +56,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Count what was used."""
-        self._budget.settle(self._held, self._used(kind))
+        self._budget.settle(self._held, self._used(error))
 
     def whole(self, answer: dict[str, Any]) -> None:
         """Take note of a whole answer."""
@@ -64,13 +69,14 @@ class Meter:
             return events
         return b"".join([self._event(event) for event in events.split(_END)[:-1]])
 
-    def _used(self, kind: type[BaseException] | None) -> int:
+    def _used(self, error: BaseException | None) -> int:
         if self._said is not None:
             return self._said
-        left = kind is not None and issubclass(kind, asyncio.CancelledError)
-        if left and not self._request.stream:
-            return self._held
-        return self._prompt + self._events if kind is None or left or self._events else 0
+        if isinstance(error, NOT_REACHED) or (isinstance(error, RequestError) and error.status in _NOTHING_DONE):
+            return 0
+        if error is None or self._request.stream or isinstance(error, RequestError):
+            return self._prompt + self._events
+        return self._held
 
     def _event(self, event: bytes) -> bytes:
         try:

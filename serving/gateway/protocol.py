@@ -51,7 +51,15 @@ class BoundedProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is no
             self._await_head()  # what came was no new request: uvicorn would wait for ever
 
     def on_message_begin(self) -> None:
-        """Start the clock and the count for a request's head."""
+        """Start the clock and the count for a request's head. One that is sent ahead of an answer ends the connection.
+
+        For uvicorn would stop reading until the answer is over, and so would not see a client leave; HTTP lets a server
+        do so (RFC 9112, 9.3.2: only what is idempotent may be sent ahead), and no client of ours sends ahead.
+        """
+        if not self._rests():
+            self.cycle.disconnected = True  # nothing more is written to it, and its work is cancelled
+            self.transport.abort()
+            raise ValueError("a request is sent ahead of an answer")
         super().on_message_begin()
         self.head_bytes = 0
         self._await_head()
@@ -74,13 +82,14 @@ class BoundedProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is no
         self.guest.works()
 
     def on_response_complete(self) -> None:
-        """Rest, unless the next request is there already."""
+        """Rest."""
         super().on_response_complete()
-        if self._rests():
-            self.guest.rests()
+        self.guest.rests()
 
     def send_400_response(self, _: str) -> None:
         """Answer what is no HTTP in the form of every other error; the parser's own words stay here."""
+        if self.transport.is_closing():
+            return
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()  # no answer into the middle of another
             return
@@ -104,12 +113,9 @@ class BoundedProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is no
                 raise ValueError("the request's head has two readings")
         if version not in _VERSIONS or hosts > 1 or hosts < (version == "1.1") or codings > (version == "1.1"):
             raise ValueError("the request's head has two readings")
-        if len(self.pipeline) >= self.limits.pipelined:
-            self.transport.abort()
-            raise ValueError("too many requests are sent ahead")
 
     def _rests(self) -> bool:
-        return self.cycle is None or (self.cycle.response_complete and not self.pipeline)
+        return self.cycle is None or self.cycle.response_complete
 
     def _await_head(self) -> None:
         self._head_is_there()

@@ -18,7 +18,6 @@ _RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS: "2", HTTPStatus.SERVICE_UNAVAILABL
 # RFC 6750, 3.1: without a token, nothing but the scheme.
 _CHALLENGE = {
     "missing_api_key": "Bearer",
-    "model_not_allowed": 'Bearer error="insufficient_scope"',
     HTTPStatus.UNAUTHORIZED: 'Bearer error="invalid_token"',
 }
 _CLOSE = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}

@@ -1,4 +1,4 @@
-"""Who waits for the next quote: a bounded queue that is fair between callers.
+"""Who waits for the TPM, for a quote or an activation: a bounded queue that is fair between callers.
 
 A caller is the network that a connection comes from: an IPv4 address, or the /64 of an IPv6 one, since a host chooses
 the rest of that itself. Nothing better is known of somebody who has proven nothing yet. Behind a NAT, or behind a
@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections import deque
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 from serving.errors import RequestError
-from serving.gateway.evidence import EvidenceAnswer
 
 _NETWORK = 64
+Answer = TypeVar("Answer")
 
 
 def caller_of(host: str) -> str:
@@ -26,14 +28,20 @@ def caller_of(host: str) -> str:
     return str(address.ipv4_mapped or ipaddress.IPv6Network((address, _NETWORK), strict=False))
 
 
-class Waiter:
-    """One nonce, who waits with it, and where its answer goes."""
+def sender_of(scope: Mapping[str, Any]) -> str:
+    """Name the network that a request came from (ASGI's scope)."""
+    host, _ = scope.get("client") or ("", 0)
+    return caller_of(host)
 
-    def __init__(self, nonce: bytes, caller: str) -> None:
-        self.nonce, self.caller = nonce, caller
-        self.answer: asyncio.Future[EvidenceAnswer] = asyncio.get_running_loop().create_future()
 
-    def give(self, answer: EvidenceAnswer) -> None:
+class Waiter(Generic[Answer]):
+    """One question (a nonce, a credential), who waits with it, and where its answer goes."""
+
+    def __init__(self, question: bytes, caller: str) -> None:
+        self.question, self.caller = question, caller
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def give(self, answer: Answer) -> None:
         """Answer, unless it was given up."""
         if not self.answer.done():
             self.answer.set_result(answer)
@@ -44,14 +52,14 @@ class Waiter:
             self.answer.set_exception(RequestError(error.code, error.message, status=error.status))
 
 
-class Waiting:
+class Waiting(Generic[Answer]):
     """At most so many waiters: while there is room all get in; when it is full, the caller with most gives way."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._count = limit, 0
-        self._callers: dict[str, deque[Waiter]] = {}  # in the order in which they are served next
+        self._callers: dict[str, deque[Waiter[Answer]]] = {}  # in the order in which they are served next
 
-    def add(self, waiter: Waiter) -> None:
+    def add(self, waiter: Waiter[Answer]) -> None:
         """Let somebody wait; whoever waits last of a caller that has more than one too many is sent away for it.
 
         Raises:
@@ -69,7 +77,7 @@ class Waiting:
         self._callers[waiter.caller] = mine
         self._count += 1
 
-    def remove(self, waiter: Waiter) -> None:
+    def remove(self, waiter: Waiter[Answer]) -> None:
         """Forget somebody who waits no more; it may have been taken already."""
         mine = self._callers.get(waiter.caller, deque())
         if waiter in mine:
@@ -78,9 +86,9 @@ class Waiting:
         if not mine:
             self._callers.pop(waiter.caller, None)
 
-    def take(self, limit: int) -> list[Waiter]:
+    def take(self, limit: int) -> list[Waiter[Answer]]:
         """Take whose turn it is: one of each caller, then one of each again, the longest waiting first."""
-        taken: list[Waiter] = []
+        taken: list[Waiter[Answer]] = []
         while self._callers and len(taken) < limit:
             caller, mine = next(iter(self._callers.items()))
             del self._callers[caller]
@@ -92,6 +100,6 @@ class Waiting:
 
 
 def overloaded() -> RequestError:
-    """Make the refusal for more waiting nonces than there is room for."""
+    """Make the refusal for more waiting questions than there is room for."""
     message = "Too many wait for evidence. Try again in a few seconds."
     return RequestError("attestation_overloaded", message, status=503)

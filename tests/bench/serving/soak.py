@@ -136,7 +136,8 @@ def main() -> int:
         try:
             while not engine.exists():
                 time.sleep(0.05)
-            with opened(folder, engine, "m", (kind,), requests=told.streams + 24) as (door,):
+            # Twice as many: one caller has no more than are left free.
+            with opened(folder, engine, "m", (kind,), requests=2 * told.streams + 24) as (door,):
                 time.sleep(4)  # the gateway asks its probe
                 before, _ = resident(door.pid)
                 print(f"{kind}, {door.about}, {told.streams} streams; before: {before:.1f} MiB")

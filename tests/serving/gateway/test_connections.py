@@ -110,27 +110,44 @@ async def test_the_oldest_idle_connection_gives_way_and_one_that_works_does_not(
             other.transport.abort()
 
 
-# sent too much ahead
+# sent ahead
 
 
-async def test_thousands_of_requests_ahead_of_their_answers_end_the_connection(tmp_path):
+@pytest.mark.parametrize("stream", [True, False], ids=["of a stream", "of a whole answer"])
+@pytest.mark.parametrize("ahead", [1, 5000])
+async def test_a_request_ahead_of_an_answer_hides_no_departure(tmp_path, ahead, stream):
+    """It would keep the gateway from reading, and so from seeing its client leave: it ends the connection instead."""
     async with gateway(tmp_path) as running:
-        running.engine.token_pause = 0.5
+        running.engine.fault.kind = "silence_in_stream" if stream else "silence"
+        asked = len(running.engine.seen.requests)
         reader, writer = await running.raw()
-        writer.write(ASK_STREAM + NEXT * 5000)
+        writer.write(ASK_STREAM)
+        await until(lambda: len(running.engine.seen.requests) > asked)
+        (ask,) = [reader for _, reader, _ in running.engine.connections.values() if not reader.at_eof()]
+        writer.write(NEXT * ahead)
         await until_ended(reader)
-        await until(lambda: running.engine.seen.streaming == 0)
+        await until(ask.at_eof)
         writer.transport.abort()
-        running.engine.token_pause = 0.0
+        running.engine.fault.kind = "answer"
         await answers_another(running)
 
 
-async def test_a_few_requests_ahead_of_their_answers_are_answered_in_order(tmp_path):
+async def test_two_requests_in_one_packet_end_the_connection(tmp_path):
     async with gateway(tmp_path) as running:
         reader, writer = await running.raw()
-        writer.write(ASK_STREAM + NEXT * (LIMITS.pipelined - 1))
-        assert b"[DONE]" in await asyncio.wait_for(reader.readuntil(b"[DONE]"), 10)
-        for _ in range(LIMITS.pipelined - 1):
+        writer.write(NEXT + NEXT)
+        await until_ended(reader)
+        writer.transport.abort()
+        await answers_another(running)
+
+
+async def test_a_request_behind_an_answer_is_answered_on_the_same_connection(tmp_path):
+    async with gateway(tmp_path) as running:
+        reader, writer = await running.raw()
+        for _ in range(3):
+            writer.write(ASK_STREAM)
+            assert b"[DONE]" in await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
+            writer.write(NEXT)
             assert b"engine" in await asyncio.wait_for(reader.readuntil(b"}"), 10)
         writer.close()
 

@@ -18,6 +18,7 @@ from serving.attest.server import Limits as AttesterLimits
 from serving.attest.server import Server
 from serving.attest.service import Attester, Rate
 from serving.attest.tpm import Tpm
+from serving.gateway.limits import Limits
 from tests.serving.gateway.running import LIMITS, gateway
 
 pytestmark = pytest.mark.asyncio
@@ -165,16 +166,66 @@ async def test_a_connection_waits_with_one_nonce_at_a_time(folder, wire):
         wire.answering.clear()
         before = wire.quotes
         reader, writer = await running.raw()
-        lines = [f"GET {PATH}?nonce={n:064x} HTTP/1.1\r\nHost: x\r\n\r\n" for n in range(5)]
-        writer.write("".join(lines).encode())
-        await until(lambda: wire.quotes == before + 1)
-        await asyncio.sleep(0.3)
+        writer.write(b"".join(b"GET %b?nonce=%064x HTTP/1.1\r\nHost: x\r\n\r\n" % (PATH.encode(), n) for n in range(5)))
+        assert not await asyncio.wait_for(reader.read(), 10)
         wire.answering.set()
-        found = b""
-        while found.count(b"HTTP/1.1 200") < 5 or not found.endswith(b"}"):
-            found += await asyncio.wait_for(reader.read(65536), 10)
         writer.close()
-        assert wire.quotes == before + 5  # each alone in its tree
+        assert {answer.status for answer in await asyncio.gather(*asked(running, 1))} == {200}
+        assert wire.quotes <= before + 2
+
+
+async def test_with_the_limits_that_are_shipped_a_flood_of_nonces_gets_the_clear_refusal(folder, wire):
+    """A connection waits with one nonce: were there room for as many as for connections, nobody would be told why."""
+    limits = replace(Limits(), attester_seconds=120.0)
+    assert limits.attestations <= limits.connections // 2
+    async with gateway(folder, limits=replace(limits, probe_pause_seconds=0.02)) as running:
+        wire.answering.clear()
+        connector = aiohttp.TCPConnector(limit=0, ssl=running.context)
+        async with aiohttp.ClientSession(connector=connector) as session:
+
+            async def ask(number):
+                async with session.get(f"{running.url}{PATH}?nonce={number:064x}") as answer:
+                    return answer.status, answer.headers.get("retry-after"), await answer.read()
+
+            before = wire.quotes
+            tasks = [asyncio.create_task(ask(0))]
+            await until(lambda: wire.quotes == before + 1)
+            tasks += [asyncio.create_task(ask(number)) for number in range(1, limits.attestations + 20)]
+            async with asyncio.timeout(100):
+                done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            status, wait, body = done.pop().result()
+            assert (status, int(wait) > 0, b"attestation_overloaded" in body) == (503, True, True)
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
+            wire.answering.set()
+
+
+async def test_a_flood_of_activations_leaves_turns_and_the_bound_of_all_to_others(folder):
+    """What the attester allows is for all together: a flood that used it up would have everybody else refused."""
+    body = {"credential_blob": "AAAA", "encrypted_secret": "AAAA"}
+
+    async def activate(session, running):
+        async with session.post(f"{running.url}{PATH}/activate", json=body) as answer:
+            return (await answer.json())["error"]["code"]
+
+    async with gateway(folder, limits=LIMITS) as running:
+        stop = False
+
+        async def flooding(session):
+            while not stop:
+                await activate(session, running)
+
+        places = [aiohttp.TCPConnector(local_addr=(f"127.0.0.{n}", 0), limit=0, ssl=running.context) for n in (2, 3)]
+        async with (
+            aiohttp.ClientSession(connector=places[0]) as flood,
+            aiohttp.ClientSession(connector=places[1]) as one,
+        ):
+            tasks = [asyncio.create_task(flooding(flood)) for _ in range(60)]
+            await asyncio.sleep(1.5)
+            assert {await activate(one, running) for _ in range(8)} == {"activation_refused"}  # by the TPM, each
+            stop = True
+            await asyncio.wait(tasks)
 
 
 @pytest_asyncio.fixture

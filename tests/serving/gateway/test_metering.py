@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import aiohttp
 import pytest
 
 from serving.errors import EngineError, RequestError
@@ -14,7 +15,7 @@ from serving.gateway.metering import Meter
 from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.rules import EngineRequest, Rules
 
-RULES = Rules({"m": FEATURES["vllm"]}, Limits())
+RULES = Rules({"m": FEATURES["vllm"]}, {"m": 2048}, Limits())
 BODY = b"x" * 400  # estimated as 101 tokens
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
 DONE = b"data: [DONE]\n\n"
@@ -47,7 +48,7 @@ def count(stream, happens, *, usage=False):
     try:
         with Meter(purse, request) as meter:
             happens(meter, seen)
-    except (RequestError, EngineError, TimeoutError, asyncio.CancelledError):
+    except (RequestError, EngineError, TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError):
         pass
     assert purse.held == [151]
     ((held, used),) = purse.settled
@@ -107,10 +108,25 @@ def test_a_client_that_leaves_before_a_whole_answer_pays_what_was_held():
     assert count(False, sends(then=asyncio.CancelledError()))[0] == 151
 
 
-@pytest.mark.parametrize("error", [RequestError("x", "y"), EngineError("gone"), TimeoutError()])
+NOT_THERE = aiohttp.ClientConnectorError(None, OSError())
+CUT = [EngineError("too long"), TimeoutError(), aiohttp.ServerDisconnectedError(), aiohttp.ClientOSError(), OSError()]
+
+
+@pytest.mark.parametrize("error", [RequestError("x", "y"), RequestError("x", "y", status=503), NOT_THERE])
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_the_engine_refused_or_never_began_costs_nothing(error, stream):
     assert count(stream, sends(then=error))[0] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_at_which_the_engine_fails_is_not_free(stream):
+    assert count(stream, sends(then=RequestError("x", "y", status=502)))[0] == 101
+
+
+@pytest.mark.parametrize("error", CUT)
+def test_an_answer_that_is_too_long_too_late_or_kills_the_engine_is_not_free(error):
+    assert count(False, sends(then=error))[0] == 151
+    assert count(True, sends(then=error))[0] == 101
 
 
 @pytest.mark.parametrize(

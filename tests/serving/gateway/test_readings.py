@@ -24,6 +24,7 @@ POST, HOST, LENGTH = b"POST /v1/completions HTTP/1.1\r\n", b"host: x\r\n", b"con
 CODED = b"transfer-encoding: chunked\r\n"
 NEXT = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 HIDDEN = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+_STATUS = re.compile(rb"HTTP/1\.1 (\d+) ")
 TAKEN, CLOSED, REFUSED = ([200, 200], 1), ([200], 1), ([400], 0)
 
 
@@ -97,25 +98,30 @@ ONE_READING = {
 }
 
 
-async def exchange(running, sent):
-    """Send a request and another behind it; return the statuses of the answers, and how many asked the engine."""
+async def exchange(running, sent, *, ahead):
+    """Send a request and another behind it; return the statuses of the answers, and how many asked the engine.
+
+    The other one is sent ahead of the first one's answer, or behind it.
+    """
     before = len(running.engine.seen.requests)
     reader, writer = await running.raw()
-    writer.write(sent + NEXT)
-    found, statuses = b"", []
+    writer.write(sent + NEXT if ahead else sent)
+    found = b""
     try:
         async with asyncio.timeout(10):
-            while len(statuses) < 2 and (some := await reader.read(65536)):
+            if not ahead:
+                found = await reader.readuntil(b"}}")  # of the usage, which ends an answer
+                writer.write(NEXT)
+            while len(_STATUS.findall(found)) < 2 and (some := await reader.read(65536)):
                 found += some
-                statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", found)]
     finally:
         writer.transport.abort()
-    return statuses, len(running.engine.seen.requests) - before
+    return [int(status) for status in _STATUS.findall(found)], len(running.engine.seen.requests) - before
 
 
 async def test_what_has_two_readings_is_refused_and_ends_the_connection(tmp_path):
     async with gateway(tmp_path, limits=replace(LIMITS, body_seconds=2)) as running:
-        found = {name: await exchange(running, sent) for name, sent in TWO_READINGS.items()}
+        found = {name: await exchange(running, sent, ahead=True) for name, sent in TWO_READINGS.items()}
         assert found == dict.fromkeys(TWO_READINGS, REFUSED)
         assert (await running.chat()).json["choices"][0]["message"]["content"] == "".join(TOKENS)
 
@@ -123,7 +129,7 @@ async def test_what_has_two_readings_is_refused_and_ends_the_connection(tmp_path
 async def test_what_has_one_reading_is_read_as_what_was_sent(tmp_path):
     async with gateway(tmp_path, limits=replace(LIMITS, body_seconds=2)) as running:
         for name, sent in ONE_READING.items():
-            assert await exchange(running, sent) == (CLOSED if b"HTTP/1.0" in sent else TAKEN), name
+            assert await exchange(running, sent, ahead=False) == (CLOSED if b"HTTP/1.0" in sent else TAKEN), name
             path, body, head = running.engine.seen.requests[-1]
             assert (path, body["prompt"]) == ("/v1/completions", "mine"), name
             assert head.count(b"\r\n\r\n") == 1, name
@@ -134,15 +140,17 @@ async def test_a_request_in_the_body_of_another_is_no_request(tmp_path):
         for coding in (b"content-length: %d\r\n\r\n%b", b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"):
             sent = b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + coding % (len(HIDDEN), HIDDEN)
             reader, writer = await running.raw()
-            writer.write(sent + NEXT.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
-            answers = await asyncio.wait_for(reader.read(), 10)
+            writer.write(sent)
+            answers = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+            writer.write(NEXT.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+            answers += await asyncio.wait_for(reader.read(), 10)
             writer.close()
             assert (answers.count(b"HTTP/1.1 200 "), answers.count(b'"object"')) == (2, 0)
 
 
 async def test_many_callers_at_once_each_get_their_own_answer(tmp_path):
     """The engine repeats what it was asked; a stream that crossed would show another's words."""
-    async with gateway(tmp_path) as running:
+    async with gateway(tmp_path, limits=replace(LIMITS, requests=128)) as running:
         running.engine.fault.kind = "repeat"
         words = [f"caller {number:03}" for number in range(60)]
         messages = [[{"role": "user", "content": word}] for word in words]
