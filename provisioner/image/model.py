@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.encoding import canonical_json
+from provisioner.errors import BakeError
 from provisioner.image import disk
 from provisioner.image.base import Base
+from provisioner.image.files import sha256_of
 from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.hub import obtain_files
 from provisioner.image.packages import data_file
@@ -67,11 +69,16 @@ def obtain_model(
 
 
 def _lay_out(folder: Path, files: Mapping[str, Path], identity: Mapping[str, Any]) -> None:
-    """Put a model's files into its folder, with fixed permissions, beside a card that says what they are."""
+    """Put a model's files into its folder, with fixed permissions, beside a card that says what they are.
+
+    It is the copies that are sealed: whoever may write to where the files came from can have changed one since.
+    """
     for path, source in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+        if (found := sha256_of(target)) != identity["files"][path]:
+            raise BakeError(f"{identity['name']}: {path} changed while it was copied: it has sha256 {found} now")
     (folder / CARD).write_bytes(canonical_json({"version": 2, **identity}) + b"\n")
     for made in (folder.parent, folder, *folder.rglob("*")):
         made.chmod(0o755 if made.is_dir() else 0o644)

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from provisioner.errors import BakeError, SpecError
+from provisioner.image.base import Base
 from provisioner.image.entry import entry
 from provisioner.image.hub import obtain_files
-from provisioner.image.model import model_card
+from provisioner.image.model import model_card, obtain_model
+from provisioner.image.sources import Sources
 from provisioner.image.weights import Weights, read_weights
 
 CARD = model_card()
@@ -161,6 +163,20 @@ def test_a_file_that_changed_in_the_cache_is_refused(hub, tmp_path):
     (tmp_path / "cache/weights" / HASHES["config.json"]).write_bytes(b"[]")
     with pytest.raises(BakeError, match="the inventory says"):
         obtain_files(weights(), tmp_path / "cache", hub=address, progress=quiet)
+
+
+def test_a_file_that_is_exchanged_between_its_check_and_its_copy_is_not_sealed(hub, tmp_path):
+    address, _, _ = hub
+    folder, sources = put(tmp_path / "own"), Sources(tmp_path / "cache", hub=address)
+
+    def meanwhile(_line):
+        """The next model is being fetched."""
+        (folder / "config.json").write_bytes(b'{"auto_map": "evil"}')
+
+    models = (weights(origin="folder", folder=folder), weights(name="other"))
+    with pytest.raises(BakeError, match=r"own: config\.json changed while it was copied"):
+        obtain_model(models, Base(tmp_path / "tools", "k"), 0, sources, progress=meanwhile)
+    assert not list((sources.cache / "model").glob("[0-9a-f]*"))
 
 
 def test_the_printed_entry_is_one_that_is_taken(tmp_path):
