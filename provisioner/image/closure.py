@@ -119,9 +119,10 @@ def unpack_closure(pins: tuple[Pin, ...], folder: Path, target: Path) -> None:
     """Unpack every wheel into one folder, which nothing but the engine imports from.
 
     Raises:
-        BakeError: a member would land outside.
+        BakeError: a wheel is not the lock's, however long it has been in the cache, or a member would land outside.
     """
     for pin in pins:
+        _check(folder / pin.filename, pin)
         for file in unpack_wheel(folder / pin.filename, target):
             # Programs that libraries start lie in their own "bin" folders (Triton's assembler).
             if file.parent.name == "bin":
@@ -142,9 +143,9 @@ def _pin(item: Mapping[str, Any]) -> Pin:
 
 def _check(path: Path, pin: Pin) -> None:
     if not path.is_file():
-        raise BakeError(f"{pin.name}: pip did not bring {pin.filename}")
+        raise BakeError(f"{pin.name}: there is no {path}; delete {path.parent}")
     if (digest := sha256_of(path)) != pin.sha256:
-        raise BakeError(f"{pin.filename}: sha256 {digest}, the lock says {pin.sha256}")
+        raise BakeError(f"{path}: sha256 {digest}, the lock says {pin.sha256}; delete {path.parent}")
 
 
 def main(arguments: list[str]) -> int:

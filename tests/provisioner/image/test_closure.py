@@ -143,9 +143,23 @@ def test_a_wheel_that_is_another_file_or_does_not_come(pip, tmp_path):
     with pytest.raises(BakeError, match="the lock says"):
         obtain_closure((pin,), tmp_path / "cache", progress=quiet)
     (shelf / "one-1-py3-none-any.whl").unlink()
-    with pytest.raises(BakeError, match="did not bring"):
+    with pytest.raises(BakeError, match="there is no"):
         obtain_closure((pin,), tmp_path / "cache", progress=quiet)
     assert not list((tmp_path / "cache/closure").glob("[0-9a-f]*"))
+
+
+@pytest.mark.parametrize(("exchanged", "said"), [(True, "the lock says"), (False, "there is no")])
+def test_a_wheel_that_was_exchanged_in_the_cache_is_not_unpacked(pip, tmp_path, exchanged, said):
+    shelf, _ = pip
+    pins = (wheel(shelf / "one-1-py3-none-any.whl", {"one.py": "1"}),)
+    folder = obtain_closure(pins, tmp_path / "cache", progress=quiet)
+    (folder / pins[0].filename).unlink()
+    if exchanged:
+        wheel(folder / pins[0].filename, {"one.py": "evil"})
+    folder = obtain_closure(pins, tmp_path / "cache", progress=quiet)
+    with pytest.raises(BakeError, match=said):
+        closure.unpack_closure(pins, folder, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_programs_may_be_run_and_what_a_site_module_would_run_is_gone(tmp_path):
