@@ -133,6 +133,27 @@ def test_firmware_is_published_once_per_tools_tree_and_found(tmp_path):
         path.write_bytes(content)
 
 
+def test_two_runs_that_publish_the_firmware_at_once(tmp_path, monkeypatch):
+    source, replace, others = tmp_path / "tools/usr/share/OVMF", Path.replace, []
+    source.mkdir(parents=True)
+    for name in (CODE, SECURE_CODE, VARIABLES):
+        (source / name).write_bytes(name.encode())
+
+    def late(self, target):
+        """All of the other run happens just before the last step of this one."""
+        if target.name == "current" and not others:
+            others.append(self)
+            publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+    assert len(others) == 1
+    assert firmware(tmp_path / "cache").code.read_bytes() == CODE.encode()
+    left = {path.name for path in (tmp_path / "cache/firmware").iterdir() if not path.name.endswith(".lock")}
+    assert left == {"current", "k" * 64}
+
+
 def test_a_cache_from_before_secure_boot_is_completed(tmp_path):
     source, old = tmp_path / "tools/usr/share/OVMF", tmp_path / "cache/firmware" / ("k" * 64)
     for folder, names in ((source, (CODE, SECURE_CODE, VARIABLES)), (old, (CODE, VARIABLES))):
