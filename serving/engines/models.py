@@ -16,7 +16,7 @@ _TUNING = {option.name: type(option.default) for option in fields(Tuning)}
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the models' folders and the engines' sockets are."""
+    """Where the models' folders are, and those of the engines' sockets."""
 
     models: Path
     sockets: Path
@@ -45,7 +45,7 @@ def read_model(data: bytes, name: str, places: Places) -> tuple[str, Settings]:
     settings = Settings(
         model=places.models / name,
         name=name,
-        socket=places.sockets / f"{name}.sock",
+        socket=places.sockets / name / "engine.sock",
         context=own["context"],
         slots=own["slots"],
         tuning=Tuning(**told),

@@ -39,6 +39,8 @@ def test_a_gateway_that_does_not_fit_its_neighbours_is_refused(play, tmp_path, t
     [
         ([MODEL, MODEL | {"name": "m-2.5_b", "context": 1048576, "slots": 1024, "adapters": ["a"]}], True),
         ([], False),
+        ([MODEL | {"name": f"m{number}"} for number in range(60)], True),
+        ([MODEL | {"name": f"m{number}"} for number in range(61)], False),
         ([MODEL, MODEL], False),
         ([MODEL | {"name": "Upper"}], False),
         ([MODEL | {"name": "../m"}], False),

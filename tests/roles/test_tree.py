@@ -225,7 +225,7 @@ def test_each_model_is_served_by_an_instance_of_its_engine_and_known_to_the_gate
     gateway = (configured / UNITS[1] / "vitrine-gateway.service").read_text()
     (line,) = [line for line in gateway.splitlines() if line.startswith("ExecStart=")]
     told = [word for before, word in itertools.pairwise(line.split()) if before == "--model"]
-    assert told == [f"{m['name']}={m['engine']}:/run/vitrine/engine/{m['name']}.sock" for m in models]
+    assert told == [f"{m['name']}={m['engine']}:/run/vitrine/engine/{m['name']}/engine.sock" for m in models]
     assert f" --requests {max(64, 2 * sum(model['slots'] for model in models))} " in line
 
 

@@ -18,11 +18,11 @@ async def serve(folder: Path, kind: str) -> None:
     settings = {"kind": "vllm", "metrics": True}
     process = None
     if kind == "llamacpp":
-        from tests.serving.engines.test_llamacpp import start
+        from tests.serving.engines.test_llamacpp import processes, start
 
-        process = start(folder)
-        settings = {"kind": kind, "models": {MODEL: folder / f"{MODEL}.sock"}, "shaping": True}
-        while not (folder / f"{MODEL}.sock").exists():
+        process, path = start(folder), processes.socket_of(folder, MODEL)
+        settings = {"kind": kind, "models": {MODEL: path}, "shaping": True}
+        while not path.exists():
             assert process.poll() is None, "the engine died"
             await asyncio.sleep(0.1)
     try:

@@ -59,7 +59,7 @@ def serving(name: str, folder: Path) -> Iterator[tuple[Path, str, str]]:
         )
         processes.wait_ready(channel, process, SECONDS)
     try:
-        yield folder / f"{NAME}.sock", NAME, engine.about
+        yield processes.socket_of(folder, NAME), NAME, engine.about
     finally:
         process.terminate()
         process.communicate(timeout=120)

@@ -20,6 +20,7 @@ def start(folder, entry, model, *, packages, environment=None, python=sys.execut
     """Start an engine with its socket in the folder; the model's folder bears its name."""
     (folder / "list.json").write_text(json.dumps([entry]))
     (folder / "models").mkdir(exist_ok=True)
+    socket_of(folder, entry["name"]).parent.mkdir(exist_ok=True)
     named = folder / "models" / entry["name"]
     if not named.exists():
         named.symlink_to(model)
@@ -29,6 +30,11 @@ def start(folder, entry, model, *, packages, environment=None, python=sys.execut
     (folder / "tmp").mkdir(exist_ok=True)
     told |= environment or {}
     return subprocess.Popen(argv, env=told, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def socket_of(folder, name):
+    """Where an engine that was started in the folder listens."""
+    return folder / name / "engine.sock"
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ def engine(tmp_path_factory):
     with processes.notified(folder) as (channel, told):
         process = start(folder, environment=told)
         processes.wait_ready(channel, process, 120)
-    yield process, folder / f"{MODEL}.sock"
+    yield process, processes.socket_of(folder, MODEL)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=20)
     assert output == b"", "the engine printed something"
@@ -88,7 +88,7 @@ def test_routes_that_tell_of_others_are_off(engine, route):
 
 
 def test_a_killed_engine_starts_again_on_the_same_socket(tmp_path):
-    path = tmp_path / f"{MODEL}.sock"
+    path = processes.socket_of(tmp_path, MODEL)
     for _ in range(2):
         with processes.notified(tmp_path) as (channel, told):
             process = start(tmp_path, environment=told)

@@ -27,7 +27,7 @@ def engine(tmp_path_factory):
     with processes.notified(folder) as (channel, told):
         process = start(folder, environment=told)
         processes.wait_ready(channel, process, 120)
-    yield folder / f"{MODEL}.sock"
+    yield processes.socket_of(folder, MODEL)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
 

@@ -22,9 +22,9 @@ def read(entries, name="a"):
 
 
 def test_a_model_gets_its_own_folder_socket_and_options():
-    assert read([PLAIN, TUNED]) == ("llamacpp", Settings(Path("/m/a"), "a", Path("/s/a.sock"), 512, 2))
+    assert read([PLAIN, TUNED]) == ("llamacpp", Settings(Path("/m/a"), "a", Path("/s/a/engine.sock"), 512, 2))
     engine, settings = read([PLAIN, TUNED], "b")
-    assert (engine, settings.model, settings.socket) == ("vllm", Path("/m/b"), Path("/s/b.sock"))
+    assert (engine, settings.model, settings.socket) == ("vllm", Path("/m/b"), Path("/s/b/engine.sock"))
     assert settings.tuning == Tuning(dtype="bfloat16", adapters=("x",), graphs=False)
 
 

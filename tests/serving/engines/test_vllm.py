@@ -27,6 +27,7 @@ from tests.serving.engines.processes import (
     notified,
     outputs,
     server_of,
+    socket_of,
     start,
     state,
     variables,
@@ -142,7 +143,7 @@ def running(tmp_path):
 def test_the_running_process_has_these_words_and_this_environment_and_no_more(running, tmp_path):
     server = server_of(running.pid)
     line = words(server)
-    told = replace(SETTINGS, model=tmp_path / "models/m", socket=tmp_path / "m.sock")
+    told = replace(SETTINGS, model=tmp_path / "models/m", socket=socket_of(tmp_path, "m"))
     assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, LATEST)
     (folder,) = (tmp_path / "tmp").iterdir()
     found = variables(server)
@@ -157,7 +158,7 @@ def test_nobody_of_the_family_has_an_output(running):
 
 
 def test_the_socket_is_for_owner_and_group(running, tmp_path):
-    assert stat.S_IMODE((tmp_path / "m.sock").stat().st_mode) == 0o660
+    assert stat.S_IMODE((socket_of(tmp_path, "m")).stat().st_mode) == 0o660
     assert stat.S_IMODE(next((tmp_path / "tmp").iterdir()).stat().st_mode) == 0o700
 
 
@@ -182,7 +183,7 @@ def test_callers_are_hung_up_on_within_a_second(tmp_path):
             wait_ready(channel, process, SECONDS)
         with socket.socket(socket.AF_UNIX) as caller:
             caller.settimeout(SECONDS)
-            caller.connect(str(tmp_path / "m.sock"))
+            caller.connect(str(socket_of(tmp_path, "m")))
             worker = family(process.pid)[-1]
             began = time.monotonic()
             os.kill(worker, signal.SIGKILL)
@@ -242,4 +243,4 @@ def test_what_a_dead_engine_left_behind_is_no_obstacle(tmp_path):
         os.kill(members[1], signal.SIGKILL)
         process.communicate(timeout=SECONDS)
         with socket.socket(socket.AF_UNIX) as caller, pytest.raises(ConnectionRefusedError):
-            caller.connect(str(tmp_path / "m.sock"))
+            caller.connect(str(socket_of(tmp_path, "m")))
