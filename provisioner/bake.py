@@ -19,7 +19,6 @@ from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse
 from provisioner.image.artefacts import Service, check_image
-from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
@@ -27,6 +26,7 @@ from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
 from provisioner.image.rootfs import Gpus, load_rootfs, prepare_rootfs
 from provisioner.image.sources import HUB, Sources
+from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import Weights, read_weights
 from provisioner.progress import Progress
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.base import Base, image_base, tools_base
-from provisioner.image.closure import Pin, obtain_closure, unpack_closure
 from provisioner.image.cuda import require_fitting
 from provisioner.image.debs import obtain
 from provisioner.image.driver import driver_version, obtain_driver
 from provisioner.image.packages import PackageLock, parse_lock, serialise_lock, shipped_lock
 from provisioner.image.sources import Sources
 from provisioner.image.triton import exchange_backend
+from provisioner.image.vllm_wheels import Pin, obtain_closure, unpack_closure
 from provisioner.progress import Progress
 
 # Where the engine's wheels lie: nothing but the engine imports from there.

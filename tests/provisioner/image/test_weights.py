@@ -11,8 +11,8 @@ import yaml
 
 from provisioner.errors import BakeError, SpecError
 from provisioner.image.entry import entry
-from provisioner.image.hub import obtain_files
 from provisioner.image.model import model_card
+from provisioner.image.model_files import obtain_files
 from provisioner.image.weights import Weights, read_weights
 
 CARD = model_card()

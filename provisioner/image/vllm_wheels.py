@@ -1,7 +1,7 @@
 """The vLLM engine's wheels: every one by name, version, file and hash, in ``requirements/vllm-gpu.lock``.
 
-``python -m provisioner.image.closure pip-options`` prints how pip is to choose for the image; ``… lock REPORT`` turns
-pip's report of such a choice into the lock. scripts/vllm-lock.sh does both.
+``python -m provisioner.image.vllm_wheels pip-options`` prints how pip is to choose for the image; ``… lock REPORT``
+turns pip's report of such a choice into the lock. scripts/vllm-lock.sh does both.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> int:
         case ["lock", report]:
             sys.stdout.write(serialise_closure(from_report(json.loads(Path(report).read_bytes()))))
         case _:
-            sys.stderr.write("closure: pip-options, or lock REPORT\n")
+            sys.stderr.write("vllm_wheels: pip-options, or lock REPORT\n")
             return 2
     return 0
 
