@@ -142,7 +142,7 @@ class Routes:
 
     async def metrics(self, _: Request) -> Response:
         """Answer ``GET /metrics``."""
-        return Response(self._parts.way.figures.page(), media_type="text/plain; version=0.0.4")
+        return Response(self._parts.way.metrics.page(), media_type="text/plain; version=0.0.4")
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""

@@ -17,9 +17,9 @@ from serving.errors import RequestError
 from serving.gateway.body import read_object
 from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
+from serving.gateway.nonce_queue import NonceQueue, Waiter, caller_of
 from serving.gateway.relay import Message
 from serving.gateway.replies import busy
-from serving.gateway.waiting import Waiter, Waiting, caller_of
 
 _NONCE = re.compile(rb"nonce=([0-9a-f]{64})")
 _MAX_ANSWER = 6 * 1024 * 1024
@@ -33,7 +33,7 @@ class AttesterClient:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
         self._activations, self._activating = asyncio.Semaphore(limits.activations), asyncio.Lock()
-        self._waiting = Waiting(limits.attestations)
+        self._waiting = NonceQueue(limits.attestations)
         self._frame: Frame | None = None  # it stays the same for as long as the attester lives, and this process too
         self._quoting: asyncio.Task[None] | None = None
         self._begun = float("-inf")

@@ -15,7 +15,7 @@ from typing import Any
 from serving.errors import RequestError
 from serving.gateway.fields import RESPONSE, RESPONSE_PLAIN, ROLES
 from serving.gateway.requests import forward_chat
-from serving.gateway.responding import Asked, Narrator, whole_response
+from serving.gateway.response_events import Asked, ResponseEvents, whole_response
 from serving.gateway.rules import EngineRequest, Rules, judge, read_part
 
 _TEXTS = frozenset({"input_text", "output_text"})
@@ -47,7 +47,7 @@ def response_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
         chat["stream_options"] = {"include_usage": True}
     asked = Asked({key: value for key, value in fields.items() if key not in {"input", "stream"}})
     request = forward_chat(chat, rules, salt)
-    return replace(request, answer=partial(whole_response, asked), events=lambda: Narrator(asked).narrate)
+    return replace(request, answer=partial(whole_response, asked), events=lambda: ResponseEvents(asked).narrate)
 
 
 def _messages(fields: dict[str, Any]) -> list[Any]:

@@ -44,7 +44,7 @@ class Waiter:
             self.answer.set_exception(RequestError(error.code, error.message, status=error.status))
 
 
-class Waiting:
+class NonceQueue:
     """At most so many waiters: while there is room all get in; when it is full, the caller with most gives way."""
 
     def __init__(self, limit: int) -> None:

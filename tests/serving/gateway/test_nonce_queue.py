@@ -8,7 +8,7 @@ import pytest
 
 from serving.errors import RequestError
 from serving.gateway.evidence import EvidenceAnswer, Frame
-from serving.gateway.waiting import Waiter, Waiting, caller_of
+from serving.gateway.nonce_queue import NonceQueue, Waiter, caller_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -26,7 +26,7 @@ def sent_away(waiter):
 
 
 async def test_one_caller_keeps_its_order():
-    waiting = Waiting(10)
+    waiting = NonceQueue(10)
     waiters = joined(waiting, "a", "a", "a")
     assert waiting.take(2) == waiters[:2]
     assert waiting.take(2) == waiters[2:]
@@ -34,7 +34,7 @@ async def test_one_caller_keeps_its_order():
 
 
 async def test_callers_take_turns_however_many_one_has_waiting():
-    waiting = Waiting(100)
+    waiting = NonceQueue(100)
     waiters = joined(waiting, *["flood"] * 50, "b", "c", "b")
     order = [waiter.caller for waiter in waiting.take(6)]
     assert order == ["flood", "b", "c", "flood", "b", "flood"]
@@ -42,7 +42,7 @@ async def test_callers_take_turns_however_many_one_has_waiting():
 
 
 async def test_a_caller_does_not_lose_its_turn_to_one_who_was_just_served():
-    waiting = Waiting(100)
+    waiting = NonceQueue(100)
     joined(waiting, *["flood"] * 5)
     for _ in range(4):
         joined(waiting, "late")
@@ -50,7 +50,7 @@ async def test_a_caller_does_not_lose_its_turn_to_one_who_was_just_served():
 
 
 async def test_a_full_queue_sends_away_the_last_of_the_caller_with_most():
-    waiting = Waiting(4)
+    waiting = NonceQueue(4)
     waiters = joined(waiting, "flood", "flood", "flood", "b", "c")
     assert sent_away(waiters[2])
     assert not any(map(sent_away, [*waiters[:2], *waiters[3:]]))
@@ -61,7 +61,7 @@ async def test_a_full_queue_sends_away_the_last_of_the_caller_with_most():
 
 
 async def test_a_flood_on_a_full_queue_displaces_nobody():
-    waiting = Waiting(4)
+    waiting = NonceQueue(4)
     waiters = joined(waiting, "flood", "flood", "flood", "b")
     for _ in range(20):
         with pytest.raises(RequestError, match="attestation_overloaded"):
@@ -70,7 +70,7 @@ async def test_a_flood_on_a_full_queue_displaces_nobody():
 
 
 async def test_callers_of_one_each_fill_the_queue_and_the_next_is_sent_away():
-    waiting = Waiting(3)
+    waiting = NonceQueue(3)
     waiters = joined(waiting, "a", "b", "c")
     with pytest.raises(RequestError, match="attestation_overloaded"):
         joined(waiting, "d")
@@ -78,7 +78,7 @@ async def test_callers_of_one_each_fill_the_queue_and_the_next_is_sent_away():
 
 
 async def test_shares_of_a_full_queue_even_out():
-    waiting = Waiting(12)
+    waiting = NonceQueue(12)
     joined(waiting, *["flood"] * 12)
     for caller in ("b", "c") * 10:
         try:
@@ -90,7 +90,7 @@ async def test_shares_of_a_full_queue_even_out():
 
 
 async def test_who_gives_up_makes_room_and_is_not_answered():
-    waiting = Waiting(2)
+    waiting = NonceQueue(2)
     first, second = joined(waiting, "a", "b")
     first.answer.cancel()
     waiting.remove(first)
@@ -103,7 +103,7 @@ async def test_who_gives_up_makes_room_and_is_not_answered():
 
 
 async def test_who_was_given_up_but_not_yet_removed_can_be_displaced():
-    waiting = Waiting(3)
+    waiting = NonceQueue(3)
     waiters = joined(waiting, "flood", "flood", "flood")
     waiters[2].answer.cancel()
     joined(waiting, "b")

@@ -104,7 +104,7 @@ def _id(kind: str) -> str:
     return f"{kind}_{secrets.token_hex(12)}"
 
 
-class Narrator:
+class ResponseEvents:
     """Tells one chat stream as a Response's events: each item is opened, filled piece by piece, and closed."""
 
     def __init__(self, asked: Asked) -> None:

@@ -18,7 +18,7 @@ _HELP = {
 _FEWEST = 8
 
 
-class Figures:
+class Metrics:
     """Counts of the interval that runs, and those of the last one, as they are shown."""
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
