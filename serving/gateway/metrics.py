@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _HELP = {
-    "requests": "Requests that reached the engine",
-    "tokens": "Tokens that the engine wrote",
+    "requests": "Requests for an engine, also those that it then refused,",
+    "tokens": "Tokens that the engine wrote, and events of its streams,",
     "running": "Most requests at one time",
 }
 _FEWEST = 8
