@@ -24,7 +24,8 @@ from serving.gateway.replies import busy
 _NONCE = re.compile(rb"nonce=([0-9a-f]{64})")
 _MAX_ANSWER = 6 * 1024 * 1024
 _MAX_ACTIVATION = 4096
-_STATUS = {"bad_request": 400, "activation_refused": 400, "too_large": 413, "busy": 429, "unavailable": 503}
+# The attester names what it refuses; what that is in HTTP is known here alone.
+STATUS = {"bad_request": 400, "activation_refused": 400, "too_large": 413, "busy": 429, "unavailable": 503}
 
 
 class AttesterClient:
@@ -88,7 +89,7 @@ class AttesterClient:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(max(0.0, self._begun + self._limits.quote_pause_seconds - loop.time()))
-            taken = self._waiting.take(self._limits.tree)
+            taken = self._waiting.take()
             if not taken:
                 return
             self._begun = loop.time()
@@ -134,6 +135,6 @@ def _refusal(line: bytes) -> RequestError:
     except RequestError:
         return nonsense()
     code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
-    if not isinstance(code, str) or code not in _STATUS or not isinstance(message, str):
+    if not isinstance(code, str) or code not in STATUS or not isinstance(message, str):
         return nonsense()
-    return RequestError(code, message, status=_STATUS[code])
+    return RequestError(code, message, status=STATUS[code])
