@@ -14,11 +14,11 @@ import re
 from pathlib import Path
 
 from serving.errors import RequestError
+from serving.gateway.asgi import Message
 from serving.gateway.body import read_object
 from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
 from serving.gateway.nonce_queue import NonceQueue, Waiter, caller_of
-from serving.gateway.relay import Message
 from serving.gateway.replies import busy
 
 _NONCE = re.compile(rb"nonce=([0-9a-f]{64})")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from serving.access.interface import Budget
 from serving.errors import EngineError, RequestError
+from serving.gateway.asgi import Message, Receive, Send
 from serving.gateway.engine import UNREACHABLE, Engine
 from serving.gateway.features import unsupported_route
 from serving.gateway.limits import Limits
@@ -28,10 +29,6 @@ from serving.gateway.paced import paced
 from serving.gateway.replies import engine_failed, engine_loading, error_body, refusal, whole
 from serving.gateway.rules import EngineRequest
 from serving.gateway.shaping import Shape
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
 
 _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
 _MAX_MESSAGE = 300
