@@ -28,8 +28,8 @@ _LOCK = "packages.lock.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Gpus:
-    """A GPU image: for how many, and the wheels of the engine that uses them."""
+class GpuImage:
+    """What makes an image one for GPUs: for how many, and the wheels of the engine that uses them."""
 
     count: int
     wheels: tuple[Pin, ...]
@@ -60,7 +60,7 @@ class Rootfs:
         return self.lock.epoch
 
 
-def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress, gpus: Gpus | None = None) -> Rootfs:
+def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress, gpus: GpuImage | None = None) -> Rootfs:
     """Make a fresh tree in ``workdir``, downloading and bootstrapping what the cache does not hold yet.
 
     Raises:

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import process
-from provisioner.image.files import sha256_of
+from provisioner.image.files import require_sha256
 from provisioner.image.shelf import make_once
 from provisioner.image.wheels import unpack_wheel
 from provisioner.progress import Progress
@@ -109,7 +109,7 @@ def obtain_closure(pins: tuple[Pin, ...], cache: Path, *, progress: Progress) ->
         argv: list[str | Path] = [*pip, "--dest", folder, "--requirement", requirements]
         process.run(argv, what="downloading the engine's wheels", env=dict(os.environ))
         for pin in pins:
-            _check(folder / pin.filename, pin)
+            require_sha256(folder / pin.filename, pin.sha256, pin.name)
         (folder / ".complete").write_bytes(b"")
 
     return make_once(cache / "closure" / digest, ".complete", make, what="downloading the engine's wheels")
@@ -138,13 +138,6 @@ def _pin(item: Mapping[str, Any]) -> Pin:
         raise BakeError(f"{filename}: not a wheel; the image has no compiler")
     name = re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower()
     return Pin(name, item["metadata"]["version"], filename, info["archive_info"]["hashes"]["sha256"])
-
-
-def _check(path: Path, pin: Pin) -> None:
-    if not path.is_file():
-        raise BakeError(f"{pin.name}: pip did not bring {pin.filename}")
-    if (digest := sha256_of(path)) != pin.sha256:
-        raise BakeError(f"{pin.filename}: sha256 {digest}, the lock says {pin.sha256}")
 
 
 def main(arguments: list[str]) -> int:
