@@ -166,7 +166,7 @@ class Routes:
     async def _body(self, request: Request) -> bytes:
         limit = self._limits.body_bytes
         too_large = RequestError("body_too_large", f"The body has more than {limit} bytes.", status=413)
-        length = request.headers.get("content-length", "0")
+        length = request.headers.get("content-length", "0").strip(" \t")
         if not length.isdecimal() or int(length[:20]) > limit:
             raise too_large
         data = bytearray()
