@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import fields as fields_of
+from dataclasses import replace
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from serving.errors import RequestError
-from serving.gateway.features import Features
+from serving.gateway.features import FEATURES
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
 from serving.gateway.limits import Limits
 from serving.gateway.requests import chat_request, completion_request
@@ -21,7 +23,9 @@ from serving.gateway.responses import response_request
 from serving.gateway.rules import Rules
 from tests.openapi import ARGUMENTS, MODEL, REQUESTS, describe
 
-ALL = Features("vllm", **{name: True for name in Features.__dataclass_fields__ if name != "name"})
+VLLM = FEATURES["vllm"]
+# An engine that can do all there is: what one cannot is refused for that, not for what the page says.
+ALL = replace(VLLM, **{field.name: True for field in fields_of(VLLM) if isinstance(getattr(VLLM, field.name), bool)})
 RULES = Rules({"m": ALL}, Limits())
 JUDGES = {
     "chat": chat_request,
