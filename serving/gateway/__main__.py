@@ -25,8 +25,8 @@ from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
 from serving.gateway.features import FEATURES  # noqa: E402
-from serving.gateway.figures import Figures  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
+from serving.gateway.metrics import Metrics  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
 from serving.gateway.reception import Reception, listen  # noqa: E402
 from serving.gateway.relay import Way  # noqa: E402
@@ -129,7 +129,7 @@ def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) 
     """
     return Parts(
         engines=engines,
-        way=Way(limits, Shape() if config.shaping else None, Figures()),
+        way=Way(limits, Shape() if config.shaping else None, Metrics()),
         attester=AttesterClient(config.attester, limits),
         access=create_access(config.access, models=frozenset(engines), callers=limits.callers),
         rules=Rules({name: FEATURES[served.engine] for name, served in config.models.items()}, limits),

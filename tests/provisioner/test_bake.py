@@ -28,11 +28,11 @@ from provisioner.bake import (
 from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
-from provisioner.image.closure import LOCK_FILE
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
 from provisioner.image.sources import HUB
+from provisioner.image.vllm_wheels import LOCK_FILE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -75,6 +75,7 @@ def test_a_change_of_any_ingredient_changes_the_key(checkout, name):
 DECIDES_NOTHING = {
     "provisioner/errors.py": "what is said when there is no image",
     "provisioner/progress.py": "what is said meanwhile",
+    "provisioner/atomic.py": "how it is written which firmware is the latest, which no image holds",
     "provisioner/action.py": "it hands an action's arguments on as they are, and tells refusals",
     "provisioner/room.py": "it refuses models that do not fit a machine, and hands nothing on",
     "provisioner/commit.py": "the manifest names the commit; the key does not cover it, so neither how it is found",
