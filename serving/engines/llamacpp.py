@@ -80,8 +80,13 @@ def parameters(settings: Settings) -> CommonParams:
 
 
 def _embed(params: CommonParams, settings: Settings) -> None:
-    """Have whole texts embedded: a text is computed in one batch, which must hold a whole context."""
+    """Have whole texts embedded, one at a time, each in one batch.
+
+    Of several it computes as many tokens of each as the shortest has, then the rest, and pools the rest alone: the
+    embedding of the longer one is wrong, and differs with what another caller sent at the same time.
+    """
     params.embedding = True
-    params.n_batch = params.n_ubatch = settings.context
+    params.n_parallel = 1
+    params.n_ctx = params.n_batch = params.n_ubatch = settings.context
     if settings.pooling:
         params.pooling_type = getattr(llama_pooling_type, f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}")
