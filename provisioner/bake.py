@@ -20,14 +20,14 @@ from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse
 from provisioner.image.artefacts import Service, check_image
-from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
-from provisioner.image.rootfs import Gpus, load_rootfs, prepare_rootfs
+from provisioner.image.rootfs import GpuImage, load_rootfs, prepare_rootfs
 from provisioner.image.sources import HUB, Sources
+from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import Weights, read_weights
 from provisioner.models import ModelSpec, read_models
 from provisioner.progress import Progress
@@ -120,7 +120,7 @@ class Bake:
         """
         return read_access(self._told())
 
-    def gpus(self) -> Gpus | None:
+    def gpus(self) -> GpuImage | None:
         """Say for how many GPUs the image is, and which wheels use them; None for an image without.
 
         Raises:
@@ -135,7 +135,7 @@ class Bake:
                 wanted = "at least 1: engine_models names vLLM, which is in images for GPUs alone"
                 raise SpecError((Fault("attester_gpus", wanted, "0"),))
             return None
-        return Gpus(int(count), parse_closure((self.repository / LOCK_FILE).read_text()))
+        return GpuImage(int(count), parse_closure((self.repository / LOCK_FILE).read_text()))
 
     def require(self) -> None:
         """Refuse values that cannot be meant, before anything is made of them; who may ask is ``access``.

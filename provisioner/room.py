@@ -11,7 +11,7 @@ from provisioner.bake import Bake
 from provisioner.clouds.gpus import gpus_of
 from provisioner.errors import BakeError, PlanError
 from provisioner.fit import MAX_HEADER, Gpus, check_fit, read_header
-from provisioner.image.hub import obtain_files
+from provisioner.image.model_files import obtain_files
 from provisioner.models import ModelSpec
 from provisioner.progress import Progress
 

@@ -14,7 +14,7 @@ from client_sdk.encoding import canonical_json
 from provisioner.image import disk
 from provisioner.image.base import Base
 from provisioner.image.filesystem import Verity, make_filesystem
-from provisioner.image.hub import obtain_files
+from provisioner.image.model_files import obtain_files
 from provisioner.image.packages import data_file
 from provisioner.image.shelf import make_once
 from provisioner.image.sources import Sources

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 gc.disable()  # until everything is imported: nothing of that is garbage, and looking costs time under emulation
@@ -24,9 +25,10 @@ from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
 from serving.gateway.features import Features, features_of  # noqa: E402
-from serving.gateway.figures import Figures  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
+from serving.gateway.metrics import Metrics  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
+from serving.gateway.reception import Reception, listen  # noqa: E402
 from serving.gateway.relay import Way  # noqa: E402
 from serving.gateway.rules import Rules  # noqa: E402
 from serving.gateway.salt import Salts  # noqa: E402
@@ -59,15 +61,19 @@ class Config:
 
 
 class Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn is not installed on the development host
-    """uvicorn's server, which tells systemd once it listens."""
+    """uvicorn's server with a reception of our own, which tells systemd once it listens."""
 
-    notify: str | None = None
+    def __init__(self, settings: uvicorn.Config, limits: Limits, notify: str | None) -> None:
+        super().__init__(settings)
+        self._limits, self._notify = limits, notify
 
     async def startup(self, sockets: list[object] | None = None) -> None:
         """Listen, and say so."""
-        await super().startup(sockets)
-        if self.started:
-            notify_ready(self.notify)
+        await super().startup(sockets or [])
+        make = partial(self.config.http_protocol_class, self.config, self.server_state, self.lifespan.state)
+        listener = listen(self.config.host, self.config.port, self._limits)
+        self.servers = [Reception(listener, self.config.ssl, make, self._limits)]
+        notify_ready(self._notify)
 
 
 def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
@@ -127,7 +133,7 @@ def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) 
     """
     return Parts(
         engines=engines,
-        way=Way(limits, Shape() if config.shaping else None, Figures()),
+        way=Way(limits, Shape() if config.shaping else None, Metrics()),
         attester=AttesterClient(config.attester, limits),
         access=create_access(config.access, models=frozenset(engines), callers=limits.callers),
         rules=Rules({name: served.features for name, served in config.models.items()}, limits),
@@ -150,15 +156,12 @@ def create_server(config: Config, limits: Limits, engines: Mapping[str, Engine])
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=limits.connections,
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=5,
     )
     settings.load()
     settings.ssl = tls_context(config.tls)
-    server = Server(settings)
-    server.notify = config.notify
-    return server
+    return Server(settings, limits, config.notify)
 
 
 async def serve(config: Config, limits: Limits) -> None:

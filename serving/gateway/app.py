@@ -17,10 +17,11 @@ from starlette.routing import Route
 from serving.access.clock import Clock
 from serving.access.interface import Access, Caller
 from serving.errors import RequestError
+from serving.gateway.asgi import Message, Receive, Send
 from serving.gateway.attester import AttesterClient
 from serving.gateway.engine import Engine
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
-from serving.gateway.relay import Message, Receive, Relay, Send, Way
+from serving.gateway.relay import Relay, Way
 from serving.gateway.replies import busy, engine_failed, engine_loading, refusal
 from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.responses import response_request
@@ -142,7 +143,7 @@ class Routes:
 
     async def metrics(self, _: Request) -> Response:
         """Answer ``GET /metrics``."""
-        return Response(self._parts.way.figures.page(), media_type="text/plain; version=0.0.4")
+        return Response(self._parts.way.metrics.page(), media_type="text/plain; version=0.0.4")
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""
@@ -165,7 +166,7 @@ class Routes:
     async def _body(self, request: Request) -> bytes:
         limit = self._limits.body_bytes
         too_large = RequestError("body_too_large", f"The body has more than {limit} bytes.", status=413)
-        length = request.headers.get("content-length", "0")
+        length = request.headers.get("content-length", "0").strip(" \t")
         if not length.isdecimal() or int(length[:20]) > limit:
             raise too_large
         data = bytearray()

@@ -14,17 +14,18 @@ import re
 from pathlib import Path
 
 from serving.errors import RequestError
+from serving.gateway.asgi import Message
 from serving.gateway.body import read_object
 from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
-from serving.gateway.relay import Message
+from serving.gateway.nonce_queue import NonceQueue, Waiter, caller_of
 from serving.gateway.replies import busy
-from serving.gateway.waiting import Waiter, Waiting, caller_of
 
 _NONCE = re.compile(rb"nonce=([0-9a-f]{64})")
 _MAX_ANSWER = 6 * 1024 * 1024
 _MAX_ACTIVATION = 4096
-_STATUS = {"bad_request": 400, "activation_refused": 400, "too_large": 413, "busy": 429, "unavailable": 503}
+# The attester names what it refuses; what that is in HTTP is known here alone.
+STATUS = {"bad_request": 400, "activation_refused": 400, "too_large": 413, "busy": 429, "unavailable": 503}
 
 
 class AttesterClient:
@@ -33,7 +34,7 @@ class AttesterClient:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
         self._activations, self._activating = asyncio.Semaphore(limits.activations), asyncio.Lock()
-        self._waiting = Waiting(limits.attestations)
+        self._waiting = NonceQueue(limits.attestations)
         self._frame: Frame | None = None  # it stays the same for as long as the attester lives, and this process too
         self._quoting: asyncio.Task[None] | None = None
         self._begun = float("-inf")
@@ -88,7 +89,7 @@ class AttesterClient:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(max(0.0, self._begun + self._limits.quote_pause_seconds - loop.time()))
-            taken = self._waiting.take(self._limits.tree)
+            taken = self._waiting.take()
             if not taken:
                 return
             self._begun = loop.time()
@@ -134,6 +135,6 @@ def _refusal(line: bytes) -> RequestError:
     except RequestError:
         return nonsense()
     code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
-    if not isinstance(code, str) or code not in _STATUS or not isinstance(message, str):
+    if not isinstance(code, str) or code not in STATUS or not isinstance(message, str):
         return nonsense()
-    return RequestError(code, message, status=_STATUS[code])
+    return RequestError(code, message, status=STATUS[code])

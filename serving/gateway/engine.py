@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from serving.errors import EngineError
 from serving.gateway.limits import Limits
@@ -139,10 +140,22 @@ class Engine:
         require_answer(self._task, value)
 
 
+class _Quiet(aiohttp.UnixConnector):  # type: ignore[misc]  # aiohttp is not installed on the development host
+    """Uses no connection again on which an engine has said more than an answer: it would be the next caller's."""
+
+    async def connect(self, *asked: Any, **how: Any) -> Connection:
+        """Return a connection on which nothing waits."""
+        while True:
+            connection = await super().connect(*asked, **how)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+
+
 def _connector(path: str, limits: Limits, *, keep: bool) -> aiohttp.UnixConnector:
     """Use a connection again only long before the engine would close it: a request must not meet its end."""
     if keep:
-        return aiohttp.UnixConnector(path, limit=0, keepalive_timeout=limits.engine_idle_seconds)
+        return _Quiet(path, limit=0, keepalive_timeout=limits.engine_idle_seconds)
     return aiohttp.UnixConnector(path, limit=0, force_close=True)
 
 

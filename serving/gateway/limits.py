@@ -1,4 +1,8 @@
-"""Every bound of the gateway in one place: sizes in bytes, times in seconds."""
+"""What clients, requests and answers may take: sizes in bytes, times in seconds.
+
+A bound that belongs to one reader stands beside it: of JSON in ``body``, of a call's arguments in ``requests``, of
+tokens in ``inputs``, of an engine's words in ``relay``, of the attester's lines in ``attester``.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +36,24 @@ class Limits:
     max_tokens: int = 131_072
     # Of one request for completions, embeddings.
     inputs: int = 256
+    # All connections, those in their handshake too: the gateway's unit has descriptors for more.
     connections: int = 1024
     requests: int = 64  # as the command line says: engines differ in how many they work on at once
-    # Nonces that wait for a quote, and of them in one quote (protocol.md: at most 4,096); clients that activate.
+    # Requests that one connection sends ahead of their answers.
+    pipelined: int = 16
+    # Nonces that wait for a quote, which is over all of them (protocol.md: at most 4,096); clients that activate.
     attestations: int = 1024
-    tree: int = 4096
     activations: int = 64
     # Tokens that are counted at once, and subjects: 28 MB where there is no room for one more of either.
     callers: int = 65_536
     # Held of a token's budget for an answer whose request does not say how long it may be.
     answer_tokens: int = 4096
     keep_alive_seconds: int = 30
+    handshake_seconds: float = 10.0
+    # For the answer to our goodbye (TLS's close_notify).
+    farewell_seconds: float = 5.0
+    # How long a client's host may acknowledge nothing until it is taken for gone.
+    vanished_seconds: int = 60
     # From the engine: how long it may be silent (a long prompt on a slow machine), and in all.
     engine_connect_seconds: float = 10.0
     # How old an idle connection to it may be when it is used again. vLLM is told to close none younger than a minute.

@@ -75,14 +75,14 @@ class Meter:
     def _event(self, event: bytes) -> bytes:
         try:
             value = json.loads(event.removeprefix(_DATA))
-        except ValueError:
+        except (ValueError, RecursionError):
             return event + _END
         if not isinstance(value, dict) or not self._note(value) or self._request.usage or "usage" not in value:
             return event + _END
         del value["usage"]
         if value.get("choices") == []:
             return b""
-        return _DATA + b" " + json.dumps(value, ensure_ascii=False).encode() + _END
+        return _DATA + b" " + json.dumps(value, ensure_ascii=False).encode(errors="replace") + _END
 
     def _note(self, answer: dict[str, Any]) -> bool:
         """Take the usage from an answer or event; of a response (OpenAI's newer API) it is one level down."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -18,20 +18,17 @@ from starlette.responses import Response
 
 from serving.access.interface import Budget
 from serving.errors import EngineError, RequestError
+from serving.gateway.asgi import Message, Receive, Send
 from serving.gateway.engine import UNREACHABLE, Engine
 from serving.gateway.features import unsupported_route
-from serving.gateway.figures import Figures
 from serving.gateway.limits import Limits
 from serving.gateway.metering import Meter
+from serving.gateway.metrics import Metrics
 from serving.gateway.outgoing import Outgoing
 from serving.gateway.paced import paced
 from serving.gateway.replies import engine_failed, engine_loading, error_body, refusal, whole
 from serving.gateway.rules import EngineRequest
 from serving.gateway.shaping import Shape
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
 
 _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
 _MAX_MESSAGE = 300
@@ -47,7 +44,7 @@ class Way:
 
     limits: Limits
     shape: Shape | None
-    figures: Figures
+    metrics: Metrics
 
 
 class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the development host
@@ -56,7 +53,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
     def __init__(self, engine: Engine, request: EngineRequest, *, budget: Budget, way: Way) -> None:
         super().__init__()
         self._engine, self._request, self._meter = engine, request, Meter(budget, request)
-        self._limits, self._shape, self._figures = way.limits, way.shape, way.figures
+        self._limits, self._shape, self._metrics = way.limits, way.shape, way.metrics
         self._began = asyncio.get_running_loop().time()
         self._started = False
 
@@ -78,7 +75,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
 
     async def _carry(self, send: Send, scope: Message, receive: Receive) -> None:
         try:
-            with self._meter, self._figures.request():
+            with self._meter, self._metrics.request():
                 async with self._engine.ask(self._request) as answer:
                     await self._refuse_failure(answer)
                     if self._request.stream:
@@ -102,7 +99,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         self._meter.whole(value)
         usage = value.get("usage")
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        self._figures.tokens(tokens if isinstance(tokens, int) else 0)
+        self._metrics.tokens(tokens if isinstance(tokens, int) else 0)
         return self._request.answer(value) if self._request.answer else value
 
     async def _stream(self, answer: aiohttp.ClientResponse, send: Send) -> None:
@@ -127,7 +124,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         try:
             async for events in _whole_events(answer, self._limits.event_bytes):
                 count = events.count(_EVENT_END)
-                self._figures.tokens(count)
+                self._metrics.tokens(count)
                 if seen := self._meter.events(events, count):
                     yield translate(seen) if translate else seen
         except (*UNREACHABLE, EngineError) as error:

@@ -83,7 +83,7 @@ def completion_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
 
 
 def judge_texts(value: Any, name: str, limits: Limits) -> None:
-    """Require what completions and embeddings take: a text, token numbers, or a list of either.
+    """Require what completions and embeddings take: a text, token numbers, or a list of the one or of the other.
 
     Raises:
         RequestError: anything else, or too many.
@@ -94,10 +94,11 @@ def judge_texts(value: Any, name: str, limits: Limits) -> None:
         raise RequestError("invalid_type", f"{name} must be a string or a list that is not empty.", param=name)
     if not isinstance(value[0], int) and len(value) > limits.inputs:
         raise RequestError("array_above_max_length", f"{name} has more than {limits.inputs} items.", param=name)
-    tokens = [value] if isinstance(value[0], int) else [item for item in value if not isinstance(item, str)]
-    for item in tokens:
+    if all(isinstance(item, str) for item in value):
+        return
+    for item in [value] if isinstance(value[0], int) else value:
         if not isinstance(item, list) or not item:
-            raise RequestError("invalid_type", f"{name} must hold strings or token numbers.", param=name)
+            raise RequestError("invalid_type", f"{name} must hold strings alone, or token numbers.", param=name)
         for token in item:
             judge_plain(token, _TOKEN, name)
 

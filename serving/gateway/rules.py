@@ -73,12 +73,17 @@ def judge(data: bytes, known: frozenset[str], plain: Mapping[str, Kind], rules: 
             judge_schema(fields[key], key, rules.limits)
     for key in plain.keys() & fields.keys():
         judge_plain(fields[key], plain[key], key)
-    bounds = {"n": rules.limits.choices, "logprobs": rules.limits.logprobs, "top_logprobs": rules.limits.logprobs}
-    bounds |= dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), rules.limits.max_tokens)
-    for key in bounds.keys() & fields.keys():
-        if fields[key] > bounds[key]:
-            raise _above(key, bounds[key], "integer")
+    most = maxima(rules.limits)
+    for key in most.keys() & fields.keys():
+        if fields[key] > most[key]:
+            raise _above(key, most[key], "integer")
     return fields
+
+
+def maxima(limits: Limits) -> dict[str, int]:
+    """Return what fields with a number may be at most; a field of that name that is a flag is below it anyway."""
+    most = {"n": limits.choices, "logprobs": limits.logprobs, "top_logprobs": limits.logprobs}
+    return most | dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), limits.max_tokens)
 
 
 def judge_plain(value: Any, kind: Kind, name: str) -> None:

@@ -28,11 +28,11 @@ from provisioner.bake import (
 from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
-from provisioner.image.closure import LOCK_FILE
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
 from provisioner.image.sources import HUB
+from provisioner.image.vllm_wheels import LOCK_FILE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -58,8 +58,12 @@ class TpmWire:
 
     def _commands(self, near, far):
         while command := _message(near):
-            far.sendall(command)
-            answer = _message(far)
+            answer = _answer(far, command)
+            if not answer:  # swtpm has gone, and perhaps another one has come
+                far = socket.socket(socket.AF_UNIX)
+                self._open.append(far)
+                far.connect(str(self.swtpm))
+                answer = _answer(far, command)
             # A TPM may say "again" before its first quote; the library does it again.
             if _code(command) == QUOTE and _code(answer) == 0:
                 self.quotes += 1
@@ -74,6 +78,13 @@ class TpmWire:
         while data := near.recv(_CHUNK):
             far.sendall(data)
             near.sendall(far.recv(_CHUNK))
+
+
+def _answer(far, command):
+    with suppress(OSError):
+        far.sendall(command)
+        return _message(far)
+    return b""
 
 
 def _code(message):

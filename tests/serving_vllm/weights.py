@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from provisioner.image.files import share
-from provisioner.image.hub import obtain_files
 from provisioner.image.model import model_card
+from provisioner.image.model_files import obtain_files
 from provisioner.image.weights import read_weights
 from provisioner.models import read_models
 from provisioner.progress import say

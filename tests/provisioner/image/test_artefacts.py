@@ -9,10 +9,10 @@ import pytest
 from client_sdk.manifest import Manifest, Model
 from provisioner.errors import BakeError
 from provisioner.image import artefacts
-from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, firmware, publish_firmware
 from provisioner.image.packages import shipped_lock
+from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import Weights
 from provisioner.image.wheels import shipped_wheels
 

@@ -11,8 +11,8 @@ import pytest
 
 from provisioner.errors import BakeError
 from provisioner.image import rootfs
-from provisioner.image.closure import LOCK_FILE, Pin, parse_closure
 from provisioner.image.triton import BACKEND, VERSION, exchange_backend
+from provisioner.image.vllm_wheels import LOCK_FILE, Pin, parse_closure
 
 ENTRIES = "[console_scripts]\nproton = x:main\n\n[triton.backends]\namd = triton.backends.amd\n"
 STOCK = "nvidia = triton.backends.nvidia\n"

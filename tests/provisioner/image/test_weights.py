@@ -12,8 +12,8 @@ import yaml
 
 from provisioner.errors import BakeError, SpecError
 from provisioner.image.entry import entry
-from provisioner.image.hub import obtain_files
 from provisioner.image.model import model_card
+from provisioner.image.model_files import obtain_files
 from provisioner.image.weights import Weights, read_weights
 from provisioner.models import read_models
 
@@ -147,7 +147,7 @@ def test_files_of_the_hub_are_fetched_once(hub, tmp_path):
 def test_a_hub_that_serves_another_file_is_refused_and_nothing_is_kept(hub, tmp_path):
     address, _, folder = hub
     (folder / "config.json").write_bytes(b'{"auto_map": "evil"}')
-    with pytest.raises(BakeError, match=r"own: config\.json: .* has sha256"):
+    with pytest.raises(BakeError, match=r"own: config\.json: the inventory says sha256"):
         obtain_files(weights(), tmp_path / "cache", hub=address, progress=quiet)
     assert not (tmp_path / "cache/weights" / HASHES["config.json"]).exists()
 
@@ -168,8 +168,9 @@ def test_a_file_that_changed_in_the_cache_is_refused(hub, tmp_path):
 
 def test_the_printed_entry_is_one_that_is_taken(tmp_path):
     folder = put(tmp_path / "own")
-    (folder / ".git").mkdir()
-    (folder / ".git/config").write_bytes(b"x")
+    for hidden in (".git/config", "onnx/.cache/lock", "onnx/.keep"):
+        (folder / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (folder / hidden).write_bytes(b"x")
     for hub in (False, True):
         made = yaml.safe_load(yaml.safe_dump(entry(folder, name="own", repository="a/b", revision=COMMIT, hub=hub)))
         assert made["files"] == HASHES

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from serving.attest.__main__ import read_config
-from tests.serving.fixtures import Caller, ask, nonce
+from tests.serving.fixtures import Caller, ask, nonce, start_swtpm, store_ek_certificate
+from tests.serving.tpm_wire import TpmWire
 
 OPTIONS = ["--tcti", "t", "--selfcheck", "s", "--tls", "k", "--socket", "a"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,6 +108,54 @@ def test_a_tpm_that_went_away_ends_the_process(verdict, tls, tmp_path, wire):
         process.kill()
         process.wait()
     assert process.returncode == 1
+
+
+@pytest.fixture
+def mortal(tmp_path):
+    """A software TPM behind a wire, and what starts it again: what it has stored is kept, as in a real one."""
+    folder, running = tmp_path / "swtpm", []
+
+    def begin():
+        for process in running:
+            process.kill()
+            process.wait()
+        for path in folder.glob("tpm*"):
+            if path.is_socket():
+                path.unlink()
+        process, tcti = start_swtpm(folder)
+        running.append(process)
+        return tcti
+
+    store_ek_certificate(begin())
+    wire = TpmWire(folder / "tpm", tmp_path / "wire")
+    yield wire, begin
+    wire.close()
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("question", ["quote", "activate, then quote"])
+def test_a_tpm_that_was_started_again_ends_the_process(verdict, tls, tmp_path, mortal, question):
+    """Its keys and PCRs are not those of *sealed*: the process ends, and with it the machine."""
+    wire, begin = mortal
+    process = start(wire, verdict, tls, tmp_path / "a.sock")
+    try:
+        until_listens(process, tmp_path / "a.sock")
+        caller = Caller(tmp_path / "a.sock")
+        assert caller.send(ask(nonce(1))).quote()
+        begin()
+        if question != "quote":
+            fields = {"credential_blob": "A" * 172, "encrypted_secret": "A" * 344}
+            caller.send(json.dumps({"op": "activate"} | fields).encode() + b"\n")
+            assert "secret" not in caller.answer()
+        assert Caller(tmp_path / "a.sock").send(ask(nonce(2))).answer() is None
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert b"attester: quote" in errors
 
 
 def test_a_credential_of_garbage_does_not_end_the_process(software_tpm, verdict, tls, tmp_path):

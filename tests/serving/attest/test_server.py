@@ -207,6 +207,10 @@ def test_callers_over_the_limit_wait_and_are_served_when_others_leave(path, limi
     assert late.channel.recv(1) == b"{"
 
 
+def test_there_are_descriptors_for_every_caller_that_is_let_in():
+    assert Limits().connections + 100 < 1024  # what systemd gives a unit that names no LimitNOFILE
+
+
 class TestIdle:
     @pytest.fixture
     def limits(self):

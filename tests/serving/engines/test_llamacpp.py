@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,9 +107,7 @@ def test_a_model_that_cannot_be_served_ends_the_process(tmp_path, content, optio
     (tmp_path / "broken").mkdir()
     if content is not None:
         (tmp_path / "broken/model.gguf").write_bytes(content)
-    began = time.monotonic()
     process = start(tmp_path, model=WEIGHTS if options else tmp_path / "broken", **options)
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert output == b""
-    assert time.monotonic() - began < 60

@@ -106,6 +106,13 @@ class FakeEngine:
         else:
             await self._json(writer, 200, self._whole(path, body))
 
+    async def repeat(self, path, body, writer):
+        """Answer with the caller's own words, some of them later than others."""
+        said = body["messages"][-1]["content"] if "messages" in body else "x"
+        await asyncio.sleep(0.01 * (hash(said) % 7))
+        message = {"role": "assistant", "content": said}
+        await self._json(writer, 200, {"choices": [{"message": message}], "usage": self._whole_usage(body)})
+
     def _whole(self, path, body):
         text = "".join(self.tokens[: body.get("max_tokens", len(self.tokens))])
         choice = {"index": 0, "finish_reason": "stop"}
@@ -192,6 +199,31 @@ class FakeEngine:
 
     async def list_instead(self, path, body, writer):
         await self._json(writer, 200, [1, 2])
+
+    async def no_utf8(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')
+
+    async def deep_json(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices":' + b"[" * 200_000)
+
+    async def deep_usage(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices":[],"usage":' + b"[" * 200_000)
+
+    async def half_a_pair(self, path, body, writer):
+        await self._raw(writer, body, b'{"choices":[{"delta":{"content":"\\ud800"}}],"usage":{"completion_tokens":1}}')
+
+    async def _raw(self, writer, body, data):
+        """Answer 200 with these bytes: whole, or as one event and no more."""
+        kind = b"text/event-stream" if body.get("stream") else b"application/json"
+        data = b"data: " + data + b"\n\n" if body.get("stream") else data
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (kind, len(data)) + data)
+
+    async def says_more(self, path, body, writer):
+        """Answer, and a moment later answer once more what nobody has asked."""
+        await self.answer(path, body, writer)
+        await asyncio.sleep(self.token_pause)
+        message = {"message": {"role": "assistant", "content": "of another"}, "delta": {"content": "of another"}}
+        await self._raw(writer, body, json.dumps({"choices": [message], "usage": self._whole_usage(body)}).encode())
 
     async def no_http(self, path, body, writer):
         writer.write(b"\x00\x01\x02 this is not HTTP\r\n\r\n")

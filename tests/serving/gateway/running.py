@@ -62,8 +62,8 @@ class Gateway:
     async def raw(self):
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context, server_hostname="")
 
-    async def until_ready(self, state="ready"):
-        async with asyncio.timeout(10):
+    async def until_ready(self, state="ready", seconds=10):
+        async with asyncio.timeout(seconds):
             while (await self.ask("GET", "/healthz")).json["engine"] != state:
                 await asyncio.sleep(0.02)
 

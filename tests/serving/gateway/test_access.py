@@ -10,9 +10,10 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
+from serving.access.clock import Clock
 from serving.access.settings import create_access
 from serving.gateway.app import Parts, create_app
-from serving.gateway.figures import Figures
+from serving.gateway.metrics import Metrics
 from serving.gateway.relay import Way
 from serving.gateway.rules import Rules
 from serving.gateway.salt import Salts
@@ -54,7 +55,7 @@ async def test_the_control_is_answered_with_its_token(tmp_path):
 
 def routes(folder):
     access = create_access(by_tokens(folder), models=frozenset({MODEL}), callers=10)
-    parts = Parts({}, Way(LIMITS, None, Figures()), None, access, Rules({}, LIMITS), Salts(), metrics=True)
+    parts = Parts({}, Way(LIMITS, None, Metrics()), None, access, Rules({}, LIMITS), Salts(), metrics=True)
     return create_app(parts).routes
 
 
@@ -122,6 +123,20 @@ async def test_a_clock_before_the_image_was_made_is_said(tmp_path):
     async with guarded(tmp_path, built=4_000_000_000) as running:
         answer = await chat(running, fresh())
         assert (answer.status, answer.error["code"]) == (503, "clock_wrong")
+
+
+async def test_a_clock_that_is_set_back_makes_no_expired_token_valid_again(tmp_path, monkeypatch):
+    hands = {"wall": time.time(), "steady": 0.0}
+    clock = Clock(lambda: hands["wall"], lambda: hands["steady"])
+    monkeypatch.setattr("serving.gateway.app.Clock", lambda: clock)
+    async with guarded(tmp_path) as running:
+        short, long = fresh(expires_at=int(hands["wall"]) + 60), fresh(token_id="b" * 22)
+        assert (await chat(running, short)).status == 200
+        hands["wall"] += 100
+        assert (await chat(running, short)).error["code"] == "token_expired"
+        hands["wall"] -= 1000
+        assert (await chat(running, short)).error["code"] == "token_expired"
+        assert (await chat(running, long)).status == 200, "and nobody else loses by it"
 
 
 async def test_a_release_takes_no_tokens_from_before_its_instant(tmp_path):

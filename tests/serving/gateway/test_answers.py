@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from serving.engines.vllm_rules import ENVIRONMENT
+from serving.gateway.features import FEATURES
 from serving.gateway.limits import Limits
 from tests.serving.gateway.fake_engine import TOKENS
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
@@ -210,6 +211,22 @@ async def test_an_engine_that_fails_gives_openais_error(tmp_path, fault, status,
         assert (await running.chat(stream=stream)).status == 200
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["at once", "a moment later"])
+@pytest.mark.parametrize("kind", FEATURES)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_an_engine_says_behind_an_answer_is_in_nobodys(tmp_path, kind, stream, pause):
+    """Where a connection to an engine is kept, the next request on it may be another caller's."""
+    async with gateway(tmp_path, kind=kind) as running:
+        running.engine.fault.kind, running.engine.token_pause = "says_more", pause
+        for _ in range(4):
+            answer = await running.chat(stream=stream)
+            assert b"of another" not in answer.body
+            assert answer.status == 200
+            await asyncio.sleep(4 * pause)
+        running.engine.fault.kind = "answer"
+        assert (await running.chat()).json["choices"][0]["message"]["content"] == TEXT
+
+
 @pytest.mark.parametrize("fault", ["crash_in_stream", "stop_in_stream", "silence_in_stream"])
 async def test_a_stream_that_breaks_off_ends_with_an_error_event(tmp_path, fault):
     async with gateway(tmp_path, limits=replace(LIMITS, engine_silence_seconds=0.5)) as running:
@@ -274,18 +291,18 @@ async def test_a_client_that_leaves_while_waiting_closes_the_engines_connection(
 
 async def test_a_client_that_reads_nothing_is_dropped(tmp_path):
     async with gateway(tmp_path, limits=replace(LIMITS, client_stall_seconds=0.3)) as running:
-        running.engine.fault.kind = "long_stream"
-        reader, writer = await running.raw()
+        running.engine.fault.kind, running.engine.tokens = "long_stream", ["x" * 20_000]  # no buffer holds all of it
+        _, writer = await running.raw()
         writer.transport.pause_reading()
         body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
         writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         async with asyncio.timeout(10):
-            while running.engine.seen.cancelled == 0 and running.engine.seen.streaming == 0:
+            while running.engine.seen.cancelled == 0:
                 await asyncio.sleep(0.02)
-            while running.engine.seen.streaming:
-                await asyncio.sleep(0.02)
+        assert running.engine.seen.streaming == 0
         writer.transport.abort()
-        assert (await running.ask("GET", "/healthz")).status == 200
+        running.engine.fault.kind, running.engine.tokens = "answer", TOKENS
+        assert (await running.chat()).json["choices"][0]["message"]["content"] == TEXT
 
 
 async def test_too_many_requests_at_once_are_told_to_wait(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+import socket
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from serving.attest.server import Limits as AttesterLimits
 from serving.attest.server import Server
 from serving.attest.service import Attester, Rate
 from tests.serving.gateway.running import LIMITS, gateway
+from tests.serving.gateway.test_connections import connected
 
 pytestmark = pytest.mark.asyncio
 NONCE = "ab" * 32
@@ -253,6 +255,22 @@ async def test_clients_that_read_nothing_do_not_fill_the_memory(patient, tmp_pat
             writer.transport.abort()
         await asyncio.sleep(0.5)
         assert grown < 80_000_000, grown  # both ends of the connections are in here; the answers are 160 MB
+
+
+async def test_a_client_that_does_not_take_its_evidence_is_left_in_time(tmp_path):
+    large = FRAME.replace(b'"platform":"x"', b'"platform":"' + b"x" * 5_900_000 + b'"')
+    limits = replace(LIMITS, client_stall_seconds=0.3, farewell_seconds=0.3)
+    async with gateway(tmp_path, limits=limits) as running, fake_attester(tmp_path, large, QUOTE):
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # most of it stays with the sender
+            slow.connect(("127.0.0.1", running.port))
+            _, writer = await asyncio.open_connection(sock=slow, ssl=running.context, server_hostname="", limit=1024)
+            writer.write(f"GET {PATH}?nonce={NONCE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            async with asyncio.timeout(10):
+                while connected(running):
+                    await asyncio.sleep(0.05)
+            writer.transport.abort()
+        assert (await running.ask("GET", f"{PATH}?nonce={NONCE}")).status == 200
 
 
 async def test_evidence_may_be_neither_cached_nor_stored(attester):

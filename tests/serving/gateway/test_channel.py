@@ -143,9 +143,9 @@ async def test_a_body_that_never_ends_is_given_up(tmp_path):
 @pytest.mark.parametrize(
     "head",
     [
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n",
-        b"GET /healthz HTTP/1.1\r\nx: " + b"a" * 20_000 + b"\r\n",
-        b"GET /healthz HTTP/1.1\r\n" + b"x: y\r\n" * 5_000,
+        b"GET /healthz?" + b"a" * 20_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + b"x: y\r\n" * 5_000 + b"\r\n",
     ],
     ids=["url", "header", "headers"],
 )

@@ -83,6 +83,7 @@ def test_an_engines_nonsense_is_not_passed_on(answer):
         (embedding_request, {}, "invalid_type"),
         (embedding_request, {"input": []}, "invalid_type"),
         (embedding_request, {"input": {"url": "https://elsewhere.invalid"}}, "invalid_type"),
+        (embedding_request, {"input": ["x", [1]]}, "invalid_type"),
         (embedding_request, {"input": ["x"] * 300}, "array_above_max_length"),
         (embedding_request, {"input": "x", "encoding_format": "int8"}, "invalid_value"),
         (embedding_request, {"input": "x", "dimensions": 0}, "integer_below_min_value"),

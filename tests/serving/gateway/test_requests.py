@@ -288,6 +288,8 @@ def test_a_completion_passes(prompt):
             {"prompt": [2**31]},
             {"prompt": [1, "x"]},
             {"prompt": ["x", 1]},
+            {"prompt": ["x", [1]]},
+            {"prompt": [[1], "x"]},
             {"prompt": [True]},
             {"prompt": ["x"] * 257},
         ),

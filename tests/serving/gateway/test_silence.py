@@ -23,10 +23,10 @@ SECRET = "xyzzy-plugh"
 FAULTS = ["answer", "refuse", "broken", "html", "no_http", "crash_in_stream", "hang_up", "endless_event"]
 
 
-async def start(folder, port, *, key=True, access=OPEN):
+async def start(folder, port, *, key=True, access=OPEN, flags=("-X", "dev")):
     if key:
         create_identity(folder)
-    argv = ["-S", "-P", "-X", "dev", "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port)]
+    argv = ["-S", "-P", *flags, "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port)]
     argv += ["--tls", str(folder), "--attester", str(folder / "a"), "--model", f"{MODEL}=llamacpp:{folder / 'e'}"]
     argv += ["--no-shaping", "--no-metrics", "--requests", "64"]
     argv += ["--access", access.access, "--issuers", str(access.issuers), "--built", str(access.built)]

@@ -19,10 +19,11 @@ from provisioner.clouds.resources import Key
 from tests.fakes.azure.arm import TOKEN, Arm
 from tests.fakes.azure.counts import COUNTS
 from tests.fakes.azure.things import SUBSCRIPTION, Cloud, Thing
-from tests.fakes.cloud_api import CloudApi
+from tests.fakes.cloud_api import Answer, CloudApi
 from tests.fakes.loopback import only_loopback
 from tests.provisioner.clouds.conftest import quiet
 
+GONE = Answer(404, b'{"error": {"code": "ResourceNotFound", "message": "gone"}}')  # ARM's answer for what is not there
 KEYS = tuple(f"{letter}" * 64 for letter in "abc")
 
 

@@ -1,4 +1,4 @@
-"""Who waits for the next quote: a bounded queue that is fair between callers.
+"""Who waits for the next quote, which is over all of them: a bounded queue that is fair between callers.
 
 A caller is the network that a connection comes from: an IPv4 address, or the /64 of an IPv6 one, since a host chooses
 the rest of that itself. Nothing better is known of somebody who has proven nothing yet. Behind a NAT, or behind a
@@ -9,9 +9,10 @@ waits with one nonce at a time, so within a network every connection counts the 
 from __future__ import annotations
 
 import asyncio
+import copy
 import ipaddress
-from collections import deque
 
+from client_sdk.binding import MAX_TREE
 from serving.errors import RequestError
 from serving.gateway.evidence import EvidenceAnswer
 
@@ -41,15 +42,17 @@ class Waiter:
     def refuse(self, error: RequestError) -> None:
         """Send away, unless it was given up. An exception is raised once: everybody gets one of their own."""
         if not self.answer.done():
-            self.answer.set_exception(RequestError(error.code, error.message, status=error.status))
+            self.answer.set_exception(copy.copy(error))
 
 
-class Waiting:
+class NonceQueue:
     """At most so many waiters: while there is room all get in; when it is full, the caller with most gives way."""
 
     def __init__(self, limit: int) -> None:
+        if limit > MAX_TREE:
+            raise ValueError(f"one quote is over {MAX_TREE} nonces at most, and {limit} shall wait for it")
         self._limit, self._count = limit, 0
-        self._callers: dict[str, deque[Waiter]] = {}  # in the order in which they are served next
+        self._callers: dict[str, list[Waiter]] = {}
 
     def add(self, waiter: Waiter) -> None:
         """Let somebody wait; whoever waits last of a caller that has more than one too many is sent away for it.
@@ -57,7 +60,7 @@ class Waiting:
         Raises:
             RequestError: there is no room, and nobody has more waiting than this caller.
         """
-        mine = self._callers.get(waiter.caller, deque())
+        mine = self._callers.get(waiter.caller, [])
         if self._count >= self._limit:
             most = max(self._callers.values(), key=len)
             if len(most) <= len(mine) + 1:
@@ -71,23 +74,17 @@ class Waiting:
 
     def remove(self, waiter: Waiter) -> None:
         """Forget somebody who waits no more; it may have been taken already."""
-        mine = self._callers.get(waiter.caller, deque())
+        mine = self._callers.get(waiter.caller, [])
         if waiter in mine:
             mine.remove(waiter)
             self._count -= 1
         if not mine:
             self._callers.pop(waiter.caller, None)
 
-    def take(self, limit: int) -> list[Waiter]:
-        """Take whose turn it is: one of each caller, then one of each again, the longest waiting first."""
-        taken: list[Waiter] = []
-        while self._callers and len(taken) < limit:
-            caller, mine = next(iter(self._callers.items()))
-            del self._callers[caller]
-            taken.append(mine.popleft())
-            if mine:
-                self._callers[caller] = mine
-        self._count -= len(taken)
+    def take(self) -> list[Waiter]:
+        """Take all who wait: nobody waits for more than the quote that is under way and the next one."""
+        taken = [waiter for mine in self._callers.values() for waiter in mine]
+        self._callers, self._count = {}, 0
         return taken
 
 
