@@ -21,17 +21,19 @@ from serving.gateway.limits import Limits
 from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.responses import response_request
 from serving.gateway.rules import Rules
+from serving.task import EMBED
 from tests.openapi import ARGUMENTS, MODEL, REQUESTS, describe
 
 VLLM = FEATURES["vllm"]
 # An engine that can do all there is: what one cannot is refused for that, not for what the page says.
 ALL = replace(VLLM, **{field.name: True for field in fields_of(VLLM) if isinstance(getattr(VLLM, field.name), bool)})
 RULES = Rules({"m": ALL}, Limits())
+EMBEDS = Rules({"m": replace(ALL, task=EMBED)}, Limits())
 JUDGES = {
     "chat": chat_request,
     "completion": completion_request,
     "response": response_request,
-    "embedding": embedding_request,
+    "embedding": lambda data, _, salt: embedding_request(data, EMBEDS, salt),
     "tokenize": lambda data, rules, _: tokenize_request(data, rules),
     "detokenize": lambda data, rules, _: detokenize_request(data, rules),
 }

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from serving.engines.interface import Run, Settings
-from serving.engines.models import Places, read_model
+from serving.engines.models import Place, read_model
 from serving.errors import EngineError
 from serving.notify import notify_ready
 
@@ -37,12 +37,14 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--list", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--sockets", type=Path, required=True)
+    parser.add_argument("--requests", type=int, required=True)
     options = parser.parse_args(arguments)
     try:
         data = options.list.read_bytes()
     except OSError as error:
         raise EngineError("there is no list of models") from error
-    engine, settings = read_model(data, options.name, Places(options.models, options.sockets))
+    place = Place(options.models, options.sockets, options.requests)
+    engine, settings = read_model(data, options.name, place)
     return Config(engine, settings, environment.get("NOTIFY_SOCKET"))
 
 

@@ -30,7 +30,6 @@ FLAGS = (
     Rule(("--fingerprint-mode", "none"), "answers would carry a hash of version and configuration", since=(0, 32)),
     Rule(("--allowed-media-domains", "none.invalid"), "an empty list would allow every domain to be fetched"),
     Rule(("--gdn-prefill-backend", "triton"), "FlashInfer's is compiled at first use, by nvcc; the image has none"),
-    Rule(("--limit-mm-per-prompt", '{"image":0,"video":0,"audio":0}'), "decoders of media parse what strangers send"),
 )
 """Passed always, to a release that knows them."""
 

@@ -24,7 +24,7 @@ from serving.access.settings import Settings, add_options, create_access, take_s
 from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
-from serving.gateway.features import FEATURES  # noqa: E402
+from serving.gateway.features import Features, features_of  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
 from serving.gateway.metrics import Metrics  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
@@ -38,9 +38,9 @@ from serving.notify import notify_ready  # noqa: E402
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Which engine serves a model, and where it listens."""
+    """What a model can do, and where its engine listens."""
 
-    engine: str
+    features: Features
     socket: Path
 
 
@@ -84,7 +84,7 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--attester", type=Path, required=True)
     parser.add_argument(
-        "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:SOCKET", dest="models"
+        "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE[,TRAIT...]:SOCKET", dest="models"
     )
     parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
@@ -99,10 +99,14 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
 
 def _model(text: str) -> tuple[str, Served]:
     name, _, served = text.partition("=")
-    engine, _, path = served.partition(":")
-    if not name or engine not in FEATURES or not path:
-        raise argparse.ArgumentTypeError(f"expected NAME=ENGINE:SOCKET, and one of {', '.join(FEATURES)} as the engine")
-    return name, Served(engine, Path(path))
+    words, _, path = served.partition(":")
+    try:
+        features = features_of(words)
+    except ValueError:
+        raise argparse.ArgumentTypeError("an engine, or a trait of it, that there is not") from None
+    if not name or not path:
+        raise argparse.ArgumentTypeError("a model without a name or a socket")
+    return name, Served(features, Path(path))
 
 
 def tls_context(folder: Path) -> ssl.SSLContext:
@@ -116,9 +120,9 @@ def tls_context(folder: Path) -> ssl.SSLContext:
 
 def create_engines(models: Mapping[str, Served], limits: Limits) -> dict[str, Engine]:
     """Make one engine a socket: an adapter is another name for the engine of its model."""
-    keeps = {served.socket: FEATURES[served.engine].keeps for served in models.values()}
-    engines = {path: Engine(path, limits, keep=keep) for path, keep in keeps.items()}
-    return {name: engines[served.socket] for name, served in models.items()}
+    served = {served.socket: served.features for served in models.values()}
+    engines = {path: Engine(path, limits, task=can.task, keep=can.keeps) for path, can in served.items()}
+    return {name: engines[one.socket] for name, one in models.items()}
 
 
 def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) -> Parts:
@@ -132,7 +136,7 @@ def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) 
         way=Way(limits, Shape() if config.shaping else None, Metrics()),
         attester=AttesterClient(config.attester, limits),
         access=create_access(config.access, models=frozenset(engines), callers=limits.callers),
-        rules=Rules({name: FEATURES[served.engine] for name, served in config.models.items()}, limits),
+        rules=Rules({name: served.features for name, served in config.models.items()}, limits),
         salts=Salts(),
         metrics=config.metrics,
     )

@@ -34,6 +34,8 @@ _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
 _MAX_MESSAGE = 300
 _NOT_THERE = {404, 405, 501}
 """How engines say that a route, or what it needs of the model, is not there."""
+_TOO_LARGE = "too large to process"
+"""How llama.cpp says, in an error 500, that a text is longer than the context of a model for embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
             raise engine_loading()
         if answer.status in _NOT_THERE:
             raise unsupported_route()
+        if answer.status == 500:
+            raise _engine_fault(await self._engine.read(answer))
         if not 400 <= answer.status < 500:
             raise engine_failed()
         raise _engine_refusal(await self._engine.read(answer))
@@ -182,6 +186,13 @@ async def _gone(receive: Receive) -> None:
 def _require_events(answer: aiohttp.ClientResponse) -> None:
     if answer.content_type != "text/event-stream":
         raise EngineError("a stream was asked for, and something else came")
+
+
+def _engine_fault(value: dict[str, Any]) -> RequestError:
+    error = value.get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    too_long = isinstance(message, str) and _TOO_LARGE in message
+    return _too_long(None, None) if too_long else engine_failed()
 
 
 def _engine_refusal(value: dict[str, Any]) -> RequestError:

@@ -27,6 +27,7 @@ from serving.gateway.fields import (
 )
 from serving.gateway.limits import Limits
 from serving.gateway.rules import EngineRequest, Rules, encode, judge, judge_plain, read_part, refuse_unknown
+from serving.task import GENERATE
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MAX_ARGUMENTS, _ARGUMENTS_DEPTH = 1024 * 1024, 64
@@ -49,15 +50,17 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
     Raises:
         RequestError: with OpenAI's code and the field's name.
     """
-    messages = fields.get("messages")
+    features, messages = rules.of(fields), fields.get("messages")
+    features.require_task(GENERATE)
     if not isinstance(messages, list) or not messages:
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
-    features = rules.of(fields)
     fields["messages"] = [_message(item, f"messages[{i}]", features) for i, item in enumerate(messages)]
     if "tools" in fields:
         _tools(fields["tools"], rules.limits)
     if "tool_choice" in fields:
         _tool_choice(fields["tool_choice"], features)
+    if "tools" in fields and fields.get("tool_choice") != "none":
+        features.require("tools", "tools")
     if "response_format" in fields:
         _format(fields["response_format"])
     return _forward("/v1/chat/completions", fields, rules, salt)
@@ -70,6 +73,7 @@ def completion_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
         RequestError: with OpenAI's code and the field's name.
     """
     fields = judge(data, COMPLETION, COMPLETION_PLAIN, rules)
+    rules.of(fields).require_task(GENERATE)
     judge_texts(fields.get("prompt"), "prompt", rules.limits)
     if fields.get("echo"):
         rules.of(fields).require("echo", "echo")

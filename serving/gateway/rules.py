@@ -26,13 +26,13 @@ TranslateEvents = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What requests are judged by: the models by their public names, what the engine of each can do, and the bounds."""
+    """What requests are judged by: the models by their public names, what each can do, and the bounds."""
 
     models: Mapping[str, Features]
     limits: Limits
 
     def of(self, fields: Mapping[str, Any]) -> Features:
-        """Return what the engine can do whose model a judged request names."""
+        """Return what the model can do that a judged request names."""
         return self.models[fields["model"]]
 
 

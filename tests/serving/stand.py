@@ -15,7 +15,7 @@ from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 
 async def serve(folder: Path, kind: str) -> None:
-    settings = {"kind": "vllm", "metrics": True}
+    settings = {"kind": "vllm,media,tools", "metrics": True}
     process = None
     if kind == "llamacpp":
         from tests.serving.engines.test_llamacpp import processes, start

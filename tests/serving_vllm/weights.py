@@ -9,6 +9,7 @@ from provisioner.image.files import share
 from provisioner.image.model import model_card
 from provisioner.image.model_files import obtain_files
 from provisioner.image.weights import read_weights
+from provisioner.models import read_models
 from provisioner.progress import say
 
 CACHE = Path(__file__).resolve().parents[2] / "build/cache"
@@ -17,7 +18,8 @@ CACHE = Path(__file__).resolve().parents[2] / "build/cache"
 def main(folder: Path) -> None:
     """Link it; a second time changes nothing."""
     card = model_card()
-    (weights,) = read_weights([{"name": card["name"], "engine": "llamacpp"}], [], card)
+    models = read_models([{"name": card["name"], "engine": "llamacpp", "context": 2048, "slots": 1}])
+    (weights,) = read_weights(models, [], card)
     for name, path in obtain_files(weights, CACHE, hub="", progress=say).items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).unlink(missing_ok=True)

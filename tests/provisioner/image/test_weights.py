@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import threading
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -16,10 +17,12 @@ from provisioner.image.model import model_card, obtain_model
 from provisioner.image.model_files import obtain_files
 from provisioner.image.sources import Sources
 from provisioner.image.weights import Weights, read_weights
+from provisioner.models import read_models
 
 CARD = model_card()
-SMOL = {"name": CARD["name"], "engine": "llamacpp", "context": 2048, "slots": 1}
-OWN = {"name": "own", "engine": "vllm", "context": 4096, "slots": 8}
+SIZE = {"context": 2048, "slots": 1}
+(SMOL,) = read_models([{"name": CARD["name"], "engine": "llamacpp", **SIZE}])
+(OWN,) = read_models([{"name": "own", "engine": "vllm", **SIZE}])
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "adapters/legal/adapter_model.safetensors": b"weights"}
 HASHES = {path: hashlib.sha256(data).hexdigest() for path, data in FILES.items()}
@@ -73,10 +76,10 @@ def test_where_files_lie_is_no_part_of_what_they_are(tmp_path):
         ([OWN], [ENTRY | {"files": {"config.json": "ABC"}}], "64 lower-case hex digits"),
         ([OWN], [ENTRY | {"files": {"weights.bin": "0" * 64}}], "config.json among them, which vllm loads"),
         ([OWN], [ENTRY | {"token": "secret"}], "got token"),
-        ([SMOL | {"engine": "vllm"}], [], "config.json among them"),
-        ("own", [], "lists of entries"),
-        ([{}], [], "lists of entries"),
-        ([OWN], {"own": ENTRY}, "lists of entries"),
+        ([replace(SMOL, engine="vllm")], [], "config.json among them"),
+        ([OWN], [{}], "a list of entries"),
+        ([OWN], ["own"], "a list of entries"),
+        ([OWN], {"own": ENTRY}, "a list of entries"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(models, entries, said):

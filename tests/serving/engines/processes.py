@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LISTEN = "0A"
 
 
-def start(folder, entry, model, *, packages, environment=None, python=sys.executable):
+def start(folder, entry, model, *, packages, environment=None, python=sys.executable, requests=64):
     """Start an engine with its socket in the folder; the model's folder bears its name."""
     (folder / "list.json").write_text(json.dumps([entry]))
     (folder / "models").mkdir(exist_ok=True)
@@ -25,7 +25,7 @@ def start(folder, entry, model, *, packages, environment=None, python=sys.execut
     if not named.exists():
         named.symlink_to(model)
     argv = [python, "-S", "-P", "-m", "serving.engines", entry["name"], "--list", str(folder / "list.json")]
-    argv += ["--models", str(folder / "models"), "--sockets", str(folder)]
+    argv += ["--models", str(folder / "models"), "--sockets", str(folder), "--requests", str(requests)]
     told = {"PYTHONPATH": ":".join([str(ROOT), *map(str, packages)]), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir(exist_ok=True)
     told |= environment or {}

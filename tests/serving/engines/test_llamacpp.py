@@ -20,9 +20,10 @@ QUESTION = [{"role": "user", "content": "What is the capital of Japan?"}]
 ENTRY = {"name": MODEL, "engine": "llamacpp", "context": 512, "slots": 1}
 
 
-def start(folder, *, model=WEIGHTS, environment=None, **options):
+def start(folder, *, model=WEIGHTS, environment=None, requests=64, **options):
     packages = [os.environ["VITRINE_ENGINE"], "/usr/lib/python3/dist-packages"]
-    return processes.start(folder, ENTRY | options, model, packages=packages, environment=environment)
+    entry = ENTRY | options
+    return processes.start(folder, entry, model, packages=packages, environment=environment, requests=requests)
 
 
 @pytest.fixture(scope="module")

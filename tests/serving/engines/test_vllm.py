@@ -5,6 +5,7 @@ The real one is served by tests/serving_vllm.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -37,12 +38,12 @@ from tests.serving.engines.processes import (
 
 FAKE = Path(__file__).parent / "fake_vllm"
 ENTRY = {"name": "m", "engine": "vllm", "context": 2048, "slots": 8}
-SETTINGS = Settings(Path("/models/m"), "m", Path("/run/m.sock"), 2048, 8)
+SETTINGS = Settings(Path("/models/m"), "m", Path("/run/m.sock"), 2048, 8, 64)
 TUNINGS = [
     Tuning(),
     Tuning(cpu_cache_gib=2, graphs=False, dtype="float32"),
     Tuning(quantisation="fp8", tensor_parallel=2, gpu_percent=45, prefix_caching=True, async_scheduling=True),
-    Tuning(adapters=("legal", "medical")),
+    Tuning(adapters=("legal", "medical"), media=2, tool_parser="hermes"),
 ]
 SECONDS = 60
 LATEST = (0, 32)
@@ -109,6 +110,25 @@ def test_options_become_vllms_own_words():
     at = adapted.index("--lora-modules")
     assert adapted[at + 1 : at + 3] == [f"{n}=/models/m/adapters/{n}" for n in ("legal", "medical")]
     assert pair(adapted, "--max-loras") == "2"
+
+
+def test_media_and_calls_are_for_models_that_the_inventory_says_them_of():
+    plain, able = (arguments(replace(SETTINGS, tuning=tuning), LATEST) for tuning in (TUNINGS[0], TUNINGS[3]))
+    assert json.loads(pair(plain, "--limit-mm-per-prompt")) == {"image": 0, "video": 0, "audio": 0}
+    assert json.loads(pair(able, "--limit-mm-per-prompt")) == {"image": 2, "video": 0, "audio": 2}
+    assert not {"--enable-auto-tool-choice", "--tool-call-parser"} & {*plain}
+    assert "--enable-auto-tool-choice" in able
+    assert pair(able, "--tool-call-parser") == "hermes"
+
+
+def test_a_model_for_embeddings_decodes_nothing():
+    embed = arguments(replace(SETTINGS, task="embed"), LATEST)
+    assert (pair(embed, "--runner"), pair(embed, "--convert")) == ("pooling", "embed")
+    assert "--enforce-eager" in embed
+    assert not {"--compilation-config", "--pooler-config"} & {*embed}
+    pooled = arguments(replace(SETTINGS, task="embed", pooling="mean"), LATEST)
+    assert json.loads(pair(pooled, "--pooler-config")) == {"pooling_type": "MEAN"}
+    assert not {"--runner", "--convert", "--pooler-config"} & {*arguments(SETTINGS, LATEST)}
 
 
 def test_the_cache_of_a_cpu_is_told_to_a_cpu_alone(tmp_path):

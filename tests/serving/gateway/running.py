@@ -15,6 +15,7 @@ import aiohttp
 from serving.access.settings import Settings
 from serving.attest.tls import create_identity
 from serving.gateway.__main__ import Config, Served, create_engines, create_server
+from serving.gateway.features import features_of
 from serving.gateway.limits import Limits
 from tests.serving.gateway.fake_engine import FakeEngine
 
@@ -102,7 +103,7 @@ async def gateway(
 ):
     """Run a gateway; ``ready`` waits until it has probed the fake engine, or those whose sockets are given.
 
-    ``kind`` is what every engine is taken for.
+    ``kind`` is what every engine is taken for, with what is turned on: "vllm,media".
     """
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
@@ -118,7 +119,7 @@ async def gateway(
         port,
         folder / "tls",
         folder / "attester.sock",
-        {name: Served(kind, path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
+        {name: Served(features_of(kind), path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
         limits.requests,
         shaping,
         metrics,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from serving.gateway.__main__ import Served, read_config
+from serving.gateway.features import FEATURES, features_of
 from tests.serving.gateway.fake_engine import FakeEngine
 from tests.serving.gateway.running import MODEL, gateway
 
@@ -101,11 +102,16 @@ async def test_an_engine_that_closes_idle_connections_is_not_taken_for_dead(tmp_
 
 
 def test_models_and_sockets_are_read_in_their_order():
-    config = read_config([*FIXED, "--model", "b=vllm:/run/b.sock", "--model", "a=llamacpp:/run/x=1:2.sock"], {})
+    models = ("b=vllm:/run/b.sock", "a=llamacpp:/run/x=1:2.sock", "c=vllm,media,tools:/c", "d=llamacpp,embed:/d")
+    config = read_config([*FIXED, *(word for model in models for word in ("--model", model))], {})
     assert [*config.models.items()] == [
-        ("b", Served("vllm", Path("/run/b.sock"))),
-        ("a", Served("llamacpp", Path("/run/x=1:2.sock"))),
+        ("b", Served(FEATURES["vllm"], Path("/run/b.sock"))),
+        ("a", Served(FEATURES["llamacpp"], Path("/run/x=1:2.sock"))),
+        ("c", Served(features_of("vllm,media,tools"), Path("/c"))),
+        ("d", Served(features_of("llamacpp,embed"), Path("/d"))),
     ]
+    able, embeds = config.models["c"].features, config.models["d"].features
+    assert (able.media, able.tools, able.task, embeds.task) == (True, True, "generate", "embed")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +125,16 @@ def test_models_and_sockets_are_read_in_their_order():
         ["--model", "a=/run/a"],
         ["--model", "a=tgi:/run/a"],
         ["--model", "a=vllm:/x", "--model", "a=vllm:/y"],
+        ["--model", "a=vllm,vision:/x"],
+        ["--model", "a=llamacpp,media:/x"],
+        ["--model", "a=,embed:/x"],
+        ["--model", "a=embed:/x"],
+        ["--model", "a=vllm,:/x"],
     ],
-    ids=["none", "a name", "no name", "no socket", "an empty socket", "no engine", "no such engine", "one name twice"],
+    ids=[
+        *("none", "a name", "no name", "no socket", "an empty socket", "no engine", "no such engine", "one name twice"),
+        *("no such trait", "a trait of the other engine", "a trait of none", "a trait alone", "an empty trait"),
+    ],
 )
 def test_models_that_cannot_be_meant_are_refused(models):
     with pytest.raises(SystemExit) as caught:

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from serving.errors import EngineError, RequestError
-from serving.gateway.features import FEATURES
+from serving.gateway.features import FEATURES, features_of
 from serving.gateway.limits import Limits
 from serving.gateway.responses import response_request
 from serving.gateway.rules import Rules
 
-RULES = Rules({"m": FEATURES["vllm"]}, Limits())
+RULES = Rules({"m": features_of("vllm,media,tools")}, Limits())
 TOOL = {"type": "function", "name": "f", "description": None, "parameters": {"type": "object"}, "strict": True}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}", "status": "completed"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
