@@ -14,8 +14,8 @@ from provisioner.progress import say
 CACHE = Path(__file__).resolve().parents[2] / "build/cache"
 
 
-def main(folder: Path) -> None:
-    """Link it; a second time changes nothing."""
+def put_model(folder: Path) -> None:
+    """Link it to that folder; a second time changes nothing."""
     card = model_card()
     (weights,) = read_weights([{"name": card["name"], "engine": "llamacpp"}], [], card)
     for name, path in obtain_files(weights, CACHE, hub="", progress=say).items():
@@ -25,4 +25,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    put_model(Path(sys.argv[1]))
