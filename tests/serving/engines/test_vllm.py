@@ -33,6 +33,7 @@ from tests.serving.engines.processes import (
     wait_ready,
     words,
 )
+from tests.serving_vllm.versions import release
 
 FAKE = Path(__file__).parent / "fake_vllm"
 ENTRY = {"name": "m", "engine": "vllm", "context": 2048, "slots": 8}
@@ -44,7 +45,7 @@ TUNINGS = [
     Tuning(adapters=("legal", "medical")),
 ]
 SECONDS = 60
-LATEST = (0, 32)
+SHIPPED, LATER = release(), (0, 32)
 
 
 def pair(line, name):
@@ -54,7 +55,7 @@ def pair(line, name):
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
     told = replace(SETTINGS, tuning=tuning)
-    line, variables = arguments(told, LATEST), environment(told, tmp_path)
+    line, variables = arguments(told, LATER), environment(told, tmp_path)
     for rule in FLAGS:
         assert any(tuple(line[i : i + len(rule.words)]) == rule.words for i in range(len(line))), rule
     for rule in NEVER_FLAGS:
@@ -64,8 +65,8 @@ def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
 
 
 def test_a_release_is_told_what_it_knows_and_would_not_start_of_more():
-    assert "--fingerprint-mode" in arguments(SETTINGS, LATEST)
-    old = arguments(SETTINGS, (0, 19))
+    assert "--fingerprint-mode" in arguments(SETTINGS, LATER)
+    old = arguments(SETTINGS, SHIPPED)
     assert "--fingerprint-mode" not in old
     missing = [rule.words[0] for rule in FLAGS if rule.words[0] not in old]
     assert missing == ["--fingerprint-mode"], "what the GPU image's release was found not to know, and nothing else"
@@ -93,7 +94,7 @@ def test_what_is_told_always_is_told_never_to_do_the_opposite():
 
 
 def test_options_become_vllms_own_words():
-    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), LATEST) for tuning in TUNINGS)
+    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED) for tuning in TUNINGS)
     assert (pair(plain, "--max-model-len"), pair(plain, "--max-num-seqs"), pair(plain, "--uds")) == (
         *("2048", "8", "/run/m.sock"),
     )
@@ -143,7 +144,7 @@ def test_the_running_process_has_these_words_and_this_environment_and_no_more(ru
     server = server_of(running.pid)
     line = words(server)
     told = replace(SETTINGS, model=tmp_path / "models/m", socket=tmp_path / "m.sock")
-    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, LATEST)
+    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, SHIPPED)
     (folder,) = (tmp_path / "tmp").iterdir()
     found = variables(server)
     assert found.pop("PYTHONPATH").split(":")[:2] == [str(Path(__file__).resolve().parents[3]), str(FAKE)]
