@@ -68,7 +68,7 @@ def test_every_option_is_documented_and_an_argument_of_the_role():
 
 
 def test_the_documented_command_prints_an_entry(tmp_path):
-    (line,) = [line for line in PAGE.splitlines() if line.startswith("python -m provisioner.image.entry")]
+    (line,) = [line for line in PAGE.splitlines() if line.startswith(".venv/bin/python -m provisioner.image.entry")]
     (tmp_path / "config.json").write_text("{}")
     argv = [sys.executable, *line.replace("/models/my-model", str(tmp_path)).split()[1:]]
     done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True)

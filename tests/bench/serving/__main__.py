@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.serving.doors import Door, bare, opened
+from tests.bench.serving.doors import Door, bare, command_line, opened
 from tests.bench.serving.engines import ENGINES, cheap, serving
 from tests.bench.serving.load import Load, Run, interleaved, median_p95
-from tests.serving.engines import processes
 
 STREAMS = (1, 8, 32)
 PEERS = ("gateway", "plain proxy", "byte pipe", "nginx")
@@ -61,7 +59,7 @@ def real_engine(name: str, rounds: int) -> None:
 
 def show_doors(doors: list[Door]) -> None:
     for door in doors:
-        print(f"  {door.name:16} {door.about}\n  {'':16} {shlex.join(processes.words(door.pid))}")
+        print(f"  {door.name:16} {door.about}\n  {'':16} {command_line(door.pid)}")
 
 
 def show_cpu(title: str, found: dict[str, list[Run]]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shlex
 import shutil
 import socket
 import ssl
@@ -21,6 +22,7 @@ from pathlib import Path
 from serving.attest.tls import create_identity
 from serving.gateway.features import FEATURES
 from tests.ports import free_port
+from tests.serving.engines import processes
 
 NGINX = """
 {user}daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1;
@@ -69,6 +71,11 @@ class Door:
     context: ssl.SSLContext | None = None
     pid: int = 0
     keeps: bool = True
+
+
+def command_line(pid: int) -> str:
+    """Return a process's words; some write a title over them, and fill up with nothing."""
+    return shlex.join(filter(None, processes.words(pid)))
 
 
 def bare(engine: Upstream) -> Door:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
-from tests.bench.serving.doors import Upstream
+from tests.bench.serving.doors import Upstream, command_line
 from tests.serving.engines import processes
 
 SECONDS = 900
@@ -63,7 +62,7 @@ def serving(name: str, folder: Path) -> Iterator[Upstream]:
         (found,) = distributions(name=engine.package, path=[engine.packages])
         print(f"\n{name}: {engine.package} {found.version}, {engine.about}\n  {entry}")
         for pid in processes.family(process.pid):
-            print(f"  {shlex.join(processes.words(pid))}")
+            print(f"  {command_line(pid)}")
         yield Upstream(name, folder / f"{NAME}.sock", NAME)
     finally:
         process.terminate()
