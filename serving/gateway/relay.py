@@ -34,6 +34,8 @@ Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
 
 _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
+_ERROR = b'data: {"error":'
+"""How vLLM's server begins to tell of a core that died. Within a JSON text the quotes would be escaped."""
 _MAX_MESSAGE = 300
 _NOT_THERE = {404, 405, 501}
 """How engines say that a route, or what it needs of the model, is not there."""
@@ -169,7 +171,10 @@ async def _whole_events(answer: aiohttp.ClientResponse, limit: int) -> AsyncGene
         if end >= 0:
             end += len(_EVENT_END)
             last, waiting = waiting[:end], waiting[end:]
-            yield last
+            said, failed, _ = last.partition(_ERROR)
+            yield said
+            if failed:
+                raise EngineError("the engine failed while answering")
         if len(waiting) > limit:
             raise EngineError("an event is too long")
     if waiting.strip() or not last.rstrip().endswith(_DONE):

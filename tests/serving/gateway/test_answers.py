@@ -202,7 +202,7 @@ async def test_an_engine_that_fails_gives_openais_error(tmp_path, fault, status,
         assert (await running.chat(stream=stream)).status == 200
 
 
-@pytest.mark.parametrize("fault", ["crash_in_stream", "stop_in_stream", "silence_in_stream"])
+@pytest.mark.parametrize("fault", ["crash_in_stream", "stop_in_stream", "silence_in_stream", "error_in_stream"])
 async def test_a_stream_that_breaks_off_ends_with_an_error_event(tmp_path, fault):
     async with gateway(tmp_path, limits=replace(LIMITS, engine_silence_seconds=0.5)) as running:
         running.engine.fault.kind = fault
@@ -212,6 +212,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event(tmp_path, fault
         parsed = [json.loads(event) for event in found]
         assert parsed[-1]["error"]["type"] == "server_error"
         assert "[DONE]" not in found
+        assert b"deadbeef" not in answer.body
 
 
 async def test_an_endless_event_is_cut_off(tmp_path):
