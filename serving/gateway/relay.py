@@ -31,6 +31,8 @@ from serving.gateway.rules import EngineRequest
 from serving.gateway.shaping import Shape
 
 _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
+_ERROR = b'data: {"error":'
+"""How vLLM's server begins to tell of a core that died. Within a JSON text the quotes would be escaped."""
 _MAX_MESSAGE = 300
 _NOT_THERE = {404, 405, 501}
 """How engines say that a route, or what it needs of the model, is not there."""
@@ -170,7 +172,10 @@ async def _whole_events(answer: aiohttp.ClientResponse, limit: int) -> AsyncGene
         if end >= 0:
             end += len(_EVENT_END)
             last, waiting = waiting[:end], waiting[end:]
-            yield last
+            said, failed, _ = last.partition(_ERROR)
+            yield said
+            if failed:
+                raise EngineError("the engine failed while answering")
         if len(waiting) > limit:
             raise EngineError("an event is too long")
     if waiting.strip() or not last.rstrip().endswith(_DONE):

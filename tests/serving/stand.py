@@ -11,6 +11,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from tests.serving.engines import processes
+from tests.serving.engines.llamacpp import start
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 
@@ -18,8 +20,6 @@ async def serve(folder: Path, kind: str) -> None:
     settings = {"kind": "vllm,media,tools", "metrics": True}
     process = None
     if kind == "llamacpp":
-        from tests.serving.engines.test_llamacpp import processes, start
-
         process, path = start(folder), processes.socket_of(folder, MODEL)
         settings = {"kind": kind, "models": {MODEL: path}, "shaping": True}
         while not path.exists():

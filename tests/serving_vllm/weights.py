@@ -15,8 +15,8 @@ from provisioner.progress import say
 CACHE = Path(__file__).resolve().parents[2] / "build/cache"
 
 
-def main(folder: Path) -> None:
-    """Link it; a second time changes nothing."""
+def put_model(folder: Path) -> None:
+    """Link it to that folder; a second time changes nothing."""
     card = model_card()
     models = read_models([{"name": card["name"], "engine": "llamacpp", "context": 2048, "slots": 1}])
     (weights,) = read_weights(models, [], card)
@@ -27,4 +27,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    put_model(Path(sys.argv[1]))

@@ -27,6 +27,7 @@ from serving.gateway.app import Endpoint
 from serving.gateway.attester import AttesterClient
 from serving.selfcheck.checks import NAMES
 from serving.selfcheck.verdict import write_passed
+from tests.bench.cpu import cpu_seconds
 from tests.serving.fixtures import start_swtpm, store_ek_certificate
 from tests.serving.gateway.running import LIMITS, gateway
 
@@ -44,7 +45,7 @@ class Machine:
 
     def cpu(self) -> dict[str, float]:
         """Return the CPU-seconds that each process has used, all of its threads."""
-        return {name: _used(process.pid) for name, process in self.processes.items()}
+        return {name: cpu_seconds(process.pid) for name, process in self.processes.items()}
 
 
 @contextmanager
@@ -84,12 +85,6 @@ def _appears(path: Path) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"{path.name} did not come up")
         time.sleep(0.02)
-
-
-def _used(pid: int) -> float:
-    """Read nanoseconds on a CPU (proc(5), schedstat); ticks of a hundredth would be too coarse."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _quote_one_by_one() -> None:

@@ -87,10 +87,10 @@ def test_the_gateway_takes_what_its_unit_says(kind, service):
     assert config.requests == 160
     found = {name: (one.features, str(one.socket)) for name, one in config.models.items()}
     assert found == {
-        "m": (features_of("llamacpp"), "/run/vitrine/engine/m.sock"),
-        "v": (features_of("vllm,media,tools"), "/run/vitrine/engine/v.sock"),
-        "louder": (features_of("vllm,media,tools"), "/run/vitrine/engine/v.sock"),
-        "e": (features_of("llamacpp,embed"), "/run/vitrine/engine/e.sock"),
+        "m": (features_of("llamacpp"), "/run/vitrine/engine/m/engine.sock"),
+        "v": (features_of("vllm,media,tools"), "/run/vitrine/engine/v/engine.sock"),
+        "louder": (features_of("vllm,media,tools"), "/run/vitrine/engine/v/engine.sock"),
+        "e": (features_of("llamacpp,embed"), "/run/vitrine/engine/e/engine.sock"),
     }
     assert (config.access.access, config.access.audience, config.access.issued_after) == (kind, service, "")
     assert (str(config.access.issuers), str(config.access.built)) == (

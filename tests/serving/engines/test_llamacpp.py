@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import stat
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.serving.engines import processes
 from tests.serving.engines.asking import post
+from tests.serving.engines.llamacpp import serving, start, started
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
-WEIGHTS = Path(os.environ["VITRINE_MODEL"])
 QUESTION = [{"role": "user", "content": "What is the capital of Japan?"}]
-ENTRY = {"name": MODEL, "engine": "llamacpp", "context": 512, "slots": 1}
-
-
-def start(folder, *, model=WEIGHTS, environment=None, requests=64, **options):
-    packages = [os.environ["VITRINE_ENGINE"], "/usr/lib/python3/dist-packages"]
-    entry = ENTRY | options
-    return processes.start(folder, entry, model, packages=packages, environment=environment, requests=requests)
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     """A running engine: its process and its socket."""
-    folder = tmp_path_factory.mktemp("engine")
-    with processes.notified(folder) as (channel, told):
-        process = start(folder, environment=told)
-        processes.wait_ready(channel, process, 120)
-    yield process, processes.socket_of(folder, MODEL)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
-    assert output == b"", "the engine printed something"
+    with serving(tmp_path_factory.mktemp("engine")) as running:
+        yield running
 
 
 @pytest.mark.asyncio
@@ -88,11 +72,8 @@ def test_routes_that_tell_of_others_are_off(engine, route):
 
 
 def test_a_killed_engine_starts_again_on_the_same_socket(tmp_path):
-    path = processes.socket_of(tmp_path, MODEL)
     for _ in range(2):
-        with processes.notified(tmp_path) as (channel, told):
-            process = start(tmp_path, environment=told)
-            processes.wait_ready(channel, process, 120)
+        process, path = started(tmp_path)
         process.kill()
         process.communicate()
         assert path.exists(), "a killed process leaves its socket, and the next one must cope"
@@ -107,7 +88,7 @@ def test_a_model_that_cannot_be_served_ends_the_process(tmp_path, content, optio
     (tmp_path / "broken").mkdir()
     if content is not None:
         (tmp_path / "broken/model.gguf").write_bytes(content)
-    process = start(tmp_path, model=WEIGHTS if options else tmp_path / "broken", **options)
+    process = start(tmp_path, model=None if options else tmp_path / "broken", **options)
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert output == b""

@@ -35,6 +35,7 @@ from tests.serving.engines.processes import (
     wait_ready,
     words,
 )
+from tests.serving_vllm.versions import release
 
 FAKE = Path(__file__).parent / "fake_vllm"
 ENTRY = {"name": "m", "engine": "vllm", "context": 2048, "slots": 8}
@@ -46,7 +47,7 @@ TUNINGS = [
     Tuning(adapters=("legal", "medical"), media=2, tool_parser="hermes"),
 ]
 SECONDS = 60
-LATEST = (0, 32)
+SHIPPED, LATER = release(), (0, 32)
 
 
 def pair(line, name):
@@ -56,7 +57,7 @@ def pair(line, name):
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
     told = replace(SETTINGS, tuning=tuning)
-    line, variables = arguments(told, LATEST), environment(told, tmp_path)
+    line, variables = arguments(told, LATER), environment(told, tmp_path)
     for rule in FLAGS:
         assert any(tuple(line[i : i + len(rule.words)]) == rule.words for i in range(len(line))), rule
     for rule in NEVER_FLAGS:
@@ -66,8 +67,8 @@ def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
 
 
 def test_a_release_is_told_what_it_knows_and_would_not_start_of_more():
-    assert "--fingerprint-mode" in arguments(SETTINGS, LATEST)
-    old = arguments(SETTINGS, (0, 19))
+    assert "--fingerprint-mode" in arguments(SETTINGS, LATER)
+    old = arguments(SETTINGS, SHIPPED)
     assert "--fingerprint-mode" not in old
     missing = [rule.words[0] for rule in FLAGS if rule.words[0] not in old]
     assert missing == ["--fingerprint-mode"], "what the GPU image's release was found not to know, and nothing else"
@@ -95,7 +96,7 @@ def test_what_is_told_always_is_told_never_to_do_the_opposite():
 
 
 def test_options_become_vllms_own_words():
-    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), LATEST) for tuning in TUNINGS)
+    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED) for tuning in TUNINGS)
     assert (pair(plain, "--max-model-len"), pair(plain, "--max-num-seqs"), pair(plain, "--uds")) == (
         *("2048", "8", "/run/m.sock"),
     )
@@ -113,7 +114,7 @@ def test_options_become_vllms_own_words():
 
 
 def test_media_and_calls_are_for_models_that_the_inventory_says_them_of():
-    plain, able = (arguments(replace(SETTINGS, tuning=tuning), LATEST) for tuning in (TUNINGS[0], TUNINGS[3]))
+    plain, able = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED) for tuning in (TUNINGS[0], TUNINGS[3]))
     assert json.loads(pair(plain, "--limit-mm-per-prompt")) == {"image": 0, "video": 0, "audio": 0}
     assert json.loads(pair(able, "--limit-mm-per-prompt")) == {"image": 2, "video": 0, "audio": 2}
     assert not {"--enable-auto-tool-choice", "--tool-call-parser"} & {*plain}
@@ -122,13 +123,13 @@ def test_media_and_calls_are_for_models_that_the_inventory_says_them_of():
 
 
 def test_a_model_for_embeddings_decodes_nothing():
-    embed = arguments(replace(SETTINGS, task="embed"), LATEST)
+    embed = arguments(replace(SETTINGS, task="embed"), SHIPPED)
     assert (pair(embed, "--runner"), pair(embed, "--convert")) == ("pooling", "embed")
     assert "--enforce-eager" in embed
     assert not {"--compilation-config", "--pooler-config"} & {*embed}
-    pooled = arguments(replace(SETTINGS, task="embed", pooling="mean"), LATEST)
+    pooled = arguments(replace(SETTINGS, task="embed", pooling="mean"), SHIPPED)
     assert json.loads(pair(pooled, "--pooler-config")) == {"pooling_type": "MEAN"}
-    assert not {"--runner", "--convert", "--pooler-config"} & {*arguments(SETTINGS, LATEST)}
+    assert not {"--runner", "--convert", "--pooler-config"} & {*arguments(SETTINGS, SHIPPED)}
 
 
 def test_the_cache_of_a_cpu_is_told_to_a_cpu_alone(tmp_path):
@@ -164,7 +165,7 @@ def test_the_running_process_has_these_words_and_this_environment_and_no_more(ru
     server = server_of(running.pid)
     line = words(server)
     told = replace(SETTINGS, model=tmp_path / "models/m", socket=socket_of(tmp_path, "m"))
-    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, LATEST)
+    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, SHIPPED)
     (folder,) = (tmp_path / "tmp").iterdir()
     found = variables(server)
     assert found.pop("PYTHONPATH").split(":")[:2] == [str(Path(__file__).resolve().parents[3]), str(FAKE)]

@@ -251,6 +251,12 @@ class FakeEngine:
         await asyncio.sleep(max(0.05, self.token_pause))
         writer.transport.abort()
 
+    async def error_in_stream(self, path, body, writer):
+        """As vLLM's server, when its core dies."""
+        error = {"message": "at 0xdeadbeef: " + json.dumps(body), "type": "InternalServerError", "code": 500}
+        last = b"data: " + json.dumps({"error": error}).encode() + b"\n\ndata: [DONE]\n\n"
+        await self._stream(path, body, writer, 2, end=last)
+
     async def stop_in_stream(self, path, body, writer):
         await self._stream(path, body, writer, 2, end=b": end\n\n")
 

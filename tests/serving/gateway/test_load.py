@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,11 +12,9 @@ import pytest
 import pytest_asyncio
 
 from client_sdk.evidence import Evidence
-from serving.attest.__main__ import listen
-from serving.attest.server import Limits as AttesterLimits
-from serving.attest.server import Server
 from serving.attest.service import Attester, Rate
 from serving.attest.tpm import Tpm
+from tests.serving.attest.served import served
 from tests.serving.gateway.running import LIMITS, gateway
 
 pytestmark = pytest.mark.asyncio
@@ -37,21 +34,10 @@ def folder(tpm, sealed, wire, tmp_path):
     """Where the gateway finds the real attester, whose TPM is on a wire."""
     (tmp_path / "g").mkdir()
     attester = Attester(tpm, sealed, rate=Rate(), clock=time.monotonic)
-    server = Server(listen(tmp_path / "g/attester.sock"), attester, limits=AttesterLimits(), clock=time.monotonic)
     attester.quote((bytes(32),))  # the first one of a TPM takes its time
-    running = True
-
-    def loop():
-        while running:
-            server.round(timeout=0.02)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    yield tmp_path / "g"
-    running = False
-    wire.answering.set()
-    thread.join(20)
-    server.close()
+    with served(tmp_path / "g/attester.sock", attester):
+        yield tmp_path / "g"
+        wire.answering.set()  # else it would wait for the TPM
 
 
 def asked(running, count, first=0):
