@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import zipfile
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_a_bake_for_gpus_exchanges_it(tmp_path, monkeypatch):
     monkeypatch.setattr(rootfs, "obtain_driver", lambda *_, **__: SimpleNamespace(tree=driver))
     monkeypatch.setattr(rootfs, "obtain_closure", lambda *_, **__: tmp_path)
     made = SimpleNamespace(tree=tree, lock=None)
-    pins = (Pin("triton", VERSION, wheel.name, "0" * 64),)
+    pins = (Pin("triton", VERSION, wheel.name, hashlib.sha256(wheel.read_bytes()).hexdigest()),)
     rootfs._add_gpus(made, pins, SimpleNamespace(cache=tmp_path), progress=lambda _: None)
     entries = tree / rootfs.ENGINE_SITE / f"triton-{VERSION}.dist-info/entry_points.txt"
     assert entries.read_text() == f"{ENTRIES}nvidia = {BACKEND}\n"
