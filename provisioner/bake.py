@@ -14,34 +14,38 @@ from typing import Any
 
 import yaml
 
+from client_sdk.evidence import MAX_GPUS
 from provisioner.access import Access, read_access
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse
 from provisioner.image.artefacts import Service, check_image
-from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
-from provisioner.image.rootfs import Gpus, load_rootfs, prepare_rootfs
+from provisioner.image.rootfs import GpuImage, load_rootfs, prepare_rootfs
 from provisioner.image.sources import HUB, Sources
+from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import Weights, read_weights
+from provisioner.models import ModelSpec, read_models
 from provisioner.progress import Progress
 
 # The part of the client's package that the VM holds: formats only.
 CLIENT_FILES = ("__init__", "access_token", "binding", "encoding", "errors", "evidence", "fields")
 # Everything in the checkout that reaches the image or its manifest, or decides how something does.
 INGREDIENTS = (
-    *("roles", "serving", "playbooks/bake.yml", "plugins/modules", "plugins/connection/rootdir.py"),
+    *("roles", "serving", "playbooks/bake.yml", "plugins/filter", "plugins/modules", "plugins/connection/rootdir.py"),
     *(f"plugins/action/{name}.py" for name in ("bake_prepare", "bake_seal", "install_tree")),
     *(
         "provisioner/access.py",
         "provisioner/bake.py",
         "provisioner/gate",
         "provisioner/image",
+        "provisioner/models.py",
         "provisioner/overlay.py",
+        "provisioner/units.py",
         "requirements/vllm-gpu.lock",
     ),
     # The manifest names the UKI by its Authenticode digest.
@@ -49,8 +53,6 @@ INGREDIENTS = (
     *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
 )
 MODES = ("release", "test")
-# As many as evidence can hold (client_sdk.evidence).
-MAX_GPUS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,13 @@ class Bake:
             raise SpecError((Fault("gateway_port", "a port number", repr(port)),))
         return Service(int(port))
 
-    def models(self) -> tuple[Mapping[str, Any], ...]:
-        """Return what the role says of each model that is served."""
-        return tuple(self._told()["engine_models"])
+    def models(self) -> tuple[ModelSpec, ...]:
+        """Say which models are served, and how.
+
+        Raises:
+            SpecError: it lists every fault.
+        """
+        return read_models(self._told()["engine_models"])
 
     def weights(self) -> tuple[Weights, ...]:
         """Say which files the model disk holds.
@@ -104,8 +110,7 @@ class Bake:
         Raises:
             SpecError: a model's files are not named, or not as they should be; it lists every fault.
         """
-        told = self._told()
-        return read_weights(told["engine_models"], told["engine_weights"], model_card())
+        return read_weights(self.models(), self._told()["engine_weights"], model_card())
 
     def access(self) -> Access:
         """Say who may ask the service.
@@ -115,24 +120,38 @@ class Bake:
         """
         return read_access(self._told())
 
-    def gpus(self) -> Gpus | None:
+    def gpus(self) -> GpuImage | None:
         """Say for how many GPUs the image is, and which wheels use them; None for an image without.
 
         Raises:
             SpecError: the number cannot be meant, or is 0 where vLLM serves, which is in images for GPUs alone.
             BakeError: the lock of the wheels cannot be read.
         """
-        told = self._told()
-        count, models = str(told["attester_gpus"]), told["engine_models"]
+        count = str(self._told()["attester_gpus"])
         if not (count.isascii() and count.isdigit() and int(count) <= MAX_GPUS):
             raise SpecError((Fault("attester_gpus", f"a number from 0 to {MAX_GPUS}", repr(count)),))
         if not int(count):
-            engines = [model.get("engine") for model in models if isinstance(model, dict)]
-            if "vllm" in engines:
+            if "vllm" in {model.engine for model in self.models()}:
                 wanted = "at least 1: engine_models names vLLM, which is in images for GPUs alone"
                 raise SpecError((Fault("attester_gpus", wanted, "0"),))
             return None
-        return Gpus(int(count), parse_closure((self.repository / LOCK_FILE).read_text()))
+        return GpuImage(int(count), parse_closure((self.repository / LOCK_FILE).read_text()))
+
+    def require(self) -> None:
+        """Refuse values that cannot be meant, before anything is made of them; who may ask is ``access``.
+
+        Raises:
+            SpecError: it lists every fault, each once.
+            BakeError: the lock of the wheels cannot be read.
+        """
+        faults: dict[Fault, None] = {}
+        for read in (self.service, self.weights, self.gpus):
+            try:
+                read()
+            except SpecError as error:
+                faults |= dict.fromkeys(error.faults)
+        if faults:
+            raise SpecError(tuple(faults))
 
     def workdir(self) -> Path:
         """Name the folder of the tree while it is configured."""
@@ -258,7 +277,8 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
         SpecError: a value of a role cannot be meant.
         BakeError: a package cannot be had, or another process is baking this image.
     """
-    bake.service(), bake.weights(), bake.gpus(), bake.access()  # before anything is made for it
+    bake.require()
+    bake.access()
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.errors import PlanError
+from provisioner.models import ModelSpec
 
 _GIB = 1 << 30
 # CUDA's context, activations of one step, graphs. An allowance, not a measurement.
 ALLOWANCE = 4 * _GIB
-_MAX_HEADER = 100 << 20
+MAX_HEADER = 100 << 20  # of a safetensors file, as the library itself bounds it
 # https://github.com/huggingface/safetensors, "Format": bytes of one element.
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "U64": 8, "U32": 4, "U16": 2}
@@ -32,17 +33,6 @@ class Gpus:
     count: int
     name: str
     memory: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the inventory asks of one model."""
-
-    name: str
-    context: int
-    dtype: str = "auto"
-    tensor_parallel: int = 1
-    gpu_percent: int = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +72,7 @@ def read_header(data: bytes) -> dict[str, Any]:
         PlanError: it is none, or longer than what is given.
     """
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= length <= min(_MAX_HEADER, len(data) - 8):
+    if len(data) < 8 or not 2 <= length <= min(MAX_HEADER, len(data) - 8):
         raise PlanError("this is no safetensors file: its header has no sensible length")
     try:
         header = json.loads(data[8 : 8 + length])
@@ -99,7 +89,7 @@ def cache_bytes(config: Mapping[str, Any], dtype: str, tensor_parallel: int) -> 
     Raises:
         PlanError: the configuration lacks what this needs.
     """
-    text = config.get("text_config", config)
+    text = _text(config)
     width = _DTYPES.get(_stored(config, text) if dtype == "auto" else dtype, 2)
     try:
         layers = text["num_hidden_layers"]
@@ -112,29 +102,37 @@ def cache_bytes(config: Mapping[str, Any], dtype: str, tensor_parallel: int) -> 
         raise PlanError(f"config.json lacks what the size of the cache follows from: {error}") from error
 
 
-def check_fit(wish: Wish, config: Mapping[str, Any], headers: tuple[Mapping[str, Any], ...], gpus: Gpus) -> Fit:
+def check_fit(model: ModelSpec, config: Mapping[str, Any], headers: tuple[Mapping[str, Any], ...], gpus: Gpus) -> Fit:
     """Check that the model runs on these GPUs with one whole conversation in its cache.
 
     Raises:
         PlanError: it does not; the message says what it needs, what there is, and what may be changed.
     """
-    if wish.tensor_parallel > gpus.count:
-        raise PlanError(f"{wish.name}: tensor_parallel is {wish.tensor_parallel}, the machine has {gpus.count} GPU(s)")
-    limit = config.get("text_config", config).get("max_position_embeddings")
-    if isinstance(limit, int) and wish.context > limit:
-        raise PlanError(f"{wish.name}: context is {wish.context}, the model was made for at most {limit}")
-    weights = math.ceil(sum(weight_bytes(header, wish.dtype) for header in headers) / wish.tensor_parallel)
-    conversation = cache_bytes(config, wish.dtype, wish.tensor_parallel) * wish.context
-    allowed = gpus.memory * wish.gpu_percent // 100
+    if model.tensor_parallel > gpus.count:
+        raise PlanError(
+            f"{model.name}: tensor_parallel is {model.tensor_parallel}, the machine has {gpus.count} GPU(s)"
+        )
+    limit = _text(config).get("max_position_embeddings")
+    if isinstance(limit, int) and model.context > limit:
+        raise PlanError(f"{model.name}: context is {model.context}, the model was made for at most {limit}")
+    weights = math.ceil(sum(weight_bytes(header, model.dtype) for header in headers) / model.tensor_parallel)
+    conversation = cache_bytes(config, model.dtype, model.tensor_parallel) * model.context
+    allowed = gpus.memory * model.gpu_percent // 100
     left = allowed - weights - ALLOWANCE
     if left < conversation:
         raise PlanError(
-            f"{wish.name} does not fit {gpus.count} x {gpus.name}: each GPU needs {_gib(weights)} for weights, "
-            f"{_gib(conversation)} for one conversation of {wish.context} tokens and {_gib(ALLOWANCE)} besides; "
-            f"{wish.gpu_percent} % of its memory is {_gib(allowed)}. Smaller: context, quantised weights, another "
+            f"{model.name} does not fit {gpus.count} x {gpus.name}: each GPU needs {_gib(weights)} for weights, "
+            f"{_gib(conversation)} for one conversation of {model.context} tokens and {_gib(ALLOWANCE)} besides; "
+            f"{model.gpu_percent} % of its memory is {_gib(allowed)}. Smaller: context, quantised weights, another "
             "model; larger: gpu_percent, the machine"
         )
     return Fit(weights, conversation, left // conversation)
+
+
+def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is said of the part that reads text, where a model has several."""
+    text = config.get("text_config")
+    return text if isinstance(text, dict) else config
 
 
 def _stored(config: Mapping[str, Any], text: Mapping[str, Any]) -> str:

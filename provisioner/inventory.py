@@ -122,9 +122,7 @@ def _bake(told: Told) -> Iterator[Fault]:
     said = (told.values.get(f"bake_{name}") for name in ("mode", "mirror", "security_mirror", "hub"))
     mode, *places = (str(value or "") for value in said)
     yield from faults_of(lambda: read_sources(told.bake.sources.cache, mode or "test", Addresses(*places)))
-    yield from faults_of(told.bake.service)
-    yield from faults_of(told.bake.weights)
-    yield from faults_of(told.bake.gpus)
+    yield from faults_of(told.bake.require)
     if told.real:  # a plan can be looked at before there is an issuer
         yield from faults_of(lambda: require_service(told.bake.access(), str(told.values.get("deploy_service", ""))))
 

@@ -22,8 +22,8 @@ printf 'vllm==%s\n' "$vllm" >"$folder/wanted"
     --no-emit-package flashinfer-cubin \
     "$folder/wanted" -o "$folder/versions"
 # pip knows which file of a version fits best: it chooses the wheels, and writes them down without installing any.
-"$1" -m provisioner.image.closure pip-options | xargs "$folder/venv/bin/python" -m pip install --quiet \
+"$1" -m provisioner.image.vllm_wheels pip-options | xargs "$folder/venv/bin/python" -m pip install --quiet \
     --disable-pip-version-check --dry-run --ignore-installed --no-deps --require-hashes --target "$folder/none" \
     --report "$folder/report" --requirement "$folder/versions"
-"$1" -m provisioner.image.closure lock "$folder/report" >"$lock.new"
+"$1" -m provisioner.image.vllm_wheels lock "$folder/report" >"$lock.new"
 mv "$lock.new" "$lock"

@@ -66,7 +66,8 @@ class AccessError(ServingError):
 class RequestError(ServingError):
     """A request that is refused; ``status`` is the HTTP status, ``code`` and ``param`` are OpenAI's fields.
 
-    ``retry_after`` is in seconds, where this refusal knows better than its status.
+    ``retry_after`` is in seconds, where this refusal knows better than its status. ``copy.copy`` makes the same once
+    more, for whoever has to raise it to several.
     """
 
     def __init__(
@@ -74,4 +75,8 @@ class RequestError(ServingError):
     ) -> None:
         self.code, self.message, self.status, self.param = code, message, status, param
         self.retry_after = retry_after
-        super().__init__(f"{code}: {message}")
+        super().__init__(code, message)
+
+    def __str__(self) -> str:
+        """Say code and message."""
+        return f"{self.code}: {self.message}"

@@ -1,7 +1,8 @@
-"""``python -m tests.openapi``: write docs/openapi.json from the tables by which the gateway judges requests.
+"""``python -m tests.openapi``: write docs/openapi.json: routes, fields, plain values and bounds from the gateway.
 
-The gateway serves no description of itself: what is not needed for an answer does not exist there. A field that the
-gateway knows and this file does not is an error here, and a test compares the page with what this writes.
+The gateway serves no description of itself: what is not needed for an answer does not exist there. It judges what is no
+plain value by functions, so messages, tools, formats and answers are described here a second time; of requests,
+test_openapi_judged compares both. A field that the gateway knows and this file does not is an error.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from serving.gateway import fields
 from serving.gateway.limits import Limits
 from serving.gateway.routes import METRICS, ROUTES
+from serving.gateway.rules import maxima
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/openapi.json"
 LIMITS = Limits()
@@ -108,7 +110,7 @@ OF_CHAT = {
             closed(["json"], json=SCHEMA),
             closed(["regex"], regex={"type": "string", "maxLength": LIMITS.pattern_bytes}),
         ],
-        "description": "vLLM alone.",
+        "description": f"vLLM alone. A pattern has {LIMITS.pattern_pieces} pieces at most.",
     },
     "tool_choice": {
         "oneOf": [
@@ -188,7 +190,7 @@ REQUESTS = {
         "Embeddings, where the model has them",
         fields.EMBEDDING,
         fields.EMBEDDING_PLAIN,
-        {"input": TEXTS},
+        {"input": {**TEXTS, "description": f"Over {LIMITS.inputs_as_numbers} with encoding_format base64 alone."}},
         ["input"],
         "Embeddings",
     ),
@@ -238,12 +240,7 @@ PARAMETERS = {
         {"name": "nonce", "in": "query", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
     ],
 }
-BOUNDS = {
-    "n": LIMITS.choices,
-    "top_logprobs": LIMITS.logprobs,
-    "logprobs": LIMITS.logprobs,
-    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), LIMITS.max_tokens),
-}
+MAXIMA = maxima(LIMITS)
 
 
 def request_schema(handler):
@@ -252,8 +249,8 @@ def request_schema(handler):
     given = {}
     for name in sorted(known):
         schema = plain[name] if name in plain else MODEL if name == "model" else others[name]
-        if name in BOUNDS and schema.get("type") == "integer":
-            schema = {**schema, "maximum": BOUNDS[name]}
+        if name in MAXIMA and schema.get("type") == "integer":
+            schema = {**schema, "maximum": MAXIMA[name]}
         if name == "background":
             schema = kind(False)
         given[name] = or_null(schema) if name not in {*required, "model"} else schema

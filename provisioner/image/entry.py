@@ -12,9 +12,10 @@ from provisioner.image.files import sha256_of
 
 
 def entry(folder: Path, *, name: str, repository: str, revision: str, hub: bool) -> dict[str, object]:
-    """Hash every file below a folder, hidden ones left out; with ``hub`` the folder itself is not named."""
+    """Hash every file below a folder, but hidden ones and all in hidden folders; ``hub``: the folder is not named."""
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    files = {path.as_posix(): sha256_of(folder / path) for path in paths if not path.as_posix().startswith(".")}
+    shown = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    files = {path.as_posix(): sha256_of(folder / path) for path in shown}
     told: dict[str, object] = {"name": name, "repository": repository, "revision": revision}
     return told | ({} if hub else {"folder": str(folder.resolve())}) | {"files": files}
 

@@ -33,6 +33,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def require_sha256(path: Path, digest: str, what: str, *, by: str = "the lock") -> None:
+    """Require that a file has the contents that are stated; ``what`` it is and ``by`` whom is for the message.
+
+    Raises:
+        BakeError: it has others, or there is no such file.
+    """
+    if not path.is_file():
+        raise BakeError(f"{what}: there is no file {path}")
+    if (found := sha256_of(path)) != digest:
+        raise BakeError(f"{what}: {by} says sha256 {digest}, the file has {found}; delete or correct {path}")
+
+
 def check_file(path: Path, locked: Locked) -> None:
     """Check a file against the lock, wherever it comes from: the cache is no more to be trusted than a mirror.
 
@@ -42,9 +54,7 @@ def check_file(path: Path, locked: Locked) -> None:
     size = path.stat().st_size
     if size != locked.size:
         raise BakeError(f"{locked.name}: the lock says {locked.size} bytes, the file has {size}; delete {path}")
-    digest = sha256_of(path)
-    if digest != locked.sha256:
-        raise BakeError(f"{locked.name}: the lock says sha256 {locked.sha256}, the file has {digest}; delete {path}")
+    require_sha256(path, locked.sha256, locked.name)
 
 
 def share(source: Path, target: Path) -> None:

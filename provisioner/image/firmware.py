@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.atomic import replace_file
 from provisioner.errors import BakeError
 from provisioner.image.shelf import make_once
 
@@ -36,8 +37,7 @@ def publish_firmware(tools_tree: Path, key: str, cache: Path) -> None:
 
     shelf = cache / "firmware"
     make_once(shelf / key, SECURE_CODE, copy, what="copying the firmware")
-    (shelf / f"{_CURRENT}.new").write_text(key)
-    (shelf / f"{_CURRENT}.new").replace(shelf / _CURRENT)
+    replace_file(shelf / _CURRENT, key.encode())
 
 
 def has_firmware(cache: Path) -> bool:

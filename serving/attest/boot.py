@@ -38,7 +38,7 @@ from serving.attest.tpm import RUNTIME_PCR, Tpm
 from serving.errors import SealError
 from serving.selfcheck.verdict import CCEL, EVENT_LOG, read_passed
 
-Gpus = Callable[[bytes], tuple[GpuEvidence, ...]]
+CollectGpus = Callable[[bytes], tuple[GpuEvidence, ...]]
 _MAX_EVENT_LOG = 1024 * 1024
 _NO_QUOTE = Quote(b"", b"", Place(0, 1, ()))
 
@@ -60,7 +60,7 @@ def no_gpus(nonce: bytes) -> tuple[GpuEvidence, ...]:
     return ()
 
 
-def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path, gpus: Gpus = no_gpus) -> Sealed:
+def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path, gpus: CollectGpus = no_gpus) -> Sealed:
     """Carry out the boot sequence; ``root`` is where /dev and /sys lie, ``gpus`` takes the GPUs' evidence.
 
     Raises:

@@ -36,7 +36,10 @@ def nodes(devices: str, count: int) -> dict[str, tuple[int, int]]:
     lines = (line.split() for line in devices.splitlines())
     numbers = {words[1]: int(words[0]) for words in lines if len(words) == 2 and words[0].isdigit()}
     if _MEMORY not in numbers or _MAJOR not in numbers.values():
-        raise GpuError("the GPUs' driver is not loaded")
+        raise GpuError(
+            f"the GPUs' driver is not loaded: /proc/devices lacks {_MEMORY} or the number {_MAJOR}; the initrd loads "
+            "it, and says on the console where it cannot"
+        )
     gpus = {f"nvidia{index}": (_MAJOR, index) for index in range(count)}
     return {"nvidiactl": (_MAJOR, _CONTROL), _MEMORY: (numbers[_MEMORY], 0)} | gpus
 

@@ -69,7 +69,7 @@ class Attester:
         try:
             return self._tpm.activate(ak, ek, credential_blob, encrypted_secret)
         except TpmBusyError as error:
-            raise RequestError("unavailable", "the TPM cannot activate now", status=503) from error
+            raise RequestError("unavailable", "the TPM cannot activate now") from error
         except TpmLostError:
             raise
         except TpmError as error:
@@ -90,5 +90,5 @@ class Attester:
         earned = (now - self._filled) * self._rate.per_second
         self._tokens, self._filled = min(float(self._rate.burst), self._tokens + earned), now
         if self._tokens < 1:
-            raise RequestError("busy", "too many activations; try again in a few seconds", status=429)
+            raise RequestError("busy", "too many activations; try again in a few seconds")
         self._tokens -= 1

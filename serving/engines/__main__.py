@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from serving.engines.interface import Run, Settings
-from serving.engines.models import Places, read_model
+from serving.engines.interface import Alive, Run, Settings
+from serving.engines.models import Place, read_model
 from serving.engines.watchdog import start_watchdog
 from serving.errors import EngineError
 from serving.notify import notify_ready
@@ -38,12 +38,14 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--list", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--sockets", type=Path, required=True)
+    parser.add_argument("--requests", type=int, required=True)
     options = parser.parse_args(arguments)
     try:
         data = options.list.read_bytes()
     except OSError as error:
         raise EngineError("there is no list of models") from error
-    engine, settings = read_model(data, options.name, Places(options.models, options.sockets))
+    place = Place(options.models, options.sockets, options.requests)
+    engine, settings = read_model(data, options.name, place)
     return Config(engine, settings, environment.get("NOTIFY_SOCKET"))
 
 
@@ -67,7 +69,8 @@ def main() -> int:
         config = read_config(sys.argv[1:], os.environ)
         engine = importlib.import_module(f"serving.engines.{config.engine}")
         run: Run = engine.run
-        run(config.settings, partial(_ready, config, partial(engine.alive, config.settings.socket)))
+        alive: Alive = engine.alive
+        run(config.settings, partial(_ready, config, partial(alive, config.settings)))
     except EngineError:
         return 1
     return 0

@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from xllamacpp import CommonParams, Server
+from xllamacpp import CommonParams, Server, llama_pooling_type
 
-from serving.engines.interface import Alive, Settings, Tuning
+from serving.engines.interface import Settings, Tuning
 from serving.engines.probe import steps
 from serving.errors import EngineError
+from serving.task import EMBED
 
-alive: Alive = steps
 MODEL_FILE = "model.gguf"
-_HTTP_THREADS = 72  # each waiting request holds one; the gateway lets 64 through
+# Each connection holds one: those of the requests that the gateway lets through, of its probe and of the watchdog's,
+# the one by which it notices the engine's end, and those that are being closed.
+_MORE_THREADS = 8
 
 # The format that the model was trained on, without the system prompt that its own template adds when a caller gives
 # none: 21 tokens that nobody asked for, each of which costs half a second under software emulation. From how it writes
@@ -48,6 +50,11 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
         signal.pause()
 
 
+def alive(settings: Settings) -> bool:
+    """Say whether it computes, whatever the model is for: a question of ours would wait behind those of callers."""
+    return steps(settings.socket)
+
+
 def parameters(settings: Settings) -> CommonParams:
     """Set llama.cpp up: nothing is written, and no request leaves a trace that the next one could feel."""
     params = CommonParams()
@@ -57,7 +64,7 @@ def parameters(settings: Settings) -> CommonParams:
     params.chat_template = _CHAT_TEMPLATE
     params.n_ctx = settings.context * settings.slots
     params.n_parallel = settings.slots
-    params.n_threads_http = _HTTP_THREADS
+    params.n_threads_http = settings.requests + _MORE_THREADS
     params.n_gpu_layers = 0
     params.fit_params = False
     params.warmup = False  # the gateway's probe warms up
@@ -73,4 +80,19 @@ def parameters(settings: Settings) -> CommonParams:
     params.endpoint_metrics = False
     params.ui = False
     params.offline = True
+    if settings.task == EMBED:
+        _embed(params, settings)
     return params
+
+
+def _embed(params: CommonParams, settings: Settings) -> None:
+    """Have whole texts embedded, one at a time, each in one batch.
+
+    Of several it computes as many tokens of each as the shortest has, then the rest, and pools the rest alone: the
+    embedding of the longer one is wrong, and differs with what another caller sent at the same time.
+    """
+    params.embedding = True
+    params.n_parallel = 1
+    params.n_ctx = params.n_batch = params.n_ubatch = settings.context
+    if settings.pooling:
+        params.pooling_type = getattr(llama_pooling_type, f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}")

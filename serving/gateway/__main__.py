@@ -25,9 +25,9 @@ from serving.access.settings import Settings, add_options, create_access, take_s
 from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
-from serving.gateway.features import FEATURES  # noqa: E402
-from serving.gateway.figures import Figures  # noqa: E402
+from serving.gateway.features import Features, features_of  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
+from serving.gateway.metrics import Metrics  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
 from serving.gateway.reception import Reception, listen  # noqa: E402
 from serving.gateway.relay import Way  # noqa: E402
@@ -36,14 +36,15 @@ from serving.gateway.salt import Salts  # noqa: E402
 from serving.gateway.shaping import Shape  # noqa: E402
 from serving.notify import notify_ready  # noqa: E402
 
+_MODEL = "NAME=ENGINE[,TRAIT...]:CONTEXT:SOCKET"
 _CONTEXT = re.compile("[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Which engine serves a model, how many tokens that takes in all, and where it listens."""
+    """What a model can do, how many tokens it takes in all, and where its engine listens."""
 
-    engine: str
+    features: Features
     context: int
     socket: Path
 
@@ -87,9 +88,7 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--attester", type=Path, required=True)
-    parser.add_argument(
-        "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:CONTEXT:SOCKET", dest="models"
-    )
+    parser.add_argument("--model", type=_model, action="append", required=True, metavar=_MODEL, dest="models")
     parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
     parser.add_argument("--metrics", action=argparse.BooleanOptionalAction, required=True)
@@ -103,11 +102,14 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
 
 def _model(text: str) -> tuple[str, Served]:
     name, _, served = text.partition("=")
-    engine, context, path = [*served.split(":", 2), "", ""][:3]
-    if not name or engine not in FEATURES or not _CONTEXT.fullmatch(context) or not path:
-        known = ", ".join(FEATURES)
-        raise argparse.ArgumentTypeError(f"expected NAME=ENGINE:CONTEXT:SOCKET, and one of {known} as the engine")
-    return name, Served(engine, int(context), Path(path))
+    words, context, path = [*served.split(":", 2), "", ""][:3]
+    try:
+        features = features_of(words)
+    except ValueError:
+        raise argparse.ArgumentTypeError("an engine, or a trait of it, that there is not") from None
+    if not name or not _CONTEXT.fullmatch(context) or not path:
+        raise argparse.ArgumentTypeError(f"expected {_MODEL}")
+    return name, Served(features, int(context), Path(path))
 
 
 def tls_context(folder: Path) -> ssl.SSLContext:
@@ -121,9 +123,9 @@ def tls_context(folder: Path) -> ssl.SSLContext:
 
 def create_engines(models: Mapping[str, Served], limits: Limits) -> dict[str, Engine]:
     """Make one engine a socket: an adapter is another name for the engine of its model."""
-    keeps = {served.socket: FEATURES[served.engine].keeps for served in models.values()}
-    engines = {path: Engine(path, limits, keep=keep) for path, keep in keeps.items()}
-    return {name: engines[served.socket] for name, served in models.items()}
+    served = {served.socket: served.features for served in models.values()}
+    engines = {path: Engine(path, limits, task=can.task, keep=can.keeps) for path, can in served.items()}
+    return {name: engines[one.socket] for name, one in models.items()}
 
 
 def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) -> Parts:
@@ -132,11 +134,11 @@ def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) 
     Raises:
         AccessError: image and unit contradict each other about who may ask.
     """
-    features = {name: FEATURES[served.engine] for name, served in config.models.items()}
+    features = {name: served.features for name, served in config.models.items()}
     contexts = {name: served.context for name, served in config.models.items()}
     return Parts(
         engines=engines,
-        way=Way(limits, Shape() if config.shaping else None, Figures()),
+        way=Way(limits, Shape() if config.shaping else None, Metrics()),
         attester=AttesterClient(config.attester, limits),
         access=create_access(config.access, models=frozenset(engines), callers=limits.callers),
         rules=Rules(features, contexts, limits),

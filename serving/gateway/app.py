@@ -17,11 +17,13 @@ from starlette.routing import Route
 from serving.access.clock import Clock
 from serving.access.interface import Access, Caller
 from serving.errors import RequestError
+from serving.gateway.asgi import Message, Receive, Send
 from serving.gateway.attester import MAX_ACTIVATION, AttesterClient
 from serving.gateway.engine import Engine
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
+from serving.gateway.nonce_queue import sender_of
 from serving.gateway.receiving import receive_body
-from serving.gateway.relay import Message, Receive, Relay, Send, Way
+from serving.gateway.relay import Relay, Way
 from serving.gateway.replies import engine_failed, engine_loading, refusal
 from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.responses import response_request
@@ -30,7 +32,6 @@ from serving.gateway.rules import EngineRequest, Rules, model_not_found
 from serving.gateway.salt import Salts
 from serving.gateway.shaping import Shape
 from serving.gateway.shares import Shares
-from serving.gateway.waiting import sender_of
 
 _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 
@@ -152,7 +153,7 @@ class Routes:
 
     async def metrics(self, _: Request) -> Response:
         """Answer ``GET /metrics``."""
-        return Response(self._parts.way.figures.page(), media_type="text/plain; version=0.0.4")
+        return Response(self._parts.way.metrics.page(), media_type="text/plain; version=0.0.4")
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""

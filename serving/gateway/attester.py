@@ -17,16 +17,17 @@ import re
 from pathlib import Path
 
 from serving.errors import RequestError
+from serving.gateway.asgi import Message
 from serving.gateway.body import read_object
 from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
-from serving.gateway.relay import Message
-from serving.gateway.waiting import Answer, Waiter, Waiting, sender_of
+from serving.gateway.nonce_queue import Answer, NonceQueue, Waiter, sender_of
 
 _NONCE = re.compile(rb"nonce=([0-9a-f]{64})")
 _MAX_ANSWER = 6 * 1024 * 1024
 MAX_ACTIVATION = 4096
-_STATUS = {"bad_request": 400, "activation_refused": 400, "too_large": 413, "busy": 429, "unavailable": 503}
+# The attester names what it refuses; what that is in HTTP is known here alone.
+STATUS = {"bad_request": 400, "activation_refused": 400, "too_large": 413, "busy": 429, "unavailable": 503}
 
 
 class AttesterClient:
@@ -34,8 +35,8 @@ class AttesterClient:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path, self._limits = path, limits
-        self._waiting: Waiting[EvidenceAnswer] = Waiting(limits.attestations)
-        self._activations: Waiting[bytes] = Waiting(limits.activations)
+        self._waiting: NonceQueue[EvidenceAnswer] = NonceQueue(limits.attestations)
+        self._activations: NonceQueue[bytes] = NonceQueue(limits.activations)
         self._frame: Frame | None = None  # it stays the same for as long as the attester lives, and this process too
         self._quoting: asyncio.Task[None] | None = None
         self._activating: asyncio.Task[None] | None = None
@@ -76,7 +77,7 @@ class AttesterClient:
             raise _refusal(line)
         return line.rstrip(b"\n")
 
-    async def _answered(self, waiter: Waiter[Answer], queue: Waiting[Answer]) -> Answer:
+    async def _answered(self, waiter: Waiter[Answer], queue: NonceQueue[Answer]) -> Answer:
         try:
             async with asyncio.timeout(self._limits.attester_seconds):
                 return await waiter.answer
@@ -90,21 +91,21 @@ class AttesterClient:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(max(0.0, self._activation_begun + self._limits.activation_pause_seconds - loop.time()))
-            taken = self._activations.take(1)
-            if not taken:
+            taken = self._activations.take_next()
+            if taken is None:
                 return
             self._activation_begun = loop.time()
             try:
-                taken[0].give(await self._ask(taken[0].question))
+                taken.give(await self._ask(taken.question))
             except RequestError as error:
-                taken[0].refuse(error)
+                taken.refuse(error)
 
     async def _quote_all(self) -> None:
         """Quote until nobody waits."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(max(0.0, self._begun + self._limits.quote_pause_seconds - loop.time()))
-            taken = self._waiting.take(self._limits.tree)
+            taken = self._waiting.take()
             if not taken:
                 return
             self._begun = loop.time()
@@ -154,6 +155,6 @@ def _refusal(line: bytes) -> RequestError:
     except RequestError:
         return nonsense()
     code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
-    if not isinstance(code, str) or code not in _STATUS or not isinstance(message, str):
+    if not isinstance(code, str) or code not in STATUS or not isinstance(message, str):
         return nonsense()
-    return RequestError(code, message, status=_STATUS[code])
+    return RequestError(code, message, status=STATUS[code])

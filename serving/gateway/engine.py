@@ -1,4 +1,4 @@
-"""Talking to the engine over its UNIX socket: one HTTP request, one answer, a probe that asks for a real token."""
+"""Talking to the engine over its UNIX socket: one HTTP request, one answer, a probe that wants a real one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from aiohttp.connector import Connection
 from serving.errors import EngineError
 from serving.gateway.limits import Limits
 from serving.gateway.rules import EngineRequest
+from serving.task import probe, require_answer
 
-_PROBE = EngineRequest(
-    "", "/v1/completions", b'{"prompt":"Hi","max_tokens":1,"temperature":0,"stream":false}', stream=False
-)
-_MAX_PROBE_TOKENS = 2
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 """What aiohttp raises when the other side is not there, breaks off, is silent, or does not speak HTTP."""
 
@@ -31,8 +28,8 @@ NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 class Engine:
     """The engine behind one UNIX socket, and whether it has answered lately."""
 
-    def __init__(self, path: Path, limits: Limits, *, keep: bool) -> None:
-        self._path, self._limits = str(path), limits
+    def __init__(self, path: Path, limits: Limits, *, task: str, keep: bool) -> None:
+        self._path, self._limits, self._task = str(path), limits, task
         timeout = aiohttp.ClientTimeout(
             total=None,  # aiohttp's would look at it anew for each token
             sock_connect=limits.engine_connect_seconds,
@@ -137,13 +134,13 @@ class Engine:
             lost.cancel()
 
     async def _probe(self) -> None:
-        """Require a real answer of one or two tokens: a health page can be green while the model is broken."""
-        async with self.ask(_PROBE) as answer:
+        """Require a real answer: a health page can be green while the model is broken."""
+        path, body = probe(self._task)
+        async with self.ask(EngineRequest("", path, body, stream=False)) as answer:
             value = await self.read(answer)
-        usage, choices = value.get("usage"), value.get("choices")
-        tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        if answer.status != 200 or not choices or not isinstance(tokens, int) or not 1 <= tokens <= _MAX_PROBE_TOKENS:
-            raise EngineError("the probe was not answered with a token")
+        if answer.status != 200:
+            raise EngineError("the probe was refused")
+        require_answer(self._task, value)
 
 
 class _Quiet(aiohttp.UnixConnector):  # type: ignore[misc]  # aiohttp is not installed on the development host

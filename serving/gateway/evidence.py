@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from client_sdk.binding import Place, merkle_tree
 from serving.errors import RequestError
-from serving.gateway.relay import Message, Receive, Send
+from serving.gateway.asgi import Message, Receive, Send
 
 _EMPTY = b'"quote":{"attest":"","index":0,"path":[],"signature":"","tree_size":1}'
 _QUOTE = re.compile(rb'\{"attest":"([A-Za-z0-9+/=]+)","signature":"([A-Za-z0-9+/=]+)"\}\n')

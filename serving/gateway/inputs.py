@@ -8,24 +8,29 @@ from serving.errors import EngineError, RequestError
 from serving.gateway.fields import DETOKENIZE, EMBEDDING, EMBEDDING_PLAIN, TOKENIZE, TOKENIZE_PLAIN
 from serving.gateway.requests import judge_texts
 from serving.gateway.rules import EngineRequest, Rules, encode, judge
+from serving.task import EMBED
 
 _MAX_TOKENS = 100_000
 
 
 def embedding_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
-    """Judge a request for ``/v1/embeddings``; an engine whose model has none refuses it.
+    """Judge a request for ``/v1/embeddings``.
 
     Raises:
         RequestError: with OpenAI's code and the field's name.
     """
     fields = judge(data, EMBEDDING, EMBEDDING_PLAIN, rules)
+    features = rules.of(fields)
+    features.require_task(EMBED)
     judge_texts(fields, "input", rules)
     texts, most = fields["input"], rules.limits.inputs_as_numbers
     several = isinstance(texts, list) and not isinstance(texts[0], int)
     if several and len(texts) > most and fields.get("encoding_format") != "base64":
         text = f"input has more than {most} items; up to {rules.limits.inputs} with encoding_format base64."
         raise RequestError("array_above_max_length", text, param="input")
-    if rules.of(fields).salted:
+    if "dimensions" in fields:
+        features.require("dimensions", "dimensions")
+    if features.salted:
         fields["cache_salt"] = salt
     return EngineRequest(fields["model"], "/v1/embeddings", encode(fields), stream=False, generates=False)
 

@@ -1,4 +1,8 @@
-"""Every bound of the gateway in one place: sizes in bytes, times in seconds."""
+"""What clients, requests and answers may take: sizes in bytes, times in seconds.
+
+A bound that belongs to one reader stands beside it: of JSON in ``body``, of a call's arguments in ``requests``, of
+tokens in ``inputs``, of an engine's words in ``relay``, of the attester's lines in ``attester``.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +48,8 @@ class Limits:
     # All connections, those in their handshake too: the gateway's unit has descriptors for more.
     connections: int = 1024
     requests: int = 64  # as the command line says: engines differ in how many they work on at once
-    # Nonces that wait for a quote, and of them in one quote (protocol.md: at most 4,096); clients that activate.
+    # Nonces that wait for a quote, which is over all of them (protocol.md: at most 4,096); clients that activate.
     attestations: int = 512  # below the connections, each of which waits with one: here the clear refusal comes first
-    tree: int = 4096
     activations: int = 64
     # Tokens that are counted at once, and subjects: 28 MB where there is no room for one more of either.
     callers: int = 65_536

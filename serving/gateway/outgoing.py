@@ -6,18 +6,18 @@ A timer for each token cost as much as sending it.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from serving.gateway.asgi import Message, Send
 
 
 class Outgoing:
     """ASGI's ``send``, and for how long the message that is on its way may still be. Times in seconds."""
 
-    def __init__(self, send: Callable[[MutableMapping[str, Any]], Awaitable[None]], limit: float) -> None:
+    def __init__(self, send: Send, limit: float) -> None:
         self._send, self._limit = send, limit
         self._since: float | None = None
 
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+    async def __call__(self, message: Message) -> None:
         """Send; it returns once the connection has room for more."""
         self._since = time.monotonic()
         await self._send(message)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from serving.gateway.guests import FullError, Guest, Guests
 from serving.gateway.limits import Limits
+from serving.gateway.nonce_queue import caller_of
 from serving.gateway.protocol import BoundedProtocol
-from serving.gateway.waiting import caller_of
 
 _BACKLOG = 2048
 _AT_ONCE = 64

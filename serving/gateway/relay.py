@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -18,25 +18,26 @@ from starlette.responses import Response
 
 from serving.access.interface import Budget
 from serving.errors import EngineError, RequestError
+from serving.gateway.asgi import Message, Receive, Send
 from serving.gateway.engine import UNREACHABLE, Engine
 from serving.gateway.features import unsupported_route
-from serving.gateway.figures import Figures
 from serving.gateway.limits import Limits
 from serving.gateway.metering import Meter
+from serving.gateway.metrics import Metrics
 from serving.gateway.outgoing import Outgoing
 from serving.gateway.paced import paced
 from serving.gateway.replies import engine_failed, engine_loading, error_body, refusal, whole
 from serving.gateway.rules import EngineRequest
 from serving.gateway.shaping import Shape
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
-
 _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
+_ERROR = b'data: {"error":'
+"""How vLLM's server begins to tell of a core that died. Within a JSON text the quotes would be escaped."""
 _MAX_MESSAGE = 300
 _NOT_THERE = {404, 405, 501}
 """How engines say that a route, or what it needs of the model, is not there."""
+_TOO_LARGE = "too large to process"
+"""How llama.cpp says, in an error 500, that a text is longer than the context of a model for embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Way:
 
     limits: Limits
     shape: Shape | None
-    figures: Figures
+    metrics: Metrics
 
 
 class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the development host
@@ -54,7 +55,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
     def __init__(self, engine: Engine, request: EngineRequest, *, budget: Budget, way: Way) -> None:
         super().__init__()
         self._engine, self._request, self._meter = engine, request, Meter(budget, request)
-        self._limits, self._shape, self._figures = way.limits, way.shape, way.figures
+        self._limits, self._shape, self._metrics = way.limits, way.shape, way.metrics
         self._began = asyncio.get_running_loop().time()
         self._started = False
 
@@ -76,7 +77,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
 
     async def _carry(self, send: Send, scope: Message, receive: Receive) -> None:
         try:
-            with self._meter, self._figures.request():
+            with self._meter, self._metrics.request():
                 async with self._engine.ask(self._request) as answer:
                     await self._refuse_failure(answer)
                     if self._request.stream:
@@ -100,7 +101,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         self._meter.whole(value)
         usage = value.get("usage")
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        self._figures.tokens(tokens if isinstance(tokens, int) else 0)
+        self._metrics.tokens(tokens if isinstance(tokens, int) else 0)
         return self._request.answer(value) if self._request.answer else value
 
     async def _stream(self, answer: aiohttp.ClientResponse, send: Send) -> None:
@@ -125,7 +126,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         try:
             async for events in _whole_events(answer, self._limits.event_bytes):
                 count = events.count(_EVENT_END)
-                self._figures.tokens(count)
+                self._metrics.tokens(count)
                 if seen := self._meter.events(events, count):
                     yield translate(seen) if translate else seen
         except (*UNREACHABLE, EngineError) as error:
@@ -142,6 +143,8 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
             raise engine_loading()
         if answer.status in _NOT_THERE:
             raise unsupported_route()
+        if answer.status == 500:
+            raise _engine_fault(await self._engine.read(answer))
         if not 400 <= answer.status < 500:
             raise engine_failed()
         raise _engine_refusal(await self._engine.read(answer))
@@ -169,7 +172,10 @@ async def _whole_events(answer: aiohttp.ClientResponse, limit: int) -> AsyncGene
         if end >= 0:
             end += len(_EVENT_END)
             last, waiting = waiting[:end], waiting[end:]
-            yield last
+            said, failed, _ = last.partition(_ERROR)
+            yield said
+            if failed:
+                raise EngineError("the engine failed while answering")
         if len(waiting) > limit:
             raise EngineError("an event is too long")
     if waiting.strip() or not last.rstrip().endswith(_DONE):
@@ -185,6 +191,13 @@ async def _gone(receive: Receive) -> None:
 def _require_events(answer: aiohttp.ClientResponse) -> None:
     if answer.content_type != "text/event-stream":
         raise EngineError("a stream was asked for, and something else came")
+
+
+def _engine_fault(value: dict[str, Any]) -> RequestError:
+    error = value.get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    too_long = isinstance(message, str) and _TOO_LARGE in message
+    return _too_long(None, None) if too_long else engine_failed()
 
 
 def _engine_refusal(value: dict[str, Any]) -> RequestError:

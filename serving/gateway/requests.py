@@ -27,6 +27,7 @@ from serving.gateway.fields import (
 )
 from serving.gateway.limits import Limits
 from serving.gateway.rules import EngineRequest, Rules, encode, judge, judge_plain, read_part, refuse_unknown
+from serving.task import GENERATE
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MAX_ARGUMENTS, _ARGUMENTS_DEPTH = 1024 * 1024, 64
@@ -49,16 +50,18 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
     Raises:
         RequestError: with OpenAI's code and the field's name.
     """
-    messages = fields.get("messages")
+    features, messages = rules.of(fields), fields.get("messages")
+    features.require_task(GENERATE)
     if not isinstance(messages, list) or not messages:
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
-    features = rules.of(fields)
     fields["messages"] = [_message(item, f"messages[{i}]", features) for i, item in enumerate(messages)]
     rules.require_short(fields, fields["messages"], "messages")
     if "tools" in fields:
         _tools(fields["tools"], rules.limits)
     if "tool_choice" in fields:
         _tool_choice(fields["tool_choice"], features)
+    if "tools" in fields and fields.get("tool_choice") != "none":
+        features.require("tools", "tools")
     if "response_format" in fields:
         _format(fields["response_format"])
     return _forward("/v1/chat/completions", fields, rules, salt)
@@ -71,6 +74,7 @@ def completion_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
         RequestError: with OpenAI's code and the field's name.
     """
     fields = judge(data, COMPLETION, COMPLETION_PLAIN, rules)
+    rules.of(fields).require_task(GENERATE)
     judge_texts(fields, "prompt", rules)
     if fields.get("echo"):
         rules.of(fields).require("echo", "echo")
@@ -80,7 +84,7 @@ def completion_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
 
 
 def judge_texts(fields: dict[str, Any], name: str, rules: Rules) -> None:
-    """Require what completions and embeddings take: a text, token numbers, or a list of either.
+    """Require what completions and embeddings take: a text, token numbers, or a list of the one or of the other.
 
     Raises:
         RequestError: anything else, too many, or one that is too long for the model.
@@ -94,10 +98,11 @@ def judge_texts(fields: dict[str, Any], name: str, rules: Rules) -> None:
         raise RequestError("invalid_type", f"{name} must be a string or a list that is not empty.", param=name)
     if not isinstance(value[0], int) and len(value) > limits.inputs:
         raise RequestError("array_above_max_length", f"{name} has more than {limits.inputs} items.", param=name)
-    tokens = [value] if isinstance(value[0], int) else [item for item in value if not isinstance(item, str)]
-    for item in tokens:
+    if all(isinstance(item, str) for item in value):
+        return
+    for item in [value] if isinstance(value[0], int) else value:
         if not isinstance(item, list) or not item:
-            raise RequestError("invalid_type", f"{name} must hold strings or token numbers.", param=name)
+            raise RequestError("invalid_type", f"{name} must hold strings alone, or token numbers.", param=name)
         for token in item:
             judge_plain(token, _TOKEN, name)
 

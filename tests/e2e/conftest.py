@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e import machine
 from tests.e2e.machine import BOOT_SECONDS, CHECKOUT, Machine, Outcome
+from tests.ports import free_port
 
 NAME = "e2e"
 _numbers = count(1)
@@ -43,7 +44,7 @@ def deployment(tmp_path_factory):
     """`make deploy` twice, as a user types it, then the table of PCRs; then the VM's state is saved."""
     root = CHECKOUT / "build" / NAME
     shutil.rmtree(root, ignore_errors=True)
-    port = machine.free_port()
+    port = free_port()
     target = Machine(root, NAME, f"https://127.0.0.1:{port}")
     words = (f"NAME={NAME}", f"PORT={port}")
     try:

@@ -18,9 +18,9 @@ from client_sdk.encoding import from_base64, to_base64
 from client_sdk.errors import AttestationError
 from client_sdk.fetch import ACTIVATION, ATTESTATION, Peer
 from client_sdk.origin import Origin
-from tests.e2e.machine import free_port
 from tests.fakes.keys import ec_key
 from tests.fakes.simulated_vm import SimulatedVm, TestCa, tls_certificate
+from tests.ports import free_port
 
 MODEL = "smollm2-135m-instruct"
 ANEW = {"Connection": "close"}  # each request meets the balancer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from provisioner.image.artefacts import open_image
 from provisioner.image.firmware import firmware
 from provisioner.plan import Plan, plan
 from provisioner.spec import VmSpec
+from tests.ports import free_port
 from tests.snapshot import restore, save
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -60,13 +60,6 @@ def make(*words, seconds=1800) -> Outcome:
 def vitrine(*argv, seconds=300, env=None, cwd=CHECKOUT) -> Outcome:
     """Run the command."""
     return run(BIN / "vitrine", *argv, seconds=seconds, env=env, cwd=cwd)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True, slots=True)

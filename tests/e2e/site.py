@@ -18,8 +18,9 @@ from provisioner.clouds.qemu import QemuVm
 from provisioner.image.artefacts import open_image
 from provisioner.image.firmware import firmware
 from provisioner.spec import VmSpec
-from tests.e2e.machine import CACHE, PreparingCloud, free_port, planned
+from tests.e2e.machine import CACHE, PreparingCloud, planned
 from tests.fakes.cloud_tpm import CloudCa, make_ca
+from tests.ports import free_port
 
 LIFE_SECONDS = 1800.0  # no VM lives longer, whatever becomes of the test that wanted it
 _CHUNK = 1 << 16

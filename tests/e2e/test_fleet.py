@@ -14,8 +14,9 @@ from client_sdk.evidence import Evidence
 from client_sdk.origin import Origin
 from client_sdk.rounds import gather
 from tests.e2e.fleet import IMPOSTORS, ask, ask_async, balanced, only_attestation
-from tests.e2e.machine import free_port, vitrine
+from tests.e2e.machine import vitrine
 from tests.fakes.simulated_server import serving
+from tests.ports import free_port
 
 NODES, AT_ONCE = 3, 6
 

@@ -9,6 +9,7 @@ from client_sdk.release import open_release
 from tests.e2e import machine
 from tests.e2e.machine import CHECKOUT, Machine
 from tests.e2e.verdicts import verify
+from tests.ports import free_port
 
 NAME = "variant"
 # The partition table names file systems by digests of what is in them; command line and initrd name their root hash.
@@ -18,7 +19,7 @@ FOLLOW_THE_ROOT = {4, 5, 9, 11}
 @pytest.fixture(scope="module")
 def variant(deployment):
     """The deployment with one value of one role changed."""
-    port = machine.free_port()
+    port = free_port()
     words = (f"NAME={NAME}", f"PORT={port}")
     root = CHECKOUT / "build" / NAME
     try:

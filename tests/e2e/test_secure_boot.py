@@ -17,6 +17,7 @@ from provisioner.secure_boot import load_or_create_keys, sign_image, signed_imag
 from tests.e2e import machine
 from tests.e2e.machine import BOOT_SECONDS, CACHE, CHECKOUT, Machine
 from tests.e2e.verdicts import verify
+from tests.ports import free_port
 
 NAME = "secure"
 REFUSED = "Access Denied"
@@ -25,7 +26,7 @@ REFUSED = "Access Denied"
 @pytest.fixture(scope="module")
 def secure():
     """A deployment with Secure Boot on, as a user makes it."""
-    port = machine.free_port()
+    port = free_port()
     words = (f"NAME={NAME}", f"PORT={port}")
     root = CHECKOUT / "build" / NAME
     shutil.rmtree(root, ignore_errors=True)

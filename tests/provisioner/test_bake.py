@@ -28,11 +28,11 @@ from provisioner.bake import (
 from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
-from provisioner.image.closure import LOCK_FILE
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
 from provisioner.image.sources import HUB
+from provisioner.image.vllm_wheels import LOCK_FILE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -75,6 +75,7 @@ def test_a_change_of_any_ingredient_changes_the_key(checkout, name):
 DECIDES_NOTHING = {
     "provisioner/errors.py": "what is said when there is no image",
     "provisioner/progress.py": "what is said meanwhile",
+    "provisioner/atomic.py": "how it is written which firmware is the latest, which no image holds",
     "provisioner/action.py": "it hands an action's arguments on as they are, and tells refusals",
     "provisioner/room.py": "it refuses models that do not fit a machine, and hands nothing on",
     "provisioner/commit.py": "the manifest names the commit; the key does not cover it, so neither how it is found",
@@ -122,6 +123,21 @@ def test_whatever_an_ingredient_imports_is_one_too():
     }
     assert {"provisioner/image/pack.py", "provisioner/measure/pe.py", "client_sdk/manifest.py"} <= found
     assert {path for path in found if not covered(path)} == set(DECIDES_NOTHING)
+
+
+def test_every_fault_is_told_at_once_and_each_once(checkout):
+    told = {"gateway_port": '"x"', "engine_models": "[5, 6]", "engine_weights": "7", "attester_gpus": "-1"}
+    with pytest.raises(SpecError) as caught:
+        bake(checkout, told).require()
+    fields = [fault.field for fault in caught.value.faults]
+    assert fields == ["gateway_port", "engine_models[0]", "engine_models[1]", "attester_gpus"]
+
+
+def test_a_filter_of_ours_that_a_role_uses_is_an_ingredient():
+    tasks = "".join(path.read_text() for path in (REPOSITORY / "roles").rglob("tasks/*.yml"))
+    own = set(re.findall(r"^def ([a-z]\w+)", (REPOSITORY / "plugins/filter/models.py").read_text(), re.MULTILINE))
+    assert own & set(re.findall(r"\| (\w+)", tasks)) == {"model_faults"}
+    assert covered("plugins/filter/models.py")
 
 
 def test_whatever_action_or_module_of_ours_the_bake_runs_is_an_ingredient():
@@ -322,7 +338,7 @@ def test_the_models_are_those_of_the_roles_variables(checkout):
     assert [weights.name for weights in bake(checkout).weights()] == [model_card()["name"]]
     own = bake(checkout, own_model())
     assert [weights.name for weights in own.weights()] == ["own"]
-    assert [model["context"] for model in own.models()] == [4096]
+    assert [model.context for model in own.models()] == [4096]
 
 
 def test_where_a_models_files_lie_does_not_decide_about_the_image_but_what_they_are_does(checkout):
@@ -332,14 +348,27 @@ def test_where_a_models_files_lie_does_not_decide_about_the_image_but_what_they_
     assert other not in keys
 
 
+GPT = {"name": "gpt-5", "engine": "vllm", "context": 2048, "slots": 1}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
         ("gateway_port", '"https"', "gateway_port: expected a port number"),
         ("gateway_port", "null", "gateway_port: expected a port number"),
         ("gateway_access", '"tokens"', "gateway_token_issuer_key: expected the issuer's public key .*, got nothing"),
-        ("engine_models", '[{"name": "gpt-5", "engine": "vllm"}]', "engine_weights: expected an entry for gpt-5"),
-        ("engine_models", '"gpt-5"', "expected lists of entries with a name"),
+        ("engine_models", json.dumps([GPT | {"engine": "llamacpp"}]), "engine_weights: expected an entry for gpt-5"),
+        ("engine_models", json.dumps([GPT]), "attester_gpus: expected at least 1: engine_models names vLLM"),
+        ("engine_models", json.dumps([GPT | {"dtype": "fp8"}]), "engine_models.gpt-5.dtype: expected auto, bfloat16"),
+        (
+            "engine_models",
+            json.dumps([GPT | {"tensor_parallel": 0}]),
+            "tensor_parallel: expected a number from 1 to 32",
+        ),
+        ("engine_models", '[{"name": "gpt-5"}]', "engine_models.gpt-5.engine: expected llamacpp, vllm, got nothing"),
+        ("engine_models", '"gpt-5"', "engine_models: expected a list of at least one model"),
+        ("engine_models", "[]", "engine_models: expected a list of at least one model"),
+        ("engine_weights", '"gpt-5"', "engine_weights: expected a list of entries with a name"),
         ("engine_weights", '[{"name": "gpt-5"}]', "one that nobody serves"),
         ("attester_gpus", "-1", "attester_gpus: expected a number from 0 to 32, got '-1'"),
         ("attester_gpus", "33", "attester_gpus: expected a number from 0 to 32"),

@@ -11,8 +11,9 @@ import pytest
 
 from provisioner.clouds.gpus import gpus_of
 from provisioner.errors import BakeError, PlanError
-from provisioner.fit import ALLOWANCE, Gpus, Wish, cache_bytes, check_fit, read_header, weight_bytes
+from provisioner.fit import ALLOWANCE, Gpus, cache_bytes, check_fit, read_header, weight_bytes
 from provisioner.image.weights import Weights
+from provisioner.models import ModelSpec, read_models
 from provisioner.room import require_room
 
 GIB = 1 << 30
@@ -30,12 +31,16 @@ LLAMA_70B = LLAMA_8B | {"hidden_size": 8192, "num_attention_heads": 64, "num_hid
 GCP = {"cloud": "gcp", "machine_type": "a3-highgpu-1g"}
 
 
+def spec(context, **more):
+    return ModelSpec(**{"name": "m", "engine": "vllm", "context": context, "slots": 4, **more})
+
+
 def header(parameters, dtype="BF16"):
     return {"__metadata__": {"format": "pt"}, "w": {"dtype": dtype, "shape": [parameters], "data_offsets": [0, 0]}}
 
 
 def test_a_model_of_8b_fits_an_h100_with_its_whole_context():
-    fit = check_fit(Wish("m", 131072), LLAMA_8B, (header(8_030_000_000),), H100)
+    fit = check_fit(spec(131072), LLAMA_8B, (header(8_030_000_000),), H100)
     assert fit.weights == 16_060_000_000
     assert fit.conversation == 131072 * 2 * 32 * 8 * 128 * 2 == 16 * GIB
     assert fit.conversations == 3
@@ -43,7 +48,7 @@ def test_a_model_of_8b_fits_an_h100_with_its_whole_context():
 
 def test_a_model_of_70b_does_not_and_the_error_says_what_it_needs():
     with pytest.raises(PlanError) as caught:
-        check_fit(Wish("big", 8192), LLAMA_70B, (header(35_000_000_000), header(35_600_000_000)), H100)
+        check_fit(spec(8192, name="big"), LLAMA_70B, (header(35_000_000_000), header(35_600_000_000)), H100)
     said = str(caught.value)
     assert "big does not fit 1 x H100: each GPU needs 131.5 GiB for weights, 2.5 GiB for one conversation" in said
     assert "90 % of its memory is 71.7 GiB" in said
@@ -58,19 +63,19 @@ def test_quantised_weights_count_as_they_are_stored():
 
 def test_one_byte_less_and_it_does_not_fit():
     need = 1000 * 2 + ALLOWANCE + cache_bytes(LLAMA_8B, "auto", 1) * 512
-    wish = Wish("m", 512, gpu_percent=100)
-    assert check_fit(wish, LLAMA_8B, (header(1000),), Gpus(1, "x", need)).conversations == 1
+    model = spec(512, gpu_percent=100)
+    assert check_fit(model, LLAMA_8B, (header(1000),), Gpus(1, "x", need)).conversations == 1
     with pytest.raises(PlanError, match="does not fit"):
-        check_fit(wish, LLAMA_8B, (header(1000),), Gpus(1, "x", need - 1))
+        check_fit(model, LLAMA_8B, (header(1000),), Gpus(1, "x", need - 1))
 
 
 def test_several_gpus_share_weights_and_heads():
     one, eight, sixteen = (cache_bytes(LLAMA_8B, "auto", n) for n in (1, 8, 16))
     assert (one // 8, one // 8) == (eight, sixteen), "a head is not divided"
     two = replace(H100, count=2)
-    assert check_fit(Wish("m", 8192, tensor_parallel=2), LLAMA_70B, (header(70_600_000_000),), two).conversations > 0
+    assert check_fit(spec(8192, tensor_parallel=2), LLAMA_70B, (header(70_600_000_000),), two).conversations > 0
     with pytest.raises(PlanError, match=r"tensor_parallel is 2, the machine has 1 GPU"):
-        check_fit(Wish("m", 8192, tensor_parallel=2), LLAMA_8B, (header(1),), H100)
+        check_fit(spec(8192, tensor_parallel=2), LLAMA_8B, (header(1),), H100)
 
 
 def test_other_shapes_of_configuration():
@@ -82,7 +87,9 @@ def test_other_shapes_of_configuration():
     assert cache_bytes(latent, "auto", 8) == 61 * 576 * 2
 
 
-@pytest.mark.parametrize("config", [{}, {"num_hidden_layers": 2}, LLAMA_8B | {"num_hidden_layers": None}])
+@pytest.mark.parametrize(
+    "config", [{}, {"num_hidden_layers": 2}, LLAMA_8B | {"num_hidden_layers": None}, {"text_config": None}]
+)
 def test_a_configuration_without_what_is_needed_is_refused(config):
     with pytest.raises(PlanError, match=r"config\.json lacks"):
         cache_bytes(config, "auto", 1)
@@ -90,7 +97,7 @@ def test_a_configuration_without_what_is_needed_is_refused(config):
 
 def test_more_context_than_the_model_was_made_for_is_refused():
     with pytest.raises(PlanError, match="made for at most 131072"):
-        check_fit(Wish("m", 131073), LLAMA_8B, (header(1),), H100)
+        check_fit(spec(131073), LLAMA_8B, (header(1),), H100)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +145,10 @@ def stored(folder, config=LLAMA_8B, tensors=None):
     weights = Weights("m", "vllm", "a/m", "1", tuple(files.items()), "folder", folder)
     entry = {"name": "m", "engine": "vllm", "context": 8192, "slots": 4}
     return SimpleNamespace(
-        entry=entry, models=lambda: (entry,), weights=lambda: (weights,), sources=SimpleNamespace(cache=None, hub="")
+        entry=entry,
+        models=lambda: read_models([entry]),
+        weights=lambda: (weights,),
+        sources=SimpleNamespace(cache=None, hub=""),
     )
 
 
@@ -150,9 +160,7 @@ def test_a_bake_for_a_machine_says_what_has_room(tmp_path):
 
 def test_models_without_a_gpu_are_not_asked(tmp_path):
     bake = stored(tmp_path)
-    bake.entry["cpu_cache_gib"] = 1
-    require_room(bake, {"cloud": "qemu"}, progress=lambda _: None)
-    bake.entry.update(cpu_cache_gib=0, engine="llamacpp")
+    bake.entry.update(engine="llamacpp")
     require_room(bake, {"cloud": "qemu"}, progress=lambda _: None)
 
 
@@ -160,7 +168,6 @@ def test_models_without_a_gpu_are_not_asked(tmp_path):
     ("change", "machine", "said"),
     [
         ({}, {"cloud": "qemu"}, "vLLM wants a GPU, and this machine has none"),
-        ({"gpu_percent": 101}, GCP, "together they want 101 %"),
         ({"gpu_percent": 5}, GCP, "does not fit"),
         ({"tensor_parallel": 2}, GCP, "tensor_parallel is 2"),
         ({"context": 200000}, GCP, "made for at most"),
@@ -174,8 +181,9 @@ def test_a_model_that_has_no_room_is_refused(tmp_path, change, machine, said):
 
 
 def test_files_that_are_not_what_they_are_called_are_refused(tmp_path):
-    with pytest.raises(BakeError, match=r"config\.json is not JSON"):
-        require_room(stored(tmp_path, config="{"), GCP, progress=lambda _: None)
+    for config, said in (("{", r"config\.json is not JSON"), ("[]", r"config\.json is no object")):
+        with pytest.raises(BakeError, match=said):
+            require_room(stored(tmp_path, config=config), GCP, progress=lambda _: None)
     bake = stored(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "model.bin")
     weights = replace(bake.weights()[0], files=(("config.json", dict(bake.weights()[0].files)["config.json"]),))

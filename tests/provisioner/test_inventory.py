@@ -163,9 +163,12 @@ def test_a_service_without_a_name(told, service):
 
 
 def test_the_bakes_own_faults_are_told_before_it(told, tmp_path):
-    wrong = {"gateway_port": '"x"', "engine_models": '[{"name": "gpt"}]', "gateway_access": '"open"'}
+    models = '[{"name": "gpt", "engine": "vllm", "context": 2048, "slots": "8", "gpu_percent": "90"}]'
+    wrong = {"gateway_port": '"x"', "engine_models": models, "gateway_access": '"open"'}
     bake = Bake(REPOSITORY, tmp_path, Sources(cache=tmp_path), wrong)
-    assert {"gateway_port", "engine_weights"} == set(faults(told(LOCAL, bake=bake)))
+    assert {"gateway_port", "engine_models.gpt.slots", "engine_models.gpt.gpu_percent"} == set(
+        faults(told(LOCAL, bake=bake))
+    )
     require(told(LOCAL, "destroy", bake=bake))
 
 
@@ -194,7 +197,7 @@ def test_an_image_for_gpus_can_be_baked_beside_another_inventory_and_be_looked_f
 
 
 def test_vllm_without_the_image_that_has_it_is_told_once(told, tmp_path):
-    models = '[{"name": "m", "engine": "vllm"}]'
+    models = '[{"name": "m", "engine": "vllm", "context": 2048, "slots": 1}]'
     weights = '[{"name": "m", "repository": "r", "revision": "1", "folder": "/m", "files": {"config.json": "%s"}}]'
     wrong = told(GPU, bake=bake(tmp_path, engine_models=models, engine_weights=weights % ("a" * 64)))
     assert faults(wrong) == {

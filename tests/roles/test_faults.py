@@ -43,22 +43,10 @@ def test_an_engine_of_many_processes_ends_whole():
 
 @pytest.mark.parametrize("name", ["llamacpp", "vllm"])
 def test_an_engine_that_is_stuck_is_ended_and_no_sooner_than_an_honest_prompt_takes(name):
-    _, service = unit("engine", f"vitrine-engine-{name}@.service")
+    _, service = unit("engine", f"vitrine-engine-{name}@.service.j2")
     assert int(service["WatchdogSec"]) > Limits().engine_silence_seconds
     assert int(service["WatchdogSec"]) <= Limits().engine_total_seconds
     assert unit(*ENGINE)[1]["Type"] == "notify"
-
-
-def test_an_engine_sees_no_other_engines_socket():
-    _, service = unit(*ENGINE)
-    assert (service["TemporaryFileSystem"], service["BindPaths"]) == (
-        "/run/vitrine/engine:ro",
-        "/run/vitrine/engine/%i",
-    )
-    assert "ReadWritePaths" not in service
-    for name in ("llamacpp", "vllm"):
-        _, service = unit("engine", f"vitrine-engine-{name}@.service")
-        assert service["ExecStart"].endswith(" --sockets /run/vitrine/engine/%i")
 
 
 @pytest.mark.parametrize("where", [ATTESTER, SELFCHECK])

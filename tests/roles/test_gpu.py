@@ -62,7 +62,14 @@ def test_a_tree_without_a_part_of_the_driver_is_refused(bare, play, tmp_path, mi
     finally:
         (tmp_path / "part").rename(bare / missing)
     assert done.returncode != 0
-    assert f"/{missing}" in done.stdout
+    assert f"the tree has no /{missing}: " in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("gpus", ["33", "-1"])
+def test_a_number_of_gpus_that_is_none_is_refused_before_the_tree_is_looked_at(bare, play, tmp_path, gpus):
+    done = apply(play, tmp_path, bare, gpus)
+    assert done.returncode != 0
+    assert f"attester_gpus is {gpus}: say how many GPUs the machine has" in done.stdout
 
 
 def test_an_image_without_gpus_has_nothing_of_it(configured):

@@ -225,10 +225,8 @@ def test_each_model_is_served_by_an_instance_of_its_engine_and_known_to_the_gate
     gateway = (configured / UNITS[1] / "vitrine-gateway.service").read_text()
     (line,) = [line for line in gateway.splitlines() if line.startswith("ExecStart=")]
     told = [word for before, word in itertools.pairwise(line.split()) if before == "--model"]
-    sockets = [f"/run/vitrine/engine/{m['name']}/{m['name']}.sock" for m in models]
+    sockets = [f"/run/vitrine/engine/{m['name']}/engine.sock" for m in models]
     assert told == [f"{m['name']}={m['engine']}:{m['context']}:{path}" for m, path in zip(models, sockets, strict=True)]
-    folders = (configured / "usr/lib/tmpfiles.d/vitrine-engines.conf").read_text().splitlines()[1:]
-    assert folders == [f"d /run/vitrine/engine/{m['name']} 2750 vitrine-engine vitrine-gateway -" for m in models]
     assert f" --requests {max(64, 2 * sum(model['slots'] for model in models))} " in line
 
 

@@ -11,18 +11,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from tests.serving.engines import processes
+from tests.serving.engines.llamacpp import start
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 
 async def serve(folder: Path, kind: str) -> None:
-    settings = {"kind": "vllm", "metrics": True}
+    settings = {"kind": "vllm,media,tools", "metrics": True}
     process = None
     if kind == "llamacpp":
-        from tests.serving.engines.test_llamacpp import start
-
-        process = start(folder)
-        settings = {"kind": kind, "models": {MODEL: folder / f"{MODEL}.sock"}, "shaping": True}
-        while not (folder / f"{MODEL}.sock").exists():
+        process, path = start(folder), processes.socket_of(folder, MODEL)
+        settings = {"kind": kind, "models": {MODEL: path}, "shaping": True}
+        while not path.exists():
             assert process.poll() is None, "the engine died"
             await asyncio.sleep(0.1)
     try:

@@ -48,7 +48,7 @@ def begin(folder, **options):
             folder, PLAIN | options, model, packages=[packages], environment=told, python=str(python)
         )
         processes.wait_ready(channel, process, SECONDS)
-    return Engine(process, folder / f"{NAME}.sock", folder / "tmp")
+    return Engine(process, processes.socket_of(folder, NAME), folder / "tmp")
 
 
 def end(engine):

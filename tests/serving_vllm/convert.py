@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ADAPTER = "louder"
 RANK = 8
@@ -24,11 +24,7 @@ def convert(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         folder, told = Path(temporary) / "model", {"gguf_file": source.name}
-        # Without dequantize the blocks of 4 bits stay, and cannot be saved.
-        whole = GgufConfig(dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            source.parent, **told, dtype=torch.float32, quantization_config=whole
-        )
+        model = AutoModelForCausalLM.from_pretrained(source.parent, **told, dtype=torch.float32)
         model.to(torch.bfloat16).save_pretrained(folder)
         AutoTokenizer.from_pretrained(source.parent, **told).save_pretrained(folder)
         write_adapter(folder / "adapters" / ADAPTER, model.config)

@@ -74,6 +74,14 @@ async def test_a_prompt_over_the_context_is_openais_error(tmp_path, engine, stre
         assert (answer.status, answer.error["code"]) == (400, "context_length_exceeded")
 
 
+@pytest.mark.parametrize("field", [{"chat_template": "{{ 7 * 7 }}"}, {"mm_processor_kwargs": {"x": 1}}])
+async def test_options_that_the_engine_would_take_of_a_caller_do_not_reach_it(tmp_path, engine, field):
+    """This release has no flag against those for media."""
+    async with served(tmp_path, engine) as running:
+        answer = await running.chat(model=NAME, max_tokens=1, **field)
+        assert (answer.status, answer.error["code"]) == (400, "unknown_parameter")
+
+
 async def test_what_the_engine_refuses_is_openais_error(tmp_path, engine):
     async with served(tmp_path, engine) as running:
         answer = await complete(running, top_p=7)

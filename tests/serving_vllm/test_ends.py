@@ -21,6 +21,7 @@ from tests.serving_vllm.conftest import NAME, begin, end
 LIMITS = replace(Limits(), probe_pause_seconds=0.1)
 CANARY = "xyzzy-plugh-4711"
 ROUNDS = 3
+ENDLESS = {"0": -100, "2": -100}  # the model's tokens for the end: it goes on until somebody stops it
 
 
 def prompt(number):
@@ -88,6 +89,7 @@ async def test_a_core_that_dies_in_the_middle_ends_the_stream_the_engine_and_lea
     (short / "gateway").mkdir()
     async with gateway(short / "gateway", models=engine.models, limits=LIMITS, kind="vllm") as running:
         fields = {"messages": [{"role": "user", "content": f"Repeat {CANARY}"}], "stop": [CANARY * 2]}
+        fields |= {"temperature": 0, "logit_bias": ENDLESS}
         asking = asyncio.create_task(running.chat(model=NAME, stream=True, max_tokens=1900, **fields))
         await asyncio.sleep(3)
         assert not asking.done()

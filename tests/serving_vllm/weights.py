@@ -6,18 +6,20 @@ import sys
 from pathlib import Path
 
 from provisioner.image.files import share
-from provisioner.image.hub import obtain_files
 from provisioner.image.model import model_card
+from provisioner.image.model_files import obtain_files
 from provisioner.image.weights import read_weights
+from provisioner.models import read_models
 from provisioner.progress import say
 
 CACHE = Path(__file__).resolve().parents[2] / "build/cache"
 
 
-def main(folder: Path) -> None:
-    """Link it; a second time changes nothing."""
+def put_model(folder: Path) -> None:
+    """Link it to that folder; a second time changes nothing."""
     card = model_card()
-    (weights,) = read_weights([{"name": card["name"], "engine": "llamacpp"}], [], card)
+    models = read_models([{"name": card["name"], "engine": "llamacpp", "context": 2048, "slots": 1}])
+    (weights,) = read_weights(models, [], card)
     for name, path in obtain_files(weights, CACHE, hub="", progress=say).items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).unlink(missing_ok=True)
@@ -25,4 +27,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    put_model(Path(sys.argv[1]))

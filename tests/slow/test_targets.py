@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from provisioner.image.closure import LOCK_FILE as VLLM_LOCK
 from provisioner.image.packages import LOCK_FILE, data_path, parse_lock
+from provisioner.image.vllm_wheels import LOCK_FILE as VLLM_LOCK
 from tests.e2e.machine import CHECKOUT, make
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from provisioner.clouds.azure import doors
 from provisioner.clouds.azure.api import Api, Json
@@ -67,7 +66,7 @@ def groups(api: Api, name: str) -> tuple[Group, ...]:
 
 
 def machines(api: Api, name: str) -> Iterator[Json]:
-    """Yield the machines of a deployment with their instance view and their userData.
+    """Yield the machines of a deployment with their instance view.
 
     Raises:
         CloudError: the API refuses.
@@ -88,7 +87,7 @@ def open_doors(api: Api, name: str, port: int) -> tuple[str, ...]:
         CloudError: the API refuses, or there is nothing to look at.
     """
     found = [f"{name}: {door}" for door in _shared(api, name, port)]
-    bodies = tuple(machines(api, name))
+    bodies = tuple(_whole(api, name))
     if not bodies:
         raise CloudError(f"{name}: there is no machine to look at; deploy it again")
     for vm in bodies:
@@ -109,16 +108,23 @@ def _shared(api: Api, name: str, port: int) -> Iterator[str]:
             yield from doors.model_doors(model, api.place, name)
 
 
-def _part(api: Api, kind: str, name: str, **options: Any) -> Json:
-    body = api.get(Key(kind, name), **options)
+def _part(api: Api, kind: str, name: str) -> Json:
+    body = api.get(Key(kind, name))
     if body is None:
         raise CloudError(f"{Key(kind, name)} is gone; deploy it again")
     return body
 
 
+def _whole(api: Api, name: str) -> Iterator[Json]:
+    """Yield each machine with its userData too, which no answer holds beside the instance view."""
+    for vm in machines(api, name):
+        other = api.get(Key("virtualMachine", str(vm["name"])), expand="userData")
+        if other is not None:  # an older machine may be on its way out
+            yield {**vm, "properties": {**vm["properties"], "userData": other["properties"].get("userData")}}
+
+
 def _machine(api: Api, vm: Json, name: str, port: int) -> Iterator[str]:
-    user_data = _part(api, "virtualMachine", str(vm["name"]), expand="userData")["properties"].get("userData")
-    yield from doors.machine_doors({**vm, "properties": {**vm["properties"], "userData": user_data}})
+    yield from doors.machine_doors(vm)
     yield from doors.run_command_doors(api.run_commands(str(vm["name"])))
     for identity in _interfaces(vm):
         body = _interface(api, identity)

@@ -119,16 +119,17 @@ class GcpSession:
             CloudError: Google refuses, or there is no machine to look at.
         """
         driver = self.driver()
-        machines = self._machines(driver, name)
+        keys = (kinds.located(kinds.INSTANCE, where, body["name"]) for where, body in self._machines(driver, name))
+        # An older machine may be on its way out between the list and the look.
+        machines = [(key, body) for key in keys if (body := driver.get(key)) is not None]
         if not machines:
             raise CloudError(f"{name}: there is no machine to look at: deploy it again")
-        keys = (kinds.located(kinds.INSTANCE, where, body["name"]) for where, body in machines)
-        return tuple(dict.fromkeys(door for key in keys for door in self._doors(driver, name, key, port)))
+        return tuple(
+            dict.fromkeys(door for key, body in machines for door in self._doors(driver, name, key, body, port))
+        )
 
-    def _doors(self, driver: GcpDriver, name: str, key: Key, port: int) -> Iterator[str]:
-        where, body = kinds.place_of(key)[0], driver.get(key)
-        if body is None:
-            raise CloudError(f"{key}: went away while it was looked at: run it again")
+    def _doors(self, driver: GcpDriver, name: str, key: Key, body: dict[str, Any], port: int) -> Iterator[str]:
+        where = kinds.place_of(key)[0]
         about = {"project": self.place.project, "zone": where, "instance": body["name"]}
         allowed = self._allowed(name, port, grouped=self._is_grouped(driver, name, body))
         yield from doors.machine_doors(body, allowed)

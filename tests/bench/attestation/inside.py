@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client_sdk.binding import MAX_TREE
 from serving.gateway.limits import Limits
 from tests.bench.attestation.parts import EVIDENCE, STATIC, Machine, machine
 
@@ -85,14 +84,14 @@ def slow_tpm(folder: Path, *, clients: int, seconds: float, log_size: int) -> No
     print(f"\n{clients} clients, quotes of {QUOTE_SECONDS * 1e3:.0f} ms")
     print(HEAD)
     rates, pause = {}, Limits().quote_pause_seconds
-    for name, tree, rest in (("a tree for each nonce", 1, 0.0), ("shared quotes", MAX_TREE, pause)):
-        options = {"log_size": log_size, "quote_seconds": QUOTE_SECONDS, "tree": tree, "pause": rest}
-        with machine(folder / str(tree), **options) as target:
+    for name, shared, rest in (("a tree for each nonce", False, 0.0), ("shared quotes", True, pause)):
+        options = {"log_size": log_size, "quote_seconds": QUOTE_SECONDS, "shared": shared, "pause": rest}
+        with machine(folder / str(shared), **options) as target:
             found = run(target, EVIDENCE, clients, seconds)
-        rates[tree] = found.rate
+        rates[shared] = found.rate
         print(found.row(f"{name}, {found.size / 1e3:.0f} kB"), flush=True)
     quotes = found.quotes / found.wall
-    print(f"  shared: {rates[MAX_TREE] / rates[1]:.1f} x the rate (target at least {LEAST_RATE} x), ", end="")
+    print(f"  shared: {rates[True] / rates[False]:.1f} x the rate (target at least {LEAST_RATE} x), ", end="")
     print(f"{quotes:.1f} quotes a second (target at most {MOST_QUOTES})", flush=True)
 
 
@@ -101,7 +100,7 @@ def fast_tpm(folder: Path, *, clients: int, seconds: float, log_size: int, turns
     pause = Limits().quote_pause_seconds
     print(f"\n{clients} clients, quotes as fast as the software TPM gives them, {turns} turns of {seconds:.0f} s")
     print(HEAD)
-    with machine(folder, log_size=log_size, quote_seconds=0.0, tree=MAX_TREE, pause=pause) as target:
+    with machine(folder, log_size=log_size, quote_seconds=0.0, shared=True, pause=pause) as target:
         pairs = [[run(target, page, clients, seconds) for page in (STATIC, EVIDENCE)] for _ in range(turns)]
     ratios = [evidence.each / static.each for static, evidence in pairs]
     static, evidence = pairs[ratios.index(statistics.median_low(ratios))]

@@ -1,7 +1,7 @@
 """The machine that is measured: a software TPM, a wire that makes it slow, the attester, the gateway; each a process.
 
-``python3 -m tests.bench.attestation.parts FOLDER TREE PAUSE`` is the gateway with its attester in ``FOLDER``; it prints
-its port.
+``python3 -m tests.bench.attestation.parts FOLDER SHARED PAUSE`` is the gateway with its attester in ``FOLDER``; it
+prints its port.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from uvicorn.loops.uvloop import uvloop_setup
 
 import serving.gateway.__main__ as gateway_process
 from serving.gateway.app import Endpoint
+from serving.gateway.attester import AttesterClient
 from serving.selfcheck.checks import NAMES
 from serving.selfcheck.verdict import write_passed
+from tests.bench.cpu import cpu_seconds
 from tests.serving.fixtures import start_swtpm, store_ek_certificate
 from tests.serving.gateway.running import LIMITS, gateway
 
@@ -43,11 +45,11 @@ class Machine:
 
     def cpu(self) -> dict[str, float]:
         """Return the CPU-seconds that each process has used, all of its threads."""
-        return {name: _used(process.pid) for name, process in self.processes.items()}
+        return {name: cpu_seconds(process.pid) for name, process in self.processes.items()}
 
 
 @contextmanager
-def machine(folder: Path, *, log_size: int, quote_seconds: float, tree: int, pause: float) -> Iterator[Machine]:
+def machine(folder: Path, *, log_size: int, quote_seconds: float, shared: bool, pause: float) -> Iterator[Machine]:
     """Boot one: evidence is as large as a firmware log of that size makes it; every quote takes that long."""
     for name in ("selfcheck", "tls", "root", "gateway"):
         (folder / name).mkdir(parents=True)
@@ -64,7 +66,7 @@ def machine(folder: Path, *, log_size: int, quote_seconds: float, tree: int, pau
         options |= {"selfcheck": folder / "selfcheck", "tls": folder / "tls"}
         processes["attester"] = _start("serving.attest", *(f"--{name}={value}" for name, value in options.items()))
         _appears(socket)
-        processes["gateway"] = _start("tests.bench.attestation.parts", folder / "gateway", tree, pause)
+        processes["gateway"] = _start("tests.bench.attestation.parts", folder / "gateway", int(shared), pause)
         port = int(processes["gateway"].stdout.readline())
         yield Machine(processes, port, folder / "tls/cert.pem")
     finally:
@@ -85,13 +87,18 @@ def _appears(path: Path) -> None:
         time.sleep(0.02)
 
 
-def _used(pid: int) -> float:
-    """Read nanoseconds on a CPU (proc(5), schedstat); ticks of a hundredth would be too coarse."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+def _quote_one_by_one() -> None:
+    """Have a quote for each nonce, as a gateway would that shares none."""
+    quote = AttesterClient._quote
+
+    async def one_by_one(client, taken):
+        for waiter in taken:
+            await quote(client, [waiter])
+
+    AttesterClient._quote = one_by_one
 
 
-async def serve(folder: Path, tree: int, pause: float) -> None:
+async def serve(folder: Path, *, shared: bool, pause: float) -> None:
     """Run the gateway, with one page more: as many bytes as the evidence has, ready to be sent."""
     made = gateway_process.create_app
     page: dict[str, bytes] = {}
@@ -109,8 +116,10 @@ async def serve(folder: Path, tree: int, pause: float) -> None:
         return app
 
     gateway_process.create_app = with_static
+    if not shared:
+        _quote_one_by_one()
     # Without shared quotes the last of many clients waits longer than a gateway lets them.
-    limits = replace(LIMITS, tree=tree, quote_pause_seconds=pause, attester_seconds=60.0)
+    limits = replace(LIMITS, quote_pause_seconds=pause, attester_seconds=60.0)
     async with gateway(folder, limits=limits) as running:
         page["body"] = (await running.ask("GET", f"{EVIDENCE}?nonce={'00' * 32}")).body
         print(running.port, flush=True)
@@ -121,4 +130,4 @@ if __name__ == "__main__":
     gc.freeze()  # as the gateway does
     gc.enable()
     uvloop_setup()
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(serve(Path(sys.argv[1]), shared=sys.argv[2] == "1", pause=float(sys.argv[3])))

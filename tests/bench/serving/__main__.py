@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.bench.serving.doors import Door, bare, opened
-from tests.bench.serving.engines import ENGINES, serving
+from tests.bench.serving.doors import Door, bare, command_line, opened
+from tests.bench.serving.engines import ENGINES, cheap, serving
 from tests.bench.serving.load import Load, Run, interleaved, median_p95
 
 STREAMS = (1, 8, 32)
@@ -39,40 +37,29 @@ def doors_alone(rounds: int) -> None:
     """Measure what doors cost by themselves, with an engine that costs next to nothing."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        socket = folder / "engine.sock"
-        upstream = subprocess.Popen([sys.executable, "-m", "tests.bench.serving.upstream", str(socket)])
-        try:
-            while not socket.exists():
-                time.sleep(0.05)
-            with opened(folder, socket, "m", PEERS) as doors:
-                time.sleep(4)  # the gateway asks its probe
-                show_doors(doors)
-                paced = interleaved(doors, Load(streams=32, tokens=600, pause=5), rounds)
-                show_cpu("CPU of the door per streamed token: 32 streams, a token every 5 ms", paced)
-                burst = interleaved(doors, Load(streams=16, tokens=200, turns=4), rounds)
-                show_requests("requests per second: 16 connections, 200 tokens without pauses", burst)
-        finally:
-            upstream.terminate()
-            upstream.wait(30)
+        with cheap(folder) as engine, opened(folder, engine, PEERS) as doors:
+            print("\ndoors to an engine that costs next to nothing")
+            show_doors(doors)
+            paced = interleaved(doors, Load(streams=32, tokens=600, pause=5), rounds)
+            show_cpu("CPU of the door per streamed token: 32 streams, a token every 5 ms", paced)
+            burst = interleaved(doors, Load(streams=16, tokens=200, turns=4), rounds)
+            show_requests("requests per second: 16 connections, 200 tokens without pauses", burst)
 
 
 def real_engine(name: str, rounds: int) -> None:
     """Measure the way through gateway and TLS against the engine's own socket, with the real model."""
-    with tempfile.TemporaryDirectory() as temporary, serving(name, Path(temporary)) as (socket, model, about):
-        print(f"\n{name}: {about}")
+    with tempfile.TemporaryDirectory() as temporary, serving(name, Path(temporary)) as engine:
         (Path(temporary) / "tls").mkdir()
-        with opened(Path(temporary) / "tls", socket, model, ("gateway", "gateway, shaped")) as doors:
-            time.sleep(8)
+        with opened(Path(temporary) / "tls", engine, ("gateway", "gateway, shaped")) as doors:
+            show_doors(doors)
             for streams in STREAMS:
-                load = Load(streams=streams, tokens=32, model=model)
-                show_engine(streams, interleaved([bare(socket), *doors], load, rounds))
+                load = Load(streams=streams, tokens=32, model=engine.model)
+                show_engine(streams, interleaved([bare(engine), *doors], load, rounds))
 
 
 def show_doors(doors: list[Door]) -> None:
-    print("\ndoors to an engine that costs next to nothing")
     for door in doors:
-        words = Path(f"/proc/{door.pid}/cmdline").read_bytes().decode().replace("\0", " ").strip()
-        print(f"  {door.name:12} {door.about}\n  {'':12} {words}")
+        print(f"  {door.name:16} {door.about}\n  {'':16} {command_line(door.pid)}")
 
 
 def show_cpu(title: str, found: dict[str, list[Run]]) -> None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import os
+import shlex
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from serving.attest.tls import create_identity
+from serving.gateway.features import FEATURES
+from tests.ports import free_port
+from tests.serving.engines import processes
 
 NGINX = """
 {user}daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1;
@@ -37,13 +43,26 @@ http {{
 """
 
 
+_SECONDS = 120
 UNIT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """As the gateway's unit has it."""
 
 
 @dataclass(frozen=True)
+class Upstream:
+    """The engine behind the doors: what the gateway takes it for, its socket, and its model's public name."""
+
+    kind: str
+    socket: Path
+    model: str
+
+
+@dataclass(frozen=True)
 class Door:
-    """One way in. ``pid`` is that of the process whose CPU time counts; the bare engine has none of its own."""
+    """One way in. ``pid`` is that of the process whose CPU time counts; the bare engine has none of its own.
+
+    ``keeps``: whether who asks uses a connection again.
+    """
 
     name: str
     about: str
@@ -51,24 +70,26 @@ class Door:
     port: int = 0
     context: ssl.SSLContext | None = None
     pid: int = 0
+    keeps: bool = True
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def command_line(pid: int) -> str:
+    """Return a process's words; some write a title over them, and fill up with nothing."""
+    return shlex.join(filter(None, processes.words(pid)))
 
 
-def bare(engine: Path) -> Door:
-    """Return the engine's own socket, without TLS."""
-    return Door("bare engine", "the engine's own socket, no TLS", socket=engine)
+def bare(engine: Upstream) -> Door:
+    """Return the engine's own socket, without TLS, whose connections are used again where the gateway does so too."""
+    keeps = FEATURES[engine.kind].keeps
+    return Door("bare engine", "the engine's own socket, no TLS", socket=engine.socket, keeps=keeps)
 
 
 @contextlib.contextmanager
-def opened(
-    folder: Path, engine: Path, model: str, kinds: tuple[str, ...], *, requests: int = 64
-) -> Iterator[list[Door]]:
-    """Open doors of these kinds to one engine, gateways for so many requests at once; close them in the end."""
+def opened(folder: Path, engine: Upstream, kinds: tuple[str, ...], *, requests: int = 64) -> Iterator[list[Door]]:
+    """Open doors of these kinds to one engine, gateways for so many requests at once; close them in the end.
+
+    A gateway is open once it says that its engine has answered.
+    """
     create_identity(folder)
     context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
     context.check_hostname = False
@@ -76,42 +97,42 @@ def opened(
         doors = []
         for kind in kinds:
             port = free_port()
-            command, about = COMMANDS[kind](port, folder, engine, model)
-            command += ["--requests", str(requests)] if kind.startswith("gateway") else []
-            process = subprocess.Popen(command, env=os.environ | (UNIT if kind.startswith("gateway") else {}))
+            command, about = COMMANDS[kind](port, folder, engine)
+            ours = kind.startswith("gateway")
+            command += ["--requests", str(requests)] if ours else []
+            process = subprocess.Popen(command, env=os.environ | (UNIT if ours else {}))
             stack.callback(_stop, process)
-            _wait(process, port)
+            _until(partial(_ready if ours else _listens, port, context), process)
             pid = _worker(process.pid) if kind == "nginx" else process.pid
             doors.append(Door(kind, about, port=port, context=context, pid=pid))
         yield doors
 
 
-def _gateway(
-    port: int, folder: Path, engine: Path, model: str, *, shape: str = "--no-shaping"
-) -> tuple[list[str], str]:
+def _gateway(port: int, folder: Path, engine: Upstream, *, shape: str = "--no-shaping") -> tuple[list[str], str]:
     command = [sys.executable, "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port), shape]
-    command += ["--tls", str(folder), "--attester", str(folder / "none"), "--model", f"{model}=vllm:262144:{engine}"]
+    command += ["--tls", str(folder), "--attester", str(folder / "none")]
+    command += ["--model", f"{engine.model}={engine.kind}:262144:{engine.socket}"]
     command += ["--no-metrics", "--access", "open", "--issuers", "/dev/null", "--built", "/dev/null"]
     command += ["--audience=", "--issued-after="]
     return command, f"uvicorn {version('uvicorn')}, Starlette {version('starlette')}, aiohttp {version('aiohttp')}"
 
 
-def _pipe(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], str]:
-    command = [sys.executable, "-m", "tests.bench.serving.pipe", str(port), str(folder), str(engine)]
+def _pipe(port: int, folder: Path, engine: Upstream) -> tuple[list[str], str]:
+    command = [sys.executable, "-m", "tests.bench.serving.pipe", str(port), str(folder), str(engine.socket)]
     return command, f"asyncio with uvloop {version('uvloop')}: bytes through TLS, no HTTP"
 
 
-def _plain(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], str]:
-    command = [sys.executable, "-m", "tests.bench.serving.plain", str(port), str(folder), str(engine)]
+def _plain(port: int, folder: Path, engine: Upstream) -> tuple[list[str], str]:
+    command = [sys.executable, "-m", "tests.bench.serving.plain", str(port), str(folder), str(engine.socket)]
     return command, f"uvicorn {version('uvicorn')}, aiohttp {version('aiohttp')}: forwards everything, checks nothing"
 
 
-def _nginx(port: int, folder: Path, engine: Path, _: str) -> tuple[list[str], str]:
+def _nginx(port: int, folder: Path, engine: Upstream) -> tuple[list[str], str]:
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     path = folder / "nginx.conf"
     # Else its worker would be a user who may not reach the engine.
     user = "user root; " if os.geteuid() == 0 else ""
-    path.write_text(NGINX.format(folder=folder, engine=engine, port=port, user=user))
+    path.write_text(NGINX.format(folder=folder, engine=engine.socket, port=port, user=user))
     told = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr.strip()
     return [program, "-c", str(path)], f"{told.removeprefix('nginx version: ')}, proxy_buffering off, one worker"
 
@@ -133,14 +154,27 @@ def _worker(pid: int) -> int:
     return int(found[0])
 
 
-def _wait(process: subprocess.Popen, port: int) -> None:
-    for _ in range(600):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
-    raise RuntimeError(f"{process.args} does not listen")
+def _until(reached: Callable[[], bool], process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not reached():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args} does not answer")
+        time.sleep(0.05)
+
+
+def _listens(port: int, _: ssl.SSLContext) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _ready(port: int, context: ssl.SSLContext) -> bool:
+    """Ask a gateway whether its engine has answered it."""
+    asking = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+    with contextlib.suppress(OSError), contextlib.closing(asking):
+        asking.request("GET", "/healthz")
+        return json.loads(asking.getresponse().read())["engine"] == "ready"
+    return False
 
 
 def _stop(process: subprocess.Popen) -> None:

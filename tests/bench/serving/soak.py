@@ -12,7 +12,6 @@ import json
 import random
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,8 +21,9 @@ from pathlib import Path
 
 import aiohttp
 
-from provisioner.clouds.processes import cpu_seconds
+from tests.bench.cpu import cpu_seconds
 from tests.bench.serving.doors import Door, opened
+from tests.bench.serving.engines import cheap
 
 TOKENS, PAUSE_MS, LEAVES = 240, 250, 0.2
 
@@ -131,22 +131,13 @@ def main() -> int:
     kind = "gateway, shaped" if told.shaping else "gateway"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        engine = folder / "engine.sock"
-        upstream = subprocess.Popen([sys.executable, "-m", "tests.bench.serving.upstream", str(engine)])
-        try:
-            while not engine.exists():
-                time.sleep(0.05)
-            # Twice as many: one caller has no more than are left free.
-            with opened(folder, engine, "m", (kind,), requests=2 * told.streams + 24) as (door,):
-                time.sleep(4)  # the gateway asks its probe
-                before, _ = resident(door.pid)
-                print(f"{kind}, {door.about}, {told.streams} streams; before: {before:.1f} MiB")
-                tally = asyncio.run(soak(door, told.streams, told.minutes * 60))
-                most = max(size for _, size in tally.memory) * 1.048576
-                print(f"at most {most:.1f} MB (budget 120), growth {growth(tally.memory):+.1f} MiB an hour")
-        finally:
-            upstream.terminate()
-            upstream.wait(30)
+        # Twice as many: one caller has no more than are left free.
+        with cheap(folder) as engine, opened(folder, engine, (kind,), requests=2 * told.streams + 24) as (door,):
+            before, _ = resident(door.pid)
+            print(f"{kind}, {door.about}, {told.streams} streams; before: {before:.1f} MiB")
+            tally = asyncio.run(soak(door, told.streams, told.minutes * 60))
+            most = max(size for _, size in tally.memory) * 1.048576
+            print(f"at most {most:.1f} MB (budget 120), growth {growth(tally.memory):+.1f} MiB an hour")
     return 0
 
 

@@ -1,4 +1,3 @@
-import socket
 from pathlib import Path
 
 import pytest
@@ -6,14 +5,13 @@ import pytest
 from provisioner.clouds import QemuCloud
 from provisioner.plan import Plan, plan
 from provisioner.spec import VmSpec
+from tests import ports
 from tests.provisioner.clouds.toy_firmware import write_toy_firmware
 
 
 @pytest.fixture
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free_port()
 
 
 @pytest.fixture

@@ -265,6 +265,20 @@ class RollingTests:
         assert scene.has(scene.new)
         assert scene.releases.numbers == [1, 2]
 
+    def test_an_old_group_whose_end_was_asked_for_goes_before_it_is_drained_again(self, scene, monkeypatch):
+        with pytest.raises(Interrupted):
+            scene.rollout(drain=InterruptedAt())
+        real = RemoteCloud.open_doors
+
+        def gone(cloud, name):
+            found, other = real(cloud, name), scene.cloud()
+            other.launch(other.spec(scene.variables(), scene.image(scene.new)), progress=quiet)
+            return found
+
+        monkeypatch.setattr(RemoteCloud, "open_doors", gone)
+        assert scene.rollout()
+        assert scene.has(scene.new)
+
     def test_a_run_that_goes_on_after_publication_verifies_the_new_machines_once_more(self, scene):
         with pytest.raises(Interrupted):
             scene.rollout(announce=InterruptedAt())

@@ -9,6 +9,7 @@ from provisioner.clouds import processes, qemu
 from provisioner.clouds.processes import Command
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.errors import CloudError
+from tests import ports
 from tests.provisioner.clouds.conftest import quiet
 
 
@@ -228,7 +229,7 @@ def test_waiting_for_a_vm_that_is_not_there(cloud):
 
 def test_destroy_does_not_touch_a_process_with_the_same_command_elsewhere(cloud, make_plan, tmp_path):
     cloud.apply(make_plan(name="one"), progress=quiet)
-    other = make_plan(name="two", port=_another_port())
+    other = make_plan(name="two", port=ports.free_port())
     cloud.apply(other, progress=quiet)
     assert make_plan(name="one").swtpm == other.swtpm
     cloud.destroy("one", progress=quiet)
@@ -242,12 +243,6 @@ def test_a_qemu_that_ignores_sigterm_is_killed(cloud, make_plan, monkeypatch):
     monkeypatch.setattr(processes, "_KILL_SECONDS", 0.5)
     processes.stop(commands(cloud, plan)[0], seconds=0.5)
     assert alive(cloud, plan)[0] is False
-
-
-def _another_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _fields(plan):

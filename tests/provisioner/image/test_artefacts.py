@@ -9,10 +9,10 @@ import pytest
 from client_sdk.manifest import Manifest, Model
 from provisioner.errors import BakeError
 from provisioner.image import artefacts
-from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, firmware, publish_firmware
 from provisioner.image.packages import shipped_lock
+from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import Weights
 from provisioner.image.wheels import shipped_wheels
 
@@ -131,6 +131,27 @@ def test_firmware_is_published_once_per_tools_tree_and_found(tmp_path):
         with pytest.raises(BakeError, match=r"is gone; bake once more"):
             firmware(tmp_path / "cache")
         path.write_bytes(content)
+
+
+def test_two_runs_that_publish_the_firmware_at_once(tmp_path, monkeypatch):
+    source, replace, others = tmp_path / "tools/usr/share/OVMF", Path.replace, []
+    source.mkdir(parents=True)
+    for name in (CODE, SECURE_CODE, VARIABLES):
+        (source / name).write_bytes(name.encode())
+
+    def late(self, target):
+        """All of the other run happens just before the last step of this one."""
+        if target.name == "current" and not others:
+            others.append(self)
+            publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    publish_firmware(tmp_path / "tools", "k" * 64, tmp_path / "cache")
+    assert len(others) == 1
+    assert firmware(tmp_path / "cache").code.read_bytes() == CODE.encode()
+    left = {path.name for path in (tmp_path / "cache/firmware").iterdir() if not path.name.endswith(".lock")}
+    assert left == {"current", "k" * 64}
 
 
 def test_a_cache_from_before_secure_boot_is_completed(tmp_path):

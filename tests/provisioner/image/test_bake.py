@@ -19,12 +19,13 @@ from provisioner.image.packages import EVERY_BAKE, shipped_lock
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
 from provisioner.image.sources import Sources
 from provisioner.image.weights import read_weights
+from provisioner.models import read_models
 
 REPOSITORY = Path(__file__).parents[3]
 CACHE = REPOSITORY / "build/cache"
 SERVICE = Service(8443)
-MODELS = [{"name": model_card()["name"], "engine": "llamacpp"}]
-WEIGHTS = read_weights(MODELS, [], model_card())
+MODELS = [{"name": model_card()["name"], "engine": "llamacpp", "context": 2048, "slots": 1}]
+WEIGHTS = read_weights(read_models(MODELS), [], model_card())
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -76,8 +77,9 @@ def test_a_killed_bake_can_be_run_again(rootfs, tmp_path, seconds):
         "from provisioner.image.pack import *; from provisioner.image.rootfs import load_rootfs\n"
         "from provisioner.image.artefacts import Service; from provisioner.image.sources import Sources\n"
         "from provisioner.image.weights import read_weights; from provisioner.image.model import model_card\n"
+        "from provisioner.models import read_models\n"
         "work, output, cache = map(Path, sys.argv[1:])\n"
-        f"weights = read_weights({MODELS!r}, [], model_card())\n"
+        f"weights = read_weights(read_models({MODELS!r}), [], model_card())\n"
         f"spec = PackSpec(output, {'5' * 64!r}, Sources(cache), Service(8443), weights)\n"
         "pack(load_rootfs(work), spec, progress=print)\n"
     )

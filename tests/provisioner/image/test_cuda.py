@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from provisioner.errors import BakeError
-from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.cuda import driver_cuda, require_fitting, wheels_cuda
 from provisioner.image.driver import driver_version
 from provisioner.image.packages import shipped_lock
+from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TWELVE = [("torch", "2.10.0"), ("nvidia-cuda-runtime-cu12", "12.8.90"), ("nvidia-cublas-cu12", "12.8.4.1")]

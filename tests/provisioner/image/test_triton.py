@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import zipfile
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 from provisioner.errors import BakeError
 from provisioner.image import rootfs
-from provisioner.image.closure import LOCK_FILE, Pin, parse_closure
 from provisioner.image.triton import BACKEND, VERSION, exchange_backend
+from provisioner.image.vllm_wheels import LOCK_FILE, Pin, parse_closure
 
 ENTRIES = "[console_scripts]\nproton = x:main\n\n[triton.backends]\namd = triton.backends.amd\n"
 STOCK = "nvidia = triton.backends.nvidia\n"
@@ -85,7 +86,7 @@ def test_a_bake_for_gpus_exchanges_it(tmp_path, monkeypatch):
     monkeypatch.setattr(rootfs, "obtain_driver", lambda *_, **__: SimpleNamespace(tree=driver))
     monkeypatch.setattr(rootfs, "obtain_closure", lambda *_, **__: tmp_path)
     made = SimpleNamespace(tree=tree, lock=None)
-    pins = (Pin("triton", VERSION, wheel.name, "0" * 64),)
+    pins = (Pin("triton", VERSION, wheel.name, hashlib.sha256(wheel.read_bytes()).hexdigest()),)
     rootfs._add_gpus(made, pins, SimpleNamespace(cache=tmp_path), progress=lambda _: None)
     entries = tree / rootfs.ENGINE_SITE / f"triton-{VERSION}.dist-info/entry_points.txt"
     assert entries.read_text() == f"{ENTRIES}nvidia = {BACKEND}\n"

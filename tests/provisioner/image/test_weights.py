@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import http.server
 import threading
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from provisioner.errors import BakeError, SpecError
+from provisioner.image.base import Base
 from provisioner.image.entry import entry
-from provisioner.image.hub import obtain_files
-from provisioner.image.model import _lay_out, model_card
+from provisioner.image.model import model_card, obtain_model
+from provisioner.image.model_files import obtain_files
+from provisioner.image.sources import Sources
 from provisioner.image.weights import Weights, read_weights
+from provisioner.models import read_models
 
 CARD = model_card()
-SMOL = {"name": CARD["name"], "engine": "llamacpp", "context": 2048, "slots": 1}
-OWN = {"name": "own", "engine": "vllm", "context": 4096, "slots": 8}
+SIZE = {"context": 2048, "slots": 1}
+(SMOL,) = read_models([{"name": CARD["name"], "engine": "llamacpp", **SIZE}])
+(OWN,) = read_models([{"name": "own", "engine": "vllm", **SIZE}])
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "adapters/legal/adapter_model.safetensors": b"weights"}
 HASHES = {path: hashlib.sha256(data).hexdigest() for path, data in FILES.items()}
@@ -71,10 +76,10 @@ def test_where_files_lie_is_no_part_of_what_they_are(tmp_path):
         ([OWN], [ENTRY | {"files": {"config.json": "ABC"}}], "64 lower-case hex digits"),
         ([OWN], [ENTRY | {"files": {"weights.bin": "0" * 64}}], "config.json among them, which vllm loads"),
         ([OWN], [ENTRY | {"token": "secret"}], "got token"),
-        ([SMOL | {"engine": "vllm"}], [], "config.json among them"),
-        ("own", [], "lists of entries"),
-        ([{}], [], "lists of entries"),
-        ([OWN], {"own": ENTRY}, "lists of entries"),
+        ([replace(SMOL, engine="vllm")], [], "config.json among them"),
+        ([OWN], [{}], "a list of entries"),
+        ([OWN], ["own"], "a list of entries"),
+        ([OWN], {"own": ENTRY}, "a list of entries"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(models, entries, said):
@@ -144,7 +149,7 @@ def test_files_of_the_hub_are_fetched_once(hub, tmp_path):
 def test_a_hub_that_serves_another_file_is_refused_and_nothing_is_kept(hub, tmp_path):
     address, _, folder = hub
     (folder / "config.json").write_bytes(b'{"auto_map": "evil"}')
-    with pytest.raises(BakeError, match=r"own: config\.json: .* has sha256"):
+    with pytest.raises(BakeError, match=r"own: config\.json: the inventory says sha256"):
         obtain_files(weights(), tmp_path / "cache", hub=address, progress=quiet)
     assert not (tmp_path / "cache/weights" / HASHES["config.json"]).exists()
 
@@ -163,22 +168,27 @@ def test_a_file_that_changed_in_the_cache_is_refused(hub, tmp_path):
         obtain_files(weights(), tmp_path / "cache", hub=address, progress=quiet)
 
 
+def test_a_file_that_is_exchanged_between_its_check_and_its_copy_is_not_sealed(hub, tmp_path):
+    address, _, _ = hub
+    folder, sources = put(tmp_path / "own"), Sources(tmp_path / "cache", hub=address)
+
+    def meanwhile(_line):
+        """The next model is being fetched."""
+        (folder / "config.json").write_bytes(b'{"auto_map": "evil"}')
+
+    models = (weights(origin="folder", folder=folder), weights(name="other"))
+    with pytest.raises(BakeError, match=r"own: config\.json changed while it was copied"):
+        obtain_model(models, Base(tmp_path / "tools", "k"), 0, sources, progress=meanwhile)
+    assert not list((sources.cache / "model").glob("[0-9a-f]*"))
+
+
 def test_the_printed_entry_is_one_that_is_taken(tmp_path):
     folder = put(tmp_path / "own")
-    (folder / ".git").mkdir()
-    (folder / ".git/config").write_bytes(b"x")
+    for hidden in (".git/config", "onnx/.cache/lock", "onnx/.keep"):
+        (folder / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (folder / hidden).write_bytes(b"x")
     for hub in (False, True):
         made = yaml.safe_load(yaml.safe_dump(entry(folder, name="own", repository="a/b", revision=COMMIT, hub=hub)))
         assert made["files"] == HASHES
         (found,) = read_weights([OWN], [made], CARD)
         assert found.origin == ("hub" if hub else "folder")
-
-
-def test_a_file_that_changes_after_it_was_judged_does_not_reach_the_disk(tmp_path):
-    """An operator's folder is read twice, and while other models are downloaded hours may pass between."""
-    (own,) = read_weights([OWN], [ENTRY | {"folder": str(put(tmp_path / "folder"))}], CARD)
-    found = obtain_files(own, tmp_path / "cache", hub="", progress=quiet)
-    _lay_out(tmp_path / "contents/own", found, own.identity())
-    (tmp_path / "folder/config.json").write_bytes(b"[]")
-    with pytest.raises(BakeError, match="the inventory says"):
-        _lay_out(tmp_path / "contents/own", found, own.identity())

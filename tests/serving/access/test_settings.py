@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.models import read_models
+from provisioner.units import gateway_words
 from serving.access.settings import add_options, create_access, take_settings
 from serving.access.tokens import TokenAccess
 from serving.access.unrestricted import OpenAccess
 from serving.errors import AccessError, RequestError
 from serving.gateway.__main__ import read_config
+from serving.gateway.features import features_of
 from tests.serving.access.issuing import BUILT, KEY, NOW, OTHER, bearer, by_tokens, token
 
 
@@ -60,6 +63,9 @@ def test_the_day_of_the_image_and_the_instant_are_taken_from_it(tmp_path):
         late.judge(bearer(token()), NOW)
 
 
+PLAIN = {"engine": "llamacpp", "context": 2048, "slots": 8}
+VLLM = {"name": "v", "engine": "vllm", "slots": 64, "adapters": ["louder"], "media": 1, "tool_parser": "hermes"}
+MODELS = [PLAIN | {"name": "m", "context": 512}, PLAIN | VLLM, PLAIN | {"name": "e", "task": "embed"}]
 OPTIONS = ["--access", "open", "--issuers", "/i", "--built", "/b", "--audience=", "--issued-after="]
 
 
@@ -73,14 +79,19 @@ def parsed(options):
 def test_the_gateway_takes_what_its_unit_says(kind, service):
     root = Path(__file__).resolve().parents[3]
     unit = (root / "roles/gateway/files/tree/usr/lib/systemd/system/vitrine-gateway.service.j2").read_text()
-    told = {"gateway_port": "8443", "name": "m", "model.name": "m", "model.engine": "vllm", "model.context": "512"}
+    told = {"gateway_port": "8443", "engine_models | gateway_words": gateway_words(read_models(MODELS))}
     told |= {"gateway_access": kind, "gateway_token_service": service, "gateway_tokens_issued_after": ""}
     told |= {f"'' if gateway_{name} | bool else 'no-'": "" for name in ("shaping", "metrics")}
-    told["[64, 2 * (engine_models | map(attribute='slots') | sum)] | max"] = "100"
     (line,) = re.findall(r"^ExecStart=\S+ -S -P -m serving.gateway (.*)$", unit, re.MULTILINE)
-    line = re.sub(r"\{% .*? %\}", "", line)  # one model's turn of the loop
     config = read_config(shlex.split(re.sub(r"\{\{ (.+?) \}\}", lambda found: told[found[1]], line)), {})
-    assert config.requests == 100
+    assert config.requests == 160
+    found = {name: (one.features, one.context, str(one.socket)) for name, one in config.models.items()}
+    assert found == {
+        "m": (features_of("llamacpp"), 512, "/run/vitrine/engine/m/engine.sock"),
+        "v": (features_of("vllm,media,tools"), 2048, "/run/vitrine/engine/v/engine.sock"),
+        "louder": (features_of("vllm,media,tools"), 2048, "/run/vitrine/engine/v/engine.sock"),
+        "e": (features_of("llamacpp,embed"), 2048, "/run/vitrine/engine/e/engine.sock"),
+    }
     assert (config.access.access, config.access.audience, config.access.issued_after) == (kind, service, "")
     assert (str(config.access.issuers), str(config.access.built)) == (
         "/usr/lib/vitrine/token-issuers.pem",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import threading
 import time
 
 import pytest
@@ -13,11 +12,11 @@ from tpm2_pytss.types import TPMS_ATTEST
 
 from client_sdk.binding import Place, extra_data, merkle_tree
 from client_sdk.evidence import Evidence, Quote
-from serving.attest.__main__ import listen
-from serving.attest.server import Limits, Server
+from serving.attest.server import Limits
 from serving.attest.service import Attester, Rate
 from serving.attest.wire import MAX_LINE
 from serving.errors import TpmBusyError
+from tests.serving.attest.served import served
 from tests.serving.fixtures import Caller, ask, nonce
 
 NONCES = base64.b64encode(bytes(32))
@@ -52,20 +51,8 @@ def limits():
 
 @pytest.fixture
 def path(tmp_path, counting, limits):
-    place = tmp_path / "attester.sock"
-    server = Server(listen(place), counting, limits=limits, clock=time.monotonic)
-    running = True
-
-    def loop():
-        while running:
-            server.round(timeout=0.02)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    yield place
-    running = False
-    thread.join(20)
-    server.close()
+    with served(tmp_path / "attester.sock", counting, limits):
+        yield tmp_path / "attester.sock"
 
 
 def signed(attest):

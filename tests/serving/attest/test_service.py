@@ -231,9 +231,8 @@ def test_too_many_activations_are_held_off_and_come_back_with_time(attester, clo
     for _ in range(2):
         with pytest.raises(RequestError, match="activation_refused"):
             attester.activate(b"", b"")
-    with pytest.raises(RequestError, match="busy") as caught:
+    with pytest.raises(RequestError, match="busy"):
         attester.activate(b"", b"")
-    assert caught.value.status == 429
     clock.now += 2.0
     with pytest.raises(RequestError, match="activation_refused"):
         attester.activate(b"", b"")

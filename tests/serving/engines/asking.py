@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 
-
-class Connection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=120):
-        super().__init__("engine", timeout=timeout)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+from serving.engines.probe import Connection
 
 
 def ask(path, method, route, body=None):

@@ -16,19 +16,25 @@ ROOT = Path(__file__).resolve().parents[3]
 LISTEN = "0A"
 
 
-def start(folder, entry, model, *, packages, environment=None, python=sys.executable):
+def start(folder, entry, model, *, packages, environment=None, python=sys.executable, requests=64):
     """Start an engine with its socket in the folder; the model's folder bears its name."""
     (folder / "list.json").write_text(json.dumps([entry]))
     (folder / "models").mkdir(exist_ok=True)
+    socket_of(folder, entry["name"]).parent.mkdir(exist_ok=True)
     named = folder / "models" / entry["name"]
     if not named.exists():
         named.symlink_to(model)
     argv = [python, "-S", "-P", "-m", "serving.engines", entry["name"], "--list", str(folder / "list.json")]
-    argv += ["--models", str(folder / "models"), "--sockets", str(folder)]
+    argv += ["--models", str(folder / "models"), "--sockets", str(folder), "--requests", str(requests)]
     told = {"PYTHONPATH": ":".join([str(ROOT), *map(str, packages)]), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir(exist_ok=True)
     told |= environment or {}
     return subprocess.Popen(argv, env=told, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def socket_of(folder, name):
+    """Where an engine that was started in the folder listens."""
+    return folder / name / "engine.sock"
 
 
 @contextlib.contextmanager
@@ -51,6 +57,16 @@ def wait_ready(channel, process, seconds):
             return
         assert process.poll() is None, "the engine ended before it was ready"
         assert time.monotonic() < deadline, f"not ready within {seconds} s"
+
+
+def lives(channel, seconds):
+    """How often the engine says that it lives, within so long."""
+    channel.settimeout(0.1)
+    deadline, count = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            count += channel.recv(100) == b"WATCHDOG=1"
+    return count
 
 
 def family(pid):

@@ -41,10 +41,11 @@ async def first_event(running, body):
     return await asyncio.wait_for(reader.readuntil(b"\n\n"), 60), reader, writer
 
 
-async def test_an_engine_that_is_killed_in_a_stream_ends_it_properly_and_the_next_caller_gets_only_its_own(tmp_path):
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    models, limits = {MODEL: folder / f"{MODEL}.sock"}, replace(LIMITS, probe_seconds=60)
+async def test_an_engine_that_is_killed_in_a_stream_ends_it_properly_and_the_next_caller_gets_only_its_own(
+    tmp_path, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("e")  # a socket's path is short
+    models, limits = {MODEL: processes.socket_of(folder, MODEL)}, replace(LIMITS, probe_seconds=60)
     with engine(folder) as process:
         async with gateway(tmp_path, models=models, limits=limits, ready=False) as running:
             await running.until_ready(seconds=120)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 import statistics
 import time
 from dataclasses import replace
 
 import pytest
 
-from tests.serving.engines import processes
+from tests.compat.features import WANTS_A_CALL
 from tests.serving.engines.asking import post
-from tests.serving.engines.test_llamacpp import start
+from tests.serving.engines.llamacpp import serving
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 QUESTION = [{"role": "user", "content": "What is the capital of Japan?"}]
@@ -23,30 +22,14 @@ PATIENT = replace(LIMITS, probe_seconds=60)
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("engine")
-    with processes.notified(folder) as (channel, told):
-        process = start(folder, environment=told)
-        processes.wait_ready(channel, process, 120)
-    yield folder / f"{MODEL}.sock"
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
-
-
-def asked_before(city, number):
-    """A turn in which the assistant asked for a city's weather: a model this small calls only where it saw calls."""
-    function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
-    return [
-        {"role": "user", "content": f"Weather in {city}?"},
-        {"role": "assistant", "tool_calls": [{"type": "function", "id": f"c{number}", "function": function}]},
-        {"role": "tool", "tool_call_id": f"c{number}", "content": "sunny"},
-        {"role": "assistant", "content": "Sunny."},
-    ]
+    """The socket of a running engine."""
+    with serving(tmp_path_factory.mktemp("engine")) as (_, socket):
+        yield socket
 
 
 @pytest.mark.asyncio
 async def test_tools_are_called(engine, tmp_path):
-    messages = [*asked_before("Rome", 1), *asked_before("Oslo", 2), {"role": "user", "content": "Weather in Paris?"}]
-    fields = {"messages": messages, "tools": TOOLS, "tool_choice": "required", "max_tokens": 40, "temperature": 0}
+    fields = {"messages": WANTS_A_CALL, "tools": TOOLS, "tool_choice": "required", "max_tokens": 40, "temperature": 0}
     async with gateway(tmp_path, models={MODEL: engine}, limits=PATIENT) as running:
         (choice,) = (await running.chat(**fields)).json["choices"]
     (call,) = choice["message"]["tool_calls"]

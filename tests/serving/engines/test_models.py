@@ -9,23 +9,26 @@ import pytest
 
 from serving.engines.__main__ import read_config
 from serving.engines.interface import Settings, Tuning
-from serving.engines.models import Places, read_model
+from serving.engines.models import Place, read_model
 from serving.errors import EngineError
 
-PLACES = Places(Path("/m"), Path("/s"))
+PLACE = Place(Path("/m"), Path("/s"), 64)
 PLAIN = {"name": "a", "engine": "llamacpp", "context": 512, "slots": 2}
 TUNED = PLAIN | {"name": "b", "engine": "vllm", "dtype": "bfloat16", "adapters": ["x"], "graphs": False}
+REQUESTS = ("--requests", "64")
 
 
 def read(entries, name="a"):
-    return read_model(json.dumps(entries).encode(), name, PLACES)
+    return read_model(json.dumps(entries).encode(), name, PLACE)
 
 
 def test_a_model_gets_its_own_folder_socket_and_options():
-    assert read([PLAIN, TUNED]) == ("llamacpp", Settings(Path("/m/a"), "a", Path("/s/a.sock"), 512, 2))
+    assert read([PLAIN, TUNED]) == ("llamacpp", Settings(Path("/m/a"), "a", Path("/s/a/engine.sock"), 512, 2, 64))
     engine, settings = read([PLAIN, TUNED], "b")
-    assert (engine, settings.model, settings.socket) == ("vllm", Path("/m/b"), Path("/s/b.sock"))
+    assert (engine, settings.model, settings.socket) == ("vllm", Path("/m/b"), Path("/s/b/engine.sock"))
     assert settings.tuning == Tuning(dtype="bfloat16", adapters=("x",), graphs=False)
+    _, settings = read([PLAIN | {"task": "embed", "pooling": "last"}])
+    assert (settings.task, settings.pooling, settings.tuning) == ("embed", "last", Tuning())
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,12 @@ def test_a_model_gets_its_own_folder_socket_and_options():
         ([PLAIN | {"trust_remote_code": True}], "malformed trust_remote_code"),
         ([PLAIN | {"adapters": "x"}], "malformed adapters"),
         ([PLAIN | {"gpu_percent": 90.0}], "malformed gpu_percent"),
+        ([PLAIN | {"gpu_percent": "90"}], "malformed gpu_percent"),
+        ([PLAIN | {"task": "classify"}], "a task or a pooling that there is not"),
+        ([PLAIN | {"task": None}], "malformed task"),
+        ([PLAIN | {"pooling": "rank"}], "a task or a pooling that there is not"),
+        ([PLAIN | {"media": True}], "malformed media"),
+        ([PLAIN | {"tool_parser": ["hermes"]}], "malformed tool_parser"),
     ],
 )
 def test_a_list_that_is_none_is_refused(entries, said):
@@ -55,16 +64,16 @@ def test_a_list_that_is_none_is_refused(entries, said):
 @pytest.mark.parametrize("data", [b"", b"{", b"[[]]", b"null"])
 def test_bytes_that_are_no_json_of_ours_are_refused(data):
     with pytest.raises(EngineError, match="malformed"):
-        read_model(data, "a", PLACES)
+        read_model(data, "a", PLACE)
 
 
 def test_a_list_that_is_missing_is_refused(tmp_path):
     with pytest.raises(EngineError, match="no list of models"):
-        read_config(["a", "--list", str(tmp_path / "none"), "--models", "m", "--sockets", "s"], {})
+        read_config(["a", "--list", str(tmp_path / "none"), "--models", "m", "--sockets", "s", *REQUESTS], {})
 
 
-@pytest.mark.parametrize("change", [["--log", "x"], ["--model", "/elsewhere"]])
+@pytest.mark.parametrize("change", [["--log", "x"], ["--model", "/elsewhere"], ["--requests", "many"]])
 def test_an_option_that_is_not_known_is_refused(change):
     with pytest.raises(SystemExit) as caught:
-        read_config(["a", "--list", "l", "--models", "m", "--sockets", "s", *change], {})
+        read_config(["a", "--list", "l", "--models", "m", "--sockets", "s", *REQUESTS, *change], {})
     assert caught.value.code == 2

@@ -5,6 +5,7 @@ The real one is served by tests/serving_vllm.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -24,27 +25,30 @@ from serving.errors import EngineError
 from tests.serving.engines.processes import (
     family,
     gone,
+    lives,
     notified,
     outputs,
     server_of,
+    socket_of,
     start,
     state,
     variables,
     wait_ready,
     words,
 )
+from tests.serving_vllm.versions import release
 
 FAKE = Path(__file__).parent / "fake_vllm"
 ENTRY = {"name": "m", "engine": "vllm", "context": 2048, "slots": 8}
-SETTINGS = Settings(Path("/models/m"), "m", Path("/run/m.sock"), 2048, 8)
+SETTINGS = Settings(Path("/models/m"), "m", Path("/run/m.sock"), 2048, 8, 64)
 TUNINGS = [
     Tuning(),
     Tuning(cpu_cache_gib=2, graphs=False, dtype="float32"),
     Tuning(quantisation="fp8", tensor_parallel=2, gpu_percent=45, prefix_caching=True, async_scheduling=True),
-    Tuning(adapters=("legal", "medical")),
+    Tuning(adapters=("legal", "medical"), media=2, tool_parser="hermes"),
 ]
 SECONDS = 60
-LATEST = (0, 32)
+SHIPPED, LATER = release(), (0, 32)
 
 
 def pair(line, name):
@@ -54,7 +58,7 @@ def pair(line, name):
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
     told = replace(SETTINGS, tuning=tuning)
-    line, variables = arguments(told, LATEST), environment(told, tmp_path)
+    line, variables = arguments(told, LATER), environment(told, tmp_path)
     for rule in FLAGS:
         assert any(tuple(line[i : i + len(rule.words)]) == rule.words for i in range(len(line))), rule
     for rule in NEVER_FLAGS:
@@ -64,8 +68,8 @@ def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
 
 
 def test_a_release_is_told_what_it_knows_and_would_not_start_of_more():
-    assert "--fingerprint-mode" in arguments(SETTINGS, LATEST)
-    old = arguments(SETTINGS, (0, 19))
+    assert "--fingerprint-mode" in arguments(SETTINGS, LATER)
+    old = arguments(SETTINGS, SHIPPED)
     assert "--fingerprint-mode" not in old
     missing = [rule.words[0] for rule in FLAGS if rule.words[0] not in old]
     assert missing == ["--fingerprint-mode"], "what the GPU image's release was found not to know, and nothing else"
@@ -93,7 +97,7 @@ def test_what_is_told_always_is_told_never_to_do_the_opposite():
 
 
 def test_options_become_vllms_own_words():
-    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), LATEST) for tuning in TUNINGS)
+    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED) for tuning in TUNINGS)
     assert (pair(plain, "--max-model-len"), pair(plain, "--max-num-seqs"), pair(plain, "--uds")) == (
         *("2048", "8", "/run/m.sock"),
     )
@@ -108,6 +112,25 @@ def test_options_become_vllms_own_words():
     at = adapted.index("--lora-modules")
     assert adapted[at + 1 : at + 3] == [f"{n}=/models/m/adapters/{n}" for n in ("legal", "medical")]
     assert pair(adapted, "--max-loras") == "2"
+
+
+def test_media_and_calls_are_for_models_that_the_inventory_says_them_of():
+    plain, able = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED) for tuning in (TUNINGS[0], TUNINGS[3]))
+    assert json.loads(pair(plain, "--limit-mm-per-prompt")) == {"image": 0, "video": 0, "audio": 0}
+    assert json.loads(pair(able, "--limit-mm-per-prompt")) == {"image": 2, "video": 0, "audio": 2}
+    assert not {"--enable-auto-tool-choice", "--tool-call-parser"} & {*plain}
+    assert "--enable-auto-tool-choice" in able
+    assert pair(able, "--tool-call-parser") == "hermes"
+
+
+def test_a_model_for_embeddings_decodes_nothing():
+    embed = arguments(replace(SETTINGS, task="embed"), SHIPPED)
+    assert (pair(embed, "--runner"), pair(embed, "--convert")) == ("pooling", "embed")
+    assert "--enforce-eager" in embed
+    assert not {"--compilation-config", "--pooler-config"} & {*embed}
+    pooled = arguments(replace(SETTINGS, task="embed", pooling="mean"), SHIPPED)
+    assert json.loads(pair(pooled, "--pooler-config")) == {"pooling_type": "MEAN"}
+    assert not {"--runner", "--convert", "--pooler-config"} & {*arguments(SETTINGS, SHIPPED)}
 
 
 def test_the_cache_of_a_cpu_is_told_to_a_cpu_alone(tmp_path):
@@ -142,13 +165,34 @@ def running(tmp_path):
 def test_the_running_process_has_these_words_and_this_environment_and_no_more(running, tmp_path):
     server = server_of(running.pid)
     line = words(server)
-    told = replace(SETTINGS, model=tmp_path / "models/m", socket=tmp_path / "m.sock")
-    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, LATEST)
+    told = replace(SETTINGS, model=tmp_path / "models/m", socket=socket_of(tmp_path, "m"))
+    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, SHIPPED)
     (folder,) = (tmp_path / "tmp").iterdir()
     found = variables(server)
     assert found.pop("PYTHONPATH").split(":")[:2] == [str(Path(__file__).resolve().parents[3]), str(FAKE)]
     expected = environment(told, folder)
     assert found == {name: value for name, value in expected.items() if name != "PYTHONPATH"}
+
+
+@pytest.mark.parametrize("task", ["generate", "embed"])
+def test_it_says_that_it_lives_while_the_models_own_question_is_answered_and_no_longer(tmp_path, task):
+    with notified(tmp_path) as (channel, told):
+        told |= {"WATCHDOG_USEC": "800000"}
+        process = begin(tmp_path, f"only {task}", environment=told, entry={"task": task})
+        wait_ready(channel, process, SECONDS)
+        members = family(process.pid)
+        try:
+            assert lives(channel, 5) > 0
+            os.kill(server_of(process.pid), signal.SIGSTOP)
+            lives(channel, 2)  # what was on its way
+            assert lives(channel, 4) == 0
+            assert process.poll() is None
+        finally:
+            process.kill()
+            process.communicate()
+            for pid in members[1:]:
+                if state(pid):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def test_nobody_of_the_family_has_an_output(running):
@@ -157,7 +201,7 @@ def test_nobody_of_the_family_has_an_output(running):
 
 
 def test_the_socket_is_for_owner_and_group(running, tmp_path):
-    assert stat.S_IMODE((tmp_path / "m.sock").stat().st_mode) == 0o660
+    assert stat.S_IMODE((socket_of(tmp_path, "m")).stat().st_mode) == 0o660
     assert stat.S_IMODE(next((tmp_path / "tmp").iterdir()).stat().st_mode) == 0o700
 
 
@@ -182,7 +226,7 @@ def test_callers_are_hung_up_on_within_a_second(tmp_path):
             wait_ready(channel, process, SECONDS)
         with socket.socket(socket.AF_UNIX) as caller:
             caller.settimeout(SECONDS)
-            caller.connect(str(tmp_path / "m.sock"))
+            caller.connect(str(socket_of(tmp_path, "m")))
             worker = family(process.pid)[-1]
             began = time.monotonic()
             os.kill(worker, signal.SIGKILL)
@@ -242,4 +286,4 @@ def test_what_a_dead_engine_left_behind_is_no_obstacle(tmp_path):
         os.kill(members[1], signal.SIGKILL)
         process.communicate(timeout=SECONDS)
         with socket.socket(socket.AF_UNIX) as caller, pytest.raises(ConnectionRefusedError):
-            caller.connect(str(tmp_path / "m.sock"))
+            caller.connect(str(socket_of(tmp_path, "m")))

@@ -10,7 +10,7 @@ TOKENS = ["The", " capital", " is", " Paris", "."]
 
 
 def _embedding(engine):
-    data = [{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}]
+    data = [{"object": "embedding", "index": 0, "embedding": engine.numbers}]
     return {"object": "list", "model": "x", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
 
 
@@ -44,6 +44,7 @@ class FakeEngine:
         self.token_pause = 0.0
         self.prompt_tokens = 7
         self.tokens = TOKENS
+        self.numbers = [0.5, -0.5]
         self.hasty = False  # it closes connections that ask nothing
         self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
         self.dead = False
@@ -183,6 +184,10 @@ class FakeEngine:
         error = {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": 400}
         await self._json(writer, 400, {"error": error})
 
+    async def too_long_to_embed(self, path, body, writer):
+        said = "input (601 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
+        await self._json(writer, 500, {"error": {"code": 500, "message": said, "type": "server_error"}})
+
     async def broken(self, path, body, writer):
         await self._json(writer, 500, {"error": {"message": "at 0xdeadbeef: " + json.dumps(body)}})
 
@@ -245,6 +250,12 @@ class FakeEngine:
         await self._chunk(writer, b"data: " + json.dumps(self._event(path, "The")).encode() + b'\n\ndata: {"choi')
         await asyncio.sleep(max(0.05, self.token_pause))
         writer.transport.abort()
+
+    async def error_in_stream(self, path, body, writer):
+        """As vLLM's server, when its core dies."""
+        error = {"message": "at 0xdeadbeef: " + json.dumps(body), "type": "InternalServerError", "code": 500}
+        last = b"data: " + json.dumps({"error": error}).encode() + b"\n\ndata: [DONE]\n\n"
+        await self._stream(path, body, writer, 2, end=last)
 
     async def stop_in_stream(self, path, body, writer):
         await self._stream(path, body, writer, 2, end=b": end\n\n")

@@ -15,7 +15,9 @@ import aiohttp
 from serving.access.settings import Settings
 from serving.attest.tls import create_identity
 from serving.gateway.__main__ import Config, Served, create_engines, create_server
+from serving.gateway.features import features_of
 from serving.gateway.limits import Limits
+from tests.ports import free_port
 from tests.serving.gateway.fake_engine import FakeEngine
 
 MODEL = "smollm2-135m-instruct"
@@ -61,6 +63,23 @@ class Gateway:
     async def raw(self):
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context, server_hostname="")
 
+    async def begun(self, **fields):
+        """Send a completion, read nothing, and return the connection."""
+        reader, writer = await self.raw()
+        body = json.dumps({"model": MODEL, "prompt": "x", **fields}).encode()
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        return reader, writer
+
+    async def left_half_read(self):
+        """Break off a stream after its beginning, and wait until the engine has noticed."""
+        self.engine.fault.kind, self.engine.token_pause = "long_stream", 0.01
+        reader, writer = await self.begun(stream=True)
+        await reader.readuntil(b"Paris")
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while self.engine.seen.cancelled == 0:
+                await asyncio.sleep(0.02)
+
     async def until_ready(self, state="ready", seconds=10):
         async with asyncio.timeout(seconds):
             while (await self.ask("GET", "/healthz")).json["engine"] != state:
@@ -82,12 +101,6 @@ async def _notified(path):
     return transport, arrived
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.asynccontextmanager
 async def gateway(
     folder: Path,
@@ -103,7 +116,8 @@ async def gateway(
 ):
     """Run a gateway; ``ready`` waits until it has probed the fake engine, or those whose sockets are given.
 
-    ``kind`` is what every engine is taken for, ``context`` how many tokens its model takes.
+    ``kind`` is what every engine is taken for, with what is turned on ("vllm,media"), ``context`` how many tokens its
+    model takes.
     """
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
@@ -111,41 +125,47 @@ async def gateway(
     await engine.start()
     if not ready:
         engine.fault.kind = "loading"
-    transport, arrived = await _notified(folder / "notify")
-    port = free_port()
-    notify = folder / "notify"
+    sockets = models or {MODEL: folder / "engine.sock"}
     config = Config(
-        "127.0.0.1",
-        port,
-        folder / "tls",
-        folder / "attester.sock",
-        {name: Served(kind, context, path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
-        limits.requests,
-        shaping,
-        metrics,
-        access,
-        str(notify),
+        host="127.0.0.1",
+        port=free_port(),
+        tls=folder / "tls",
+        attester=folder / "attester.sock",
+        models={name: Served(features_of(kind), context, path) for name, path in sockets.items()},
+        requests=limits.requests,
+        shaping=shaping,
+        metrics=metrics,
+        access=access,
+        notify=str(folder / "notify"),
     )
     try:
-        async with contextlib.AsyncExitStack() as stack:
-            engines = create_engines(config.models, limits)
-            server = create_server(config, limits, engines)
-            tasks = [asyncio.create_task(server.serve())]
-            clients = [await stack.enter_async_context(client) for client in {*engines.values()}]
-            tasks += [asyncio.create_task(client.watch()) for client in clients]
-            try:
-                async with asyncio.timeout(20):
-                    await arrived.wait()
-                running = Gateway(folder, engine, port)
-                if ready:
-                    await running.until_ready()
-                yield running
-            finally:
-                server.should_exit = True
-                await tasks[0]
-                for task in tasks[1:]:
-                    task.cancel()
-                await asyncio.wait(tasks)
+        async with _served(config, limits):
+            running = Gateway(folder, engine, config.port)
+            if ready:
+                await running.until_ready()
+            yield running
     finally:
-        transport.close()
         await engine.stop()
+
+
+@contextlib.asynccontextmanager
+async def _served(config: Config, limits: Limits):
+    """Run the server, and the watch over each engine, from its notice that it listens on until the block is left."""
+    transport, arrived = await _notified(Path(config.notify))
+    engines = create_engines(config.models, limits)
+    server = create_server(config, limits, engines)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(transport.close)
+        tasks = [asyncio.create_task(server.serve())]
+        clients = [await stack.enter_async_context(client) for client in {*engines.values()}]
+        tasks += [asyncio.create_task(client.watch()) for client in clients]
+        try:
+            async with asyncio.timeout(20):
+                await arrived.wait()
+            yield
+        finally:
+            server.should_exit = True
+            await tasks[0]
+            for task in tasks[1:]:
+                task.cancel()
+            await asyncio.wait(tasks)

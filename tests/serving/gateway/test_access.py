@@ -13,7 +13,7 @@ import pytest
 from serving.access.clock import Clock
 from serving.access.settings import create_access
 from serving.gateway.app import Parts, create_app
-from serving.gateway.figures import Figures
+from serving.gateway.metrics import Metrics
 from serving.gateway.relay import Way
 from serving.gateway.rules import Rules
 from serving.gateway.salt import Salts
@@ -55,7 +55,7 @@ async def test_the_control_is_answered_with_its_token(tmp_path):
 
 def routes(folder):
     access = create_access(by_tokens(folder), models=frozenset({MODEL}), callers=10)
-    parts = Parts({}, Way(LIMITS, None, Figures()), None, access, Rules({}, {}, LIMITS), Salts(), metrics=True)
+    parts = Parts({}, Way(LIMITS, None, Metrics()), None, access, Rules({}, {}, LIMITS), Salts(), metrics=True)
     return create_app(parts).routes
 
 

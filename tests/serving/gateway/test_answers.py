@@ -69,15 +69,7 @@ async def test_vllm_closes_no_connection_that_the_gateway_may_still_use():
 async def test_an_answer_that_is_left_half_read_ends_its_connection(tmp_path):
     """Else the next caller's answer would begin with the rest of it."""
     async with gateway(tmp_path, kind="vllm") as running:
-        running.engine.fault.kind, running.engine.token_pause = "long_stream", 0.01
-        reader, writer = await running.raw()
-        body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        await reader.readuntil(b"Paris")
-        writer.transport.abort()
-        async with asyncio.timeout(5):
-            while running.engine.seen.cancelled == 0:
-                await asyncio.sleep(0.02)
+        await running.left_half_read()
         running.engine.fault.kind = "answer"
         answer = await running.chat()
         assert (answer.status, answer.json["choices"][0]["message"]["content"]) == (200, TEXT)
@@ -227,7 +219,7 @@ async def test_what_an_engine_says_behind_an_answer_is_in_nobodys(tmp_path, kind
         assert (await running.chat()).json["choices"][0]["message"]["content"] == TEXT
 
 
-@pytest.mark.parametrize("fault", ["crash_in_stream", "stop_in_stream", "silence_in_stream"])
+@pytest.mark.parametrize("fault", ["crash_in_stream", "stop_in_stream", "silence_in_stream", "error_in_stream"])
 async def test_a_stream_that_breaks_off_ends_with_an_error_event(tmp_path, fault):
     async with gateway(tmp_path, limits=replace(LIMITS, engine_silence_seconds=0.5)) as running:
         running.engine.fault.kind = fault
@@ -237,6 +229,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event(tmp_path, fault
         parsed = [json.loads(event) for event in found]
         assert parsed[-1]["error"]["type"] == "server_error"
         assert "[DONE]" not in found
+        assert b"deadbeef" not in answer.body
 
 
 async def test_an_endless_event_is_cut_off(tmp_path):
@@ -261,24 +254,14 @@ async def test_an_engine_that_is_gone_gives_503_and_comes_back(tmp_path):
 
 async def test_a_client_that_leaves_cancels_the_engines_work(tmp_path):
     async with gateway(tmp_path) as running:
-        running.engine.fault.kind, running.engine.token_pause = "long_stream", 0.01
-        reader, writer = await running.raw()
-        body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        await reader.readuntil(b"Paris")
-        writer.transport.abort()
-        async with asyncio.timeout(5):
-            while running.engine.seen.cancelled == 0:
-                await asyncio.sleep(0.02)
+        await running.left_half_read()
         assert running.engine.seen.streaming == 0
 
 
 async def test_a_client_that_leaves_while_waiting_closes_the_engines_connection(tmp_path):
     async with gateway(tmp_path) as running:
         running.engine.fault.kind = "silence"
-        _, writer = await running.raw()
-        body = json.dumps({"model": MODEL, "prompt": "x"}).encode()
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        _, writer = await running.begun()
         async with asyncio.timeout(5):
             while len(running.engine.seen.requests) < 2:
                 await asyncio.sleep(0.02)
@@ -292,10 +275,8 @@ async def test_a_client_that_leaves_while_waiting_closes_the_engines_connection(
 async def test_a_client_that_reads_nothing_is_dropped(tmp_path):
     async with gateway(tmp_path, limits=replace(LIMITS, client_stall_seconds=0.3)) as running:
         running.engine.fault.kind, running.engine.tokens = "long_stream", ["x" * 20_000]  # no buffer holds all of it
-        _, writer = await running.raw()
+        _, writer = await running.begun(stream=True)
         writer.transport.pause_reading()
-        body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         async with asyncio.timeout(10):
             while running.engine.seen.cancelled == 0:
                 await asyncio.sleep(0.02)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import resource
 import socket
-import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,10 +17,8 @@ from tpm2_pytss.types import TPMS_ATTEST
 
 from client_sdk.binding import extra_data, merkle_root
 from client_sdk.evidence import Evidence
-from serving.attest.__main__ import listen
-from serving.attest.server import Limits as AttesterLimits
-from serving.attest.server import Server
 from serving.attest.service import Attester, Rate
+from tests.serving.attest.served import served
 from tests.serving.gateway.running import LIMITS, gateway
 from tests.serving.gateway.test_connections import connected
 
@@ -35,19 +32,8 @@ def attester(tpm, sealed, tmp_path):
     """The real attester on its socket."""
     (tmp_path / "g").mkdir()
     real = Attester(tpm, sealed, rate=Rate(burst=4, per_second=0.01), clock=time.monotonic)
-    server = Server(listen(tmp_path / "g/attester.sock"), real, limits=AttesterLimits(), clock=time.monotonic)
-    running = True
-
-    def loop():
-        while running:
-            server.round(timeout=0.02)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    yield tmp_path / "g"
-    running = False
-    thread.join(20)
-    server.close()
+    with served(tmp_path / "g/attester.sock", real):
+        yield tmp_path / "g"
 
 
 async def test_evidence_is_the_attesters_own_json(attester, sealed):

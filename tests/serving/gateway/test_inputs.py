@@ -7,12 +7,14 @@ import json
 import pytest
 
 from serving.errors import EngineError, RequestError
-from serving.gateway.features import FEATURES
+from serving.gateway.features import FEATURES, features_of
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
 from serving.gateway.limits import Limits
 from serving.gateway.rules import Rules
 
-RULES = {name: Rules({"m": FEATURES[name]}, {"m": 2048}, Limits()) for name in FEATURES}
+RULES = {
+    kind: Rules({"m": features_of(kind)}, {"m": 2048}, Limits()) for kind in (*FEATURES, "vllm,embed", "llamacpp,embed")
+}
 
 
 def made(call, kind="vllm", **fields):
@@ -20,9 +22,13 @@ def made(call, kind="vllm", **fields):
     return call(json.dumps({"model": "m", **fields}).encode(), RULES[kind], *salt)
 
 
+def embed(kind="vllm,embed", **fields):
+    return made(embedding_request, kind, **fields)
+
+
 @pytest.mark.parametrize("given", ["x", ["x", "y"], [1, 2], [[1], [2, 3]]])
 def test_texts_and_tokens_are_embedded(given):
-    request = made(embedding_request, input=given, encoding_format="base64", dimensions=8, user="u")
+    request = embed(input=given, encoding_format="base64", dimensions=8, user="u")
     assert request.path == "/v1/embeddings"
     assert json.loads(request.body) == {
         "model": "m",
@@ -31,21 +37,32 @@ def test_texts_and_tokens_are_embedded(given):
         "dimensions": 8,
         "cache_salt": "salt",
     }
-    assert "cache_salt" not in json.loads(made(embedding_request, "llamacpp", input=given).body)
+    assert "cache_salt" not in json.loads(embed("llamacpp,embed", input=given).body)
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llamacpp"])
+def test_a_model_that_generates_embeds_nothing(kind):
+    with pytest.raises(RequestError, match="unsupported_operation"):
+        embed(kind, input="x")
+
+
+def test_dimensions_that_llamacpp_would_ignore_are_refused():
+    with pytest.raises(RequestError, match="unsupported_parameter"):
+        embed("llamacpp,embed", input="x", dimensions=8)
 
 
 def test_as_many_texts_as_fit_into_an_answer_are_embedded():
     """As numbers of 11,000 dimensions, each of 22 characters; of more, an honest caller would get an error always."""
     limits = Limits()
     assert limits.inputs_as_numbers * 11_000 * 22 < limits.answer_bytes
-    assert made(embedding_request, input=["x"] * 64)
-    assert made(embedding_request, input=[[1]] * 256, encoding_format="base64")
-    assert made(embedding_request, input=[1] * 2048)
+    assert embed(input=["x"] * 64)
+    assert embed(input=[[1]] * 256, encoding_format="base64")
+    assert embed(input=[1] * 2048)
 
 
 def test_what_may_fit_into_the_context_is_read():
     assert made(tokenize_request, prompt="x" * 65_536)
-    assert made(embedding_request, input=["x" * 65_536] * 2)
+    assert embed(input=["x" * 65_536] * 2)
 
 
 def test_tokenizing_is_asked_for_in_each_engines_own_words():
@@ -82,6 +99,7 @@ def test_an_engines_nonsense_is_not_passed_on(answer):
         (embedding_request, {}, "invalid_type"),
         (embedding_request, {"input": []}, "invalid_type"),
         (embedding_request, {"input": {"url": "https://elsewhere.invalid"}}, "invalid_type"),
+        (embedding_request, {"input": ["x", [1]]}, "invalid_type"),
         (embedding_request, {"input": ["x"] * 300, "encoding_format": "base64"}, "array_above_max_length"),
         (embedding_request, {"input": ["x"] * 65}, "array_above_max_length"),
         (embedding_request, {"input": [[1]] * 65, "encoding_format": "float"}, "array_above_max_length"),
@@ -106,5 +124,5 @@ def test_an_engines_nonsense_is_not_passed_on(answer):
 )
 def test_what_is_refused(call, fields, code):
     with pytest.raises(RequestError) as caught:
-        made(call, **fields)
+        made(call, "vllm,embed", **fields)
     assert caught.value.code == code

@@ -9,13 +9,13 @@ import aiohttp
 import pytest
 
 from serving.errors import EngineError, RequestError
-from serving.gateway.features import FEATURES
+from serving.gateway.features import features_of
 from serving.gateway.limits import Limits
 from serving.gateway.metering import Meter
 from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.rules import EngineRequest, Rules
 
-RULES = Rules({"m": FEATURES["vllm"]}, {"m": 2048}, Limits())
+RULES = Rules({"m": features_of("vllm,media,tools")}, {"m": 2048}, Limits())
 BODY = b"x" * 400  # estimated as 101 tokens
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
 DONE = b"data: [DONE]\n\n"

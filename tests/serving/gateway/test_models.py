@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from serving.gateway.__main__ import Served, read_config
+from serving.gateway.features import FEATURES, features_of
 from tests.serving.gateway.fake_engine import FakeEngine
 from tests.serving.gateway.running import MODEL, gateway
 
@@ -101,11 +102,17 @@ async def test_an_engine_that_closes_idle_connections_is_not_taken_for_dead(tmp_
 
 
 def test_models_and_sockets_are_read_in_their_order():
-    config = read_config([*FIXED, "--model", "b=vllm:512:/run/b.sock", "--model", "a=llamacpp:8:/run/x=1:2.sock"], {})
+    models = ("b=vllm:512:/run/b.sock", "a=llamacpp:8:/run/x=1:2.sock")
+    models += ("c=vllm,media,tools:9:/c", "d=llamacpp,embed:9:/d")
+    config = read_config([*FIXED, *(word for model in models for word in ("--model", model))], {})
     assert [*config.models.items()] == [
-        ("b", Served("vllm", 512, Path("/run/b.sock"))),
-        ("a", Served("llamacpp", 8, Path("/run/x=1:2.sock"))),
+        ("b", Served(FEATURES["vllm"], 512, Path("/run/b.sock"))),
+        ("a", Served(FEATURES["llamacpp"], 8, Path("/run/x=1:2.sock"))),
+        ("c", Served(features_of("vllm,media,tools"), 9, Path("/c"))),
+        ("d", Served(features_of("llamacpp,embed"), 9, Path("/d"))),
     ]
+    able, embeds = config.models["c"].features, config.models["d"].features
+    assert (able.media, able.tools, able.task, embeds.task) == (True, True, "generate", "embed")
 
 
 @pytest.mark.parametrize(
@@ -119,10 +126,20 @@ def test_models_and_sockets_are_read_in_their_order():
         ["--model", "a=vllm:9:"],
         ["--model", "a=/run/a"],
         ["--model", "a=tgi:9:/run/a"],
+        ["--model", "a=vllm:9:/x", "--model", "a=vllm:9:/y"],
         ["--model", "a=vllm:/x"],
         ["--model", "a=vllm:0:/x"],
         ["--model", "a=vllm:x:/x"],
-        ["--model", "a=vllm:9:/x", "--model", "a=vllm:9:/y"],
+        ["--model", "a=vllm,vision:9:/x"],
+        ["--model", "a=llamacpp,media:9:/x"],
+        ["--model", "a=,embed:9:/x"],
+        ["--model", "a=embed:9:/x"],
+        ["--model", "a=vllm,:9:/x"],
+    ],
+    ids=[
+        *("none", "a name", "no name", "an engine alone", "no socket", "an empty socket", "no engine"),
+        *("no such engine", "one name twice", "no context", "a context of nothing", "a context that is no number"),
+        *("no such trait", "a trait of the other engine", "a trait of none", "a trait alone", "an empty trait"),
     ],
 )
 def test_models_that_cannot_be_meant_are_refused(models):

@@ -7,16 +7,20 @@ import json
 import pytest
 
 from serving.errors import RequestError
-from serving.gateway.features import FEATURES
+from serving.gateway.features import FEATURES, features_of
 from serving.gateway.limits import Limits
 from serving.gateway.requests import chat_request, completion_request
 from serving.gateway.rules import Rules
 
 MODEL = "m"
-VLLM = Rules({MODEL: FEATURES["vllm"]}, {MODEL: 2048}, Limits())
+VLLM = Rules({MODEL: features_of("vllm,media,tools")}, {MODEL: 2048}, Limits())
+PLAIN = Rules({MODEL: FEATURES["vllm"]}, {MODEL: 2048}, Limits())
+EMBEDS = Rules({MODEL: features_of("vllm,embed")}, {MODEL: 2048}, Limits())
 LLAMACPP = Rules({MODEL: FEATURES["llamacpp"]}, {MODEL: 2048}, Limits())
 USER = {"role": "user", "content": "hello"}
 PNG = "data:image/png;base64,AAAA"
+NAMED = {"type": "function", "function": {"name": "f"}}
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
 
 def chat(rules=VLLM, **fields):
@@ -289,6 +293,8 @@ def test_a_completion_passes(prompt):
             {"prompt": [2**31]},
             {"prompt": [1, "x"]},
             {"prompt": ["x", 1]},
+            {"prompt": ["x", [1]]},
+            {"prompt": [[1], "x"]},
             {"prompt": [True]},
             {"prompt": ["x"] * 257},
         ),
@@ -347,9 +353,34 @@ def test_what_the_engine_would_ignore_or_misread_is_refused(feature, call):
     error = refused(call)
     assert (error.status, error.code) == (400, "unsupported_parameter")
     assert "llamacpp" in error.message
+    assert "operator" not in error.message, "nobody can turn it on"
 
 
-NAMED = {"type": "function", "function": {"name": "f"}}
+@pytest.mark.parametrize("choice", [{}, {"tool_choice": "auto"}, {"tool_choice": "required"}, {"tool_choice": NAMED}])
+def test_tools_that_vllm_would_refuse_by_its_flags_are_refused_by_what_the_operator_has_to_set(choice):
+    error = refused(chat, PLAIN, tools=TOOLS, **choice)
+    assert (error.status, error.code, error.param) == (400, "unsupported_parameter", "tools")
+    assert "tool_parser" in error.message
+
+
+def test_tools_that_may_not_be_called_need_no_parser():
+    assert json.loads(chat(PLAIN, tools=TOOLS, tool_choice="none").body)["tools"] == TOOLS
+
+
+@pytest.mark.parametrize("media", ["image_url", "input_audio"])
+def test_media_of_a_model_for_which_the_inventory_allows_none_are_refused(media):
+    part = {"image_url": {"url": PNG}} if media == "image_url" else {"input_audio": {"data": "AA", "format": "wav"}}
+    error = refused(chat, PLAIN, messages=[{"role": "user", "content": [{"type": media, **part}]}])
+    assert (error.code, error.param) == ("unsupported_parameter", f"messages[0].content[0].{media}")
+    assert "media" in error.message
+
+
+@pytest.mark.parametrize("call", [chat, completion])
+def test_a_model_for_embeddings_generates_nothing(call):
+    error = refused(call, EMBEDS)
+    assert (error.status, error.code) == (400, "unsupported_operation")
+
+
 IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]
 
 

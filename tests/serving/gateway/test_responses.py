@@ -7,12 +7,12 @@ import json
 import pytest
 
 from serving.errors import EngineError, RequestError
-from serving.gateway.features import FEATURES
+from serving.gateway.features import FEATURES, features_of
 from serving.gateway.limits import Limits
 from serving.gateway.responses import response_request
 from serving.gateway.rules import Rules
 
-RULES = Rules({"m": FEATURES["vllm"]}, {"m": 2048}, Limits())
+RULES = Rules({"m": features_of("vllm,media,tools")}, {"m": 2048}, Limits())
 TOOL = {"type": "function", "name": "f", "description": None, "parameters": {"type": "object"}, "strict": True}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}", "status": "completed"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
@@ -173,8 +173,8 @@ DONE = b"data: [DONE]\n\n"
 
 
 def told(*chunks):
-    narrate = made(stream=True).events()
-    events = b"".join(map(narrate, chunks)).decode().split("\n\n")
+    translate = made(stream=True).events()
+    events = b"".join(map(translate, chunks)).decode().split("\n\n")
     assert events.pop() == ""
     found = []
     for event in events:
@@ -222,7 +222,26 @@ def test_a_stream_without_a_word_is_one_empty_message():
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"data: no json\n\n", b"data: {}\n\n", b"data: 5\n\n", b'data: {"error": {}}\n\n', b"data: [1]\n\n"]
+    "nonsense",
+    [
+        b"data: no json\n\n",
+        b"data: {}\n\n",
+        b"data: 5\n\n",
+        b'data: {"error": {}}\n\n',
+        b"data: [1]\n\n",
+        chunk(content=5),
+        chunk(tool_calls=5),
+        chunk(tool_calls=[{"function": {"name": "f"}, "id": "c1"}]),
+        chunk(tool_calls=[{"function": {"name": "f"}, "index": 0}]),
+        chunk(tool_calls=[{"id": "c1", "index": 0}]),
+        chunk(["stop"]) + DONE,
+        USAGE.replace(b":3", b":[]") + DONE,
+        b"data: " + b"[" * 200_000 + b"\n\n",
+    ],
+    ids=[
+        *("no JSON", "empty", "a number", "an error", "a list", "text that is none", "calls that are none", "no index"),
+        *("no id", "no function", "a reason that is none", "usage that is none", "nested too deep"),
+    ],
 )
 def test_a_stream_of_nonsense_is_not_told(nonsense):
     with pytest.raises(EngineError):

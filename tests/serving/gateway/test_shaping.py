@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 
 import pytest
 
@@ -51,14 +52,36 @@ def test_no_size_between_two_buckets_is_seen():
     ],
 )
 def test_every_head_has_one_size(status, headers):
-    from http import HTTPStatus
+    assert len(head(status, headers)) == 512
 
+
+@pytest.mark.parametrize(("value", "size"), [(421, 512), (422, 1024), (2000, 4096)])
+def test_a_head_that_is_longer_shows_as_the_next_power_of_two(value, size):
+    headers = {"content-type": "application/json", "content-length": "4096", "x": "x" * value}
+    assert len(head(200, headers)) == size
+
+
+def head(status, headers):
+    """The head as uvicorn writes it."""
     padded = SHAPE.pad_head(status, headers)
-    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-    head += "".join(f"{k}: {v}\r\n" for k, v in padded.items()) + "\r\n"
+    text = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    text += "".join(f"{k}: {v}\r\n" for k, v in padded.items()) + "\r\n"
     if "content-length" not in headers:
-        head += "transfer-encoding: chunked\r\n"
-    assert len(head) == 512
+        text += "transfer-encoding: chunked\r\n"
+    return text
+
+
+@pytest.mark.parametrize(("tick", "end"), [(0.25, 0.9), (0.25, 0.1), (0.3, 1.0), (0.25, 0.0)])
+def test_a_shape_whose_streams_could_not_end_at_a_tick_is_refused(tick, end):
+    with pytest.raises(ValueError, match="whole number of ticks"):
+        Shape(tick=tick, end=end)
+
+
+@pytest.mark.parametrize(("tick", "end"), [(0.1, 0.3), (0.05, 0.7), (1.0, 1.0)])
+def test_ticks_that_binary_fractions_do_not_meet_are_whole_ones_all_the_same(tick, end):
+    batches = Batches(Shape(tick=tick, end=end))
+    batches.finish()
+    assert batches.take(end)[1]
 
 
 @pytest.mark.parametrize(("now", "due"), [(100.0, 101), (100.01, 101), (100.999, 101), (101.0, 101), (101.01, 102)])
@@ -66,30 +89,33 @@ def test_answers_leave_on_a_grid_that_began_with_the_request(now, due):
     assert now + SHAPE.wait(100.0, now, 1.0) == pytest.approx(due)
 
 
-def shown(*told):
+def shown(*told, shape=SHAPE):
     """What an observer sees of a stream whose events come as told: at each tick, the record's size."""
-    batches, seen = Batches(SHAPE), []
+    batches, seen = Batches(shape), []
     for tick in range(1, 41):
         for when, events in told:
-            if tick - 1 < when / SHAPE.tick <= tick:
+            if tick - 1 < when / shape.tick <= tick:
                 batches.add(events)
                 if events.endswith(DONE):
                     batches.finish()
-        record, last = batches.take(tick * SHAPE.tick)
+        record, last = batches.take(tick * shape.tick)
         seen.append(len(record))
         if last:
             return seen
     return seen
 
 
+SHORT = [*((0.1 + i / 10, event("a")) for i in range(20)), (2.2, DONE)]
+LONG = [*((0.2 + i / 7, event("indistinguishable")) for i in range(12)), (2.7, DONE)]
+
+
 def test_tokens_of_any_length_at_any_pace_show_the_same():
-    short = [(0.1 + i / 10, event("a")) for i in range(20)]
-    long = [(0.2 + i / 7, event("indistinguishable")) for i in range(12)]
-    assert shown(*short, (2.2, DONE)) == shown(*long, (2.7, DONE)) == [4096] * 12
+    assert shown(*SHORT) == shown(*LONG) == [4096] * 12
 
 
-def test_without_buckets_they_would_differ():
-    assert len(event("a")) != len(event("indistinguishable"))
+def test_with_smaller_buckets_they_would_differ():
+    fine = Shape(smallest=1)
+    assert shown(*SHORT, shape=fine) != shown(*LONG, shape=fine)
 
 
 def test_a_silent_engine_shows_as_a_busy_one():

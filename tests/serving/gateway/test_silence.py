@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from serving.attest.tls import create_identity
+from tests.ports import free_port
 from tests.serving.access.issuing import OTHER, by_tokens
 from tests.serving.gateway.fake_engine import FakeEngine
-from tests.serving.gateway.running import MODEL, OPEN, Gateway, free_port
+from tests.serving.gateway.running import MODEL, OPEN, Gateway
 from tests.serving.gateway.test_access import chat, fresh
 
 pytestmark = pytest.mark.asyncio

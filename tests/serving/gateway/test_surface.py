@@ -28,10 +28,14 @@ def body(path, **fields):
     return {"model": MODEL, **ASKED[path], **fields}
 
 
+def kind(path):
+    return "llamacpp,embed" if path == "/v1/embeddings" else "llamacpp"
+
+
 @pytest.mark.parametrize("shaping", [False, True])
 @pytest.mark.parametrize("path", ASKED)
 async def test_every_route_is_answered(tmp_path, path, shaping):
-    async with gateway(tmp_path, shaping=shaping) as running:
+    async with gateway(tmp_path, shaping=shaping, kind=kind(path)) as running:
         answer = await running.ask("POST", path, json=body(path))
         assert answer.status == 200
         assert answer.json["object"]
@@ -50,7 +54,7 @@ async def test_every_speaking_route_streams(tmp_path, path, shaping):
 @pytest.mark.parametrize("fault", ["without", "absent"])
 @pytest.mark.parametrize("path", ASKED)
 async def test_a_route_that_the_engine_lacks_is_refused_in_openais_words(tmp_path, path, fault):
-    async with gateway(tmp_path) as running:
+    async with gateway(tmp_path, kind=kind(path)) as running:
         running.engine.fault.kind = fault
         answer = await running.ask("POST", path, json=body(path))
         assert (answer.status, answer.error["code"]) == (400, "unsupported_operation")
@@ -60,7 +64,7 @@ async def test_a_route_that_the_engine_lacks_is_refused_in_openais_words(tmp_pat
 @pytest.mark.parametrize("shaping", [False, True])
 @pytest.mark.parametrize("path", ASKED)
 async def test_a_client_that_leaves_a_waiting_request_closes_the_engines_connection(tmp_path, path, shaping):
-    async with gateway(tmp_path, shaping=shaping) as running:
+    async with gateway(tmp_path, shaping=shaping, kind=kind(path)) as running:
         running.engine.fault.kind = "silence"
         await leave(running, body(path), path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,18 +18,13 @@ from provisioner.clouds.resources import Key
 from tests.fakes.azure.arm import TOKEN, Arm
 from tests.fakes.azure.counts import COUNTS
 from tests.fakes.azure.things import SUBSCRIPTION, Cloud, Thing
-from tests.fakes.cloud_api import CloudApi
+from tests.fakes.cloud_api import Answer, CloudApi
 from tests.fakes.loopback import only_loopback
+from tests.ports import free_port
 from tests.provisioner.clouds.conftest import quiet
 
+GONE = Answer(404, b'{"error": {"code": "ResourceNotFound", "message": "gone"}}')  # ARM's answer for what is not there
 KEYS = tuple(f"{letter}" * 64 for letter in "abc")
-
-
-def free_port() -> int:
-    """Return a port that nobody has on the addresses that the fake gives: other runs of these tests have theirs."""
-    with socket.socket() as probe:
-        probe.bind(("127.1.0.1", 0))
-        return probe.getsockname()[1]
 
 
 VARIABLES = {
@@ -41,7 +35,8 @@ VARIABLES = {
     "location": "eastus2",
     "size": "Standard_NCC40ads_H100_v5",
     "client_networks": ["203.0.113.0/24"],
-    "port": free_port(),
+    # Other runs of these tests have ports of their own on the addresses that the fake gives.
+    "port": free_port("127.1.0.1"),
     "boot_disk_gib": 1,
     "model_disk_gib": 1,
 }

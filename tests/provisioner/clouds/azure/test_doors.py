@@ -11,6 +11,8 @@ from provisioner.clouds.azure import doors
 from provisioner.errors import CloudError
 from tests.fakes.azure.effects import BALANCER, INTERFACE, RULES, VM
 from tests.fakes.azure.things import Thing
+from tests.fakes.cloud_api import Fault
+from tests.provisioner.clouds.azure.conftest import GONE
 from tests.provisioner.clouds.conftest import quiet
 
 
@@ -306,6 +308,27 @@ def test_as_deployed_every_door_is_shut(azure, deployed, replicas):
 def test_machines_that_are_gone_are_no_shut_doors(azure, deployed):
     azure.arm.restore(deployed(1))
     vm(azure).body["tags"] = {}
+    with pytest.raises(CloudError, match="there is no machine to look at"):
+        azure.session().open_doors("toy", 8443)
+
+
+def reading(call):
+    return call.query.get("$expand") == "userData" and "/virtualMachines/" in call.path
+
+
+def test_an_older_machine_that_goes_away_between_the_list_and_the_look_has_no_doors(azure, deployed):
+    azure.arm.restore(deployed(2))
+    for one in azure.cloud.of(VM):
+        one.body["identity"] = {"type": "UserAssigned"}
+    azure.api.faults.append(Fault(reading, GONE))
+    found = azure.session().open_doors("toy", 8443)
+    assert azure.api.faults[0].times == 0, "the machine was not looked at"
+    assert len({door.split(":")[0] for door in found}) == 1
+
+
+def test_machines_that_all_go_away_are_no_shut_doors(azure, deployed):
+    azure.arm.restore(deployed(2))
+    azure.api.faults.append(Fault(reading, GONE, times=2))
     with pytest.raises(CloudError, match="there is no machine to look at"):
         azure.session().open_doors("toy", 8443)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes.azure.effects import SET
-from tests.fakes.cloud_api import Answer, Fault
+from tests.fakes.cloud_api import Fault
+from tests.provisioner.clouds.azure.conftest import GONE
 
 MODELS = {
     "an extension": ({"extensionProfile": {"extensions": [{"name": "CustomScript"}]}}, "extensionProfile"),
@@ -37,7 +38,6 @@ def test_a_set_with_an_identity(azure, deployed):
 def test_a_set_that_goes_away_between_the_list_and_the_look_has_no_doors(azure, deployed):
     """An older set whose deletion an interrupted rollout had asked for."""
     azure.arm.restore(deployed(2))
-    gone = Answer(404, b'{"error": {"code": "ResourceNotFound", "message": "gone"}}')
-    azure.api.faults.append(Fault(lambda call: call.query.get("$expand") == "userData" and "Sets/" in call.path, gone))
+    azure.api.faults.append(Fault(lambda call: call.query.get("$expand") == "userData" and "Sets/" in call.path, GONE))
     assert azure.session().open_doors("toy", 8443) == ()
     assert azure.api.faults[0].times == 0, "the set was not looked at"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from provisioner.errors import CloudError
+from tests.fakes.cloud_api import Answer, Fault
 from tests.provisioner.clouds.gcp.conftest import CPU, GROUP
 
 SHUT = "open doors, nothing is published"
@@ -237,6 +240,31 @@ def test_every_machine_of_a_group_is_looked_at(lab):
     last["serviceAccounts"] = [{"email": "sa@x"}]
     with pytest.raises(CloudError, match=f"{last['name']}: acts as sa@x.*{last['name']}: has 1 external addresses"):
         lab.ready(GROUP)
+
+
+def looked_at(name):
+    return lambda call: call.method == "GET" and call.path.endswith(f"/instances/{name}")
+
+
+GONE = Answer(404, json.dumps({"error": {"code": 404, "message": "gone", "errors": [{"reason": "notFound"}]}}).encode())
+
+
+def test_an_older_machine_that_goes_away_between_the_list_and_the_look_has_no_doors(lab):
+    lab.launch(GROUP)
+    lab.ready(GROUP)
+    first, second = (one for url, one in lab.project.resources.items() if "/instances/" in url)
+    for one in (first, second):
+        one["serviceAccounts"] = [{"email": f"{one['name']}@x"}]
+    lab.api.faults.append(Fault(looked_at(first["name"]), GONE))
+    (door,) = lab.cloud(GROUP).open_doors("prod")
+    assert door.startswith(f"{second['name']}: acts as")
+    assert lab.api.faults[0].times == 0, "the machine was not looked at"
+
+
+def test_machines_that_all_go_away_are_no_shut_doors(deployed):
+    deployed.api.faults.append(Fault(looked_at("prod"), GONE))
+    with pytest.raises(CloudError, match="there is no machine to look at"):
+        deployed.cloud().open_doors("prod")
 
 
 def test_all_open_doors_are_told_at_once(deployed):

@@ -28,8 +28,13 @@ class Handler(BaseHTTPRequestHandler):
         print("asked", body, file=sys.stderr, flush=True)
         Handler.left -= 1
         status = 503 if self.fault == "slow" and Handler.left > 0 else 200
+        if self.path == {"only generate": "/v1/embeddings", "only embed": "/v1/completions"}.get(self.fault):
+            status = 404
         tokens = 0 if self.fault == "no tokens" else 1
-        data = json.dumps({"choices": [{"text": "x"}], "usage": {"completion_tokens": tokens}}).encode()
+        answer = {"choices": [{"text": "x"}], "usage": {"completion_tokens": tokens}}
+        if self.path == "/v1/embeddings":
+            answer = {"data": [{"embedding": [0.0] if self.fault == "no tokens" else [0.5, -0.5]}]}
+        data = json.dumps(answer).encode()
         if self.fault == "nonsense":
             data = b"[]"
         self.send_response(status)

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from provisioner.errors import BakeError
-from provisioner.image.files import sha256_of
+from provisioner.image.files import require_sha256
 from provisioner.image.weights import Weights
 from provisioner.image.wheels import Wheel, obtain_wheel, shipped_wheels, unpack_wheel
 from provisioner.progress import Progress
@@ -33,7 +33,8 @@ def obtain_files(weights: Weights, cache: Path, *, hub: str, progress: Progress)
             file = cache / "weights" / digest
             if not file.is_file():
                 _fetch(weights, path, file, hub=hub, progress=progress)
-        found[path] = require_hash(file, digest, f"{weights.name}: {path}")
+        require_sha256(file, digest, f"{weights.name}: {path}", by="the inventory")
+        found[path] = file
     return found
 
 
@@ -46,7 +47,7 @@ def _fetch(weights: Weights, path: str, target: Path, *, hub: str, progress: Pro
         else:
             progress(f"downloading {path} of {weights.repository}")
             _download(f"{hub.rstrip('/')}/{weights.repository}/resolve/{weights.revision}/{path}", got)
-        require_hash(got, target.name, f"{weights.name}: {path}")
+        require_sha256(got, target.name, f"{weights.name}: {path}", by="the inventory")
         got.replace(target)
 
 
@@ -73,16 +74,3 @@ def _model_wheel() -> Wheel:
     if len(found) != 1:
         raise BakeError(f"the wheels lock has {len(found)} wheels for the model disk")
     return found[0]
-
-
-def require_hash(file: Path, digest: str, what: str) -> Path:
-    """Return the file, if it is the one that the hash names.
-
-    Raises:
-        BakeError: it is another, or none.
-    """
-    if not file.is_file():
-        raise BakeError(f"{what}: there is no file {file}")
-    if (found := sha256_of(file)) != digest:
-        raise BakeError(f"{what}: {file} has sha256 {found}, the inventory says {digest}")
-    return file

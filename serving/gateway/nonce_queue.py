@@ -1,4 +1,4 @@
-"""Who waits for the TPM, for a quote or an activation: a bounded queue that is fair between callers.
+"""Who waits for the TPM, for a quote over all of them or an activation: a bounded queue, fair between callers.
 
 A caller is the network that a connection comes from: an IPv4 address, or the /64 of an IPv6 one, since a host chooses
 the rest of that itself. Nothing better is known of somebody who has proven nothing yet. Behind a NAT, or behind a
@@ -9,11 +9,12 @@ waits with one nonce at a time, so within a network every connection counts the 
 from __future__ import annotations
 
 import asyncio
+import copy
 import ipaddress
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
+from client_sdk.binding import MAX_TREE
 from serving.errors import RequestError
 
 _NETWORK = 64
@@ -49,15 +50,17 @@ class Waiter(Generic[Answer]):
     def refuse(self, error: RequestError) -> None:
         """Send away, unless it was given up. An exception is raised once: everybody gets one of their own."""
         if not self.answer.done():
-            self.answer.set_exception(RequestError(error.code, error.message, status=error.status))
+            self.answer.set_exception(copy.copy(error))
 
 
-class Waiting(Generic[Answer]):
+class NonceQueue(Generic[Answer]):
     """At most so many waiters: while there is room all get in; when it is full, the caller with most gives way."""
 
     def __init__(self, limit: int) -> None:
+        if limit > MAX_TREE:
+            raise ValueError(f"one quote is over {MAX_TREE} nonces at most, and {limit} shall wait for it")
         self._limit, self._count = limit, 0
-        self._callers: dict[str, deque[Waiter[Answer]]] = {}  # in the order in which they are served next
+        self._callers: dict[str, list[Waiter[Answer]]] = {}  # in the order in which they are served next
 
     def add(self, waiter: Waiter[Answer]) -> None:
         """Let somebody wait; whoever waits last of a caller that has more than one too many is sent away for it.
@@ -65,7 +68,7 @@ class Waiting(Generic[Answer]):
         Raises:
             RequestError: there is no room, and nobody has more waiting than this caller.
         """
-        mine = self._callers.get(waiter.caller, deque())
+        mine = self._callers.get(waiter.caller, [])
         if self._count >= self._limit:
             most = max(self._callers.values(), key=len)
             if len(most) <= len(mine) + 1:
@@ -79,23 +82,29 @@ class Waiting(Generic[Answer]):
 
     def remove(self, waiter: Waiter[Answer]) -> None:
         """Forget somebody who waits no more; it may have been taken already."""
-        mine = self._callers.get(waiter.caller, deque())
+        mine = self._callers.get(waiter.caller, [])
         if waiter in mine:
             mine.remove(waiter)
             self._count -= 1
         if not mine:
             self._callers.pop(waiter.caller, None)
 
-    def take(self, limit: int) -> list[Waiter[Answer]]:
-        """Take whose turn it is: one of each caller, then one of each again, the longest waiting first."""
-        taken: list[Waiter[Answer]] = []
-        while self._callers and len(taken) < limit:
-            caller, mine = next(iter(self._callers.items()))
-            del self._callers[caller]
-            taken.append(mine.popleft())
-            if mine:
-                self._callers[caller] = mine
-        self._count -= len(taken)
+    def take(self) -> list[Waiter[Answer]]:
+        """Take all who wait: nobody waits for more than the quote that is under way and the next one."""
+        taken = [waiter for mine in self._callers.values() for waiter in mine]
+        self._callers, self._count = {}, 0
+        return taken
+
+    def take_next(self) -> Waiter[Answer] | None:
+        """Take whose turn it is: turns go round the callers, and the longest waiting of one comes first."""
+        if not self._callers:
+            return None
+        caller, mine = next(iter(self._callers.items()))
+        del self._callers[caller]
+        taken = mine.pop(0)
+        if mine:
+            self._callers[caller] = mine
+        self._count -= 1
         return taken
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from provisioner.errors import BakeError
-from provisioner.image import closure
-from provisioner.image.closure import (
+from provisioner.image import vllm_wheels
+from provisioner.image.vllm_wheels import (
     LOCK_FILE,
     Pin,
     from_report,
@@ -123,7 +123,7 @@ def pip(monkeypatch, tmp_path):
         for path in shelf.iterdir():
             (Path(argv[argv.index("--dest") + 1]) / path.name).write_bytes(path.read_bytes())
 
-    monkeypatch.setattr(closure.process, "run", run)
+    monkeypatch.setattr(vllm_wheels.process, "run", run)
     return shelf, asked
 
 
@@ -143,9 +143,23 @@ def test_a_wheel_that_is_another_file_or_does_not_come(pip, tmp_path):
     with pytest.raises(BakeError, match="the lock says"):
         obtain_closure((pin,), tmp_path / "cache", progress=quiet)
     (shelf / "one-1-py3-none-any.whl").unlink()
-    with pytest.raises(BakeError, match="did not bring"):
+    with pytest.raises(BakeError, match="one: there is no file"):
         obtain_closure((pin,), tmp_path / "cache", progress=quiet)
     assert not list((tmp_path / "cache/closure").glob("[0-9a-f]*"))
+
+
+@pytest.mark.parametrize(("exchanged", "said"), [(True, "the lock says"), (False, "there is no")])
+def test_a_wheel_that_was_exchanged_in_the_cache_is_not_unpacked(pip, tmp_path, exchanged, said):
+    shelf, _ = pip
+    pins = (wheel(shelf / "one-1-py3-none-any.whl", {"one.py": "1"}),)
+    folder = obtain_closure(pins, tmp_path / "cache", progress=quiet)
+    (folder / pins[0].filename).unlink()
+    if exchanged:
+        wheel(folder / pins[0].filename, {"one.py": "evil"})
+    folder = obtain_closure(pins, tmp_path / "cache", progress=quiet)
+    with pytest.raises(BakeError, match=said):
+        vllm_wheels.unpack_closure(pins, folder, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_programs_may_be_run_and_what_a_site_module_would_run_is_gone(tmp_path):
@@ -157,15 +171,7 @@ def test_programs_may_be_run_and_what_a_site_module_would_run_is_gone(tmp_path):
         "a/x.pth": "x",
     }
     pin = wheel(tmp_path / "one-1-py3-none-any.whl", members)
-    closure.unpack_closure((pin,), tmp_path, tmp_path / "site")
+    vllm_wheels.unpack_closure((pin,), tmp_path, tmp_path / "site")
     left = {str(p.relative_to(tmp_path / "site")): p.stat().st_mode & 0o777 for p in (tmp_path / "site").rglob("*.*")}
     assert (tmp_path / "site/a/bin/ptxas").stat().st_mode & 0o777 == 0o755
     assert left == {"a/b.py": 0o644, "a/x.pth": 0o644}
-
-
-def test_a_wheel_that_was_exchanged_in_the_cache_is_not_unpacked(tmp_path):
-    pin = wheel(tmp_path / "one-1-py3-none-any.whl", {"a/__init__.py": "good"})
-    wheel(tmp_path / "one-1-py3-none-any.whl", {"a/__init__.py": "evil"})
-    with pytest.raises(BakeError, match="the lock says"):
-        closure.unpack_closure((pin,), tmp_path, tmp_path / "site")
-    assert not (tmp_path / "site").exists()

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _HELP = {
-    "requests": "Requests that reached the engine",
-    "tokens": "Tokens that the engine wrote",
+    "requests": "Requests for an engine, also those that it then refused,",
+    "tokens": "Tokens that the engine wrote, and events of its streams,",
     "running": "Most requests at one time",
 }
 _FEWEST = 8
 
 
-class Figures:
+class Metrics:
     """Counts of the interval that runs, and those of the last one, as they are shown."""
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,7 +1,7 @@
 """The vLLM engine's wheels: every one by name, version, file and hash, in ``requirements/vllm-gpu.lock``.
 
-``python -m provisioner.image.closure pip-options`` prints how pip is to choose for the image; ``… lock REPORT`` turns
-pip's report of such a choice into the lock. scripts/vllm-lock.sh does both.
+``python -m provisioner.image.vllm_wheels pip-options`` prints how pip is to choose for the image; ``… lock REPORT``
+turns pip's report of such a choice into the lock. scripts/vllm-lock.sh does both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 from provisioner.image import process
-from provisioner.image.files import sha256_of
+from provisioner.image.files import require_sha256
 from provisioner.image.shelf import make_once
 from provisioner.image.wheels import unpack_wheel
 from provisioner.progress import Progress
@@ -109,7 +109,7 @@ def obtain_closure(pins: tuple[Pin, ...], cache: Path, *, progress: Progress) ->
         argv: list[str | Path] = [*pip, "--dest", folder, "--requirement", requirements]
         process.run(argv, what="downloading the engine's wheels", env=dict(os.environ))
         for pin in pins:
-            _check(folder / pin.filename, pin)
+            require_sha256(folder / pin.filename, pin.sha256, pin.name)
         (folder / ".complete").write_bytes(b"")
 
     return make_once(cache / "closure" / digest, ".complete", make, what="downloading the engine's wheels")
@@ -119,11 +119,10 @@ def unpack_closure(pins: tuple[Pin, ...], folder: Path, target: Path) -> None:
     """Unpack every wheel into one folder, which nothing but the engine imports from.
 
     Raises:
-        BakeError: a wheel is not the one that the lock names (the cache's may have changed since), or a member would
-            land outside.
+        BakeError: a wheel is not the lock's, however long it has been in the cache, or a member would land outside.
     """
     for pin in pins:
-        _check(folder / pin.filename, pin)
+        require_sha256(folder / pin.filename, pin.sha256, pin.name)
         for file in unpack_wheel(folder / pin.filename, target):
             # Programs that libraries start lie in their own "bin" folders (Triton's assembler).
             if file.parent.name == "bin":
@@ -142,13 +141,6 @@ def _pin(item: Mapping[str, Any]) -> Pin:
     return Pin(name, item["metadata"]["version"], filename, info["archive_info"]["hashes"]["sha256"])
 
 
-def _check(path: Path, pin: Pin) -> None:
-    if not path.is_file():
-        raise BakeError(f"{pin.name}: pip did not bring {pin.filename}")
-    if (digest := sha256_of(path)) != pin.sha256:
-        raise BakeError(f"{pin.filename}: sha256 {digest}, the lock says {pin.sha256}")
-
-
 def main(arguments: list[str]) -> int:
     """Print pip's options, or the lock."""
     match arguments:
@@ -157,7 +149,7 @@ def main(arguments: list[str]) -> int:
         case ["lock", report]:
             sys.stdout.write(serialise_closure(from_report(json.loads(Path(report).read_bytes()))))
         case _:
-            sys.stderr.write("closure: pip-options, or lock REPORT\n")
+            sys.stderr.write("vllm_wheels: pip-options, or lock REPORT\n")
             return 2
     return 0
 

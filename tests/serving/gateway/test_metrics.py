@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.gateway.figures import Figures, coarse
+from serving.gateway.metrics import Metrics, coarse
 from tests.serving.gateway.running import gateway
 
 
@@ -21,7 +21,7 @@ def shown(figures):
 
 def counted(requests, tokens):
     clock = Clock()
-    figures = Figures(60, clock)
+    figures = Metrics(60, clock)
     for _ in range(requests):
         with figures.request():
             figures.tokens(tokens)
@@ -71,7 +71,7 @@ def test_a_minute_without_requests_forgets_the_one_before():
 
 def test_requests_that_run_on_are_counted_in_the_next_minute():
     clock = Clock()
-    figures = Figures(60, clock)
+    figures = Metrics(60, clock)
     held = [figures.request() for _ in range(9)]
     for one in held:
         one.__enter__()
