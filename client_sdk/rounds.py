@@ -7,7 +7,9 @@ certificate, its activation. (3) C3.1: the certificate of that connection is the
 
 from __future__ import annotations
 
+import random
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
 from client_sdk.collateral import Collateral, require_collateral
 from client_sdk.encoding import from_base64, strict_json
-from client_sdk.errors import AttestationError, EvidenceError, VerificationError
+from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
 from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
 from client_sdk.fields import exact_keys
@@ -61,6 +63,29 @@ def gather(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
     """
     with Peer.connect(origin, seconds=timeout) as peer:
         return gather_from(peer)
+
+
+def gather_in_time(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
+    """Do the same; a peer that says when to come back (HTTP's ``Retry-After``) is asked again then, if there is time.
+
+    Each time on another connection and with another nonce; all of it stays within the time limit.
+
+    Raises:
+        FetchError: unreachable, or not ready, and its ``retry_after`` is beyond the time limit.
+        EvidenceError: the answers cannot be read.
+        VerificationError: the peer redirects, shows another certificate than its evidence has, or cannot activate.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return gather(origin, timeout=deadline - time.monotonic())
+        except FetchError as error:
+            left = deadline - time.monotonic()
+            if error.retry_after is None or error.retry_after >= left:
+                raise
+            pause = max(error.retry_after, 1)
+            # Some later than others: those who were sent away together should not come back together.
+            time.sleep(min(pause + random.uniform(0, pause / 4), left))  # noqa: S311 - nothing secret
 
 
 def gather_from(peer: Peer) -> Gathered:
@@ -222,6 +247,7 @@ def attest(
     """Verify a service once, over the network, and return what was accepted; ``policy`` is production by default.
 
     It says what answered now: a connection that is made later is not covered (use :class:`client_sdk.Client`).
+    A service that is busy and says for how long is asked again, within ``timeout`` seconds in all.
 
     Raises:
         FetchError: unreachable or not ready; retrying may help.
@@ -232,7 +258,7 @@ def attest(
     require_trust(policy, collateral)
     require_seconds(timeout, "timeout")
     opened = open_releases(releases, publisher, now=datetime.now(UTC))
-    gathered = gather(Origin.parse(origin), timeout=timeout)
+    gathered = gather_in_time(Origin.parse(origin), timeout=timeout)
     now = datetime.now(UTC)
     taken = Production() if policy is None else policy
     return judge(gathered, releases=opened, policy=taken, now=now, collateral=collateral)
@@ -253,7 +279,7 @@ def observe(
     require_policy(policy, "policy")
     require_trust(policy, collateral)
     require_seconds(timeout, "timeout")
-    gathered = gather(Origin.parse(origin), timeout=timeout)
+    gathered = gather_in_time(Origin.parse(origin), timeout=timeout)
     return examine(gathered, roots=policy.roots, now=datetime.now(UTC), collateral=collateral)
 
 

@@ -19,13 +19,15 @@ from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse
 from provisioner.image.artefacts import Service, check_image
+from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
-from provisioner.image.rootfs import load_rootfs, prepare_rootfs
-from provisioner.image.sources import Sources
+from provisioner.image.rootfs import Gpus, load_rootfs, prepare_rootfs
+from provisioner.image.sources import HUB, Sources
+from provisioner.image.weights import Weights, read_weights
 from provisioner.progress import Progress
 
 # The part of the client's package that the VM holds: formats only.
@@ -40,12 +42,15 @@ INGREDIENTS = (
         "provisioner/gate",
         "provisioner/image",
         "provisioner/overlay.py",
+        "requirements/vllm-gpu.lock",
     ),
     # The manifest names the UKI by its Authenticode digest.
     *("provisioner/measure/pe.py", "provisioner/measure/window.py", "client_sdk/manifest.py"),
     *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
 )
 MODES = ("release", "test")
+# As many as evidence can hold (client_sdk.evidence).
+MAX_GPUS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class Bake:
         Raises:
             BakeError: an ingredient is missing.
         """
-        return bake_key(self.ingredients(), {**self.values, "bake_mode": self.sources.mode})
+        values = {name: _without_places(name, value) for name, value in self.values.items()}
+        return bake_key(self.ingredients(), values | {"bake_mode": self.sources.mode})
 
     def ingredients(self) -> dict[str, Path]:
         """Every file or folder of the checkout that the image is made of, by its name there."""
@@ -81,18 +87,25 @@ class Bake:
         """Say what the roles will make of the image, from the values that they take.
 
         Raises:
-            SpecError: a value cannot be meant, or the engine would serve another model than the disk holds.
+            SpecError: a value cannot be meant.
+        """
+        port = str(self._told()["gateway_port"])
+        if not (port.isascii() and port.isdigit()):
+            raise SpecError((Fault("gateway_port", "a port number", repr(port)),))
+        return Service(int(port))
+
+    def models(self) -> tuple[Mapping[str, Any], ...]:
+        """Return what the role says of each model that is served."""
+        return tuple(self._told()["engine_models"])
+
+    def weights(self) -> tuple[Weights, ...]:
+        """Say which files the model disk holds.
+
+        Raises:
+            SpecError: a model's files are not named, or not as they should be; it lists every fault.
         """
         told = self._told()
-        port, engine, model = (str(told[name]) for name in ("gateway_port", "engine_name", "engine_model"))
-        faults = []
-        if not (port.isascii() and port.isdigit()):
-            faults.append(Fault("gateway_port", "a port number", repr(port)))
-        if model != model_card()["name"]:
-            faults.append(Fault("engine_model", f"{model_card()['name']}, which the model disk holds", repr(model)))
-        if faults:
-            raise SpecError(tuple(faults))
-        return Service(int(port), engine, model)
+        return read_weights(told["engine_models"], told["engine_weights"], model_card())
 
     def access(self) -> Access:
         """Say who may ask the service.
@@ -101,6 +114,25 @@ class Bake:
             SpecError: the values do not say it, or contradict each other.
         """
         return read_access(self._told())
+
+    def gpus(self) -> Gpus | None:
+        """Say for how many GPUs the image is, and which wheels use them; None for an image without.
+
+        Raises:
+            SpecError: the number cannot be meant, or is 0 where vLLM serves, which is in images for GPUs alone.
+            BakeError: the lock of the wheels cannot be read.
+        """
+        told = self._told()
+        count, models = str(told["attester_gpus"]), told["engine_models"]
+        if not (count.isascii() and count.isdigit() and int(count) <= MAX_GPUS):
+            raise SpecError((Fault("attester_gpus", f"a number from 0 to {MAX_GPUS}", repr(count)),))
+        if not int(count):
+            engines = [model.get("engine") for model in models if isinstance(model, dict)]
+            if "vllm" in engines:
+                wanted = "at least 1: engine_models names vLLM, which is in images for GPUs alone"
+                raise SpecError((Fault("attester_gpus", wanted, "0"),))
+            return None
+        return Gpus(int(count), parse_closure((self.repository / LOCK_FILE).read_text()))
 
     def workdir(self) -> Path:
         """Name the folder of the tree while it is configured."""
@@ -116,6 +148,7 @@ class Bake:
             "mode": sources.mode,
             "mirror": sources.mirror or "",
             "security_mirror": sources.security_mirror or "",
+            "hub": sources.hub,
             "values": dict(self.values),
             "commit": self.commit,
             "key": self.key(),
@@ -129,7 +162,8 @@ class Bake:
             SpecError: the sources are not what an inventory may say.
             BakeError: an ingredient has changed since.
         """
-        sources = read_sources(Path(told["cache"]), told["mode"], told["mirror"], told["security_mirror"])
+        addresses = Addresses(told["mirror"], told["security_mirror"], told["hub"])
+        sources = read_sources(Path(told["cache"]), told["mode"], addresses)
         bake = cls(Path(told["repository"]), Path(told["output"]), sources, told["values"], told["commit"])
         if bake.key() != told["key"]:
             raise BakeError("the sources changed while the roles were applied; run the bake again")
@@ -150,7 +184,16 @@ def require_own_code(repository: Path) -> None:
         raise BakeError(f"the code that runs is that of {running}, not of {repository}: set PYTHONPATH={repository}")
 
 
-def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "") -> Sources:
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where things are downloaded from, as the inventory says it; empty is the default of each."""
+
+    mirror: str = ""
+    security_mirror: str = ""
+    hub: str = ""
+
+
+def read_sources(cache: Path, mode: str, told: Addresses) -> Sources:
     """Check what the inventory says about sources.
 
     Raises:
@@ -159,16 +202,22 @@ def read_sources(cache: Path, mode: str, mirror: str, security_mirror: str = "")
     faults = []
     if mode not in MODES:
         faults.append(Fault("bake_mode", " or ".join(MODES), repr(mode)))
-    for name, value in (("bake_mirror", mirror), ("bake_security_mirror", security_mirror)):
+    addresses = {
+        "bake_mirror": (told.mirror, "the mirror of this machine's apt"),
+        "bake_security_mirror": (told.security_mirror, "the mirror of this machine's apt"),
+        "bake_hub": (told.hub, HUB),
+    }
+    for name, (value, default) in addresses.items():
         if value and not value.startswith(("http://", "https://")):
-            faults.append(Fault(name, "a URL, or nothing for the mirror of this machine's apt", repr(value)))
+            faults.append(Fault(name, f"a URL, or nothing for {default}", repr(value)))
     if faults:
         raise SpecError(tuple(faults))
     return Sources(
         cache=cache,
         mode="release" if mode == "release" else "test",
-        mirror=mirror or None,
-        security_mirror=security_mirror or None,
+        mirror=told.mirror or None,
+        security_mirror=told.security_mirror or None,
+        hub=told.hub or HUB,
     )
 
 
@@ -209,8 +258,7 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
         SpecError: a value of a role cannot be meant.
         BakeError: a package cannot be had, or another process is baking this image.
     """
-    bake.service()  # before anything is made for it
-    bake.access()
+    bake.service(), bake.weights(), bake.gpus(), bake.access()  # before anything is made for it
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):
@@ -221,7 +269,7 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
             shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
             claim.unlink()
     mine.write_text(f"{owner} {_born(owner)}")
-    return prepare_rootfs(bake.workdir(), bake.sources, progress=progress).tree
+    return prepare_rootfs(bake.workdir(), bake.sources, progress=progress, gpus=bake.gpus()).tree
 
 
 def seal(bake: Bake, *, progress: Progress) -> BakedImage:
@@ -238,11 +286,13 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
     spec = PackSpec(
         output=bake.image(),
         seed=bake.key(),
-        cache=bake.sources.cache,
+        sources=bake.sources,
         service=bake.service(),
+        weights=bake.weights(),
         contents=contents(bake),
         source_commit=bake.commit,
         token_issuer_key=bake.access().issuers,
+        gpu_wheels=gpus.wheels if (gpus := bake.gpus()) else (),
     )
     image = pack(rootfs, spec, progress=progress)
     shutil.rmtree(rootfs.workdir, ignore_errors=True)
@@ -273,6 +323,15 @@ def role_options(repository: Path) -> dict[str, Any]:
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             raise BakeError(f"{path}: not an argument specification: {error}") from error
     return dict(sorted(found.items()))
+
+
+def _without_places(name: str, value: str) -> str:
+    """Leave out where files lie on this machine: what they are decides, and that is named by hash."""
+    entries = json.loads(value)
+    if name != "engine_weights" or not isinstance(entries, list):
+        return value
+    kept = [{k: v for k, v in e.items() if k != "folder"} if isinstance(e, dict) else e for e in entries]
+    return json.dumps(kept, sort_keys=True)
 
 
 def _claim(workdir: Path) -> Path:

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from provisioner import place
 from provisioner.access import require_service
-from provisioner.bake import Bake, read_sources
+from provisioner.bake import Addresses, Bake, read_sources
 from provisioner.baked import image_of
+from provisioner.clouds.gpus import gpus_of
 from provisioner.clouds.interface import ONE_MACHINE
 from provisioner.errors import Fault, PlanError, SpecError
 from provisioner.launch import warnings
@@ -118,10 +119,12 @@ def _is_number(value: object, least: float) -> bool:
 def _bake(told: Told) -> Iterator[Fault]:
     if told.playbook in ("verify", "destroy"):
         return
-    said = {name: str(told.values.get(name) or "") for name in ("bake_mode", "bake_mirror", "bake_security_mirror")}
-    mode, mirror, security = said["bake_mode"] or "test", said["bake_mirror"], said["bake_security_mirror"]
-    yield from faults_of(lambda: read_sources(told.bake.sources.cache, mode, mirror, security))
+    said = (told.values.get(f"bake_{name}") for name in ("mode", "mirror", "security_mirror", "hub"))
+    mode, *places = (str(value or "") for value in said)
+    yield from faults_of(lambda: read_sources(told.bake.sources.cache, mode or "test", Addresses(*places)))
     yield from faults_of(told.bake.service)
+    yield from faults_of(told.bake.weights)
+    yield from faults_of(told.bake.gpus)
     if told.real:  # a plan can be looked at before there is an issuer
         yield from faults_of(lambda: require_service(told.bake.access(), str(told.values.get("deploy_service", ""))))
 
@@ -165,6 +168,7 @@ def _meant(told: Told, machine: Mapping[str, Any], *, unreadable: bool) -> Itera
         yield Fault(f"deploy_vm.{key}", f"{wanted}: {ONE_MACHINE}", "a VM of this machine" if local else "1")
     if told.playbook in ("deploy", "rollout"):
         yield from _placeholders(told, machine)
+        yield from _gpus(told, machine)
 
 
 def _where(machine: Mapping[str, Any]) -> tuple[str, ...]:
@@ -180,6 +184,23 @@ def _plan(told: Told, machine: Mapping[str, Any], root: Path) -> None:
     except SpecError:  # told already
         port = 443
     warnings(machine, image_of(told.bake.output.resolve() / _UNBAKED, port), root)
+
+
+def _gpus(told: Told, machine: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield an image that is for another number of GPUs than the machine has: it would not serve, or not with them."""
+    try:
+        made = told.bake.gpus()
+    except SpecError:  # told already
+        return
+    count, found = made.count if made else 0, gpus_of(machine)
+    has = found.count if found else 0
+    # A pretended cloud's machines are VMs of this machine, whatever they are called.
+    if count != has and not told.values.get("deploy_simulated_cloud"):
+        driver = "an image for none has no NVIDIA driver" if not count else "an image for others powers off"
+        yield Fault("attester_gpus", f"{has}, as many as the machine of deploy_vm has: {driver}", str(count))
+    if count and machine.get("secure_boot") is True:
+        wanted = "false: a kernel under Secure Boot is locked before the driver of the GPUs is loaded (docs/gpu.md)"
+        yield Fault("deploy_vm.secure_boot", wanted, "true")
 
 
 def _placeholders(told: Told, machine: Mapping[str, Any]) -> Iterator[Fault]:

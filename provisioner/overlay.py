@@ -72,7 +72,7 @@ def unit_links(enable: Mapping[str, str], mask: tuple[str, ...]) -> tuple[Entry,
     if faults:
         raise SpecError(tuple(faults))
     wants = tuple(
-        _link(UNITS / f"{target}.wants" / unit, f"/usr/lib/systemd/system/{unit}")
+        _link(UNITS / f"{target}.wants" / unit, f"/usr/lib/systemd/system/{_file_of(unit)}")
         for unit, target in sorted(enable.items())
     )
     return wants + tuple(_link(UNITS / unit, "/dev/null") for unit in sorted(mask))
@@ -108,6 +108,12 @@ def _entry(path: Path, inner: PurePosixPath, render: Callable[[str], str] | None
         inner = inner.with_name(inner.name.removesuffix(TEMPLATE_SUFFIX))
         content = render(content.decode()).encode()
     return Entry(str(inner), "file", mode, base64.b64encode(content).decode())
+
+
+def _file_of(unit: str) -> str:
+    """Name a unit's file: that of its template, where it is an instance."""
+    name, at, instance = unit.partition("@")
+    return f"{name}@.{instance.rpartition('.')[2]}" if at else unit
 
 
 def _link(path: PurePosixPath, target: str) -> Entry:

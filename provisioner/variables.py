@@ -12,7 +12,15 @@ from difflib import get_close_matches
 from provisioner.errors import Fault
 
 OPERATOR = (
-    *("bake_cache", "bake_mirror", "bake_mode", "bake_output", "bake_security_mirror", "bake_source_commit"),
+    *(
+        "bake_cache",
+        "bake_hub",
+        "bake_mirror",
+        "bake_mode",
+        "bake_output",
+        "bake_security_mirror",
+        "bake_source_commit",
+    ),
     *(
         "deploy_name",
         "deploy_platform_values",

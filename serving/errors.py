@@ -5,7 +5,10 @@
     ServingError
      ├ SelfCheckError   the system is not locked down; lists every failed check; the VM powers off
      ├ SealError        the boot order cannot be kept (a restart, a key with the wrong group); the VM powers off
-     ├ TpmError         the TPM refused or contradicted itself; during boot the VM powers off, later a caller is told
+     ├ TpmError         the TPM refused, or has not what is wanted; during boot the VM powers off
+     │   ├ TpmBusyError   it says "not now"; a caller is told to come back
+     │   └ TpmLostError   it is gone, failed, or no longer the one that was sealed; the VM powers off
+     ├ GpuError         a GPU is missing, surplus, not confidential or lost; the VM powers off
      ├ EngineError      the engine is not there, not ready or talks nonsense; the caller may retry
      ├ AccessError      the image does not say who may ask, or says two things; the gateway does not start
      └ RequestError     the caller sent something that is not allowed; answered with its code, never logged
@@ -34,6 +37,22 @@ class SealError(ServingError):
 
 class TpmError(ServingError):
     """The TPM refused a command or contradicted itself."""
+
+
+class TpmBusyError(TpmError):
+    """The TPM cannot do it now; nothing is wrong with it."""
+
+
+class TpmLostError(TpmError):
+    """The TPM is gone or failed, or its answer is not one of the sealed boot: nothing can be attested any more."""
+
+
+class GpuError(ServingError):
+    """The GPUs are not what the image states; ``code`` is NVML's error where it is NVML that refuses, else 0."""
+
+    def __init__(self, message: str, *, code: int = 0) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class EngineError(ServingError):

@@ -18,7 +18,7 @@ from provisioner.image.wheels import obtain_wheel, shipped_wheels, unpack_wheel
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / "build/cache"
 SUMMARY = re.compile(r"^=*\s*(\d+) passed in ", re.MULTILINE)
-LEAST = 400
+LEAST = 800
 
 pytestmark = pytest.mark.root
 
@@ -53,7 +53,7 @@ def pytest_in_tree(work):
     binds = [Bind(work, "/work", writable=True), Bind(REPOSITORY, "/work/source"), Bind(engine, "/work/engine")]
 
     def run(*arguments):
-        inside = "cd /work/source && exec python3 -m pytest -c tests/serving/tree.ini --rootdir /work/source "
+        inside = "cd /work/source && exec python3 -m pytest -n 4 -c tests/serving/tree.ini --rootdir /work/source "
         command = enter(tree.resolve(), ["sh", "-c", inside + " ".join(arguments)], binds=binds)
         environment = {
             "PATH": "/usr/sbin:/usr/bin",

@@ -27,6 +27,7 @@ STAGES = {
     "tdx": ("tdx", "quote"),
     "ccel": ("tdx", "ccel"),
     "tpm-quote": ("tpm", "quote"),
+    "binding": ("binding", "binding"),
     "event-log": ("tpm", "event_log"),
     "azure-hcl": ("azure", "hcl"),
     "azure-ak": ("azure", "ak"),

@@ -8,8 +8,18 @@ from pathlib import Path
 
 from provisioner.access import require_service
 from provisioner.action import Action
-from provisioner.bake import Bake, finished, prepare, read_commit, read_sources, require_own_code, role_options
+from provisioner.bake import (
+    Addresses,
+    Bake,
+    finished,
+    prepare,
+    read_commit,
+    read_sources,
+    require_own_code,
+    role_options,
+)
 from provisioner.errors import SpecError
+from provisioner.room import require_room
 
 # Found by this file: a playbook that imports ours may lie anywhere.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -19,6 +29,7 @@ ARGUMENTS = {
     "mode": {"type": "str", "default": "test"},
     "mirror": {"type": "str", "default": ""},
     "security_mirror": {"type": "str", "default": ""},
+    "hub": {"type": "str", "default": ""},
     "source_commit": {"type": "str", "default": ""},
 }
 
@@ -35,6 +46,8 @@ class ActionModule(Action):
         port = bake.service().port
         if self.pretend:
             self._warn_of_access(bake, self._templar.template(self.variables.get("deploy_service", "")))
+        if missing:
+            self._require_room(bake)
         tree = str(prepare(bake, owner=os.getppid(), progress=self.say)) if missing else ""
         return {
             "finished": done is not None,
@@ -48,7 +61,8 @@ class ActionModule(Action):
 
     def _bake(self, wanted):
         require_own_code(REPOSITORY)
-        sources = read_sources(Path(wanted["cache"]), wanted["mode"], wanted["mirror"], wanted["security_mirror"])
+        addresses = Addresses(wanted["mirror"], wanted["security_mirror"], wanted["hub"])
+        sources = read_sources(Path(wanted["cache"]), wanted["mode"], addresses)
         options = role_options(REPOSITORY)
         told = {name: self._templar.template(self.variables[name]) for name in options if name in self.variables}
         # A default that is said is a default: inventories that mean the same make the same image.
@@ -59,6 +73,12 @@ class ActionModule(Action):
         }
         commit = read_commit(REPOSITORY, wanted["mode"], wanted["source_commit"])
         return Bake(REPOSITORY, Path(wanted["output"]), sources, values, commit)
+
+    def _require_room(self, bake):
+        if "deploy_vm" in self.variables:
+            require_room(bake, self._templar.template(self.variables["deploy_vm"]), progress=self.say)
+        else:
+            self.say("no deploy_vm in this inventory: whether the models fit its GPU is not checked")
 
     def _warn_of_access(self, bake, service):
         """Say what a real run refuses: a plan can be looked at before there is an issuer."""

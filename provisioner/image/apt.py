@@ -19,6 +19,8 @@ from provisioner.progress import Progress
 _HELPER = "/usr/lib/apt/apt-helper"
 _INSTALLED = re.compile(r"^Inst (?P<name>[^ :]+)(?::\S+)? \((?P<version>\S+) ", re.MULTILINE)
 _BATCH = 25
+# Names that stand for whatever their one dependency is today.
+_META = ("linux-image-cloud-amd64",)
 _APT_CONF = """\
 Dir::State "{home}/state";
 Dir::State::status "{home}/status";
@@ -60,11 +62,10 @@ class Apt:
         Raises:
             BakeError: a package does not exist or cannot be satisfied, in apt's own words.
         """
-        kernels = {self._follow(name): name for name in wanted.unpack}
+        unpack = [self._follow(name) if name in _META else name for name in wanted.unpack]
         chosen = self._simulate([*wanted.install], essential=True)
-        unpacked = {
-            name: version for name, version in self._simulate([*kernels], essential=False).items() if name in kernels
-        }
+        # One by one: what is only unpacked may conflict, as a driver's parts do, with what it is unpacked beside.
+        unpacked = {name: self._simulate([name], essential=False)[name] for name in unpack}
         packages = self._show({**chosen, **unpacked})
         return Tree(packages=packages, unpacked=tuple(sorted(unpacked)))
 

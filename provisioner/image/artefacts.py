@@ -12,8 +12,10 @@ from typing import Any
 from client_sdk.manifest import Boot, Manifest, Model, Package, Verity
 from provisioner.errors import BakeError
 from provisioner.image import filesystem
+from provisioner.image.closure import Pin
 from provisioner.image.files import sha256_of
 from provisioner.image.packages import PackageLock, Tree
+from provisioner.image.weights import Weights
 from provisioner.image.wheels import Wheel
 from provisioner.measure.pe import authenticode, parse_image
 
@@ -27,16 +29,14 @@ FILES = {
 }
 ARTEFACTS = "artefacts.json"
 MANIFEST = "manifest.json"
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the roles made of the image: the port that listens inside, the engine, the name that clients ask for."""
+    """What the roles made of the image, as far as others must know it: the port that listens inside."""
 
     port: int
-    engine: str
-    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +63,16 @@ class Facts:
     """Everything that the manifest says, as the packing found it."""
 
     lock: PackageLock
-    service: Service
     wheels: tuple[Wheel, ...]
     contents: Mapping[str, str]
     kernel: str
     root: filesystem.Verity
     model: filesystem.Verity
-    model_facts: Mapping[str, Any]
+    weights: tuple[Weights, ...]
     stub: bytes
     source_commit: str
     token_issuer_key: str
+    gpu_wheels: tuple[Pin, ...] = ()
 
 
 def find_image(path: Path) -> BakedImage | None:
@@ -141,15 +141,16 @@ def write_manifest(folder: Path, facts: Facts) -> None:
         cmdline=(folder / FILES["cmdline"]).read_text("ascii"),
     )
     manifest = Manifest(
-        packages=_packages(facts.lock.image),
+        packages=_packages(facts.lock.image) + (_driver(facts.lock.driver) if facts.gpu_wheels else ()),
         files=_digests(facts.contents),
-        tools=_packages(facts.lock.tools),
+        tools=_packages(facts.lock.tools) + (_compiler(facts.lock) if facts.gpu_wheels else ()),
         kernel=facts.kernel,
         boot=boot,
         root=_verity(facts.root),
-        model=_model(facts),
-        engine=facts.service.engine,
-        wheels=tuple(Package(w.name, w.version, bytes.fromhex(w.sha256)) for w in facts.wheels if w.use == "image"),
+        models=tuple(_model(weights) for weights in facts.weights),
+        model_disk=_verity(facts.model),
+        wheels=tuple(Package(w.name, w.version, bytes.fromhex(w.sha256)) for w in facts.wheels if w.use == "image")
+        + tuple(Package(pin.name, pin.version, bytes.fromhex(pin.sha256)) for pin in facts.gpu_wheels),
         token_issuer_key=facts.token_issuer_key,
         source_commit=facts.source_commit,
     )
@@ -158,6 +159,17 @@ def write_manifest(folder: Path, facts: Facts) -> None:
 
 def _packages(tree: Tree) -> tuple[Package, ...]:
     return tuple(Package(p.name, p.version, bytes.fromhex(p.sha256)) for p in tree.packages)
+
+
+def _driver(tree: Tree) -> tuple[Package, ...]:
+    """Name what the driver in the image comes from: source, firmware, libraries, the kernel's headers."""
+    return tuple(found for found in _packages(tree) if found.name in tree.unpacked)
+
+
+def _compiler(lock: PackageLock) -> tuple[Package, ...]:
+    """Name what the driver was built with, as far as the tools tree has it not."""
+    known = {package.name for package in lock.tools.packages} | set(lock.driver.unpacked)
+    return tuple(found for found in _packages(lock.driver) if found.name not in known)
 
 
 def _digests(digests: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
@@ -173,12 +185,11 @@ def _verity(verity: filesystem.Verity) -> Verity:
     )
 
 
-def _model(facts: Facts) -> Model:
-    model = facts.model_facts
+def _model(weights: Weights) -> Model:
     return Model(
-        name=model["name"],
-        repository=model["repository"],
-        revision=model["revision"],
-        files=_digests(model["files"]),
-        verity=_verity(facts.model),
+        name=weights.name,
+        engine=weights.engine,
+        repository=weights.repository,
+        revision=weights.revision,
+        files=_digests(dict(weights.files)),
     )

@@ -100,6 +100,19 @@ def _base(packages: Packages, sources: Sources, name: str, wheels: tuple[Wheel, 
 
 def _make(folder: Path, packages: Packages, name: str, *, progress: Progress) -> None:
     locked = packages.lock.tree(name)
+    install(folder, packages, name, progress=progress)
+    for package in (p for p in locked.packages if p.name in locked.unpacked):
+        check_file(packages.path(package), package)
+        _unpack_kernel(folder, packages.path(package))
+
+
+def install(folder: Path, packages: Packages, name: str, *, progress: Progress) -> None:
+    """Bootstrap ``folder``/tree from the packages of a tree that are to be installed, and no others.
+
+    Raises:
+        BakeError: a file is not what the lock says, or what was installed is not.
+    """
+    locked = packages.lock.tree(name)
     progress(f"making the {name} tree from {len(locked.packages)} packages (about a minute)")
     installed = [package for package in locked.packages if package.name not in locked.unpacked]
     tree = folder / "tree"
@@ -107,9 +120,6 @@ def _make(folder: Path, packages: Packages, name: str, *, progress: Progress) ->
         _write_repository(Path(repository), packages, installed)
         _mmdebstrap(tree, Path(repository), packages, installed)
     _refuse_difference(tree, installed, name)
-    for package in (p for p in locked.packages if p.name in locked.unpacked):
-        check_file(packages.path(package), package)
-        _unpack_kernel(folder, packages.path(package))
 
 
 def _write_repository(folder: Path, packages: Packages, installed: list[Package]) -> None:

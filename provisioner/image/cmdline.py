@@ -13,9 +13,16 @@ _OPTION = re.compile(r"[!-~]+")
 _LIMIT = 2048  # COMMAND_LINE_SIZE of x86
 
 
-def make_cmdline(root: Verity, model: Verity) -> str:
-    """Write the command line of an image."""
+# What the kernel cannot be told before the driver of the GPUs is loaded, which its makers did not sign. The initrd
+# says it instead, right after.
+LATER = ("lockdown=confidentiality", "module.sig_enforce=1")
+
+
+def make_cmdline(root: Verity, model: Verity, *, gpus: int = 0) -> str:
+    """Write the command line of an image; one for GPUs names how many."""
     fixed = [row["option"] for row in json.loads(data_file("cmdline.json"))]
+    if gpus:
+        fixed = [option for option in fixed if option not in LATER] + [f"vitrine.gpus={gpus}"]
     return join_options([*fixed, root.option("root"), model.option("model")])
 
 

@@ -11,10 +11,22 @@ from provisioner.errors import BakeError
 from provisioner.image import apt
 from provisioner.image.files import check_file
 from provisioner.image.mirror import Mirror, find_mirror
-from provisioner.image.packages import Package, PackageLock, parse_lock, serialise_lock, shipped_wanted
+from provisioner.image.packages import (
+    EVERY_BAKE,
+    TREES,
+    Package,
+    PackageLock,
+    Tree,
+    Wanted,
+    parse_lock,
+    serialise_lock,
+    shipped_wanted,
+)
 from provisioner.image.shelf import alone
 from provisioner.image.sources import Sources
 from provisioner.progress import Progress
+
+_FLAVOUR = "-cloud-amd64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +42,8 @@ class Packages:
         return self.folder / f"{package.sha256}.deb"
 
 
-def obtain(lock: PackageLock, sources: Sources, *, progress: Progress) -> Packages:
-    """Bring every file of the lock into the cache.
+def obtain(lock: PackageLock, sources: Sources, *, progress: Progress, trees: tuple[str, ...] = EVERY_BAKE) -> Packages:
+    """Bring every file of these trees of the lock into the cache.
 
     In test mode a lock that the mirror can no longer serve is resolved anew, and the differences are named.
 
@@ -40,19 +52,21 @@ def obtain(lock: PackageLock, sources: Sources, *, progress: Progress) -> Packag
     """
     folder = sources.cache / "debs"
     folder.mkdir(parents=True, exist_ok=True)
-    if not _missing(lock, folder):
+    if not _missing(lock, folder, trees):
         return Packages(lock, folder)
     with alone(folder / "downloads"):
-        return _download(lock, sources, folder, progress=progress)
+        return _download(lock, sources, folder, trees, progress=progress)
 
 
-def _download(lock: PackageLock, sources: Sources, folder: Path, *, progress: Progress) -> Packages:
-    if sources.mode == "test" and (earlier := _earlier_drift(lock, sources)):
+def _download(
+    lock: PackageLock, sources: Sources, folder: Path, trees: tuple[str, ...], *, progress: Progress
+) -> Packages:
+    if sources.mode == "test" and (earlier := _earlier_drift(lock, sources, trees)):
         return Packages(earlier, folder, drift=differences(lock, earlier))
     mirror = find_mirror(sources.mirror, sources.security_mirror)
     conf = apt.private_conf(sources.cache / "apt")
-    words = _fetch(conf, mirror, _missing(lock, folder), folder, progress=progress)
-    missing = _missing(lock, folder)
+    words = _fetch(conf, mirror, _missing(lock, folder, trees), folder, progress=progress)
+    missing = _missing(lock, folder, trees)
     if not missing:
         return Packages(lock, folder)
     # A mirror that answers with an index but not with these files has moved on; one that does not answer is no news.
@@ -63,7 +77,7 @@ def _download(lock: PackageLock, sources: Sources, folder: Path, *, progress: Pr
             f"refresh the lock with `make lock` and review the difference ({words})"
         )
     progress(f"the mirror no longer serves {_names(missing)}; a test bake goes on with what it has")
-    return _follow_mirror(lock, sources, mirror, private, progress=progress)
+    return _follow_mirror(lock, sources, mirror, private, trees, progress=progress)
 
 
 def differences(old: PackageLock, new: PackageLock) -> tuple[str, ...]:
@@ -81,17 +95,16 @@ def _difference(key: str, old: Package | None, new: Package | None) -> str:
 
 
 def _by_tree(lock: PackageLock) -> dict[str, Package]:
-    trees = (("image", lock.image), ("tools", lock.tools))
-    return {f"{name}: {package.name}": package for name, tree in trees for package in tree.packages}
+    return {f"{name}: {package.name}": package for name in TREES for package in lock.tree(name).packages}
 
 
 def _follow_mirror(
-    lock: PackageLock, sources: Sources, mirror: Mirror, private: apt.Apt, *, progress: Progress
+    lock: PackageLock, sources: Sources, mirror: Mirror, private: apt.Apt, trees: tuple[str, ...], *, progress: Progress
 ) -> Packages:
     folder = sources.cache / "debs"
     fresh = resolve(private, lock.suite, lock.epoch)
-    words = _fetch(private.conf, mirror, _missing(fresh, folder), folder, progress=progress)
-    missing = _missing(fresh, folder)
+    words = _fetch(private.conf, mirror, _missing(fresh, folder, trees), folder, progress=progress)
+    missing = _missing(fresh, folder, trees)
     if missing:
         raise BakeError(f"the mirror lists {_names(missing)} but does not serve it ({words})")
     _drift_file(lock, sources).write_bytes(serialise_lock(fresh))
@@ -101,13 +114,30 @@ def _follow_mirror(
 
 
 def resolve(private: apt.Apt, suite: str, epoch: int) -> PackageLock:
-    """Resolve both trees against one state of the mirror."""
+    """Resolve the trees against one state of the mirror; the driver is built for the kernel of the image."""
+    image = private.resolve(shipped_wanted("image"))
     return PackageLock(
         suite=suite,
         epoch=epoch,
-        image=private.resolve(shipped_wanted("image")),
+        image=image,
         tools=private.resolve(shipped_wanted("tools")),
+        driver=private.resolve(driver_wanted(image)),
     )
+
+
+def driver_wanted(image: Tree) -> Wanted:
+    """Name the headers of the image's kernel among what the driver is built from.
+
+    Raises:
+        BakeError: the image has no kernel, or more than one.
+    """
+    wanted = shipped_wanted("driver")
+    kernels = [name.removeprefix("linux-image-") for name in image.unpacked if name.startswith("linux-image-")]
+    if len(kernels) != 1 or not kernels[0].endswith(_FLAVOUR):
+        raise BakeError(f"expected one kernel of Debian's cloud flavour in the image, got {kernels}")
+    version = kernels[0].removesuffix(_FLAVOUR)
+    headers = (f"linux-headers-{kernels[0]}", f"linux-headers-{version}-common", f"linux-kbuild-{version}")
+    return Wanted(wanted.install, wanted.unpack | dict.fromkeys(headers, "the kernel's side of the driver's interface"))
 
 
 def _drift_file(lock: PackageLock, sources: Sources) -> Path:
@@ -115,17 +145,17 @@ def _drift_file(lock: PackageLock, sources: Sources) -> Path:
     return sources.cache / "debs" / f"drift-{name}.lock.json"
 
 
-def _earlier_drift(lock: PackageLock, sources: Sources) -> PackageLock | None:
+def _earlier_drift(lock: PackageLock, sources: Sources, trees: tuple[str, ...]) -> PackageLock | None:
     """Return what an earlier test bake fell back to, as long as the cache still holds all of it."""
     path = _drift_file(lock, sources)
     if not path.is_file():
         return None
     earlier = parse_lock(path.read_bytes())
-    return None if _missing(earlier, sources.cache / "debs") else earlier
+    return None if _missing(earlier, sources.cache / "debs", trees) else earlier
 
 
-def _missing(lock: PackageLock, folder: Path) -> tuple[Package, ...]:
-    return tuple(p for p in lock.files() if not (folder / f"{p.sha256}.deb").is_file())
+def _missing(lock: PackageLock, folder: Path, trees: tuple[str, ...]) -> tuple[Package, ...]:
+    return tuple(p for p in lock.files(trees) if not (folder / f"{p.sha256}.deb").is_file())
 
 
 def _fetch(conf: Path, mirror: Mirror, packages: Sequence[Package], folder: Path, *, progress: Progress) -> str:

@@ -1,4 +1,4 @@
-"""``python -m provisioner.image.lock``: resolves both trees against a mirror and writes the lock file."""
+"""``python -m provisioner.image.lock``: resolves the trees against a mirror and writes the lock file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from provisioner.errors import ProvisionError
 from provisioner.image import apt
 from provisioner.image.debs import differences, resolve
 from provisioner.image.mirror import find_mirror
-from provisioner.image.packages import LOCK_FILE, PackageLock, data_path, parse_lock, serialise_lock, shipped_lock
+from provisioner.image.packages import (
+    LOCK_FILE,
+    TREES,
+    PackageLock,
+    data_path,
+    parse_lock,
+    serialise_lock,
+    shipped_lock,
+)
 from provisioner.progress import Progress, say
 
 SUITE = "trixie"
 
 
 def refresh(mirror: str | None, security: str | None, *, epoch: int, progress: Progress) -> PackageLock:
-    """Resolve the wanted packages of both trees anew.
+    """Resolve the wanted packages of every tree anew.
 
     Raises:
         BakeError: no mirror is known or reachable, or a wanted package does not exist.
@@ -44,11 +52,11 @@ def main() -> int:
     except ProvisionError as error:
         say(f"error: {error}")
         return 1
-    if before is not None and (before.image, before.tools) == (lock.image, lock.tools):
+    if before is not None and all(before.tree(name) == lock.tree(name) for name in TREES):
         say("nothing changed")
         return 0
     arguments.output.write_bytes(serialise_lock(lock))
-    say(f"{arguments.output}: {len(lock.image.packages)} image and {len(lock.tools.packages)} tools packages")
+    say(f"{arguments.output}: {', '.join(f'{len(lock.tree(n).packages)} {n}' for n in TREES)} packages")
     for change in differences(before, lock) if before is not None else ():
         say(f"  {change}")
     return 0

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from provisioner.errors import BakeError
 
+# NVIDIA's driver lies in contrib and non-free; what the image is made of is named, and main alone has it.
+COMPONENTS = ("main", "contrib", "non-free", "non-free-firmware")
 DEFAULT_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SCHEMES = ("http://", "https://", "file:/", "copy:/", "mirror+http://", "mirror+https://", "mirror+file:/")
 _ALIASES = ("stable", "oldstable", "testing", "unstable", "sid")
@@ -31,7 +33,7 @@ class Mirror:
 
     def sources_list(self, suite: str) -> str:
         """Write the apt sources of one suite, deb822."""
-        stanza = "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nSigned-By: {}\n"
+        stanza = f"Types: deb\nURIs: {{}}\nSuites: {{}}\nComponents: {' '.join(COMPONENTS)}\nSigned-By: {{}}\n"
         return "\n".join(
             (
                 stanza.format(self.main, f"{suite} {suite}-updates", self.keyring),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client_sdk.encoding import canonical_json
-from provisioner.errors import BakeError
 from provisioner.image import disk, process, uki
 from provisioner.image.artefacts import (
     ARTEFACTS,
@@ -23,6 +22,7 @@ from provisioner.image.artefacts import (
     write_manifest,
 )
 from provisioner.image.bytecode import compile_tree
+from provisioner.image.closure import Pin
 from provisioner.image.cmdline import make_cmdline
 from provisioner.image.esp import make_esp
 from provisioner.image.files import share
@@ -30,8 +30,10 @@ from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
 from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.normalise import normalise
-from provisioner.image.rootfs import Rootfs
+from provisioner.image.rootfs import Rootfs, kernel_release
 from provisioner.image.shelf import make_once
+from provisioner.image.sources import Sources
+from provisioner.image.weights import Weights
 from provisioner.image.wheels import shipped_wheels
 from provisioner.image.workshop import Workshop
 from provisioner.progress import Progress
@@ -51,11 +53,13 @@ class PackSpec:
 
     output: Path
     seed: str
-    cache: Path
+    sources: Sources
     service: Service
+    weights: tuple[Weights, ...]
     contents: Mapping[str, str] = field(default_factory=dict)
     source_commit: str = ""
     token_issuer_key: str = ""
+    gpu_wheels: tuple[Pin, ...] = ()
 
 
 def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
@@ -81,9 +85,9 @@ def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
 
 def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> None:
     workshop = Workshop(rootfs.tools.tree, folder, rootfs.epoch, _seed(rootfs, spec))
-    model = obtain_model(rootfs.tools, rootfs.epoch, spec.cache, progress=progress)
+    model = obtain_model(spec.weights, rootfs.tools, rootfs.epoch, spec.sources, progress=progress)
     root = _make_root(workshop, rootfs, progress=progress)
-    cmdline = make_cmdline(root, model.verity)
+    cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus)
     release = kernel_release(rootfs.tree)
     progress("building initrd and UKI")
     initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
@@ -102,18 +106,6 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     for path in folder.iterdir():
         path.chmod(0o644)
     folder.chmod(0o755)
-
-
-def kernel_release(tree: Path) -> str:
-    """Return the version of the one kernel of a tree.
-
-    Raises:
-        BakeError: there is none, or more than one.
-    """
-    found = sorted(path.name for path in (tree / "usr/lib/modules").glob("*"))
-    if len(found) != 1:
-        raise BakeError(f"the tree holds {len(found)} kernels' modules, expected one: {found}")
-    return found[0]
 
 
 def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
@@ -144,13 +136,13 @@ def _facts(rootfs: Rootfs, spec: PackSpec, release: str, made: tuple[Verity, Mod
     root, model, stub = made
     return Facts(
         lock=rootfs.lock,
-        service=spec.service,
         wheels=shipped_wheels(),
+        gpu_wheels=spec.gpu_wheels,
         contents=spec.contents,
         kernel=release,
         root=root,
         model=model.verity,
-        model_facts=model.facts,
+        weights=spec.weights,
         stub=stub,
         source_commit=spec.source_commit,
         token_issuer_key=spec.token_issuer_key,

@@ -13,8 +13,9 @@ from typing import Any
 from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError
 
-LOCK_VERSION = 1
-TREES = ("image", "tools")
+LOCK_VERSION = 2
+TREES = ("image", "tools", "driver")
+EVERY_BAKE = ("image", "tools")
 LOCK_FILE = "packages.lock.json"
 WANTED_FILE = "wanted.json"
 
@@ -46,20 +47,25 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class PackageLock:
-    """Both trees, resolved against one state of the mirror, and the instant that stands for all time stamps."""
+    """The trees, resolved against one state of the mirror, and the instant that stands for all time stamps.
+
+    ``driver`` is what the GPU driver is built from and with: only the bake of a GPU image has it.
+    """
 
     suite: str
     epoch: int
     image: Tree
     tools: Tree
+    driver: Tree
 
     def tree(self, name: str) -> Tree:
-        """Return one of the two trees by name."""
-        return {"image": self.image, "tools": self.tools}[name]
+        """Return one of the trees by name."""
+        return {"image": self.image, "tools": self.tools, "driver": self.driver}[name]
 
-    def files(self) -> tuple[Package, ...]:
-        """Return every package file of both trees once, ordered by name."""
-        return tuple(sorted({*self.image.packages, *self.tools.packages}, key=lambda p: (p.name, p.version)))
+    def files(self, trees: tuple[str, ...] = TREES) -> tuple[Package, ...]:
+        """Return every package file of these trees once, ordered by name."""
+        found = {package for name in trees for package in self.tree(name).packages}
+        return tuple(sorted(found, key=lambda p: (p.name, p.version)))
 
     def digest(self, name: str) -> str:
         """Hash what one tree is made of; where in the archive a file lies today is no part of it."""
@@ -97,6 +103,7 @@ def parse_lock(data: bytes) -> PackageLock:
         epoch=epoch,
         image=_parse_tree(trees["image"], "image"),
         tools=_parse_tree(trees["tools"], "tools"),
+        driver=_parse_tree(trees["driver"], "driver"),
     )
     _refuse_two_versions(lock)
     return lock
@@ -192,7 +199,7 @@ def _refuse_two_versions(lock: PackageLock) -> None:
     versions: dict[str, str] = {}
     for package in lock.files():
         if versions.setdefault(package.name, package.version) != package.version:
-            raise BakeError(f"package lock: {package.name} has two versions; both trees must hold the same")
+            raise BakeError(f"package lock: {package.name} has two versions; the trees must hold the same")
 
 
 def read_json(data: bytes, where: str) -> Any:

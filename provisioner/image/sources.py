@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 Mode = Literal["release", "test"]
+HUB = "https://huggingface.co"
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where inputs come from: in mode "release" the lock or nothing, "test" may follow a mirror that moved on.
 
-    ``mirror=None`` means the host's own apt configuration.
+    ``mirror=None`` means the host's own apt configuration. ``hub`` is where models are downloaded from.
     """
 
     cache: Path
     mode: Mode = "test"
     mirror: str | None = None
     security_mirror: str | None = None
+    hub: str = HUB

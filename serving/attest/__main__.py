@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from serving.attest.boot import seal
+from serving.attest.boot import no_gpus, seal
+from serving.attest.gpu import GpuWatch, collect
+from serving.attest.nvml import NvmlLibrary
 from serving.attest.server import Limits, Server
 from serving.attest.service import Attester, Rate
 from serving.attest.tpm import Tpm
@@ -34,6 +37,7 @@ class Config:
     tls: Path
     socket: Path
     root: Path
+    gpus: int
     notify: str | None
 
 
@@ -45,17 +49,21 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--root", type=Path, default=Path("/"))
+    parser.add_argument("--gpus", type=int, default=0)
     return Config(**vars(parser.parse_args(arguments)), notify=environment.get("NOTIFY_SOCKET"))
 
 
 def serve(config: Config) -> None:
     """Seal and serve. Returns never."""
     tpm = Tpm(config.tcti)
-    sealed = seal(tpm, selfcheck=config.selfcheck, tls=config.tls, root=config.root)
+    nvml = NvmlLibrary() if config.gpus else None
+    gpus = partial(collect, nvml, config.gpus) if nvml else no_gpus
+    sealed = seal(tpm, selfcheck=config.selfcheck, tls=config.tls, root=config.root, gpus=gpus)
     attester = Attester(tpm, sealed, rate=Rate(), clock=time.monotonic)
     server = Server(listen(config.socket), attester, limits=Limits(), clock=time.monotonic)
+    watch = GpuWatch(nvml, config.gpus, time.monotonic).look if nvml else None
     notify_ready(config.notify)
-    server.serve()
+    server.serve(watch)
 
 
 def listen(path: Path) -> socket.socket:

@@ -4,7 +4,7 @@
     (1) the self-check has passed
     (2) the platform and its keys are found          → extend ``lockdown``
     (3) the TLS key is born                          → extend ``tls-spki``
-    (4) GPU evidence is collected (here: none)       → extend ``gpu``
+    (4) GPU evidence is collected, where there are   → extend ``gpu``
     (5) the machine is closed                        → extend ``sealed``
     (6) the CPU reports about all of it, where it is a TEE: once a boot
     (7) what every evidence of this boot shares is read once and frozen
@@ -15,12 +15,22 @@ cannot be attested serves nobody, and a second try would need a PCR 15 that only
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from client_sdk.binding import LOCKDOWN, NO_GPU, SEALED, Place, report_data, runtime_digest
-from client_sdk.evidence import PCRS, Evidence, Quote, RuntimeEvent
+from client_sdk.binding import (
+    LOCKDOWN,
+    NO_GPU,
+    SEALED,
+    Place,
+    gpu_digest,
+    gpu_nonce,
+    report_data,
+    runtime_digest,
+)
+from client_sdk.evidence import PCRS, Evidence, GpuEvidence, Quote, RuntimeEvent
 from serving.attest.interface import Identity, Machine
 from serving.attest.platforms import find_platform
 from serving.attest.tls import create_identity
@@ -28,9 +38,9 @@ from serving.attest.tpm import RUNTIME_PCR, Tpm
 from serving.errors import SealError
 from serving.selfcheck.verdict import CCEL, EVENT_LOG, read_passed
 
+Gpus = Callable[[bytes], tuple[GpuEvidence, ...]]
 _MAX_EVENT_LOG = 1024 * 1024
 _NO_QUOTE = Quote(b"", b"", Place(0, 1, ()))
-_NO_GPUS = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +54,18 @@ class Sealed:
     pcr_digest: bytes
 
 
-def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path) -> Sealed:
-    """Carry out the boot sequence; ``root`` is where /dev and /sys lie.
+def no_gpus(nonce: bytes) -> tuple[GpuEvidence, ...]:
+    """Return the evidence of a machine without GPUs: none, whatever the nonce."""
+    _ = nonce
+    return ()
+
+
+def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path, gpus: Gpus = no_gpus) -> Sealed:
+    """Carry out the boot sequence; ``root`` is where /dev and /sys lie, ``gpus`` takes the GPUs' evidence.
 
     Raises:
         SealError: when the order cannot be kept, or the TPM's identity is there in part.
+        GpuError: when the GPUs are not what the image states.
         SelfCheckError: when the self-check has not passed.
         TpmError: when the TPM refuses.
     """
@@ -61,10 +78,12 @@ def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path) -> Sealed:
     events = [_extend(tpm, "lockdown", LOCKDOWN)]
     tls_identity = create_identity(tls)  # (3)
     events.append(_extend(tpm, "tls-spki", tls_identity.spki))
-    events.append(_extend(tpm, "gpu", NO_GPU))  # (4)
+    found = gpus(gpu_nonce(identity.ak.name, tls_identity.spki))  # (4)
+    gpu = gpu_digest(tuple(one.evidence for one in found))
+    events.append(_extend(tpm, "gpu", gpu or NO_GPU))
     events.append(_extend(tpm, "sealed", SEALED))  # (5)
     pcrs = tpm.read_pcrs(PCRS)
-    bound = report_data(identity.ak.name, tls_identity.spki, _NO_GPUS, dict(pcrs)[RUNTIME_PCR])
+    bound = report_data(identity.ak.name, tls_identity.spki, gpu, dict(pcrs)[RUNTIME_PCR])
     tee = platform.report(tpm, machine, bound)  # (6)
     evidence = Evidence(  # (7)
         platform=platform.name,
@@ -77,8 +96,9 @@ def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path) -> Sealed:
         event_log=event_log if platform.has_event_log else b"",
         runtime_log=tuple(events),
         tee=tee,
+        gpu=found,
     )
-    return Sealed(identity, tls_identity.spki, _NO_GPUS, evidence, _digest(pcrs))
+    return Sealed(identity, tls_identity.spki, gpu, evidence, _digest(pcrs))
 
 
 def _refuse_restart(tpm: Tpm) -> None:

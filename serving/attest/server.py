@@ -1,30 +1,29 @@
-"""The attester's socket: one thread that waits, gathers what waits, answers it with one quote, and waits again.
+"""The attester's socket: one thread that waits for lines, answers one of each caller, and waits again.
 
-While the TPM works, nonces pile up in the kernel's buffers; the next round takes them all. That is the batching:
-no timer, no lock, no second thread.
+A quote is over as many nonces as its line has: the gateway, which is the caller, gathers those that wait while the
+TPM works. No timer, no lock, no second thread.
 """
 
 from __future__ import annotations
 
 import selectors
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from client_sdk.binding import MAX_TREE
 from serving.attest.service import Attester
 from serving.attest.wire import (
     MAX_LINE,
-    ActivateRequest,
     EvidenceRequest,
+    QuoteRequest,
     error_line,
     evidence_line,
     parse_request,
+    quote_line,
     secret_line,
 )
-from serving.errors import RequestError, TpmError
+from serving.errors import RequestError, TpmBusyError
 
 _CHUNK = 64 * 1024
 
@@ -34,7 +33,6 @@ class Limits:
     """Bounds of the socket: what one caller and all of them together may hold."""
 
     connections: int = 512
-    waiting_per_connection: int = 64
     unsent_per_connection: int = 16 * 1024 * 1024
     idle_seconds: float = 30.0
 
@@ -60,19 +58,19 @@ class Connection:
         self.ended = self.ended or not data
         self.received += data
 
-    def lines(self, limit: int) -> Iterator[bytes]:
-        """Yield at most ``limit`` complete lines; a line over the limit breaks the connection."""
-        for _ in range(limit):
-            end = self.received.find(b"\n")
-            if end < 0 and len(self.received) <= MAX_LINE:
-                return
-            if not 0 <= end <= MAX_LINE:
-                self.received.clear()
-                self.unsent += error_line("too_large", f"a request has at most {MAX_LINE} bytes")
-                self.ended = True
-                return
-            yield bytes(self.received[:end])
-            del self.received[: end + 1]
+    def line(self) -> bytes | None:
+        """Take the next complete line, if there is one; a line over the limit ends the connection."""
+        end = self.received.find(b"\n")
+        if end < 0 and len(self.received) <= MAX_LINE:
+            return None
+        if not 0 <= end <= MAX_LINE:
+            self.received.clear()
+            self.unsent += error_line("too_large", f"a request has at most {MAX_LINE} bytes")
+            self.ended = True
+            return None
+        line = bytes(self.received[:end])
+        del self.received[: end + 1]
+        return line
 
     def send(self, now: float) -> None:
         """Send what the caller takes."""
@@ -102,10 +100,12 @@ class Server:
         self._selector = selectors.DefaultSelector()
         listener.setblocking(False)
 
-    def serve(self) -> None:
-        """Serve until the process ends."""
+    def serve(self, watch: Callable[[], None] | None = None) -> None:
+        """Serve until the process ends, or what ``watch`` looks after is lost: it is called once a round."""
         while True:
             self.round(timeout=1.0)
+            if watch is not None:
+                watch()
 
     def round(self, timeout: float) -> None:
         """Wait for something to do, then do all of it once: receive, answer, send, and drop who is gone."""
@@ -139,9 +139,9 @@ class Server:
         """Register what is waited for in this round."""
         full = len(self._connections) >= self._limits.connections
         self._register(self._listener, 0 if full else selectors.EVENT_READ, None)
-        readable = {id(connection) for connection in self._readable()}
+        wanted = {id(connection) for connection in self._readable() if not connection.has_line()}
         for connection in self._connections.values():
-            reading = selectors.EVENT_READ if id(connection) in readable and not connection.ended else 0
+            reading = selectors.EVENT_READ if id(connection) in wanted and not connection.ended else 0
             writing = selectors.EVENT_WRITE if connection.unsent else 0
             self._register(connection.channel, reading | writing, connection)
 
@@ -164,41 +164,24 @@ class Server:
             self._connections[channel.fileno()] = Connection(channel, self._clock())
 
     def _answer(self) -> None:
-        """Answer what waits. Answers go to a slot each, so that a quote shared by many cannot change their order."""
-        slots: list[tuple[Connection, list[bytes]]] = []
-        nonces: deque[tuple[bytes, list[bytes]]] = deque()
+        """Answer one line of every caller: none waits for more than one of each other's."""
         for connection in self._readable():
-            for line in connection.lines(self._limits.waiting_per_connection):
-                slot: list[bytes] = []
-                slots.append((connection, slot))
-                self._take(line, slot, nonces)
-        while nonces:
-            self._quote([nonces.popleft() for _ in range(min(len(nonces), MAX_TREE))])
-        for connection, slot in slots:
-            connection.unsent += slot[0]
+            line = connection.line()
+            if line is not None:
+                connection.unsent += self._answered(line)
 
-    def _take(self, line: bytes, slot: list[bytes], nonces: deque[tuple[bytes, list[bytes]]]) -> None:
+    def _answered(self, line: bytes) -> bytes:
         try:
             request = parse_request(line)
             if isinstance(request, EvidenceRequest):
-                nonces.append((request.nonce, slot))
-                return
-            slot.append(self._activated(request))
+                return evidence_line(self._attester.evidence)
+            if isinstance(request, QuoteRequest):
+                return quote_line(*self._attester.quote(request.nonces))
+            return secret_line(self._attester.activate(request.credential_blob, request.encrypted_secret))
         except RequestError as error:
-            slot.append(error_line(error.code, error.message))
-
-    def _activated(self, request: ActivateRequest) -> bytes:
-        return secret_line(self._attester.activate(request.credential_blob, request.encrypted_secret))
-
-    def _quote(self, waiting: list[tuple[bytes, list[bytes]]]) -> None:
-        try:
-            answers = self._attester.evidence(tuple(nonce for nonce, _ in waiting))
-        except TpmError:
-            for _, slot in waiting:
-                slot.append(error_line("unavailable", "the TPM gave no quote"))
-            return
-        for (_, slot), answer in zip(waiting, answers, strict=True):
-            slot.append(evidence_line(answer))
+            return error_line(error.code, error.message)
+        except TpmBusyError:
+            return error_line("unavailable", "the TPM gives no quote now")
 
     def _drop(self) -> None:
         """Close connections that are broken, done, or idle for too long."""

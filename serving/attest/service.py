@@ -7,15 +7,16 @@ frozen at *sealed*; no caller can name others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from client_sdk.binding import Place, extra_data, merkle_tree
-from client_sdk.evidence import PCRS, Quote
+from client_sdk.binding import extra_data, merkle_tree
+from client_sdk.evidence import PCRS
 from serving.attest.boot import Sealed
 from serving.attest.tpm import Tpm
-from serving.errors import RequestError, TpmError
+from serving.errors import RequestError, TpmBusyError, TpmError, TpmLostError
 
-_DIGEST_SIZE = 32
+_SIGNER = 6
+"""Where the signer's name begins in a TPMS_ATTEST (TPM 2.0 Part 2, 10.12.8): a TPM2B, and behind it extraData."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +33,33 @@ class Attester:
     def __init__(self, tpm: Tpm, sealed: Sealed, *, rate: Rate, clock: Callable[[], float]) -> None:
         self._tpm, self._sealed, self._rate, self._clock = tpm, sealed, rate, clock
         self._tokens, self._filled = float(rate.burst), clock()
+        self.evidence = sealed.evidence.to_json()
 
-    def evidence(self, nonces: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Return evidence as JSON for each nonce; all of them share one quote.
+    def quote(self, nonces: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+        """Return one quote for all nonces: TPMS_ATTEST and TPMT_SIGNATURE.
 
         Raises:
-            TpmError: when the TPM refuses, or a PCR has changed since *sealed*.
+            TpmBusyError: not now.
+            TpmLostError: the TPM refuses for good, answers something else, or a PCR has changed since *sealed*.
         """
-        root, places = merkle_tree(nonces)
+        root, _ = merkle_tree(nonces)
         wanted = extra_data(root, len(nonces), self._sealed.spki, self._sealed.gpu)
-        attest, signature = self._tpm.quote(self._sealed.identity.ak, PCRS, wanted)
-        # The digest of the PCRs ends a TPMS_ATTEST: a TPM2B of 32 bytes.
-        if attest[-_DIGEST_SIZE - 2 :] != _DIGEST_SIZE.to_bytes(2, "big") + self._sealed.pcr_digest:
-            raise TpmError("quote: a PCR has changed since sealed")
-        return tuple(self._answer(attest, signature, place) for place in places)
+        try:
+            attest, signature = self._tpm.quote(self._sealed.identity.ak, PCRS, wanted)
+        except (TpmBusyError, TpmLostError):
+            raise
+        except TpmError as error:  # nothing in the command is a caller's
+            raise TpmLostError(str(error)) from error
+        self._require_sealed(attest, wanted)
+        return attest, signature
 
     def activate(self, credential_blob: bytes, encrypted_secret: bytes) -> bytes:
         """Recover an activation secret.
 
         Raises:
             RequestError: when callers ask too often, a cloud certified the attestation key, so that there is nothing
-                to activate, or the credential is not for this TPM and key.
+                to activate, the TPM cannot do it now, or the credential is not for this TPM and key.
+            TpmLostError: the TPM is gone.
         """
         self._take_token()
         ak, ek = self._sealed.identity.ak, self._sealed.identity.ek
@@ -61,12 +68,22 @@ class Attester:
             raise RequestError("activation_refused", message)
         try:
             return self._tpm.activate(ak, ek, credential_blob, encrypted_secret)
+        except TpmBusyError as error:
+            raise RequestError("unavailable", "the TPM cannot activate now", status=503) from error
+        except TpmLostError:
+            raise
         except TpmError as error:
             message = "the credential is not for this machine's endorsement and attestation keys"
             raise RequestError("activation_refused", message) from error
 
-    def _answer(self, attest: bytes, signature: bytes, place: Place) -> bytes:
-        return replace(self._sealed.evidence, quote=Quote(attest, signature, place)).to_json()
+    def _require_sealed(self, attest: bytes, wanted: bytes) -> None:
+        """Require of a quote what clients will: this question, and the PCRs of *sealed*. Signatures are theirs."""
+        extra = _SIGNER + 2 + int.from_bytes(attest[_SIGNER : _SIGNER + 2], "big")
+        if attest[extra : extra + 2 + len(wanted)] != len(wanted).to_bytes(2, "big") + wanted:
+            raise TpmLostError("quote: the TPM answered another question")
+        # The digest of the PCRs ends a TPMS_ATTEST: a TPM2B of 32 bytes.
+        if not attest.endswith(len(self._sealed.pcr_digest).to_bytes(2, "big") + self._sealed.pcr_digest):
+            raise TpmLostError("quote: a PCR has changed since sealed")
 
     def _take_token(self) -> None:
         now = self._clock()

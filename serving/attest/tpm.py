@@ -39,13 +39,17 @@ from tpm2_pytss.types import (
 )
 from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
 
-from serving.errors import TpmError
+from serving.errors import TpmBusyError, TpmError, TpmLostError
 
 RUNTIME_PCR = 15
 MAX_CREDENTIAL, MAX_SECRET = 132, 256
 """The buffers of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET hold no more."""
 _MAX_READS = 16
 _MAX_NV, _NV_CHUNK = 16 * 1024, 512
+# TPM 2.0 Part 2, 6.6.3, without the bits of the parameter: what a TPM says when it cannot do it now.
+_NOT_NOW = frozenset({0x901, 0x902, 0x903, 0x904, 0x908, 0x909, 0x90A, 0x920, 0x921, 0x922, 0x923})
+_LAYER, _WAY = 0xFF0000, 0x0A0000  # of a response code; the TCTI's: what leads to the TPM
+_BROKEN_OFF = 0x070007  # ESAPI, after an answer that never came or was none: it takes no command any more
 _OWNERS = TPMA_NV.OWNERREAD | TPMA_NV.OWNERWRITE
 
 
@@ -68,7 +72,14 @@ def _tpm_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except TSS2_Exception as error:
-        raise TpmError(f"{doing}: the TPM answered 0x{error.rc:08x}") from error
+        raise _kind(error.rc)(f"{doing}: the TPM answered 0x{error.rc:08x}") from error
+
+
+def _kind(code: int) -> type[TpmError]:
+    """Sort a response code. 0x101, "failure", is no sign of one: libtpms has it for a credential that is garbage."""
+    if code & _LAYER == _WAY or code == _BROKEN_OFF:
+        return TpmLostError
+    return TpmBusyError if code in _NOT_NOW else TpmError
 
 
 class Tpm:

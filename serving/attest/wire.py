@@ -1,6 +1,7 @@
 """The attester's protocol: one JSON object a line, one answer a line, in order.
 
-``{"op":"evidence","nonce":<hex>}`` → ``{"evidence":{…}}``;
+``{"op":"evidence"}`` → ``{"evidence":{…}}``: what every answer of this boot shares, with an empty quote in it;
+``{"op":"quote","nonces":<base64>}``, of 1 to 4096 nonces behind each other → ``{"attest":<base64>,"signature":…}``;
 ``{"op":"activate","credential_blob":<base64>,"encrypted_secret":<base64>}`` → ``{"secret":<base64>}``;
 anything that fails → ``{"error":{"code":…,"message":…}}``.
 """
@@ -9,21 +10,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client_sdk.binding import NONCE_SIZE
-from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_json, to_base64
+from client_sdk.binding import MAX_TREE, NONCE_SIZE
+from client_sdk.encoding import canonical_json, from_base64, strict_json, to_base64
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys
 from serving.attest.tpm import MAX_CREDENTIAL, MAX_SECRET
 from serving.errors import RequestError
 
-MAX_LINE = 4096
+MAX_LINE = 4 * MAX_TREE * NONCE_SIZE // 3 + 1024
+_KEYS = {
+    "evidence": frozenset({"op"}),
+    "quote": frozenset({"op", "nonces"}),
+    "activate": frozenset({"op", "credential_blob", "encrypted_secret"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRequest:
-    """Somebody wants a quote over this nonce."""
+    """Somebody wants what all evidence of this boot shares."""
 
-    nonce: bytes
+
+@dataclass(frozen=True, slots=True)
+class QuoteRequest:
+    """Somebody wants one quote over these nonces."""
+
+    nonces: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +45,22 @@ class ActivateRequest:
     encrypted_secret: bytes
 
 
-def parse_request(line: bytes) -> EvidenceRequest | ActivateRequest:
+def parse_request(line: bytes) -> EvidenceRequest | QuoteRequest | ActivateRequest:
     """Decode one line.
 
     Raises:
-        RequestError: on anything else than the two requests; the message never repeats the input.
+        RequestError: on anything else than the three requests; the message never repeats the input.
     """
     try:
         value = strict_json(line, limit=MAX_LINE)
-        if isinstance(value, dict) and value.get("op") == "evidence":
-            fields = exact_keys(value, frozenset({"op", "nonce"}), "$")
-            return EvidenceRequest(from_hex(fields["nonce"], "$.nonce", size=NONCE_SIZE))
-        fields = exact_keys(value, frozenset({"op", "credential_blob", "encrypted_secret"}), "$")
-        if fields["op"] != "activate":
-            raise RequestError("bad_request", "$.op: evidence or activate")
+        kind = value.get("op") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or kind not in _KEYS:
+            raise RequestError("bad_request", f"$.op: {', '.join(_KEYS)}")
+        fields = exact_keys(value, _KEYS[kind], "$")
+        if kind == "evidence":
+            return EvidenceRequest()
+        if kind == "quote":
+            return QuoteRequest(_nonces(fields["nonces"]))
         return ActivateRequest(
             from_base64(fields["credential_blob"], "$.credential_blob", limit=MAX_CREDENTIAL),
             from_base64(fields["encrypted_secret"], "$.encrypted_secret", limit=MAX_SECRET),
@@ -56,9 +69,21 @@ def parse_request(line: bytes) -> EvidenceRequest | ActivateRequest:
         raise RequestError("bad_request", f"{error.where[:16]}: not a request of this protocol") from error
 
 
+def _nonces(value: object) -> tuple[bytes, ...]:
+    data = from_base64(value, "$.nonces", limit=MAX_TREE * NONCE_SIZE)
+    if not data or len(data) % NONCE_SIZE:
+        raise EvidenceError("$.nonces", "no whole nonces")
+    return tuple(data[start : start + NONCE_SIZE] for start in range(0, len(data), NONCE_SIZE))
+
+
 def evidence_line(evidence: bytes) -> bytes:
     """Encode evidence that is JSON already."""
     return b'{"evidence":' + evidence + b"}\n"
+
+
+def quote_line(attest: bytes, signature: bytes) -> bytes:
+    """Encode a quote."""
+    return canonical_json({"attest": to_base64(attest), "signature": to_base64(signature)}) + b"\n"
 
 
 def secret_line(secret: bytes) -> bytes:

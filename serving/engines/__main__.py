@@ -1,4 +1,4 @@
-"""``python3 -m serving.engines NAME``: run one engine until the machine ends. Whatever it prints is thrown away."""
+"""``python3 -m serving.engines NAME``: serve one model until the machine ends. What the engine prints is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from serving.engines.interface import NAMES, Run, Settings
+from serving.engines.interface import Run, Settings
+from serving.engines.models import Places, read_model
 from serving.errors import EngineError
 from serving.notify import notify_ready
 
@@ -26,16 +27,23 @@ class Config:
 
 
 def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="serving.engines")
-    parser.add_argument("engine", choices=NAMES)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--socket", type=Path, required=True)
-    parser.add_argument("--context", type=int, required=True)
-    parser.add_argument("--slots", type=int, required=True)
-    options = vars(parser.parse_args(arguments))
-    return Config(options.pop("engine"), Settings(**options), environment.get("NOTIFY_SOCKET"))
+    """Read the command line, and of the list of models the one that it names.
+
+    Raises:
+        EngineError: the list cannot be read, or does not name the model.
+    """
+    parser = argparse.ArgumentParser(prog="serving.engines", allow_abbrev=False)
+    parser.add_argument("name")
+    parser.add_argument("--list", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--sockets", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    try:
+        data = options.list.read_bytes()
+    except OSError as error:
+        raise EngineError("there is no list of models") from error
+    engine, settings = read_model(data, options.name, Places(options.models, options.sockets))
+    return Config(engine, settings, environment.get("NOTIFY_SOCKET"))
 
 
 def discard_output() -> None:
@@ -47,11 +55,11 @@ def discard_output() -> None:
 
 def main() -> int:
     """Run the process; return the exit status."""
-    config = read_config(sys.argv[1:], os.environ)
     discard_output()
-    os.umask(0o117)
-    run: Run = importlib.import_module(f"serving.engines.{config.engine}").run
+    os.umask(0o077)
     try:
+        config = read_config(sys.argv[1:], os.environ)
+        run: Run = importlib.import_module(f"serving.engines.{config.engine}").run
         run(config.settings, partial(notify_ready, config.notify))
     except EngineError:
         return 1

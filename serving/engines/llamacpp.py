@@ -7,16 +7,22 @@ from collections.abc import Callable
 
 from xllamacpp import CommonParams, Server
 
-from serving.engines.interface import Settings
+from serving.engines.interface import Settings, Tuning
 from serving.errors import EngineError
 
 MODEL_FILE = "model.gguf"
 _HTTP_THREADS = 72  # each waiting request holds one; the gateway lets 64 through
 
 # The format that the model was trained on, without the system prompt that its own template adds when a caller gives
-# none: 21 tokens that nobody asked for, each of which costs half a second under software emulation.
+# none: 21 tokens that nobody asked for, each of which costs half a second under software emulation. From how it writes
+# calls llama.cpp derives how to read them; without that it drops a request's tools, and answers as if there were none.
 _CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if tools %}<|im_start|>system\nCall functions:\n<tools>"
+    "{% for tool in tools %}\n{{ tool | tojson }}{% endfor %}\n</tools>\n<|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content or '' }}"
+    "{% for call in message.tool_calls or [] %}\n<tool_call>\n"
+    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
+    "\n</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
@@ -25,8 +31,10 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
     """Serve the model until the process ends.
 
     Raises:
-        EngineError: when the model cannot be loaded or the socket cannot be had.
+        EngineError: when the model cannot be loaded or the socket cannot be had, or an option is vLLM's.
     """
+    if settings.tuning != Tuning():
+        raise EngineError("llama.cpp takes none of vLLM's options")
     settings.socket.unlink(missing_ok=True)  # of an engine that died
     try:
         server = Server(parameters(settings))

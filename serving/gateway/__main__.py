@@ -1,7 +1,4 @@
-"""``python3 -m serving.gateway``: serve HTTPS until the machine ends.
-
-Imports cost more than anything else here under software emulation, hence the three settings before them.
-"""
+"""``python3 -m serving.gateway``: serve HTTPS until the machine ends."""
 
 from __future__ import annotations
 
@@ -13,16 +10,11 @@ import os
 import ssl
 import sys
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydantic
-
-gc.disable()  # until everything is imported: nothing of that is garbage
-# FastAPI builds a validator for each of its OpenAPI models while it is imported. Nobody asks for them here: deferring
-# them saves half of its import, and not finding email_validator saves another tenth.
-pydantic.BaseModel.model_config["defer_build"] = True
-sys.modules["email_validator"] = None  # type: ignore[assignment]
+gc.disable()  # until everything is imported: nothing of that is garbage, and looking costs time under emulation
 
 import uvicorn  # noqa: E402
 from uvicorn.loops.uvloop import uvloop_setup  # noqa: E402
@@ -31,9 +23,23 @@ from serving.access.settings import Settings, add_options, create_access, take_s
 from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
+from serving.gateway.features import FEATURES  # noqa: E402
+from serving.gateway.figures import Figures  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
+from serving.gateway.relay import Way  # noqa: E402
+from serving.gateway.rules import Rules  # noqa: E402
+from serving.gateway.salt import Salts  # noqa: E402
+from serving.gateway.shaping import Shape  # noqa: E402
 from serving.notify import notify_ready  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Which engine serves a model, and where it listens."""
+
+    engine: str
+    socket: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,10 @@ class Config:
     port: int
     tls: Path
     attester: Path
-    engine: Path
-    model: str
+    models: Mapping[str, Served]
+    requests: int
+    shaping: bool
+    metrics: bool
     access: Settings
     notify: str | None
 
@@ -69,11 +77,26 @@ def read_config(arguments: list[str], environment: Mapping[str, str]) -> Config:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--attester", type=Path, required=True)
-    parser.add_argument("--engine", type=Path, required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument(
+        "--model", type=_model, action="append", required=True, metavar="NAME=ENGINE:SOCKET", dest="models"
+    )
+    parser.add_argument("--requests", type=int, required=True)
+    parser.add_argument("--shaping", action=argparse.BooleanOptionalAction, required=True)
+    parser.add_argument("--metrics", action=argparse.BooleanOptionalAction, required=True)
     add_options(parser)
     options = vars(parser.parse_args(arguments))
+    if len(dict(options["models"])) != len(options["models"]):
+        parser.error("two models of one name")
+    options["models"] = dict(options["models"])
     return Config(access=take_settings(options), **options, notify=environment.get("NOTIFY_SOCKET"))
+
+
+def _model(text: str) -> tuple[str, Served]:
+    name, _, served = text.partition("=")
+    engine, _, path = served.partition(":")
+    if not name or engine not in FEATURES or not path:
+        raise argparse.ArgumentTypeError(f"expected NAME=ENGINE:SOCKET, and one of {', '.join(FEATURES)} as the engine")
+    return name, Served(engine, Path(path))
 
 
 def tls_context(folder: Path) -> ssl.SSLContext:
@@ -85,12 +108,34 @@ def tls_context(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def create_server(config: Config, limits: Limits, engine: Engine) -> Server:
+def create_engines(models: Mapping[str, Served], limits: Limits) -> dict[str, Engine]:
+    """Make one engine a socket: an adapter is another name for the engine of its model."""
+    keeps = {served.socket: FEATURES[served.engine].keeps for served in models.values()}
+    engines = {path: Engine(path, limits, keep=keep) for path, keep in keeps.items()}
+    return {name: engines[served.socket] for name, served in models.items()}
+
+
+def create_parts(config: Config, limits: Limits, engines: Mapping[str, Engine]) -> Parts:
+    """Make what the routes are made of.
+
+    Raises:
+        AccessError: image and unit contradict each other about who may ask.
+    """
+    return Parts(
+        engines=engines,
+        way=Way(limits, Shape() if config.shaping else None, Figures()),
+        attester=AttesterClient(config.attester, limits),
+        access=create_access(config.access, models=frozenset(engines), callers=limits.callers),
+        rules=Rules({name: FEATURES[served.engine] for name, served in config.models.items()}, limits),
+        salts=Salts(),
+        metrics=config.metrics,
+    )
+
+
+def create_server(config: Config, limits: Limits, engines: Mapping[str, Engine]) -> Server:
     """Make the server; nothing listens yet."""
-    access = create_access(config.access, models=frozenset({config.model}), callers=limits.callers)
-    parts = Parts(engine, AttesterClient(config.attester, limits), access, config.model, limits)
     settings = uvicorn.Config(
-        create_app(parts),
+        create_app(create_parts(config, limits, engines)),
         host=config.host,
         port=config.port,
         http=bounded_protocol(limits),
@@ -114,13 +159,16 @@ def create_server(config: Config, limits: Limits, engine: Engine) -> Server:
 
 async def serve(config: Config, limits: Limits) -> None:
     """Serve until a signal comes."""
-    async with Engine(config.engine, limits) as engine:
-        server = create_server(config, limits, engine)
-        watching = asyncio.create_task(engine.watch())
+    engines = create_engines(config.models, limits)
+    async with AsyncExitStack() as stack:
+        watching = [
+            asyncio.create_task((await stack.enter_async_context(engine)).watch()) for engine in {*engines.values()}
+        ]
         try:
-            await server.serve()
+            await create_server(config, limits, engines).serve()
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
 
 def main() -> int:
@@ -130,7 +178,7 @@ def main() -> int:
     gc.freeze()
     gc.enable()
     uvloop_setup()
-    asyncio.run(serve(config, Limits()))
+    asyncio.run(serve(config, Limits(requests=config.requests)))
     return 0
 
 

@@ -1,25 +1,33 @@
-"""The routes. What is not here does not exist: no documentation, no metrics, no debugging page."""
+"""The routes' handlers. What is not on the list does not exist: no documentation, no debugging page."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from serving.access.clock import Clock
 from serving.access.interface import Access, Caller
 from serving.errors import RequestError
 from serving.gateway.attester import AttesterClient
 from serving.gateway.engine import Engine
-from serving.gateway.limits import Limits
-from serving.gateway.relay import Message, Receive, Relay, Send
-from serving.gateway.replies import busy, engine_failed, engine_loading, error_body, error_headers
-from serving.gateway.requests import EngineRequest, chat_request, completion_request, model_not_found
+from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
+from serving.gateway.relay import Message, Receive, Relay, Send, Way
+from serving.gateway.replies import busy, engine_failed, engine_loading, refusal
+from serving.gateway.requests import chat_request, completion_request
+from serving.gateway.responses import response_request
+from serving.gateway.routes import METRICS, ROUTES
+from serving.gateway.rules import EngineRequest, Rules, model_not_found
+from serving.gateway.salt import Salts
+from serving.gateway.shaping import Shape
 
 _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 
@@ -28,31 +36,43 @@ _NO_STORE = {"content-type": "application/json", "cache-control": "no-store"}
 class Parts:
     """What the routes are made of."""
 
-    engine: Engine
+    engines: Mapping[str, Engine]
+    way: Way
     attester: AttesterClient
     access: Access
-    model: str
-    limits: Limits
+    rules: Rules
+    salts: Salts
+    metrics: bool
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(parts: Parts) -> Starlette:
     """Make the application: an allow-list of routes, and OpenAI's errors for everything else."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    routes, door = Routes(parts), _Door(parts.access)
-    for path, method, handler in (
-        ("/healthz", "GET", routes.health),
-        ("/v1/models", "GET", door.before(routes.models)),
-        ("/v1/models/{name}", "GET", door.before(routes.model)),
-        ("/v1/chat/completions", "POST", door.before(routes.chat)),
-        ("/v1/completions", "POST", door.before(routes.completion)),
-        ("/.well-known/attestation", "GET", routes.evidence),
-        ("/.well-known/attestation/activate", "POST", routes.activate),
-    ):
-        app.add_api_route(path, handler, methods=[method], response_model=None)
-    app.add_exception_handler(RequestError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_exception_handler(Exception, _refuse_fault)
+    answers, door, refuse = Routes(parts), _Door(parts.access), Refuse(parts.way.shape)
+    routes = []
+    for route in (*ROUTES, METRICS) if parts.metrics else ROUTES:
+        handler = getattr(answers, route.handler)
+        answer = handler if route.open else door.before(handler)
+        routes.append(Route(route.path, Endpoint(route.method, answer)))
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    app.add_exception_handler(RequestError, refuse.request)
+    app.add_exception_handler(HTTPException, refuse.route)
+    app.add_exception_handler(Exception, refuse.fault)
     return app
+
+
+class Endpoint:
+    """A route as ASGI has it."""
+
+    def __init__(self, method: str, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self.method, self._answer = method, answer
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; HEAD, which Starlette takes for a kind of GET, is a method like any other."""
+        if scope["method"] != self.method:
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": self.method})
+        response = await self._answer(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 class _Door:
@@ -74,70 +94,89 @@ class Routes:
     """One method a route."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._slots = asyncio.Semaphore(parts.limits.requests)
+        self._parts, self._rules, self._limits = parts, parts.rules, parts.rules.limits
+        self._slots = asyncio.Semaphore(self._limits.requests)
         self._received = 0
 
-    async def health(self) -> Response:
-        """Say that the gateway lives, and whether the engine has answered."""
-        state = "ready" if self._parts.engine.ready else "loading"
+    async def health(self, _: Request) -> Response:
+        """Say that the gateway lives, and whether every engine has answered."""
+        state = "ready" if all(engine.ready for engine in self._parts.engines.values()) else "loading"
         return _json({"status": "ok", "engine": state})
 
     async def models(self, _: Request, caller: Caller) -> Response:
-        """Name the one model, to whoever may use it; the gateway knows it, the engine is not asked."""
-        allowed = self._parts.model in caller.models
-        return _json({"object": "list", "data": [self._model()] if allowed else []})
+        """Name the models that the caller may use; the gateway knows them, no engine is asked."""
+        allowed = [name for name in self._parts.engines if name in caller.models]
+        return _json({"object": "list", "data": [_model(name) for name in allowed]})
 
     async def model(self, request: Request, caller: Caller) -> Response:
         """Describe the model of that name."""
-        if request.path_params["name"] != self._parts.model:
-            raise model_not_found(self._parts.model)
-        caller.require(self._parts.model)
-        return _json(self._model())
+        name = request.path_params["name"]
+        if name not in self._parts.engines:
+            raise model_not_found(self._parts.engines)
+        caller.require(name)
+        return _json(_model(name))
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/chat/completions``."""
-        data = await self._body(request)
-        return self._relay(chat_request(data, model=self._parts.model, limits=self._parts.limits), caller)
+        return self._relay(chat_request(await self._body(request), self._rules, self._salt(caller)), caller)
 
     async def completion(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/completions``."""
-        data = await self._body(request)
-        return self._relay(completion_request(data, model=self._parts.model, limits=self._parts.limits), caller)
+        return self._relay(completion_request(await self._body(request), self._rules, self._salt(caller)), caller)
+
+    async def response(self, request: Request, caller: Caller) -> Response:
+        """Answer ``POST /v1/responses``."""
+        return self._relay(response_request(await self._body(request), self._rules, self._salt(caller)), caller)
+
+    async def embedding(self, request: Request, caller: Caller) -> Response:
+        """Answer ``POST /v1/embeddings``."""
+        return self._relay(embedding_request(await self._body(request), self._rules, self._salt(caller)), caller)
+
+    async def tokenize(self, request: Request, caller: Caller) -> Response:
+        """Answer ``POST /v1/tokenize``."""
+        return self._relay(tokenize_request(await self._body(request), self._rules), caller)
+
+    async def detokenize(self, request: Request, caller: Caller) -> Response:
+        """Answer ``POST /v1/detokenize``."""
+        return self._relay(detokenize_request(await self._body(request), self._rules), caller)
+
+    async def metrics(self, _: Request) -> Response:
+        """Answer ``GET /metrics``."""
+        return Response(self._parts.way.figures.page(), media_type="text/plain; version=0.0.4")
 
     async def evidence(self, request: Request) -> Response:
         """Answer ``GET /.well-known/attestation?nonce=``."""
-        return Response(await self._parts.attester.evidence(request.scope["query_string"]), headers=_NO_STORE)
+        return await self._parts.attester.evidence(request.scope)
 
     async def activate(self, request: Request) -> Response:
         """Answer ``POST /.well-known/attestation/activate``."""
         return Response(await self._parts.attester.activate(await self._body(request)), headers=_NO_STORE)
 
-    def _model(self) -> dict[str, object]:
-        return {"id": self._parts.model, "object": "model", "created": 0, "owned_by": "vitrine"}
+    def _salt(self, caller: Caller) -> str:
+        return self._parts.salts.salt(caller.subject)
 
     def _relay(self, request: EngineRequest, caller: Caller) -> Response:
-        caller.require(self._parts.model)
-        if not self._parts.engine.ready:
+        caller.require(request.model)
+        engine = self._parts.engines[request.model]
+        if not engine.ready:
             raise engine_loading()
-        relay = Relay(self._parts.engine, request, budget=caller.budget, limits=self._parts.limits)
-        return _Bounded(self._slots, relay)
+        return _Bounded(self._slots, Relay(engine, request, budget=caller.budget, way=self._parts.way))
 
     async def _body(self, request: Request) -> bytes:
-        limit = self._parts.limits.body_bytes
+        limit = self._limits.body_bytes
         too_large = RequestError("body_too_large", f"The body has more than {limit} bytes.", status=413)
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > limit:
             raise too_large
         data = bytearray()
         try:
-            async with asyncio.timeout(self._parts.limits.body_seconds):
+            async with asyncio.timeout(self._limits.body_seconds):
                 async for chunk in request.stream():
                     self._received += len(chunk)
                     data += chunk
                     if len(data) > limit:
                         raise too_large
-                    if self._received > self._parts.limits.bodies_bytes:
+                    if self._received > self._limits.bodies_bytes:
                         raise busy()
         except TimeoutError as error:
             raise RequestError("body_timeout", "The body did not arrive in time.", status=408) from error
@@ -160,19 +199,36 @@ class _Bounded(Response):  # type: ignore[misc]  # starlette ships no types on t
             await self._relay(scope, receive, send)
 
 
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "vitrine"}
+
+
 def _json(value: object) -> Response:
     return Response(json.dumps(value), media_type="application/json")
 
 
-async def _refuse(_: Request, error: RequestError) -> Response:
-    return Response(error_body(error), status_code=error.status, headers=error_headers(error))
+class Refuse:
+    """Answers that are refusals before the engine was asked; those of the API leave at the first tick."""
 
+    def __init__(self, shape: Shape | None) -> None:
+        self._shape = shape
 
-async def _refuse_route(request: Request, error: HTTPException) -> Response:
-    known = "This method is not allowed here." if error.status_code == 405 else "There is nothing here."
-    return await _refuse(request, RequestError("not_found", known, status=error.status_code))
+    async def request(self, request: Request, error: RequestError) -> Response:
+        """Say what is wrong with the request."""
+        return await self._answer(request, error)
 
+    async def route(self, request: Request, error: HTTPException) -> Response:
+        """Say that there is no such route."""
+        known = "This method is not allowed here." if error.status_code == 405 else "There is nothing here."
+        refused = RequestError("not_found", known, status=error.status_code)
+        return await self._answer(request, refused, (error.headers or {}).get("Allow", ""))
 
-async def _refuse_fault(request: Request, _: Exception) -> Response:
-    """Answer a fault of our own without a word about it: its text may hold a piece of the request."""
-    return await _refuse(request, engine_failed(500))
+    async def fault(self, request: Request, _: Exception) -> Response:
+        """Answer a fault of our own without a word about it: its text may hold a piece of the request."""
+        return await self._answer(request, engine_failed(500))
+
+    async def _answer(self, request: Request, error: RequestError, allow: str = "") -> Response:
+        if self._shape is None or not request.url.path.startswith("/v1/"):
+            return refusal(error, None, allow)
+        await asyncio.sleep(self._shape.tick)
+        return refusal(error, self._shape, allow)

@@ -16,6 +16,8 @@ from serving.errors import RequestError
 
 _NOT_JSON = "The body is not a JSON object."
 MAX_VALUES = 100_000  # more than a vocabulary has tokens (logit_bias), and than a context has (a prompt of token ids)
+_EXACT = 2**53  # up to here every integer is a float of its own
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
@@ -38,9 +40,18 @@ def read_object(data: bytes, *, depth: int, values: int = MAX_VALUES) -> dict[st
         )
     except (ValueError, RecursionError) as error:  # json's and UTF-8's errors are ValueErrors, and would quote the body
         raise RequestError("invalid_json", _NOT_JSON) from error
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or (_SURROGATE.search(data) and not _is_text(value)):
         raise RequestError("invalid_json", _NOT_JSON)
     return value
+
+
+def _is_text(value: dict[str, Any]) -> bool:
+    """Half of a surrogate pair is no character: parsers refuse it, replace it, or fail later."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bounded(structure: bytes, depth: int, values: int) -> None:
@@ -65,8 +76,8 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 def _finite(text: str) -> float:
-    """Read a number; one that only some parsers call infinite has two readings."""
+    """Read a number; one that only some parsers call infinite has two readings. 8.0 is the integer 8."""
     value = float(text)
     if math.isinf(value):
         raise RequestError("invalid_json", "A number in the body is too large.")
-    return value
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value

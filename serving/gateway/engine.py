@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,10 +14,10 @@ import aiohttp
 
 from serving.errors import EngineError
 from serving.gateway.limits import Limits
-from serving.gateway.requests import EngineRequest
+from serving.gateway.rules import EngineRequest
 
 _PROBE = EngineRequest(
-    "/v1/completions", b'{"prompt":"Hi","max_tokens":1,"temperature":0,"stream":false}', stream=False
+    "", "/v1/completions", b'{"prompt":"Hi","max_tokens":1,"temperature":0,"stream":false}', stream=False
 )
 _MAX_PROBE_TOKENS = 2
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
@@ -27,16 +27,15 @@ UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 class Engine:
     """The engine behind one UNIX socket, and whether it has answered lately."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, path: Path, limits: Limits, *, keep: bool) -> None:
+        self._path, self._limits = str(path), limits
         timeout = aiohttp.ClientTimeout(
-            total=limits.engine_total_seconds,
+            total=None,  # aiohttp's would look at it anew for each token
             sock_connect=limits.engine_connect_seconds,
             sock_read=limits.engine_silence_seconds,
         )
         self._session = aiohttp.ClientSession(
-            # A connection a request: an engine closes idle ones when it likes, also in the moment of the next request.
-            connector=aiohttp.UnixConnector(str(path), limit=0, force_close=True),
+            connector=_connector(self._path, limits, keep=keep),
             timeout=timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -59,12 +58,13 @@ class Engine:
     async def ask(self, request: EngineRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request; leaving the block early closes the connection, which cancels the engine's work."""
         # The host name is a formality: the connector knows one place only.
-        async with self._session.post(
+        asked = self._session.post(
             f"http://engine{request.path}",
             data=request.body,
             headers={"content-type": "application/json"},
             allow_redirects=False,
-        ) as answer:
+        )
+        async with asyncio.timeout(self._limits.engine_total_seconds), asked as answer:
             try:
                 yield answer
             finally:
@@ -96,7 +96,7 @@ class Engine:
         self._lost.set()
 
     async def watch(self) -> None:
-        """Probe until the engine answers; then wait until somebody finds it gone, and probe again. For ever."""
+        """Probe until the engine answers; then wait until it is gone, and probe again. For ever."""
         while True:
             try:
                 async with asyncio.timeout(self._limits.probe_seconds):
@@ -104,9 +104,33 @@ class Engine:
             except (*UNREACHABLE, EngineError):
                 await asyncio.sleep(self._limits.probe_pause_seconds)
                 continue
-            self.ready = True
             self._lost.clear()
-            await self._lost.wait()
+            self.ready = True
+            with suppress(OSError):
+                await self._until_gone()
+            self.lost()
+
+    async def _until_gone(self) -> None:
+        """Hold a connection that says nothing, because a process that dies closes it; return when somebody says lost.
+
+        Engines close idle connections as well: what tells is that a new one cannot be had.
+
+        Raises:
+            OSError: the engine does not listen any more.
+        """
+        lost = asyncio.ensure_future(self._lost.wait())
+        try:
+            while not lost.done():
+                reader, writer = await asyncio.open_unix_connection(self._path)
+                ended = asyncio.ensure_future(_ended(reader))
+                try:
+                    await asyncio.sleep(self._limits.hold_pause_seconds)
+                    await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    ended.cancel()
+                    writer.transport.abort()
+        finally:
+            lost.cancel()
 
     async def _probe(self) -> None:
         """Require a real answer of one or two tokens: a health page can be green while the model is broken."""
@@ -116,3 +140,15 @@ class Engine:
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
         if answer.status != 200 or not choices or not isinstance(tokens, int) or not 1 <= tokens <= _MAX_PROBE_TOKENS:
             raise EngineError("the probe was not answered with a token")
+
+
+def _connector(path: str, limits: Limits, *, keep: bool) -> aiohttp.UnixConnector:
+    """Use a connection again only long before the engine would close it: a request must not meet its end."""
+    if keep:
+        return aiohttp.UnixConnector(path, limit=0, keepalive_timeout=limits.engine_idle_seconds)
+    return aiohttp.UnixConnector(path, limit=0, force_close=True)
+
+
+async def _ended(reader: asyncio.StreamReader) -> None:
+    with suppress(OSError):
+        await reader.read(1)

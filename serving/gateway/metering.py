@@ -3,6 +3,7 @@
 A request holds the most that it may use before it begins, and is counted when it ends, however it ends:
 
     the engine said how much it was              → that
+    it answered without a word about it          → the prompt's estimate (texts as token numbers, and back)
     the engine refused, or failed before it began → nothing
     a stream was cut off by either side           → the prompt's estimate, and one for each event
     the client left before a whole answer came    → all that was held: how far the engine was, nobody knows
@@ -19,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from serving.access.interface import Budget
-from serving.gateway.requests import EngineRequest
+from serving.gateway.rules import EngineRequest
 
 _END, _DATA = b"\n\n", b"data:"
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')  # within a JSON string the quotes would be escaped
@@ -56,9 +57,9 @@ class Meter:
         """Take note of a whole answer."""
         self._note(answer)
 
-    def events(self, events: bytes) -> bytes:
-        """Take note of whole events of a stream; return those that the client is meant to see."""
-        self._events += events.count(_END)
+    def events(self, events: bytes, count: int) -> bytes:
+        """Take note of so many whole events of a stream; return those that the client is meant to see."""
+        self._events += count
         if not _USAGE.search(events):
             return events
         return b"".join([self._event(event) for event in events.split(_END)[:-1]])

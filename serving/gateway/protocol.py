@@ -7,7 +7,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.errors import RequestError
 from serving.gateway.limits import Limits
+from serving.gateway.replies import error_body
+
+_BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+)
 
 
 class BoundedProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is not installed on the development host
@@ -53,6 +59,12 @@ class BoundedProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is no
         """Stop the clock."""
         self._head_is_there()
         super().on_headers_complete()
+
+    def send_400_response(self, _: str) -> None:
+        """Answer what is no HTTP in the form of every other error; the parser's own words stay here."""
+        body = error_body(RequestError("bad_request", "This is no HTTP request."))
+        self.transport.write(_BAD_REQUEST % len(body) + body)
+        self.transport.close()
 
     def _count(self, size: int) -> None:
         self.head_bytes += size

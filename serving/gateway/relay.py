@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -18,10 +19,15 @@ from starlette.responses import Response
 from serving.access.interface import Budget
 from serving.errors import EngineError, RequestError
 from serving.gateway.engine import UNREACHABLE, Engine
+from serving.gateway.features import unsupported_route
+from serving.gateway.figures import Figures
 from serving.gateway.limits import Limits
 from serving.gateway.metering import Meter
-from serving.gateway.replies import engine_failed, engine_loading, error_body, error_headers
-from serving.gateway.requests import EngineRequest
+from serving.gateway.outgoing import Outgoing
+from serving.gateway.paced import paced
+from serving.gateway.replies import engine_failed, engine_loading, error_body, refusal, whole
+from serving.gateway.rules import EngineRequest
+from serving.gateway.shaping import Shape
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -29,22 +35,38 @@ Receive = Callable[[], Awaitable[Message]]
 
 _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
 _MAX_MESSAGE = 300
+_NOT_THERE = {404, 405, 501}
+"""How engines say that a route, or what it needs of the model, is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How every answer is carried: within which bounds, in which shape, and which figures it is counted in."""
+
+    limits: Limits
+    shape: Shape | None
+    figures: Figures
 
 
 class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the development host
-    """The answer to one judged request. FastAPI calls it as it calls every response."""
+    """The answer to one judged request. Starlette calls it as it calls every response."""
 
-    def __init__(self, engine: Engine, request: EngineRequest, *, budget: Budget, limits: Limits) -> None:
+    def __init__(self, engine: Engine, request: EngineRequest, *, budget: Budget, way: Way) -> None:
         super().__init__()
-        self._engine, self._request, self._limits = engine, request, limits
-        self._meter = Meter(budget, request)
+        self._engine, self._request, self._meter = engine, request, Meter(budget, request)
+        self._limits, self._shape, self._figures = way.limits, way.shape, way.figures
+        self._began = asyncio.get_running_loop().time()
+        self._started = False
 
-    async def __call__(self, _: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Carry the answer until it ends or the client is gone."""
-        carrying = asyncio.ensure_future(self._carry(send))
+        outgoing = Outgoing(send, self._limits.client_stall_seconds)
+        carrying = asyncio.ensure_future(self._carry(outgoing, scope, receive))
         leaving = asyncio.ensure_future(_gone(receive))
         try:
-            await asyncio.wait({carrying, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            done: set[asyncio.Future[None]] = set()
+            while not done and (left := outgoing.left()) > 0:
+                done, _ = await asyncio.wait({carrying, leaving}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (carrying, leaving):
                 task.cancel()
@@ -52,40 +74,65 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         if not carrying.cancelled():
             carrying.result()
 
-    async def _carry(self, send: Send) -> None:
-        started = False
+    async def _carry(self, send: Send, scope: Message, receive: Receive) -> None:
         try:
-            with self._meter:
+            with self._meter, self._figures.request():
                 async with self._engine.ask(self._request) as answer:
                     await self._refuse_failure(answer)
-                    if not self._request.stream:
-                        body = await self._whole(answer)
-                        return await self._send_all(send, 200, {"content-type": "application/json"}, body)
-                    _require_events(answer)
-                    headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
-                    await self._send(send, _start(200, headers))
-                    started = True
-                    await self._stream(answer, send)
+                    if self._request.stream:
+                        _require_events(answer)
+                        return await self._stream(answer, send)
+                    value = await self._whole(answer)
+            body = json.dumps(value, ensure_ascii=False).encode(errors="replace")
+            reply = whole(body, 200, {"content-type": "application/json"}, self._shape)
         except RequestError as error:
-            await self._send_all(send, error.status, error_headers(error), error_body(error))
+            reply = refusal(error, self._shape)
         except (*UNREACHABLE, EngineError) as error:
-            await self._fail(error, send, started=started)
+            if self._started:  # the client is gone
+                return None
+            reply = refusal(self._failure(error), self._shape)
+        await self._until_due()
+        await reply(scope, receive, send)
+        return None
+
+    async def _whole(self, answer: aiohttp.ClientResponse) -> dict[str, Any]:
+        value = await self._engine.read(answer)
+        self._meter.whole(value)
+        usage = value.get("usage")
+        tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        self._figures.tokens(tokens if isinstance(tokens, int) else 0)
+        return self._request.answer(value) if self._request.answer else value
 
     async def _stream(self, answer: aiohttp.ClientResponse, send: Send) -> None:
         """Forward whole events only: a half one before an error would be a syntax error to the client."""
-        last = b""
-        async for events in _whole_events(answer, self._limits.event_bytes):
-            last = events
-            if seen := self._meter.events(events):
-                await self._send(send, _more(seen))
-        if not last.rstrip().endswith(_DONE):
-            raise EngineError("the stream ended early")
-        await self._send(send, _more(b"", last=True))
+        headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
+        records: AsyncGenerator[bytes] = self._events(answer)
+        if self._shape:
+            headers = self._shape.pad_head(200, headers)
+            records = paced(records, self._shape, self._began, most=self._limits.event_bytes)
+        async with aclosing(records):
+            async for record in records:
+                if not self._started:
+                    self._started = True
+                    await send(_start(200, headers))
+                await send(_more(record))
+                del record
+        await send(_more(b"", last=True))
 
-    async def _whole(self, answer: aiohttp.ClientResponse) -> bytes:
-        value = await self._engine.read(answer)
-        self._meter.whole(value)
-        return json.dumps(value, ensure_ascii=False).encode()
+    async def _events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+        """Yield the engine's events; once the client has a part of them, a failure is the last one."""
+        translate = self._request.events() if self._request.events else None
+        try:
+            async for events in _whole_events(answer, self._limits.event_bytes):
+                count = events.count(_EVENT_END)
+                self._figures.tokens(count)
+                if seen := self._meter.events(events, count):
+                    yield translate(seen) if translate else seen
+        except (*UNREACHABLE, EngineError) as error:
+            if not self._started:
+                raise
+            self._failure(error)
+            yield b"data: " + error_body(engine_failed()) + _EVENT_END
 
     async def _refuse_failure(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status == 200:
@@ -93,47 +140,40 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         if answer.status == 503:
             self._engine.lost()
             raise engine_loading()
+        if answer.status in _NOT_THERE:
+            raise unsupported_route()
         if not 400 <= answer.status < 500:
             raise engine_failed()
         raise _engine_refusal(await self._engine.read(answer))
 
-    async def _fail(self, error: Exception, send: Send, *, started: bool) -> None:
-        """Tell the client that the engine is gone, silent, or talking nonsense."""
+    def _failure(self, error: Exception) -> RequestError:
+        """Return what to tell of an engine that is gone, silent, or talking nonsense; one that is gone is marked so."""
         if isinstance(error, (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
             self._engine.lost()
-        if started:
-            with suppress(TimeoutError):
-                await self._send(send, _more(b"data: " + error_body(engine_failed()) + _EVENT_END, last=True))
-            return
-        refusal = engine_failed()
         if isinstance(error, aiohttp.ClientOSError):
-            refusal = engine_loading()
-        elif isinstance(error, TimeoutError):
-            refusal = engine_failed(504)
-        await self._send_all(send, refusal.status, error_headers(refusal), error_body(refusal))
+            return engine_loading()
+        return engine_failed(504) if isinstance(error, TimeoutError) else engine_failed()
 
-    async def _send_all(self, send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
-        await self._send(send, _start(status, {**headers, "content-length": str(len(body))}))
-        await self._send(send, _more(body, last=True))
-
-    async def _send(self, send: Send, message: Message) -> None:
-        async with asyncio.timeout(self._limits.client_stall_seconds):
-            await send(message)
+    async def _until_due(self) -> None:
+        """Wait for the instant at which a whole answer may leave."""
+        if self._shape:
+            step = self._shape.end if self._request.generates else self._shape.tick
+            await asyncio.sleep(self._shape.wait(self._began, asyncio.get_running_loop().time(), step))
 
 
-async def _whole_events(answer: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
-    waiting = b""
+async def _whole_events(answer: aiohttp.ClientResponse, limit: int) -> AsyncGenerator[bytes]:
+    waiting = last = b""
     async for chunk in answer.content.iter_any():
         waiting += chunk
         end = waiting.rfind(_EVENT_END)
         if end >= 0:
             end += len(_EVENT_END)
-            yield waiting[:end]
-            waiting = waiting[end:]
+            last, waiting = waiting[:end], waiting[end:]
+            yield last
         if len(waiting) > limit:
             raise EngineError("an event is too long")
-    if waiting.strip():
-        raise EngineError("the stream ended within an event")
+    if waiting.strip() or not last.rstrip().endswith(_DONE):
+        raise EngineError("the stream ended early")
 
 
 async def _gone(receive: Receive) -> None:
@@ -155,6 +195,8 @@ def _engine_refusal(value: dict[str, Any]) -> RequestError:
     text = message[:_MAX_MESSAGE] if isinstance(message, str) else "The engine refused the request."
     if fields.get("type") == "exceed_context_size_error":
         return _too_long(fields.get("n_prompt_tokens"), fields.get("n_ctx"))
+    if fields.get("param") == "input_tokens":  # vLLM's way of saying the same
+        return RequestError("context_length_exceeded", text)
     return RequestError("invalid_value", text)
 
 

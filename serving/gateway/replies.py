@@ -1,11 +1,18 @@
-"""Error bodies as OpenAI's clients expect them. They never repeat what the client sent or the engine answered."""
+"""Answers as they are sent, and errors as OpenAI's clients expect them.
+
+An error never repeats what the client sent or the engine answered, but for the engine's refusal of a request, which
+goes to its sender.
+"""
 
 from __future__ import annotations
 
 import json
 from http import HTTPStatus
 
+from starlette.responses import Response
+
 from serving.errors import RequestError
+from serving.gateway.shaping import Shape
 
 _RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS: "2", HTTPStatus.SERVICE_UNAVAILABLE: "5"}
 # RFC 6750, 3.1: without a token, nothing but the scheme.
@@ -40,6 +47,20 @@ def error_headers(error: RequestError) -> dict[str, str]:
     if status in _CLOSE:  # the rest of the body is not read
         headers["connection"] = "close"
     return headers
+
+
+def refusal(error: RequestError, shape: Shape | None, allow: str = "") -> Response:
+    """Make the answer that is a refusal; ``allow`` names the methods that there are (RFC 9110, section 15.5.6)."""
+    headers = {**error_headers(error), "allow": allow} if allow else error_headers(error)
+    return whole(error_body(error), error.status, headers, shape)
+
+
+def whole(body: bytes, status: int, headers: dict[str, str], shape: Shape | None) -> Response:
+    """Make an answer of one JSON text, padded to its shape."""
+    if shape:
+        body = shape.pad_json(body)
+        headers = shape.pad_head(status, {**headers, "content-length": str(len(body))})
+    return Response(body, status_code=status, headers=headers)
 
 
 def engine_loading() -> RequestError:

@@ -5,170 +5,249 @@ Nothing that passes makes the engine fetch, store or log anything.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import re
 from typing import Any
 
 from serving.errors import RequestError
 from serving.gateway.body import read_object
+from serving.gateway.features import Features
 from serving.gateway.fields import (
     CHAT,
+    CHAT_PLAIN,
     COMPLETION,
-    COUNTS,
-    IGNORED,
+    COMPLETION_PLAIN,
+    FORMATS,
+    MEDIA,
     MESSAGE,
     MESSAGE_IGNORED,
     PARTS,
     ROLES,
-    SCHEMAS,
     STREAM_OPTIONS,
+    STRUCTURED,
 )
 from serving.gateway.limits import Limits
+from serving.gateway.rules import EngineRequest, Rules, encode, judge, judge_plain, read_part, refuse_unknown
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MAX_ARGUMENTS, _ARGUMENTS_DEPTH = 1024 * 1024, 64
+_TOKEN = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRequest:
-    """A judged request: the engine's path, the bytes for it, and whether the answer comes as a stream.
-
-    ``usage`` is whether the client asked for a stream's usage, ``answer_tokens`` how long the answers may be in all.
-    """
-
-    path: str
-    body: bytes
-    stream: bool
-    usage: bool = True
-    answer_tokens: int = 0
-
-
-def chat_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
+def chat_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
     """Judge a request for ``/v1/chat/completions``.
 
     Raises:
         RequestError: with OpenAI's code and the field's name.
     """
-    fields = _top(data, CHAT, model=model, limits=limits)
+    fields = judge(data, CHAT, CHAT_PLAIN, rules)
+    return forward_chat(fields, rules, salt)
+
+
+def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineRequest:
+    """Judge the fields of a chat that are no plain values.
+
+    Raises:
+        RequestError: with OpenAI's code and the field's name.
+    """
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
-    fields["messages"] = [_message(item, f"messages[{i}]") for i, item in enumerate(messages)]
-    return _forward("/v1/chat/completions", fields, limits)
+    features = rules.of(fields)
+    fields["messages"] = [_message(item, f"messages[{i}]", features) for i, item in enumerate(messages)]
+    if "tools" in fields:
+        _tools(fields["tools"], rules.limits)
+    if "tool_choice" in fields:
+        _tool_choice(fields["tool_choice"], features)
+    if "response_format" in fields:
+        _format(fields["response_format"])
+    return _forward("/v1/chat/completions", fields, rules, salt)
 
 
-def completion_request(data: bytes, *, model: str, limits: Limits) -> EngineRequest:
+def completion_request(data: bytes, rules: Rules, salt: str) -> EngineRequest:
     """Judge a request for ``/v1/completions``.
 
     Raises:
         RequestError: with OpenAI's code and the field's name.
     """
-    fields = _top(data, COMPLETION, model=model, limits=limits)
-    if not isinstance(fields.get("prompt"), (str, list)):
-        raise RequestError("invalid_type", "prompt must be a string or a list.", param="prompt")
-    return _forward("/v1/completions", fields, limits)
+    fields = judge(data, COMPLETION, COMPLETION_PLAIN, rules)
+    judge_texts(fields.get("prompt"), "prompt", rules.limits)
+    if fields.get("echo"):
+        rules.of(fields).require("echo", "echo")
+    if "logprobs" in fields:
+        rules.of(fields).require("completion_logprobs", "logprobs")
+    return _forward("/v1/completions", fields, rules, salt)
 
 
-def model_not_found(known: str) -> RequestError:
-    """Make the refusal of a model that is not here."""
-    return RequestError(
-        "model_not_found", f"The model does not exist; this server has {known}.", status=404, param="model"
-    )
+def judge_texts(value: Any, name: str, limits: Limits) -> None:
+    """Require what completions and embeddings take: a text, token numbers, or a list of either.
+
+    Raises:
+        RequestError: anything else, or too many.
+    """
+    if isinstance(value, str):
+        return
+    if not isinstance(value, list) or not value:
+        raise RequestError("invalid_type", f"{name} must be a string or a list that is not empty.", param=name)
+    if not isinstance(value[0], int) and len(value) > limits.inputs:
+        raise RequestError("array_above_max_length", f"{name} has more than {limits.inputs} items.", param=name)
+    tokens = [value] if isinstance(value[0], int) else [item for item in value if not isinstance(item, str)]
+    for item in tokens:
+        if not isinstance(item, list) or not item:
+            raise RequestError("invalid_type", f"{name} must hold strings or token numbers.", param=name)
+        for token in item:
+            judge_plain(token, _TOKEN, name)
 
 
-def _top(data: bytes, known: frozenset[str], *, model: str, limits: Limits) -> dict[str, Any]:
-    fields = read_object(data, depth=limits.json_depth)
-    fields = {key: value for key, value in fields.items() if value is not None and key not in IGNORED}
-    if fields.pop("store", False) is not False:
-        raise RequestError("unsupported_value", "Nothing is stored here; leave out store.", param="store")
-    _refuse_unknown(fields, known, "")
-    if not isinstance(fields.get("model"), str):
-        raise RequestError("missing_required_parameter", "You must provide a model parameter.", param="model")
-    if fields["model"] != model:
-        raise model_not_found(model)
-    if not isinstance(fields.setdefault("stream", False), bool):
-        raise RequestError("invalid_type", "stream must be true or false.", param="stream")
-    for key in COUNTS:
-        if fields.get(key) is not None:
-            _count(fields[key], key)
-    for key in SCHEMAS:
-        _schema(fields.get(key), key, limits.schema_bytes)
-    return fields
-
-
-def _count(value: Any, name: str) -> None:
-    """Require a positive number: to an engine, a negative one may mean "without end"."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RequestError("integer_below_min_value", f"{name} must be an integer of at least 1.", param=name)
-
-
-def _refuse_unknown(fields: dict[str, Any], known: frozenset[str], where: str) -> None:
-    unknown = sorted(fields.keys() - known)
-    if unknown:
-        name = where + unknown[0][:64] if unknown[0].isidentifier() else where + "?"
-        raise RequestError("unknown_parameter", f"Unrecognized request argument supplied: {name}", param=name)
-
-
-def _message(value: Any, where: str) -> dict[str, Any]:
+def _message(value: Any, where: str, features: Features) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RequestError("invalid_type", f"{where} must be an object.", param=where)
     fields = {key: item for key, item in value.items() if item is not None and key not in MESSAGE_IGNORED}
-    _refuse_unknown(fields, MESSAGE, f"{where}.")
+    refuse_unknown(fields, MESSAGE, f"{where}.")
     role = fields.get("role")
     if not isinstance(role, str) or role not in ROLES:
         raise RequestError("invalid_value", f"{where}.role is not one of {', '.join(sorted(ROLES))}.", param=where)
+    for key in ("name", "refusal", "tool_call_id"):
+        if not isinstance(fields.get(key, ""), str):
+            raise RequestError("invalid_type", f"{where}.{key} must be a string.", param=where)
     content = fields.get("content")
     if isinstance(content, list):
         for i, part in enumerate(content):
-            _part(part, f"{where}.content[{i}]")
+            _part(part, f"{where}.content[{i}]", features)
     elif content is not None and not isinstance(content, str):
         raise RequestError("invalid_type", f"{where}.content must be a string or a list of parts.", param=where)
+    if "tool_calls" in fields:
+        _calls(fields["tool_calls"], f"{where}.tool_calls")
     return fields
 
 
-def _part(part: Any, where: str) -> None:
+def _calls(value: Any, where: str) -> None:
+    """Judge earlier calls that are sent back: an engine parses their arguments, and fails where they are no JSON."""
+    if not isinstance(value, list) or not value:
+        raise RequestError("invalid_type", f"{where} must be a list that is not empty.", param=where)
+    for item in value:
+        call = read_part(item, frozenset({"function", "id", "type"}), where)
+        function = read_part(call.get("function"), frozenset({"arguments", "name"}), where)
+        if call.get("type") != "function" or not isinstance(call.get("id"), str):
+            raise RequestError("invalid_value", f"{where} must be functions with an id.", param=where)
+        _named(function, where, schema="parameters")
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str) or len(arguments) > _MAX_ARGUMENTS:
+            raise RequestError("invalid_type", f"{where}: arguments must be a string.", param=where)
+        read_object(arguments.encode(errors="replace"), depth=_ARGUMENTS_DEPTH)
+
+
+def _part(part: Any, where: str, features: Features) -> None:
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(kind, str) or kind not in PARTS:
         known = ", ".join(sorted(PARTS))
         raise RequestError("invalid_value", f"{where} must be a part of a known type: {known}.", param=where)
-    _refuse_unknown(part, PARTS[kind], f"{where}.")
+    refuse_unknown(part, PARTS[kind], f"{where}.")
     if kind == "image_url":
         image = part.get("image_url")
-        if not isinstance(image, dict) or image.keys() - {"detail", "url"}:
+        if not isinstance(image, dict) or not _holds_texts({**image, "url": ""}, {"detail", "url"}):
             raise RequestError("invalid_type", f"{where}.image_url must hold url, and perhaps detail.", param=where)
         if not isinstance(image.get("url"), str) or not image["url"].startswith("data:"):
             raise RequestError("invalid_image_url", "Only data: URLs; nothing is fetched from here.", param=where)
     elif kind == "input_audio":
         audio = part.get("input_audio")
-        if not isinstance(audio, dict) or audio.keys() - {"data", "format"}:
+        if not _holds_texts(audio, {"data", "format"}) or len(audio) < 2:
             raise RequestError("invalid_type", f"{where}.input_audio must hold data and format.", param=where)
     elif not isinstance(part.get(kind), str):
         raise RequestError("invalid_type", f"{where}.{kind} must be a string.", param=where)
+    if kind in MEDIA:
+        features.require("media", f"{where}.{kind}")
 
 
-def _schema(value: Any, name: str, limit: int) -> None:
-    if len(json.dumps(value)) > limit:
-        raise RequestError("string_above_max_length", f"{name} has more than {limit} bytes.", param=name)
-    level = [value]
-    while level:
-        item = level.pop()
-        if isinstance(item, dict):
-            reference = item.get("$ref", "#")
-            if isinstance(reference, str) and not reference.startswith("#"):
-                raise RequestError("invalid_value", f"{name}: only references within the schema.", param=name)
-            level.extend(item.values())
-        elif isinstance(item, list):
-            level.extend(item)
+def _holds_texts(value: Any, known: set[str]) -> bool:
+    return isinstance(value, dict) and value.keys() <= known and all(isinstance(item, str) for item in value.values())
 
 
-def _forward(path: str, fields: dict[str, Any], limits: Limits) -> EngineRequest:
-    usage, most = _ask_for_usage(fields), _answer_tokens(fields, limits)
-    return EngineRequest(path, json.dumps(fields, allow_nan=False).encode(), fields["stream"], usage, most)
+def _tools(value: Any, limits: Limits) -> None:
+    if not isinstance(value, list) or not value or len(value) > limits.tools:
+        raise RequestError("invalid_type", f"tools must be a list of 1 to {limits.tools} functions.", param="tools")
+    for i, item in enumerate(value):
+        where = f"tools[{i}]"
+        tool = read_part(item, frozenset({"function", "type"}), where)
+        if tool.get("type") != "function":
+            raise RequestError("invalid_value", f"{where}.type must be function.", param=where)
+        known = frozenset({"description", "name", "parameters", "strict"})
+        _named(read_part(tool.get("function"), known, f"{where}.function"), f"{where}.function", schema="parameters")
+
+
+def _named(fields: dict[str, Any], where: str, *, schema: str) -> None:
+    """Judge what a function and a format have in common: name, description, strict, and a schema."""
+    if not isinstance(fields.get("name"), str) or not _NAME.fullmatch(fields["name"]):
+        raise RequestError("invalid_value", f"{where}.name must be 1 to 64 letters, digits, _ or -.", param=where)
+    for key, kind in (("description", str), ("strict", bool), (schema, dict)):
+        if fields.get(key) is not None and not isinstance(fields[key], kind):
+            raise RequestError("invalid_type", f"{where}.{key} has the wrong type.", param=where)
+
+
+def _tool_choice(value: Any, features: Features) -> None:
+    if isinstance(value, str):
+        if value not in {"none", "auto", "required"}:
+            raise RequestError("invalid_value", "tool_choice is not one of auto, none, required.", param="tool_choice")
+        return
+    choice = read_part(value, frozenset({"function", "type"}), "tool_choice")
+    function = read_part(choice.get("function"), frozenset({"name"}), "tool_choice.function")
+    if choice.get("type") != "function":
+        raise RequestError("invalid_value", "tool_choice.type must be function.", param="tool_choice")
+    _named(function, "tool_choice.function", schema="parameters")
+    features.require("named_tool", "tool_choice")
+
+
+def _format(value: Any) -> None:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in FORMATS:
+        known = ", ".join(sorted(FORMATS))
+        raise RequestError("invalid_value", f"response_format.type is not one of {known}.", param="response_format")
+    refuse_unknown(value, FORMATS[kind], "response_format.")
+    if kind == "json_schema":
+        where = "response_format.json_schema"
+        fields = read_part(value.get("json_schema"), frozenset({"description", "name", "schema", "strict"}), where)
+        _named(fields, where, schema="schema")
+
+
+def _forward(path: str, fields: dict[str, Any], rules: Rules, salt: str) -> EngineRequest:
+    """Judge what chats and completions have in common, and write the engine's request."""
+    fields.setdefault("stream", False)
+    if "stop" in fields:
+        _stop(fields["stop"], rules.limits)
+    if "logit_bias" in fields:
+        _logit_bias(fields["logit_bias"])
+    if "structured_outputs" in fields:
+        _structured(fields["structured_outputs"], rules.of(fields))
+    if rules.of(fields).salted:
+        fields["cache_salt"] = salt
+    usage, most = _ask_for_usage(fields), _answer_tokens(fields, rules.limits)
+    return EngineRequest(
+        fields["model"], path, encode(fields), stream=fields["stream"], usage=usage, answer_tokens=most
+    )
+
+
+def _stop(value: Any, limits: Limits) -> None:
+    stops = value if isinstance(value, list) else [value]
+    if not all(isinstance(stop, str) for stop in stops):
+        raise RequestError("invalid_type", "stop must be a string or a list of strings.", param="stop")
+    if len(stops) > limits.stops or any(not 0 < len(stop) <= limits.stop_length for stop in stops):
+        message = f"stop takes up to {limits.stops} strings of 1 to {limits.stop_length} characters."
+        raise RequestError("array_above_max_length", message, param="stop")
+
+
+def _logit_bias(value: Any) -> None:
+    if not isinstance(value, dict) or not all(key.isdecimal() and len(key) < 10 for key in value):
+        raise RequestError("invalid_type", "logit_bias must map token numbers to numbers.", param="logit_bias")
+    for bias in value.values():
+        judge_plain(bias, {"type": "number", "minimum": -100, "maximum": 100}, "logit_bias")
 
 
 def _ask_for_usage(fields: dict[str, Any]) -> bool:
     """Have a stream end with what it used, since the gateway counts it; return whether the client asked for that."""
-    options = fields.get("stream_options", {})
-    if not isinstance(options, dict) or options.keys() - STREAM_OPTIONS:
-        known = ", ".join(sorted(STREAM_OPTIONS))
-        raise RequestError("invalid_type", f"stream_options must hold {known} alone.", param="stream_options")
+    options = read_part(fields.get("stream_options", {}), STREAM_OPTIONS, "stream_options")
+    for name, value in options.items():
+        judge_plain(value, {"type": "boolean"}, f"stream_options.{name}")
+    if "stream_options" in fields and not fields["stream"]:
+        raise RequestError("invalid_value", "stream_options is for stream: true.", param="stream_options")
     if fields["stream"]:
         fields["stream_options"] = {"include_usage": True}
     return options.get("include_usage") is True
@@ -178,6 +257,17 @@ def _answer_tokens(fields: dict[str, Any], limits: Limits) -> int:
     """Return the most tokens that the answers may have: of each of ``n``, to each prompt of a list."""
     said = [fields[key] for key in ("max_tokens", "max_completion_tokens") if key in fields]
     prompt = fields.get("prompt")
-    several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
+    several = isinstance(prompt, list) and not isinstance(prompt[0], int)
     prompts = len(prompt) if several and isinstance(prompt, list) else 1
     return max(said, default=limits.answer_tokens) * int(fields.get("n", 1)) * prompts
+
+
+def _structured(value: Any, features: Features) -> None:
+    features.require("structured_outputs", "structured_outputs")
+    fields = read_part(value, STRUCTURED, "structured_outputs")
+    choice = fields.get("choice", ["x"])
+    schema = isinstance(fields.get("json", {}), dict)
+    fits = isinstance(choice, list) and choice and all(isinstance(item, str) for item in choice)
+    if len(fields) != 1 or not fits or not isinstance(fields.get("regex", ""), str) or not schema:
+        message = "structured_outputs takes one of choice (texts), json (a schema), regex (a text)."
+        raise RequestError("invalid_type", message, param="structured_outputs")

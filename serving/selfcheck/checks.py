@@ -14,7 +14,11 @@ from serving.selfcheck.facts import MODEL, Facts
 
 Check = Callable[[Facts], None]
 
-REQUIRED_WORDS = ("systemd.import_credentials=no", "lockdown=confidentiality")
+CREDENTIALS, LOCKDOWN = "systemd.import_credentials=no", "lockdown=confidentiality"
+# Where there are GPUs, the initrd locks the kernel once their driver is loaded.
+REQUIRED_WORDS, REQUIRED_WITH_GPUS = (CREDENTIALS, LOCKDOWN), (CREDENTIALS,)
+GPUS = "vitrine.gpus="
+NVIDIA, GPU_CLASSES = "0x10de", ("0x0300", "0x0302")
 FIREWALL = {("inet", hook) for hook in ("prerouting", "input", "forward", "output")} | {
     ("netdev", hook) for hook in ("ingress", "egress")
 }
@@ -72,11 +76,13 @@ def model_is_verified(facts: Facts) -> None:
 
 
 def command_line_is_ours(facts: Facts) -> None:
-    """Require credentials off and lockdown on, each named once."""
+    """Require credentials off and lockdown on, each named once; with GPUs, no other word about lockdown."""
     words = facts.read("proc/cmdline").split()
-    missing = [word for word in REQUIRED_WORDS if word not in words]
+    required = REQUIRED_WITH_GPUS if _gpus(facts) else REQUIRED_WORDS
+    missing = [word for word in required if word not in words]
     _expect(not missing, f"missing {' '.join(missing)}")
-    for key in {word.split("=")[0] for word in REQUIRED_WORDS}:
+    _expect(required == REQUIRED_WORDS or not [w for w in words if w.startswith("lockdown")], "lockdown is given")
+    for key in {word.split("=")[0] for word in required}:
         count = sum(word.split("=")[0] == key for word in words)
         _expect(count == 1, f"{key} is given {count} times")
 
@@ -85,6 +91,42 @@ def kernel_is_locked_down(facts: Facts) -> None:
     """Require a kernel that keeps even root out of its memory."""
     found = facts.read("sys/kernel/security/lockdown").strip()
     _expect("[confidentiality]" in found.split(), f"lockdown is {found}")
+
+
+def modules_are_signed(facts: Facts) -> None:
+    """Require that the kernel loads no module without a signature of its maker's, should it ever load one."""
+    found = facts.read("sys/module/module/parameters/sig_enforce").strip()
+    _expect(found == "Y", f"sig_enforce is {found}")
+
+
+def gpus_are_those_that_are_due(facts: Facts) -> None:
+    """Require as many GPUs with NVIDIA's driver as the command line names, and that no device gets a driver later.
+
+    What they are, and in which mode, is the attester's to ask.
+    """
+    due, bus = _gpus(facts), facts.root / "sys/bus/pci"
+    bound = sorted(path.name for path in (bus / "drivers/nvidia").glob("????:??:??.?"))
+    _expect(len(bound) == due, f"{len(bound)} GPUs have the driver, {due} are due")
+    if not due:
+        _expect(not (facts.root / "sys/module/nvidia").exists(), "a GPU driver is loaded, and no GPU is due")
+        return
+    there = sorted(path.name for path in (bus / "devices").glob("*") if _is_gpu(facts, path.name))
+    _expect(there == bound, f"GPUs are {there}, with the driver {bound}")
+    _expect(facts.read("sys/bus/pci/drivers_autoprobe").strip() == "0", "a device that is plugged in gets a driver")
+    sysfs = next((mount for mount in facts.mounts if mount.point == "/sys"), None)
+    _expect(sysfs and "ro" in sysfs.options, "/sys is writable: a device could be bound again, or the bus searched")
+
+
+def _is_gpu(facts: Facts, device: str) -> bool:
+    vendor, kind = (facts.read(f"sys/bus/pci/devices/{device}/{name}").strip() for name in ("vendor", "class"))
+    return vendor == NVIDIA and kind.startswith(GPU_CLASSES)
+
+
+def _gpus(facts: Facts) -> int:
+    """Return how many GPUs the measured command line names."""
+    found = [word.removeprefix(GPUS) for word in facts.read("proc/cmdline").split() if word.startswith(GPUS)]
+    _expect(len(found) <= 1, f"{GPUS} is given {len(found)} times")
+    return int(found[0]) if found else 0
 
 
 def no_credentials_from_the_host(facts: Facts) -> None:
@@ -161,6 +203,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("model-verity", model_is_verified),
     ("command-line", command_line_is_ours),
     ("lockdown", kernel_is_locked_down),
+    ("module-signatures", modules_are_signed),
+    ("gpus", gpus_are_those_that_are_due),
     ("credentials", no_credentials_from_the_host),
     ("firewall", firewall_drops_by_default),
     ("listeners", nobody_listens),

@@ -156,6 +156,82 @@ def test_a_busy_second_round_may_be_tried_again(server):
     assert caught.value.retry_after == 3
 
 
+BUSY = (503, {"Retry-After": "1"}, b'{"error":{"code":"attestation_overloaded"}}')
+
+
+def test_a_service_with_too_many_callers_is_asked_again_when_it_says(server, pins, monkeypatch):
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 2:
+            server.answer_with.clear()
+
+    server.answer_with[ATTESTATION] = BUSY
+    monkeypatch.setattr("client_sdk.rounds.time.sleep", sleep)
+    assert attest(server.origin, **pins.options).report.verdict == "accepted"
+    assert len(slept) == 2
+    assert all(1 <= seconds <= 1.25 for seconds in slept)
+    assert server.connections == 3
+    assert server.rounds() == 3
+
+
+def test_a_service_that_says_at_once_is_not_asked_without_end(server, pins, monkeypatch):
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        server.answer_with.clear()
+
+    server.answer_with[ATTESTATION] = (503, {"Retry-After": "0"}, b"{}")
+    monkeypatch.setattr("client_sdk.rounds.time.sleep", sleep)
+    attest(server.origin, **pins.options)
+    assert [seconds >= 1 for seconds in slept] == [True]
+
+
+def test_each_time_it_is_another_nonce(server, pins, monkeypatch):
+    nonces = []
+
+    def told(peer, nonce):
+        nonces.append(nonce)
+        if len(nonces) < 3:
+            raise FetchError("busy", retry_after=1)
+        return asked(peer, nonce)
+
+    asked = Peer.evidence
+    monkeypatch.setattr(Peer, "evidence", told)
+    monkeypatch.setattr("client_sdk.rounds.time.sleep", lambda _: None)
+    attest(server.origin, **pins.options)
+    assert len(set(nonces)) == 3
+
+
+@pytest.mark.parametrize("header", ["20", "99999", "", "soon"])
+def test_a_time_that_is_beyond_the_limit_or_none_is_not_waited_for(server, pins, monkeypatch, header):
+    monkeypatch.setattr("client_sdk.rounds.time.sleep", lambda _: pytest.fail("it waited"))
+    server.answer_with[ATTESTATION] = (503, {"Retry-After": header}, b"{}")
+    with pytest.raises(FetchError, match="not ready"):
+        attest(server.origin, timeout=20, **pins.options)
+    assert server.rounds() == 1
+
+
+def test_a_service_that_stays_busy_is_given_up_within_the_limit(server, pins):
+    server.answer_with[ATTESTATION] = BUSY
+    started = time.monotonic()
+    with pytest.raises(FetchError, match="not ready") as caught:
+        attest(server.origin, timeout=2.5, **pins.options)
+    assert time.monotonic() - started < 10
+    assert caught.value.retry_after == 1
+    assert server.rounds() in (2, 3)
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_another_refusal_is_not_repeated_whatever_it_says_of_time(server, pins, status):
+    server.answer_with[ATTESTATION] = (status, {"Retry-After": "1"}, b"{}")
+    with pytest.raises(FetchError, match=f"HTTP {status}"):
+        attest(server.origin, **pins.options)
+    assert server.rounds() == 1
+
+
 def test_tls_1_2_is_not_spoken(server):
     server.minimum = server.maximum = ssl.TLSVersion.TLSv1_2
     with pytest.raises(FetchError, match=r"no TLS 1\.3"):

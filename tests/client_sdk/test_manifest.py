@@ -1,4 +1,4 @@
-"""Manifest v1 names every content, and is read strictly (rule F1)."""
+"""Manifest v2 names every content, and is read strictly (rule F1)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ MANIFEST = Manifest(
     kernel="6.12.117+deb13-cloud-amd64",
     boot=Boot(b"\x06" * 32, b"\x07" * 32, b"\x08" * 32, b"\x09" * 32, b"\x0a" * 32, "quiet"),
     root=VERITY,
-    model=Model("m", "pypi:x", "1", (("model.gguf", b"\x0b" * 32),), VERITY),
-    engine="llamacpp",
+    models=(
+        Model("m", "llamacpp", "pypi:x", "1", (("model.gguf", b"\x0b" * 32),)),
+        Model("n", "vllm", "a/n", "2", (("config.json", b"\x0c" * 32),)),
+    ),
+    model_disk=VERITY,
     wheels=(),
     token_issuer_key="",
     source_commit="0" * 40,
@@ -39,13 +42,16 @@ def test_the_digest_is_of_the_bytes_received():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("version", 2, "version 1"),
+        ("version", 1, "version 2"),
         ("packages", {}, "packages: not a list"),
         ("packages", [{"name": "x", "version": "1"}], "missing sha256"),
         ("files", {"a": "00"}, "expected 32 bytes"),
         ("files", [], "files: not an object"),
         ("boot", {}, "boot: missing"),
-        ("model", {}, "model: missing"),
+        ("models", [{}], "models\\[0\\]: missing"),
+        ("models", [], "at least one model"),
+        ("models", {}, "models: not a list"),
+        ("model_disk", {}, "model_disk: missing"),
         ("kernel", None, "kernel"),
         ("unknown", 1, "unknown key"),
     ],
@@ -58,6 +64,6 @@ def test_a_wrong_field_is_named(key, value, message):
 
 def test_a_model_without_files_is_refused():
     document = json.loads(MANIFEST.to_json())
-    document["model"]["files"] = {}
+    document["models"][1]["files"] = {}
     with pytest.raises(EvidenceError, match="at least one file"):
         Manifest.from_json(json.dumps(document).encode())

@@ -63,7 +63,7 @@ def test_an_unknown_model_is_an_openai_error(vm):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/metrics", "/docs", "/openapi.json", "/v1/embeddings", "/props", "/slots", "/v1/../metrics"]
+    "path", ["/", "/metrics", "/docs", "/openapi.json", "/v1/moderations", "/props", "/slots", "/v1/../metrics"]
 )
 def test_routes_outside_the_list_do_not_exist(vm, path):
     context = unverified()

@@ -29,12 +29,19 @@ TARGETS = {
     "verify": "tests/e2e/test_docs.py",
     "ask": "tests/e2e/test_docs.py",
     "lock": "tests/slow/test_targets.py",
+    "vllm-lock": "tests/slow/test_targets.py",
     "bench": "tests/slow/test_targets.py",
+    "bench-attestation": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",
     "clean": "Makefile",  # what it runs has tests of its own (tests/provisioner/test_make_clean.py)
     "test-clouds": "Makefile",  # the same tests as in the unit tests, at every call in place of some
+    "test-serving": "tests/slow/test_targets.py",
+    "bench-serving": "tests/slow/test_targets.py",
+    "soak": "tests/slow/test_targets.py",
+    "test-clients": "Makefile",  # the tests themselves
+    "compat-page": "Makefile",  # test-clients compares what it would write
     "test-slow": "Makefile",  # the run that these belong to
 }
 

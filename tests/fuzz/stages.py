@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from client_sdk.binding import extra_data, merkle_tree
 from client_sdk.conformance.__main__ import ACCEPTED, MALFORMED, REFUSED, STAGES, judge
 from client_sdk.encoding import canonical_json, from_base64, to_base64
 from client_sdk.errors import EvidenceError
@@ -27,7 +28,7 @@ NONCE = b"nonce"
 GROUPS = {
     "stages-snp": ("snp", "snp-cert"),
     "stages-tdx": ("tdx", "ccel"),
-    "stages-tpm": ("tpm-quote", "event-log", "azure-hcl", "azure-ak", "gce-ak"),
+    "stages-tpm": ("tpm-quote", "binding", "event-log", "azure-hcl", "azure-ak", "gce-ak"),
     "stages-nvidia": ("nvidia-gpu", "nvidia-rim"),
 }
 Path = tuple[str | int, ...]
@@ -121,6 +122,21 @@ def event_log() -> dict[str, Any]:
     return {"call": "replay", "eventlog": log, "expected": {"pcrs": pcrs, "technology": "tdx"}, "elsewhere": [10]}
 
 
+def binding() -> dict[str, Any]:
+    nonces = tuple(bytes([number]) * 32 for number in range(5))
+    root, places = merkle_tree(nonces)
+    index, spki, gpu = 3, bytes(32), b"\1" * 32
+    return {
+        "extra_data_hex": extra_data(root, len(nonces), spki, gpu).hex(),
+        "nonce_hex": nonces[index].hex(),
+        "index": index,
+        "tree_size": len(nonces),
+        "path_hex": [node.hex() for node in places[index].path],
+        "spki_hex": spki.hex(),
+        "gpu_hex": gpu.hex(),
+    }
+
+
 def azure_hcl() -> dict[str, Any]:
     cloud = AzureTpm()
     request = {"hcl_report": to_base64(cloud.hcl_report()), **quoted(cloud), **certified(cloud)}
@@ -171,6 +187,7 @@ REQUESTS: dict[str, Callable[[], dict[str, Any]]] = {
     "tdx": tdx_quote,
     "ccel": tdx_log,
     "tpm-quote": tpm_quote,
+    "binding": binding,
     "event-log": event_log,
     "azure-hcl": azure_hcl,
     "azure-ak": azure_ak,

@@ -15,6 +15,7 @@ import yaml
 from provisioner import bake as module
 from provisioner.bake import (
     CLIENT_FILES,
+    Addresses,
     Bake,
     contents,
     finished,
@@ -27,9 +28,11 @@ from provisioner.bake import (
 from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
+from provisioner.image.closure import LOCK_FILE
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
+from provisioner.image.sources import HUB
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -49,7 +52,7 @@ def checkout(tmp_path):
 
 
 def bake(checkout, values=None, mode="test"):
-    sources = read_sources(checkout / "cache", mode, "")
+    sources = read_sources(checkout / "cache", mode, Addresses())
     return Bake(checkout, checkout / "images", sources, {"gateway_access": '"open"', **(values or {})})
 
 
@@ -73,6 +76,7 @@ DECIDES_NOTHING = {
     "provisioner/errors.py": "what is said when there is no image",
     "provisioner/progress.py": "what is said meanwhile",
     "provisioner/action.py": "it hands an action's arguments on as they are, and tells refusals",
+    "provisioner/room.py": "it refuses models that do not fit a machine, and hands nothing on",
     "provisioner/commit.py": "the manifest names the commit; the key does not cover it, so neither how it is found",
 }
 
@@ -249,21 +253,24 @@ def test_sealing_what_was_never_prepared(checkout):
 
 def test_every_fault_of_the_inventory_is_told_at_once(tmp_path):
     with pytest.raises(SpecError) as caught:
-        read_sources(tmp_path, "production", "ftp://mirror", "ftp://security")
-    assert [fault.field for fault in caught.value.faults] == ["bake_mode", "bake_mirror", "bake_security_mirror"]
+        read_sources(tmp_path, "production", Addresses("ftp://mirror", "ftp://security", "ftp://hub"))
+    assert [fault.field for fault in caught.value.faults] == [
+        *("bake_mode", "bake_mirror", "bake_security_mirror", "bake_hub"),
+    ]
 
 
 def test_the_inventorys_mirrors_are_the_ones_that_are_asked(tmp_path):
-    sources = read_sources(tmp_path, "test", "https://one.invalid/debian", "https://two.invalid/security")
-    assert (sources.mirror, sources.security_mirror) == ("https://one.invalid/debian", "https://two.invalid/security")
-    assert (read_sources(tmp_path, "test", "", "").mirror, read_sources(tmp_path, "test", "").security_mirror) == (
-        None,
-        None,
-    )
+    told = ("https://one.invalid/debian", "https://two.invalid/security", "https://three.invalid")
+    sources = read_sources(tmp_path, "test", Addresses(*told))
+    assert (sources.mirror, sources.security_mirror, sources.hub) == told
+    sources = read_sources(tmp_path, "test", Addresses())
+    assert (sources.mirror, sources.security_mirror, sources.hub) == (None, None, HUB)
 
 
 def test_the_process_that_seals_goes_on_with_the_bake_that_was_prepared(checkout):
-    sources = read_sources(checkout / "cache", "release", "https://one.invalid/debian", "")
+    sources = read_sources(
+        checkout / "cache", "release", Addresses("https://one.invalid/debian", "", "https://hub.invalid")
+    )
     prepared = Bake(checkout, checkout / "images", sources, {"base_hostname": '"x"'}, "c" * 40)
     assert Bake.from_vars(json.loads(json.dumps(prepared.to_vars()))) == prepared
 
@@ -299,13 +306,30 @@ def test_the_variables_of_all_roles_are_known():
 
 
 def test_what_the_image_serves_is_what_the_roles_are_told(checkout):
-    card = model_card()["name"]
-    assert bake(checkout).service() == Service(8443, "llamacpp", card)
+    assert bake(checkout).service() == Service(8443)
     # Extra variables of the command line are text.
-    assert bake(checkout, {"gateway_port": '"9443"', "engine_name": '"other"'}).service() == Service(
-        9443, "other", card
-    )
-    assert bake(checkout, {"gateway_port": "9443"}).service().port == 9443
+    assert bake(checkout, {"gateway_port": '"9443"'}).service() == Service(9443)
+    assert bake(checkout, {"gateway_port": "9443"}).service() == Service(9443)
+
+
+def own_model(**places):
+    model = {"name": "own", "engine": "vllm", "context": 4096, "slots": 8}
+    files = {"name": "own", "repository": "a/own", "revision": "a" * 40, "files": {"config.json": "b" * 64}} | places
+    return {"engine_models": json.dumps([model]), "engine_weights": json.dumps([files])}
+
+
+def test_the_models_are_those_of_the_roles_variables(checkout):
+    assert [weights.name for weights in bake(checkout).weights()] == [model_card()["name"]]
+    own = bake(checkout, own_model())
+    assert [weights.name for weights in own.weights()] == ["own"]
+    assert [model["context"] for model in own.models()] == [4096]
+
+
+def test_where_a_models_files_lie_does_not_decide_about_the_image_but_what_they_are_does(checkout):
+    keys = {bake(checkout, own_model(**places)).key() for places in ({}, {"folder": "/one"}, {"folder": "/two"})}
+    assert len(keys) == 1
+    other = bake(checkout, own_model(files={"config.json": "c" * 64})).key()
+    assert other not in keys
 
 
 @pytest.mark.parametrize(
@@ -314,13 +338,36 @@ def test_what_the_image_serves_is_what_the_roles_are_told(checkout):
         ("gateway_port", '"https"', "gateway_port: expected a port number"),
         ("gateway_port", "null", "gateway_port: expected a port number"),
         ("gateway_access", '"tokens"', "gateway_token_issuer_key: expected the issuer's public key .*, got nothing"),
-        ("engine_model", '"gpt-5"', "engine_model: expected .*, which the model disk holds, got 'gpt-5'"),
+        ("engine_models", '[{"name": "gpt-5", "engine": "vllm"}]', "engine_weights: expected an entry for gpt-5"),
+        ("engine_models", '"gpt-5"', "expected lists of entries with a name"),
+        ("engine_weights", '[{"name": "gpt-5"}]', "one that nobody serves"),
+        ("attester_gpus", "-1", "attester_gpus: expected a number from 0 to 32, got '-1'"),
+        ("attester_gpus", "33", "attester_gpus: expected a number from 0 to 32"),
+        ("attester_gpus", '"one"', "attester_gpus: expected a number from 0 to 32"),
+        ("attester_gpus", "true", "attester_gpus: expected a number from 0 to 32"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_made(checkout, prepared, name, value, said):
     with pytest.raises(SpecError, match=said):
         prepared(bake(checkout, {name: value}), os.getpid())
     assert not (checkout / "images").exists()
+
+
+def test_an_image_is_for_gpus_where_a_number_is_given_and_has_the_locked_wheels_then(checkout):
+    assert bake(checkout).gpus() is None
+    assert bake(checkout, {"attester_gpus": "0"}).gpus() is None
+    gpus = bake(checkout, {"attester_gpus": '"2"'}).gpus()  # extra variables of the command line are text
+    assert gpus.count == 2
+    assert "vllm" in {pin.name for pin in gpus.wheels}
+    assert bake(checkout).key() != bake(checkout, {"attester_gpus": "1"}).key()
+
+
+def test_wheels_that_do_not_fit_the_driver_are_refused_before_anything_is_made(checkout):
+    lock = checkout / LOCK_FILE
+    lock.write_text(re.sub(r"-cu12==", "-cu13==", lock.read_text()))
+    with pytest.raises(BakeError, match=r"driver 550\.163\.01 is for CUDA 12\.4, the engine's wheels for CUDA 13"):
+        prepare(bake(checkout, {"attester_gpus": "1"}), owner=os.getpid(), progress=lambda _: None)
+    assert not (checkout / "cache").exists()
 
 
 def test_a_specification_that_cannot_be_read(tmp_path):

@@ -10,6 +10,7 @@ import yaml
 
 from provisioner import place
 from provisioner.bake import Bake, role_options
+from provisioner.clouds.gpus import gpus_of
 from provisioner.errors import SpecError
 from provisioner.image.sources import Sources
 from provisioner.inventory import PLACEHOLDERS, Told, require
@@ -20,6 +21,10 @@ LOCAL = {"name": "toy", "cloud": "qemu", "port": 8443}
 # Of somebody who has read the page.
 OURS = GCP | {"project": "acme-llm", "bucket": "acme-llm-vitrine", "client_ranges": ["198.51.100.0/24"]}
 GROUP = OURS | {"replicas": 2}
+
+
+def bake(folder, **values):
+    return Bake(REPOSITORY, folder / "images", Sources(cache=folder), {"gateway_access": '"open"', **values})
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def told(tmp_path):
             sources=(str(REPOSITORY / "inventories/local"),),
             roles=("engine",),
             options=options,
-            bake=Bake(REPOSITORY, tmp_path / "images", Sources(cache=tmp_path), {"gateway_access": '"open"'}),
+            bake=bake(tmp_path, attester_gpus="1" if isinstance(machine, dict) and gpus_of(machine) else "0"),
             build=tmp_path,
             real=True,
         )
@@ -158,10 +163,47 @@ def test_a_service_without_a_name(told, service):
 
 
 def test_the_bakes_own_faults_are_told_before_it(told, tmp_path):
-    wrong = {"gateway_port": '"x"', "engine_model": '"gpt"', "gateway_access": '"open"'}
+    wrong = {"gateway_port": '"x"', "engine_models": '[{"name": "gpt"}]', "gateway_access": '"open"'}
     bake = Bake(REPOSITORY, tmp_path, Sources(cache=tmp_path), wrong)
-    assert {"gateway_port", "engine_model"} == set(faults(told(LOCAL, bake=bake)))
+    assert {"gateway_port", "engine_weights"} == set(faults(told(LOCAL, bake=bake)))
     require(told(LOCAL, "destroy", bake=bake))
+
+
+GPU = OURS | {"machine_type": "a3-highgpu-1g", "provisioning": "spot"}
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "rollout"])
+@pytest.mark.parametrize(
+    ("machine", "count", "said"),
+    [
+        (GPU, "0", "1, as many as the machine of deploy_vm has: an image for none has no NVIDIA driver, got 0"),
+        (AZURE, "0", "1, as many as the machine of deploy_vm has: an image for none has no NVIDIA driver, got 0"),
+        (GPU, "2", "1, as many as the machine of deploy_vm has: an image for others powers off, got 2"),
+        (OURS, "1", "0, as many as the machine of deploy_vm has: an image for others powers off, got 1"),
+        (LOCAL, "1", "0, as many as the machine of deploy_vm has: an image for others powers off, got 1"),
+    ],
+)
+def test_an_image_for_another_number_of_gpus_than_the_machine_has(told, tmp_path, machine, count, said, playbook):
+    wrong = told(machine, playbook, bake=bake(tmp_path, attester_gpus=count))
+    assert faults(wrong)["attester_gpus"] == said
+
+
+def test_an_image_for_gpus_can_be_baked_beside_another_inventory_and_be_looked_for(told, tmp_path):
+    for playbook in ("bake", "verify", "destroy"):
+        require(told(LOCAL, playbook, bake=bake(tmp_path, attester_gpus="1")))
+
+
+def test_vllm_without_the_image_that_has_it_is_told_once(told, tmp_path):
+    models = '[{"name": "m", "engine": "vllm"}]'
+    weights = '[{"name": "m", "repository": "r", "revision": "1", "folder": "/m", "files": {"config.json": "%s"}}]'
+    wrong = told(GPU, bake=bake(tmp_path, engine_models=models, engine_weights=weights % ("a" * 64)))
+    assert faults(wrong) == {
+        "attester_gpus": "at least 1: engine_models names vLLM, which is in images for GPUs alone, got 0"
+    }
+
+
+def test_secure_boot_would_refuse_the_driver(told):
+    assert "locked before the driver" in faults(told(GPU | {"secure_boot": True}))["deploy_vm.secure_boot"]
 
 
 def test_a_name_that_does_not_follow_the_command_line(told):

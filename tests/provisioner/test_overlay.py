@@ -89,6 +89,14 @@ def test_units_are_enabled_and_masked_by_links():
     )
 
 
+def test_an_instance_is_enabled_by_a_link_to_its_template():
+    (link,) = unit_links({"x@m-1.5b.service": "multi-user.target"}, ())
+    assert (link.path, link.content) == (
+        "/etc/systemd/system/multi-user.target.wants/x@m-1.5b.service",
+        "/usr/lib/systemd/system/x@.service",
+    )
+
+
 @pytest.mark.parametrize(
     ("enable", "mask", "said"),
     [

@@ -7,7 +7,7 @@ import yaml
 
 from provisioner.variables import MADE, OPERATOR, unknown, unread
 
-ROLES, OPTIONS = ("base", "engine"), ("base_hostname", "engine_context")
+ROLES, OPTIONS = ("base", "engine"), ("base_hostname", "engine_models")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -20,7 +20,7 @@ def test_what_is_read_and_what_is_nobodys_business_pass():
     ("misspelt", "meant"),
     [
         ("bake_mod", "bake_mode"),
-        ("engine_contxt", "engine_context"),
+        ("engine_modles", "engine_models"),
         ("deploy_prot", "deploy_port"),
         ("rollout_overlap", "rollout_overlap_seconds"),
         ("base_x", "one of"),

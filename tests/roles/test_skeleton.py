@@ -17,7 +17,9 @@ SKELETON = (
 ALLOWED = {"defaults", "meta", "tasks", "files", "templates", "molecule"}
 CHANGES_NOTHING = {"ansible.builtin.assert", "ansible.builtin.find", "ansible.builtin.stat"}
 KEYWORDS = {"name", "register", "changed_when", "failed_when", "when", "loop", "vars", "no_log", "loop_control"}
-ORDER = yaml.safe_load((REPOSITORY / "playbooks/bake.yml").read_text())[1]["roles"]
+ROLES_OF_THE_BAKE = yaml.safe_load((REPOSITORY / "playbooks/bake.yml").read_text())[1]["roles"]
+# One that not every image has stands there with its condition.
+ORDER = [entry if isinstance(entry, str) else entry["role"] for entry in ROLES_OF_THE_BAKE]
 TASK_FILES = sorted(path for role in ROLES for path in (role / "tasks").glob("*.yml"))
 
 

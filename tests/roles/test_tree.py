@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import itertools
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -165,7 +167,7 @@ def test_a_tool_that_the_boot_needs_is_there(configured, tool):
 
 
 def test_the_libraries_of_the_services_still_load(inside):
-    wanted_modules = "fastapi, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl, yaml"
+    wanted_modules = "starlette, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl"
     done = inside("/usr/bin/python3", "-c", f"import {wanted_modules}")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -213,3 +215,31 @@ def test_applying_the_roles_again_changes_nothing(configured, play, tmp_path):
     assert "image" in done.stdout
     assert "changed=0" in next(line for line in done.stdout.splitlines() if line.startswith("image "))
     shutil.rmtree(tree)
+
+
+def test_each_model_is_served_by_an_instance_of_its_engine_and_known_to_the_gateway(configured):
+    models = json.loads((configured / "usr/lib/vitrine/models.json").read_text())
+    assert models == defaults("engine")["engine_models"]
+    started = {name for name in wanted(configured) if name.startswith("vitrine-engine-")}
+    assert started == {f"vitrine-engine-{model['engine']}@{model['name']}.service" for model in models}
+    gateway = (configured / UNITS[1] / "vitrine-gateway.service").read_text()
+    (line,) = [line for line in gateway.splitlines() if line.startswith("ExecStart=")]
+    told = [word for before, word in itertools.pairwise(line.split()) if before == "--model"]
+    assert told == [f"{m['name']}={m['engine']}:/run/vitrine/engine/{m['name']}.sock" for m in models]
+    assert f" --requests {max(64, 2 * sum(model['slots'] for model in models))} " in line
+
+
+# What systemd counts as open for an engine, and is so on purpose.
+BOTH = {"RootDirectory=/RootImage=", "ProcSubset=", "PrivateUsers=", "IPAddressDeny=", "DeviceAllow="}
+BOTH |= {"SystemCallFilter=~@resources", "RestrictAddressFamilies=~AF_UNIX"}
+LOOPBACK = {"RestrictAddressFamilies=~AF_(INET|INET6)", "RestrictAddressFamilies=~AF_NETLINK"}
+OPEN = {"llamacpp": BOTH, "vllm": BOTH | LOOPBACK | {"PrivateDevices=", "MemoryDenyWriteExecute="}}
+
+
+@pytest.mark.parametrize("engine", OPEN)
+def test_an_engine_is_confined_but_for_what_is_written_down(inside, engine):
+    """The drop-in of a prefix is read for the instances of both engines: without it most of this were open."""
+    unit = f"vitrine-engine-{engine}@m.service"
+    done = inside("/usr/bin/systemd-analyze", "security", "--offline=yes", "--json=short", unit)
+    weak = {entry["name"] for entry in json.loads(done.stdout) if not entry["set"]}
+    assert weak == OPEN[engine], done.stderr

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from tpm2_pytss.constants import ESYS_TR, TPMA_NV
 from tpm2_pytss.types import TPM2B_NV_PUBLIC, TPM2B_SENSITIVE_CREATE, TPMS_NV_PUBLIC
 from tpm2_pytss.utils import NoSuchIndex, create_ek_template
 
-from client_sdk.evidence import Evidence
+from client_sdk.binding import merkle_tree
+from client_sdk.evidence import Evidence, Quote
 from serving.attest.boot import Sealed, seal
 from serving.attest.tpm import Tpm
 from serving.selfcheck.checks import NAMES
 from serving.selfcheck.verdict import write_passed
+from tests.serving.tpm_wire import TpmWire
 
 EK_CERTIFICATE = 0x01C00002
 EVENT_LOG = b"firmware log of a test"
@@ -36,6 +39,10 @@ class SoftwareTpm:
 
     tcti: str
     ek_certificate: bytes
+
+    @property
+    def path(self) -> Path:
+        return Path(self.tcti.removeprefix("swtpm:path="))
 
 
 def _listens(path) -> bool:
@@ -112,6 +119,14 @@ def tpm(software_tpm):
 
 
 @pytest.fixture
+def wire(software_tpm, tmp_path):
+    """A wire to the software TPM that a test may disturb."""
+    made = TpmWire(software_tpm.path, tmp_path / "wire")
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def verdict(tmp_path) -> Path:
     """The folder in which a passed self-check left its verdict."""
     folder = tmp_path / "selfcheck"
@@ -141,8 +156,15 @@ def sealed(tpm, verdict, tls, machine) -> Sealed:
     return seal(tpm, selfcheck=verdict, tls=tls, root=machine)
 
 
-def ask(nonce):
-    return json.dumps({"op": "evidence", "nonce": nonce.hex()}).encode() + b"\n"
+def ask(*nonces):
+    return json.dumps({"op": "quote", "nonces": base64.b64encode(b"".join(nonces)).decode()}).encode() + b"\n"
+
+
+def evidence_over(attester, nonces):
+    """Return each nonce's evidence, put together as a gateway puts it together."""
+    quote, (_, places) = attester.quote(nonces), merkle_tree(nonces)
+    shared = Evidence.from_json(attester.evidence)
+    return tuple(replace(shared, quote=Quote(*quote, place)) for place in places)
 
 
 def nonce(number):
@@ -184,5 +206,7 @@ class Caller:
     def error(self):
         return self.answer()["error"]["code"]
 
-    def evidence(self):
-        return Evidence.from_json(json.dumps(self.answer()["evidence"]).encode())
+    def quote(self):
+        """Return TPMS_ATTEST and TPMT_SIGNATURE."""
+        answer = self.answer()
+        return base64.b64decode(answer["attest"]), base64.b64decode(answer["signature"])

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from provisioner.image.closure import LOCK_FILE as VLLM_LOCK
 from provisioner.image.packages import LOCK_FILE, data_path, parse_lock
-from tests.e2e.machine import make
+from tests.e2e.machine import CHECKOUT, make
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +40,18 @@ def test_make_lock_writes_a_lock_that_can_be_read():
         path.write_bytes(before)
 
 
+def test_make_vllm_lock_writes_what_is_there():
+    """The versions are those of a day that is past, so nothing can have changed but a wheel that was taken back."""
+    path = CHECKOUT / VLLM_LOCK
+    before = path.read_text()
+    try:
+        outcome = make("vllm-lock", seconds=1800)
+        assert outcome.status == 0, outcome.err
+        assert path.read_text() == before
+    finally:
+        path.write_text(before)
+
+
 def test_make_bench_prints_every_figure():
     outcome = make("bench", seconds=3000)
     assert outcome.status == 0, outcome.out + outcome.err
@@ -49,6 +62,37 @@ def test_make_bench_prints_every_figure():
         "start to first chat token",
     ):
         assert figure in outcome.out
+
+
+def test_make_test_serving_is_green_with_vllm_really_serving():
+    outcome = make("test-serving", seconds=3600)
+    assert outcome.status == 0, outcome.out[-6000:] + outcome.err[-2000:]
+    assert re.search(r"^=+ \d\d+ passed in ", outcome.out, re.MULTILINE)
+
+
+def test_make_bench_serving_prints_every_table():
+    outcome = make("bench-serving", "BENCH=--quick", seconds=3600)
+    assert outcome.status == 0, outcome.out[-4000:] + outcome.err[-4000:]
+    for figure in ("CPU of the door per streamed token", "requests per second", "vllm: ", "llamacpp: ", "32 stream(s)"):
+        assert figure in outcome.out
+
+
+def test_make_soak_keeps_a_thousand_streams_open_and_prints_memory():
+    outcome = make("soak", "MINUTES=1", seconds=600)
+    assert outcome.status == 0, outcome.out[-4000:] + outcome.err[-4000:]
+    (minute,) = re.findall(r"^ +1\.0 +(\d+) .* +(\d+)$", outcome.out, re.MULTILINE)
+    assert int(minute[0]) > 900, outcome.out
+    assert minute[1] == "0", outcome.out
+    assert re.search(r"^at most [\d.]+ MB", outcome.out, re.MULTILINE)
+
+
+def test_make_bench_attestation_shares_quotes_and_prints_both_tables():
+    outcome = make("bench-attestation", "BENCH=--seconds 2 --turns 1 --clients 50", seconds=600)
+    assert outcome.status == 0, outcome.out + outcome.err
+    rate = re.search(r"shared: ([\d.]+) x the rate", outcome.out)
+    assert rate
+    assert float(rate[1]) > 5  # of 50, on whatever machine this is
+    assert outcome.out.count("x the page's CPU") == 2
 
 
 def test_make_fuzz_runs_every_harness():

@@ -83,6 +83,7 @@ for option in $(cat /cmdline); do
   case $option in
     vitrine.root=*) root=${option#*=} ;;
     vitrine.model=*) model=${option#*=} ;;
+    vitrine.gpus=*) gpus=${option#*=} ;;
   esac
 done
 open_verity root "$root"
@@ -90,6 +91,22 @@ open_verity model "$model"
 mount -t erofs -o ro,nosuid "$(opened root)" /root || refuse "cannot mount the root"
 mount -t erofs -o ro,nosuid,nodev,noexec "$(opened model)" /root/usr/share/vitrine/model \
   || refuse "cannot mount the model"
+
+# The GPUs' driver has no signature that the kernel takes. So an image for GPUs boots a kernel that is not locked, loads
+# the driver from the verified root, and locks the kernel before anything of that root runs. There is no way back.
+if [ -n "$gpus" ]; then
+  lockdown=/sys/kernel/security/lockdown
+  enforce=/sys/module/module/parameters/sig_enforce
+  while read -r module options; do
+    # Where there is no GPU, the driver says so by not loading.
+    insmod "/root/usr/lib/vitrine/driver/$module" $options || refuse "no GPU driver ($module)"
+  done </root/usr/lib/vitrine/driver/order
+  mount -o remount,rw /sys/kernel/security || refuse "no lockdown"
+  echo confidentiality >$lockdown || refuse "no lockdown"
+  echo 1 >$enforce || refuse "no module signatures"
+  mount -o remount,ro,nosuid,nodev,noexec /sys/kernel/security || refuse "no lockdown"
+  grep -q '\[confidentiality\]' $lockdown && grep -qx Y $enforce || refuse "the kernel is not locked"
+fi
 
 for folder in proc sys dev run; do mount --move /$folder /root/$folder || refuse "cannot move /$folder"; done
 trap - EXIT

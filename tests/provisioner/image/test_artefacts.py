@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from client_sdk.manifest import Manifest
+from client_sdk.manifest import Manifest, Model
 from provisioner.errors import BakeError
 from provisioner.image import artefacts
+from provisioner.image.closure import LOCK_FILE, parse_closure
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, firmware, publish_firmware
 from provisioner.image.packages import shipped_lock
+from provisioner.image.weights import Weights
 from provisioner.image.wheels import shipped_wheels
 
-SERVICE = artefacts.Service(8001, "llamacpp", "toy")
+SERVICE = artefacts.Service(8001)
 VERITY = Verity("aa" * 32, "bb" * 32, 8, "01234567-89ab-8def-8123-456789abcdef")
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def test_an_image_without_one_of_its_files_is_not_there(image, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "{}", "[]", '{"version": 1}', '{"version": 2}', '{"version": 2, "service": {}}', '{"version": 3}']
+    "text", ["", "{", "{}", "[]", '{"version": 1}', '{"version": 3}', '{"version": 3, "service": {}}', '{"version": 4}']
 )
 def test_an_interrupted_or_newer_description_is_not_taken(image, text):
     (image / artefacts.ARTEFACTS).write_text(text)
@@ -63,24 +69,49 @@ def test_the_manifest_names_packages_wheels_model_and_digests(image, monkeypatch
     monkeypatch.setattr(artefacts, "authenticode", lambda _image: bytes(32))
     facts = artefacts.Facts(
         lock=shipped_lock(),
-        service=SERVICE,
         wheels=shipped_wheels(),
         contents={"roles/base": "cd" * 32},
         kernel="6.12",
         root=VERITY,
         model=VERITY,
-        model_facts={"name": "m", "repository": "r", "revision": "1", "files": {"model.gguf": "ef" * 32}},
+        weights=(Weights("m", "llamacpp", "r", "1", (("model.gguf", "ef" * 32),), "hub"),),
         stub=b"stub",
         source_commit="",
         token_issuer_key="",
     )
     artefacts.write_manifest(image, facts)
     manifest = Manifest.from_json((image / artefacts.MANIFEST).read_bytes())
-    assert {package.name for package in manifest.packages} >= {"systemd", "python3-fastapi"}
-    assert manifest.engine == "llamacpp"
+    assert {package.name for package in manifest.packages} >= {"systemd", "python3-starlette"}
     assert [wheel.name for wheel in manifest.wheels] == ["xllamacpp"]
     assert manifest.files == (("roles/base", bytes.fromhex("cd" * 32)),)
-    assert manifest.model.files == (("model.gguf", bytes.fromhex("ef" * 32)),)
+    assert manifest.models == (Model("m", "llamacpp", "r", "1", (("model.gguf", bytes.fromhex("ef" * 32)),)),)
+    assert manifest.model_disk.root_hash == bytes.fromhex("aa" * 32)
+
+
+def test_the_manifest_of_a_gpu_image_names_the_drivers_parts_its_compiler_and_every_wheel(image, monkeypatch):
+    monkeypatch.setattr(artefacts, "parse_image", lambda _name, data: data)
+    monkeypatch.setattr(artefacts, "authenticode", lambda _image: bytes(32))
+    pins = parse_closure((REPOSITORY / LOCK_FILE).read_text())
+    facts = artefacts.Facts(
+        lock=shipped_lock(),
+        wheels=shipped_wheels(),
+        contents={},
+        kernel="6.12",
+        root=VERITY,
+        model=VERITY,
+        weights=(Weights("m", "llamacpp", "r", "1", (("model.gguf", "ef" * 32),), "wheel"),),
+        stub=b"stub",
+        source_commit="",
+        token_issuer_key="",
+        gpu_wheels=pins,
+    )
+    artefacts.write_manifest(image, facts)
+    manifest = Manifest.from_json((image / artefacts.MANIFEST).read_bytes())
+    packages, tools = ({found.name for found in part} for part in (manifest.packages, manifest.tools))
+    assert {"nvidia-open-kernel-dkms", "firmware-nvidia-gsp", "libnvidia-ml1"} <= packages
+    assert "gcc-14" in tools - packages
+    assert len(manifest.tools) == len(tools), "each tool is named once"
+    assert {wheel.name for wheel in manifest.wheels} == {"xllamacpp", *(pin.name for pin in pins)}
 
 
 def test_firmware_is_published_once_per_tools_tree_and_found(tmp_path):

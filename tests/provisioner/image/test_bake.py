@@ -13,14 +13,18 @@ from provisioner.errors import BakeError
 from provisioner.image.artefacts import Service, check_image
 from provisioner.image.debs import obtain
 from provisioner.image.files import share
+from provisioner.image.model import model_card
 from provisioner.image.pack import PackSpec, find_image, pack
-from provisioner.image.packages import shipped_lock
+from provisioner.image.packages import EVERY_BAKE, shipped_lock
 from provisioner.image.rootfs import load_rootfs, prepare_rootfs
 from provisioner.image.sources import Sources
+from provisioner.image.weights import read_weights
 
 REPOSITORY = Path(__file__).parents[3]
 CACHE = REPOSITORY / "build/cache"
-SERVICE = Service(8443, "llamacpp", "toy")
+SERVICE = Service(8443)
+MODELS = [{"name": model_card()["name"], "engine": "llamacpp"}]
+WEIGHTS = read_weights(MODELS, [], model_card())
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -35,7 +39,7 @@ def rootfs(tmp_path_factory):
 
 
 def spec(output):
-    return PackSpec(output=output, seed="5" * 64, cache=CACHE, service=SERVICE)
+    return PackSpec(output=output, seed="5" * 64, sources=Sources(CACHE), service=SERVICE, weights=WEIGHTS)
 
 
 def mounts():
@@ -70,9 +74,11 @@ def test_a_killed_bake_can_be_run_again(rootfs, tmp_path, seconds):
     script = (
         "import sys; from pathlib import Path\n"
         "from provisioner.image.pack import *; from provisioner.image.rootfs import load_rootfs\n"
-        "from provisioner.image.artefacts import Service\n"
+        "from provisioner.image.artefacts import Service; from provisioner.image.sources import Sources\n"
+        "from provisioner.image.weights import read_weights; from provisioner.image.model import model_card\n"
         "work, output, cache = map(Path, sys.argv[1:])\n"
-        f"spec = PackSpec(output, {'5' * 64!r}, cache, Service(8443, 'llamacpp', 'toy'))\n"
+        f"weights = read_weights({MODELS!r}, [], model_card())\n"
+        f"spec = PackSpec(output, {'5' * 64!r}, Sources(cache), Service(8443), weights)\n"
         "pack(load_rootfs(work), spec, progress=print)\n"
     )
     before = mounts()
@@ -107,7 +113,7 @@ def test_a_package_changed_in_the_cache_is_refused(tmp_path):
     """The cache is not trusted: a base tree made of it is checked file by file."""
     real = obtain(shipped_lock(), Sources(CACHE, "release"), progress=quiet)
     (tmp_path / "debs").mkdir()
-    for package in real.lock.files():
+    for package in real.lock.files(EVERY_BAKE):
         share(real.path(package), tmp_path / "debs" / f"{package.sha256}.deb")
     victim = next(package for package in real.lock.image.packages if package.name == "bash")
     path = tmp_path / "debs" / f"{victim.sha256}.deb"

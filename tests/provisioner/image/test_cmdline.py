@@ -23,6 +23,13 @@ def test_root_and_model_stand_on_it_as_the_initrd_reads_them():
     ]
 
 
+def test_an_image_for_gpus_names_how_many_and_leaves_two_words_to_the_initrd():
+    plain, gpus = (make_cmdline(ROOT, MODEL, gpus=count).split(" ") for count in (0, 2))
+    assert not [word for word in plain if word.startswith("vitrine.gpus")]
+    assert set(gpus) - set(plain) == {"vitrine.gpus=2"}
+    assert set(plain) - set(gpus) == {"lockdown=confidentiality", "module.sig_enforce=1"}
+
+
 @pytest.mark.parametrize(
     "option",
     [

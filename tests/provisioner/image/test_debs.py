@@ -24,8 +24,12 @@ def package(name="toy", version="1", content=b"toy package"):
     return Package(name, version, "all", filename, len(content), hashlib.sha256(content).hexdigest())
 
 
+# Only the bake of a GPU image has it: no mirror here serves this file, and nothing may ask for it.
+DRIVER = Tree((package("driver", content=b"driver"),), ())
+
+
 def lock_of(*packages):
-    return PackageLock("trixie", 1, Tree(tuple(packages), ()), Tree(tuple(packages), ()))
+    return PackageLock("trixie", 1, Tree(tuple(packages), ()), Tree(tuple(packages), ()), DRIVER)
 
 
 @pytest.fixture
@@ -127,7 +131,7 @@ def test_differences_name_what_came_went_and_changed():
 
 def test_a_package_that_one_tree_gains_and_the_other_has_already_is_a_difference():
     one, both = Tree((), ()), Tree((package("a"),), ())
-    assert differences(PackageLock("trixie", 1, one, both), PackageLock("trixie", 1, both, both)) == (
+    assert differences(PackageLock("trixie", 1, one, both, DRIVER), PackageLock("trixie", 1, both, both, DRIVER)) == (
         "image: a absent -> 1",
     )
 
@@ -144,3 +148,13 @@ def test_a_file_that_was_moved_within_the_archive_is_the_same_package():
     assert differences(lock_of(package()), lock_of(moved)) == ()
     assert lock_of(package()).digest("image") == lock_of(moved).digest("image")
     assert lock_of(package()).digest("image") != lock_of(package(content=b"rebuilt")).digest("image")
+
+
+@needs_apt
+@pytest.mark.usefixtures("answering")
+def test_what_only_some_bakes_need_is_asked_for_by_them_alone(mirror, tmp_path):
+    locked = lock_of(package())
+    serve(mirror, package())
+    obtain(locked, Sources(tmp_path / "cache", "release"), progress=quiet)
+    with pytest.raises(BakeError, match="does not serve driver 1 as locked"):
+        obtain(locked, Sources(tmp_path / "cache", "release"), progress=quiet, trees=("image", "driver"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.image import initrd
+from provisioner.image.driver import ORDER
 from provisioner.image.packages import data_file
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -53,10 +54,60 @@ def test_no_mount_goes_unchecked():
     assert all("|| refuse" in line for line in mounts)
 
 
+def test_a_kernel_for_gpus_is_locked_before_anything_of_the_root_runs():
+    """In this order: the driver, the lock, a look at it, and only then the root."""
+    steps = [
+        'insmod "/root/usr/lib/vitrine/driver/$module" $options || refuse',
+        "mount -o remount,rw /sys/kernel/security || refuse",
+        "echo confidentiality >$lockdown || refuse",
+        "echo 1 >$enforce || refuse",
+        "mount -o remount,ro,nosuid,nodev,noexec /sys/kernel/security || refuse",
+        "grep -q '\\[confidentiality\\]' $lockdown && grep -qx Y $enforce || refuse",
+        "exec switch_root /root /sbin/init",
+    ]
+    places = [SCRIPT.index(step) for step in steps]
+    assert places == sorted(places)
+    assert SCRIPT.index('mount -t erofs -o ro,nosuid "$(opened root)" /root') < places[0]
+
+
+@pytest.mark.parametrize(
+    ("driver", "locks", "ends"),
+    [
+        (True, True, "locked"),
+        (False, True, "VITRINE-REFUSED no GPU driver (nvidia.ko)"),
+        (True, False, "VITRINE-REFUSED the kernel is not locked"),
+    ],
+    ids=["the control", "no GPU", "a kernel that stays open"],
+)
+def test_the_initrd_of_a_gpu_image_ends_where_the_driver_or_the_lock_does_not_come(tmp_path, driver, locks, ends):
+    """The very lines, over a folder in place of the system; insmod and mount say what they were asked."""
+    lines = SCRIPT[SCRIPT.index('if [ -n "$gpus" ]; then') : SCRIPT.index("for folder in proc sys dev run")]
+    for path in ("sys/kernel/security/lockdown", "sys/module/module/parameters/sig_enforce"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("")
+    order = tmp_path / "root/usr/lib/vitrine/driver/order"
+    order.parent.mkdir(parents=True)
+    order.write_text(ORDER)
+    shown = "[confidentiality]" if locks else "[none] confidentiality"
+    script = f"""
+    gpus=1
+    refuse() {{ echo "VITRINE-REFUSED $1"; exit 1; }}
+    insmod() {{ echo "insmod $*"; {"true" if driver else "false"}; }}
+    mount() {{ case $2 in remount,ro,*) echo "{shown}" >{tmp_path}/sys/kernel/security/lockdown
+      echo Y >{tmp_path}/sys/module/module/parameters/sig_enforce ;; esac; }}
+    {lines.replace("/sys/", f"{tmp_path}/sys/").replace("/root/", f"{tmp_path}/root/")}
+    echo locked
+    """
+    done = subprocess.run(["sh", "-u"], input=script, capture_output=True, text=True, check=False)
+    said = done.stdout.splitlines()
+    assert said[0] == f"insmod {tmp_path}/root/usr/lib/vitrine/driver/nvidia.ko NVreg_ModifyDeviceFiles=0"
+    assert said[-1] == ends
+
+
 def test_the_entry_for_tee_reports_has_one_name_everywhere():
     """A typo in one place would leave every TEE machine without a report, which no test without a TEE would see."""
     entry = re.search(r'^ENTRY = "(.+)"$', (REPOSITORY / "serving/attest/tee.py").read_text(), re.MULTILINE)[1]
-    attester = REPOSITORY / "roles/attester/files/tree/usr/lib/systemd/system/vitrine-attester.service"
+    attester = REPOSITORY / "roles/attester/files/tree/usr/lib/systemd/system/vitrine-attester.service.j2"
     rights = (REPOSITORY / "roles/base/files/tree/usr/lib/tmpfiles.d/vitrine.conf").read_text()
     assert f"mkdir /{entry} || refuse" in SCRIPT
     assert f" -/{entry}\n" in attester.read_text()

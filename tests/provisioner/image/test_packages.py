@@ -7,7 +7,9 @@ import json
 import pytest
 
 from provisioner.errors import BakeError
+from provisioner.image.debs import driver_wanted
 from provisioner.image.packages import (
+    TREES,
     Package,
     PackageLock,
     Tree,
@@ -30,13 +32,13 @@ GOOD = {
 def document(package=None, **changes):
     row = dict(GOOD if package is None else package)
     tree = {"packages": [row], "unpacked": []}
-    fields = {"version": 1, "suite": "trixie", "epoch": 1795377644, "trees": {"image": tree, "tools": tree}}
+    fields = {"version": 2, "suite": "trixie", "epoch": 1795377644, "trees": dict.fromkeys(TREES, tree)}
     return json.dumps(fields | changes).encode()
 
 
 def test_what_is_written_is_read_back():
     package = Package(**GOOD)
-    lock = PackageLock("trixie", 5, Tree((package,), ("bash",)), Tree((package,), ()))
+    lock = PackageLock("trixie", 5, Tree((package,), ("bash",)), *[Tree((package,), ())] * 2)
     assert parse_lock(serialise_lock(lock)) == lock
 
 
@@ -46,9 +48,11 @@ def test_the_shipped_lock_is_well_formed_and_written_as_we_write():
     assert len(lock.image.packages) > 100
 
 
-@pytest.mark.parametrize("tree", ["image", "tools"])
+@pytest.mark.parametrize("tree", ["image", "tools", "driver"])
 def test_everything_wanted_is_locked(tree):
-    wanted, locked = shipped_wanted(tree), shipped_lock().tree(tree)
+    lock = shipped_lock()
+    wanted = driver_wanted(lock.image) if tree == "driver" else shipped_wanted(tree)
+    locked = lock.tree(tree)
     names = {package.name for package in locked.packages}
     assert set(wanted.install) <= names
     assert all(wanted.install.values()), "each package needs its reason"
@@ -103,15 +107,15 @@ def test_a_package_without_a_field_is_refused(missing):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "make lock"),
+        ({"version": 1}, "make lock"),
         ({"epoch": 0}, "epoch"),
         ({"epoch": 1.5}, "epoch"),
         ({"suite": "Trixie!"}, "suite"),
         ({"extra": 1}, "expected the fields"),
         ({"trees": {"image": {"packages": [], "unpacked": []}}}, "trees"),
-        ({"trees": {name: {"packages": [], "unpacked": []} for name in ("image", "tools")}}, "got none"),
-        ({"trees": {name: {"packages": [GOOD, GOOD], "unpacked": []} for name in ("image", "tools")}}, "twice"),
-        ({"trees": {name: {"packages": [GOOD], "unpacked": ["zsh"]} for name in ("image", "tools")}}, "zsh"),
+        ({"trees": {name: {"packages": [], "unpacked": []} for name in TREES}}, "got none"),
+        ({"trees": {name: {"packages": [GOOD, GOOD], "unpacked": []} for name in TREES}}, "twice"),
+        ({"trees": {name: {"packages": [GOOD], "unpacked": ["zsh"]} for name in TREES}}, "zsh"),
     ],
 )
 def test_a_malformed_lock_is_refused(changes, message):
@@ -119,9 +123,11 @@ def test_a_malformed_lock_is_refused(changes, message):
         parse_lock(document(**changes))
 
 
-def test_two_versions_of_one_package_are_refused():
+@pytest.mark.parametrize("tree", ["tools", "driver"])
+def test_two_versions_of_one_package_are_refused(tree):
     other = GOOD | {"version": "5.3", "sha256": "3f" * 32}
-    trees = {"image": {"packages": [GOOD], "unpacked": []}, "tools": {"packages": [other], "unpacked": []}}
+    trees = {name: {"packages": [GOOD], "unpacked": []} for name in TREES}
+    trees[tree] = {"packages": [other], "unpacked": []}
     with pytest.raises(BakeError, match="bash has two versions"):
         parse_lock(document(trees=trees))
 

@@ -44,7 +44,7 @@ def bake(root: Path, folder: Path, key: str = KEY) -> Path:
     for name in FILES.values():
         (image / name).write_bytes(bytes(4096))
     (image / MANIFEST).write_bytes(b"{}")
-    service = {"port": 8443, "engine": "e", "model": "m"}
+    service = {"port": 8443}
     (image / ARTEFACTS).write_text(json.dumps({"version": VERSION, "service": service}))
     root.mkdir(parents=True, exist_ok=True)
     replace_link(root / IMAGE, image)

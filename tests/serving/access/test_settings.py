@@ -73,10 +73,14 @@ def parsed(options):
 def test_the_gateway_takes_what_its_unit_says(kind, service):
     root = Path(__file__).resolve().parents[3]
     unit = (root / "roles/gateway/files/tree/usr/lib/systemd/system/vitrine-gateway.service.j2").read_text()
-    told = {"gateway_port": "8443", "gateway_model": "m", "gateway_access": kind, "gateway_token_service": service}
-    told["gateway_tokens_issued_after"] = ""
+    told = {"gateway_port": "8443", "name": "m", "model.name": "m", "model.engine": "vllm"}
+    told |= {"gateway_access": kind, "gateway_token_service": service, "gateway_tokens_issued_after": ""}
+    told |= {f"'' if gateway_{name} | bool else 'no-'": "" for name in ("shaping", "metrics")}
+    told["[64, 2 * (engine_models | map(attribute='slots') | sum)] | max"] = "100"
     (line,) = re.findall(r"^ExecStart=\S+ -S -P -m serving.gateway (.*)$", unit, re.MULTILINE)
-    config = read_config(shlex.split(re.sub(r"\{\{ (\w+) \}\}", lambda found: told[found[1]], line)), {})
+    line = re.sub(r"\{% .*? %\}", "", line)  # one model's turn of the loop
+    config = read_config(shlex.split(re.sub(r"\{\{ (.+?) \}\}", lambda found: told[found[1]], line)), {})
+    assert config.requests == 100
     assert (config.access.access, config.access.audience, config.access.issued_after) == (kind, service, "")
     assert (str(config.access.issuers), str(config.access.built)) == (
         "/usr/lib/vitrine/token-issuers.pem",

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from tpm2_pytss.types import TPMT_SIGNATURE
 
-from client_sdk.evidence import Evidence
 from serving.attest import azure, gcp
 from serving.attest.boot import seal
 from serving.attest.platforms import find_platform
@@ -32,7 +31,7 @@ from tests.fakes.cloud_tpm import (
     make_google_like,
 )
 from tests.fakes.tpm_commands import open_tpm
-from tests.serving.fixtures import nonce, start_swtpm, store_ek_certificate
+from tests.serving.fixtures import evidence_over, nonce, start_swtpm, store_ek_certificate
 
 CA = make_ca()
 SOMEBODYS = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -77,8 +76,8 @@ def refused(boot, match):
 
 def quote_of(tpm, sealed):
     attester = Attester(tpm, sealed, rate=Rate(), clock=time.monotonic)
-    (answer,) = attester.evidence((nonce(1),))
-    return attester, Evidence.from_json(answer)
+    (found,) = evidence_over(attester, (nonce(1),))
+    return attester, found
 
 
 def check(evidence):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,14 @@ def start(software_tpm, verdict, tls, path, notify=None):
     return subprocess.Popen(argv, env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+def until_listens(process, path):
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def notify(tmp_path):
     path = tmp_path / "notify"
@@ -41,7 +52,7 @@ def test_it_says_ready_only_when_it_answers_and_a_second_start_fails(software_tp
     try:
         assert channel.recv(100) == b"READY=1"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        assert Caller(path).send(ask(nonce(1))).evidence()
+        assert Caller(path).send(ask(nonce(1))).quote()
     finally:
         process.kill()
         output = process.communicate()
@@ -63,6 +74,53 @@ def test_a_failed_self_check_ends_the_process_before_any_socket(software_tpm, ve
     assert process.returncode == 1
     assert b"self" in errors or b"verdict" in errors
     assert not (tmp_path / "a.sock").exists()
+
+
+def wrong_pcr(answer):
+    """Change the digest of the PCRs, which ends the quoted bytes; a signature and an empty authorisation follow."""
+    return answer[:-80] + bytes([answer[-80] ^ 1]) + answer[-79:]
+
+
+def test_a_tpm_whose_pcrs_are_not_those_of_sealed_ends_the_process(verdict, tls, tmp_path, wire):
+    process = start(wire, verdict, tls, tmp_path / "a.sock")
+    try:
+        until_listens(process, tmp_path / "a.sock")
+        assert Caller(tmp_path / "a.sock").send(ask(nonce(1))).quote()
+        wire.change = wrong_pcr
+        assert Caller(tmp_path / "a.sock").send(ask(nonce(2))).answer() is None
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert b"changed since sealed" in errors
+
+
+def test_a_tpm_that_went_away_ends_the_process(verdict, tls, tmp_path, wire):
+    process = start(wire, verdict, tls, tmp_path / "a.sock")
+    try:
+        until_listens(process, tmp_path / "a.sock")
+        wire.cut = True
+        assert Caller(tmp_path / "a.sock").send(ask(nonce(2))).answer() is None
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+
+
+def test_a_credential_of_garbage_does_not_end_the_process(software_tpm, verdict, tls, tmp_path):
+    process = start(software_tpm, verdict, tls, tmp_path / "a.sock")
+    try:
+        until_listens(process, tmp_path / "a.sock")
+        caller = Caller(tmp_path / "a.sock")
+        for secret in (b"\xff" * 256, b"y" * 256, b"", bytes(256)):
+            fields = {"credential_blob": "A" * 172, "encrypted_secret": base64.b64encode(secret).decode()}
+            assert caller.send(json.dumps({"op": "activate"} | fields).encode() + b"\n").error() == "activation_refused"
+        assert caller.send(ask(nonce(1))).quote()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("change", [["--platform", "gcp"], ["--spki", "00"], ["--nonce", "00"]])

@@ -9,6 +9,18 @@ from dataclasses import dataclass, field
 TOKENS = ["The", " capital", " is", " Paris", "."]
 
 
+def _embedding(engine):
+    data = [{"object": "embedding", "index": 0, "embedding": [0.5, -0.5]}]
+    return {"object": "list", "model": "x", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+
+
+PLAIN = {
+    "/tokenize": lambda engine: {"tokens": list(range(len(engine.tokens) * 100))},
+    "/detokenize": lambda engine: {"content": "".join(engine.tokens)},
+    "/v1/embeddings": _embedding,
+}
+
+
 @dataclass(slots=True)
 class Fault:
     """What goes wrong from now on; ``kind`` is the name of a method of :class:`FakeEngine`."""
@@ -18,9 +30,10 @@ class Fault:
 
 @dataclass(slots=True)
 class Seen:
-    """What the engine was asked, and how often a caller left before the end."""
+    """What the engine was asked, over how many connections, and how often a caller left before the end."""
 
     requests: list = field(default_factory=list)
+    connections: int = 0
     cancelled: int = 0
     streaming: int = 0
 
@@ -30,19 +43,25 @@ class FakeEngine:
         self.path, self.fault, self.seen = str(path), Fault(), Seen()
         self.token_pause = 0.0
         self.prompt_tokens = 7
+        self.tokens = TOKENS
+        self.hasty = False  # it closes connections that ask nothing
         self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
+        self.dead = False
         self._server = None
         self.connections = {}
+        self.idle = {}  # connections that have asked nothing yet
 
     async def start(self):
+        self.dead = False
         self._server = await asyncio.start_unix_server(self._serve, self.path)
 
     async def stop(self):
         if self._server is None:
             return
+        self.dead = True
         self._server.close()
         tasks = [task for task, _, _ in self.connections.values()]
-        for _, _, writer in list(self.connections.values()):
+        for writer in [*self.idle.values(), *(writer for _, _, writer in self.connections.values())]:
             writer.transport.abort()
         for task in tasks:
             task.cancel()
@@ -51,10 +70,17 @@ class FakeEngine:
         self._server = None
 
     async def _serve(self, reader, writer):
-        self.connections[id(writer)] = (asyncio.current_task(), reader, writer)
+        if self.dead:  # accepted in the moment of its end: a process that ends closes that connection too
+            writer.transport.abort()
+            return
+        self.idle[id(writer)] = writer
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                async with asyncio.timeout(0.01 if self.hasty else None):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                self.seen.connections += id(writer) not in self.connections
+                self.connections[id(writer)] = (asyncio.current_task(), reader, writer)
+                self.idle.pop(id(writer), None)
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 body = json.loads(await reader.readexactly(length))
                 path = head.split(b" ")[1].decode()
@@ -63,20 +89,24 @@ class FakeEngine:
                 if self.impatient:
                     await reader.readexactly(1)
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             pass
         finally:
-            del self.connections[id(writer)]
+            self.connections.pop(id(writer), None)
+            self.idle.pop(id(writer), None)
             writer.close()
 
     async def answer(self, path, body, writer):
-        if body["stream"]:
-            await self._stream(path, body, writer, len(TOKENS), end=self._usage(body) + b"data: [DONE]\n\n")
+        if path in PLAIN:
+            await self._json(writer, 200, PLAIN[path](self))
+        elif body["stream"]:
+            end = self._usage(body) + b"data: [DONE]\n\n"
+            await self._stream(path, body, writer, len(self.tokens), end=end)
         else:
             await self._json(writer, 200, self._whole(path, body))
 
     def _whole(self, path, body):
-        text = "".join(TOKENS[: body.get("max_tokens", len(TOKENS))])
+        text = "".join(self.tokens[: body.get("max_tokens", len(self.tokens))])
         choice = {"index": 0, "finish_reason": "stop"}
         choice |= {"text": text} if path == "/v1/completions" else {"message": {"role": "assistant", "content": text}}
         return {"choices": [choice], "object": "x", "usage": self._whole_usage(body)}
@@ -87,7 +117,7 @@ class FakeEngine:
     def _usage(self, body):
         if not body.get("stream_options", {}).get("include_usage"):
             return b""
-        usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": len(TOKENS)}
+        usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": len(self.tokens)}
         return b"data: " + json.dumps({"choices": [], "object": "x", "usage": usage}).encode() + b"\n\n"
 
     async def _json(self, writer, status, value):
@@ -104,7 +134,7 @@ class FakeEngine:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         self.seen.streaming += 1
         try:
-            for token in (TOKENS * 1000)[:count]:
+            for token in (self.tokens * 1000)[:count]:
                 await self._chunk(writer, b"data: " + json.dumps(self._event(path, token)).encode() + b"\n\n")
                 await asyncio.sleep(self.token_pause)
                 if writer.transport.is_closing():
@@ -131,8 +161,19 @@ class FakeEngine:
     async def refuse(self, path, body, writer):
         await self._json(writer, 400, {"error": {"code": 400, "message": "bad top_p", "type": "invalid_request_error"}})
 
+    async def without(self, path, body, writer):
+        error = {"code": 501, "message": "Start it with --embeddings", "type": "not_supported_error"}
+        await self._json(writer, 501, {"error": error})
+
+    async def absent(self, path, body, writer):
+        await self._json(writer, 404, {"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}})
+
     async def too_long(self, path, body, writer):
         error = {"code": 400, "message": "too long", "type": "exceed_context_size_error", "n_ctx": 5}
+        await self._json(writer, 400, {"error": error})
+
+    async def too_long_for_vllm(self, path, body, writer):
+        error = {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": 400}
         await self._json(writer, 400, {"error": error})
 
     async def broken(self, path, body, writer):
@@ -170,7 +211,7 @@ class FakeEngine:
     async def crash_in_stream(self, path, body, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         await self._chunk(writer, b"data: " + json.dumps(self._event(path, "The")).encode() + b'\n\ndata: {"choi')
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(max(0.05, self.token_pause))
         writer.transport.abort()
 
     async def stop_in_stream(self, path, body, writer):

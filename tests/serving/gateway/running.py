@@ -14,14 +14,13 @@ import aiohttp
 
 from serving.access.settings import Settings
 from serving.attest.tls import create_identity
-from serving.gateway.__main__ import Config, create_server
-from serving.gateway.engine import Engine
+from serving.gateway.__main__ import Config, Served, create_engines, create_server
 from serving.gateway.limits import Limits
 from tests.serving.gateway.fake_engine import FakeEngine
 
 MODEL = "smollm2-135m-instruct"
 OPEN = Settings("open", Path("/dev/null"), "", "", Path("/dev/null"))
-LIMITS = replace(Limits(), probe_pause_seconds=0.02, probe_seconds=0.5)
+LIMITS = replace(Limits(), probe_pause_seconds=0.02, probe_seconds=0.5, hold_pause_seconds=0.02)
 
 
 @dataclass(slots=True)
@@ -95,10 +94,16 @@ async def gateway(
     *,
     limits: Limits = LIMITS,
     ready: bool = True,
-    real_engine: Path | None = None,
+    models: dict[str, Path] | None = None,
+    kind: str = "llamacpp",
+    shaping: bool = False,
+    metrics: bool = False,
     access: Settings = OPEN,
 ):
-    """Run a gateway; ``ready`` waits until it has probed the engine, which is the fake one unless a socket is given."""
+    """Run a gateway; ``ready`` waits until it has probed the fake engine, or those whose sockets are given.
+
+    ``kind`` is what every engine is taken for.
+    """
     (folder / "tls").mkdir()
     create_identity(folder / "tls")
     engine = FakeEngine(folder / "engine.sock")
@@ -113,15 +118,20 @@ async def gateway(
         port,
         folder / "tls",
         folder / "attester.sock",
-        real_engine or folder / "engine.sock",
-        MODEL,
+        {name: Served(kind, path) for name, path in (models or {MODEL: folder / "engine.sock"}).items()},
+        limits.requests,
+        shaping,
+        metrics,
         access,
         str(notify),
     )
     try:
-        async with Engine(config.engine, limits) as client:
-            server = create_server(config, limits, client)
-            tasks = [asyncio.create_task(client.watch()), asyncio.create_task(server.serve())]
+        async with contextlib.AsyncExitStack() as stack:
+            engines = create_engines(config.models, limits)
+            server = create_server(config, limits, engines)
+            tasks = [asyncio.create_task(server.serve())]
+            clients = [await stack.enter_async_context(client) for client in {*engines.values()}]
+            tasks += [asyncio.create_task(client.watch()) for client in clients]
             try:
                 async with asyncio.timeout(20):
                     await arrived.wait()
@@ -131,8 +141,9 @@ async def gateway(
                 yield running
             finally:
                 server.should_exit = True
-                await tasks[1]
-                tasks[0].cancel()
+                await tasks[0]
+                for task in tasks[1:]:
+                    task.cancel()
                 await asyncio.wait(tasks)
     finally:
         transport.close()

@@ -12,6 +12,11 @@ import pytest
 
 from serving.access.settings import create_access
 from serving.gateway.app import Parts, create_app
+from serving.gateway.figures import Figures
+from serving.gateway.relay import Way
+from serving.gateway.rules import Rules
+from serving.gateway.salt import Salts
+from serving.gateway.shaping import Shape
 from tests.serving.access.issuing import KEY, OTHER, by_tokens, claims, token
 from tests.serving.gateway.fake_engine import TOKENS
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
@@ -19,7 +24,7 @@ from tests.serving.gateway.test_answers import events
 
 pytestmark = pytest.mark.asyncio
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Where is Paris?"}]}
-OTHERS = ("/healthz", "/.well-known/attestation", "/.well-known/attestation/activate")
+OTHERS = ("/healthz", "/metrics", "/.well-known/attestation", "/.well-known/attestation/activate")
 
 
 def fresh(key=KEY, **changes):
@@ -49,14 +54,16 @@ async def test_the_control_is_answered_with_its_token(tmp_path):
 
 def routes(folder):
     access = create_access(by_tokens(folder), models=frozenset({MODEL}), callers=10)
-    return [route for route in create_app(Parts(None, None, access, MODEL, LIMITS)).routes if route.methods]
+    parts = Parts({}, Way(LIMITS, None, Figures()), None, access, Rules({}, LIMITS), Salts(), metrics=True)
+    return create_app(parts).routes
 
 
 async def test_every_route_that_answers_needs_a_token_and_no_other_does(tmp_path):
     """Of the application itself, so that a route which is added and has no door fails here."""
-    found = {(method, route.path) for route in routes(tmp_path) for method in route.methods}
+    found = {(route.endpoint.method, route.path) for route in routes(tmp_path)}
     assert {path for _, path in found if not path.startswith("/v1/")} == set(OTHERS)
-    async with guarded(tmp_path) as running:
+    assert len([path for _, path in found if path.startswith("/v1/")]) >= 8
+    async with guarded(tmp_path, metrics=True) as running:
         for method, path in found:
             answer = await running.ask(method, path.replace("{name}", MODEL), data=b"{}" if method == "POST" else None)
             assert (answer.status == 401) is path.startswith("/v1/"), path
@@ -234,6 +241,42 @@ async def test_the_engine_learns_nothing_of_the_token(tmp_path):
         assert b"authorization" not in head.lower()
         assert text not in json.dumps(body)
         assert claims().subject not in json.dumps(body)
+
+
+async def test_prompts_of_two_subjects_never_share_a_prefix_and_renewals_keep_it(tmp_path):
+    async with guarded(tmp_path, kind="vllm") as running:
+        mine, renewed = fresh(token_id="a" * 22), fresh(token_id="b" * 22)
+        for text in (mine, renewed, fresh(subject="t" * 22, token_id="c" * 22)):
+            assert (await chat(running, text)).status == 200
+        first, second, other = (body["cache_salt"] for _, body, _ in running.engine.seen.requests[-3:])
+        assert first == second
+        assert other != first
+        assert (await chat(running, mine, cache_salt=other)).error["code"] == "unknown_parameter"
+
+
+async def test_where_access_is_open_no_two_requests_share_a_prefix(tmp_path):
+    async with gateway(tmp_path, kind="vllm") as running:
+        for _ in range(2):
+            assert (await running.chat()).status == 200
+        salts = [body["cache_salt"] for _, body, _ in running.engine.seen.requests[-2:]]
+        assert len({*salts}) == 2
+
+
+async def test_a_refusal_at_the_door_has_the_shape_of_every_other(tmp_path):
+    async with guarded(tmp_path, shaping=True) as running:
+        refused, answered = await chat(running, "none"), await chat(running, fresh())
+        assert (refused.status, answered.status) == (401, 200)
+        assert len(refused.body) == len(answered.body) == Shape().smallest
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_padded_is_counted_by_the_engines_own_count(tmp_path, stream):
+    async with guarded(tmp_path, shaping=True) as running:
+        running.engine.prompt_tokens = 500
+        text = fresh(rate=1000, tokens=1000)
+        answers = [await chat(running, text, max_tokens=5, stream=stream) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert not stream or b"usage" not in answers[0].body
 
 
 async def test_two_issuers_are_taken_while_keys_are_changed(tmp_path):

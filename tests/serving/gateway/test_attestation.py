@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tpm2_pytss.types import TPMS_ATTEST
 
+from client_sdk.binding import extra_data, merkle_root
 from client_sdk.evidence import Evidence
 from serving.attest.__main__ import listen
 from serving.attest.server import Limits as AttesterLimits
@@ -60,11 +64,23 @@ async def test_evidence_answers_while_the_engine_is_loading(attester):
         assert (await running.chat()).status == 503
 
 
-async def test_clients_at_once_each_get_evidence_for_their_nonce(attester):
+def signed(evidence):
+    return bytes(TPMS_ATTEST.unmarshal(evidence.quote.attest)[0].extraData)
+
+
+def answers_to(nonce, place, sealed):
+    return extra_data(merkle_root(nonce, place), place.tree_size, sealed.spki, b"")
+
+
+async def test_clients_at_once_each_get_evidence_for_their_nonce(attester, sealed):
     async with gateway(attester) as running:
         asked = [f"{number:064x}" for number in range(30)]
         answers = await asyncio.gather(*(running.ask("GET", f"{PATH}?nonce={nonce}") for nonce in asked))
         assert {answer.status for answer in answers} == {200}
+        for nonce, answer in zip(asked, answers, strict=True):
+            found = Evidence.from_json(answer.body)
+            assert found.to_json() == answer.body
+            assert signed(found) == answers_to(bytes.fromhex(nonce), found.quote.place, sealed)
 
 
 OTHER_QUERIES = [
@@ -88,6 +104,12 @@ async def test_any_other_query_is_400(attester):
         for query in OTHER_QUERIES:
             answer = await running.ask("GET", PATH + query)
             assert (answer.status, answer.error["code"]) == (400, "bad_request"), query
+
+
+async def test_any_other_method_is_405_and_costs_no_quote(patient):
+    for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+        answer = await patient.ask(method, f"{PATH}?nonce={NONCE}")
+        assert answer.status == 405, method  # there is no attester: a quote would have been 503
 
 
 async def test_a_wrong_credential_is_400_and_too_many_are_429(attester):
@@ -123,15 +145,15 @@ async def test_any_other_activation_is_400(attester):
 
 
 @asynccontextmanager
-async def fake_attester(folder, answer, *, pause=0.0):
+async def fake_attester(folder, frame, quote, *, pause=0.0):
     serving = set()
 
     async def serve(reader, writer):
         serving.add(asyncio.current_task())
         try:
-            await reader.readuntil(b"\n")
+            line = await reader.readuntil(b"\n")
             await asyncio.sleep(pause)
-            writer.write(answer)
+            writer.write(frame if line == b'{"op": "evidence"}\n' else quote)
         finally:
             writer.close()
 
@@ -140,7 +162,8 @@ async def fake_attester(folder, answer, *, pause=0.0):
         server.close()
         for task in serving:
             task.cancel()
-        await asyncio.wait(serving)
+        if serving:
+            await asyncio.wait(serving)
 
 
 @pytest_asyncio.fixture
@@ -155,10 +178,24 @@ async def test_without_an_attester_it_is_503_and_says_when_to_retry(patient):
     assert int(answer.headers["retry-after"]) > 0
 
 
-MISBEHAVIOUR = [
+EMPTY = b'{"attest":"","index":0,"path":[],"signature":"","tree_size":1}'
+FRAME = b'{"evidence":{"platform":"x","quote":' + EMPTY + b',"version":1}}\n'
+QUOTE = b'{"attest":"AAAA","signature":"AAAA"}\n'
+BAD_FRAMES = [
+    b"",
+    b'{"evidence":',
+    b'{"evidence":{}}\n',
+    b'{"evidence":{"quote":' + EMPTY + b',"quote":' + EMPTY + b"}}\n",
+    QUOTE,
+    b"nonsense\n",
+    b"x" * 7_000_000,
+]
+BAD_QUOTES = [
     (b"", 503),
-    (b'{"evidence":', 503),
     (b'{"other":1}\n', 503),
+    (b'{"attest":"AAAA"}\n', 503),
+    (b'{"attest":"AAAA","signature":"\\u0041"}\n', 503),
+    (b'{"attest":"AAAA","index":"","signature":"AAAA"}\n', 503),
     (b'{"error":5}\n', 503),
     (b'{"error":{"code":"odd","message":"m"}}\n', 503),
     (b'{"error":{"code":"bad_request","message":"m"}}\n', 400),
@@ -169,21 +206,53 @@ MISBEHAVIOUR = [
 ]
 
 
-async def test_an_attester_that_misbehaves_is_a_typed_error(patient, tmp_path):
-    for line, status in MISBEHAVIOUR:
-        async with fake_attester(tmp_path, line):
+async def test_an_attester_that_misbehaves_is_a_typed_error_and_nothing_of_it_stays(patient, tmp_path):
+    for frame, quote, status in [(line, QUOTE, 503) for line in BAD_FRAMES] + [(FRAME, *bad) for bad in BAD_QUOTES]:
+        async with fake_attester(tmp_path, frame, quote):
             answer = await patient.ask("GET", f"{PATH}?nonce={NONCE}")
-            assert answer.status == status, line[:50]
-            assert answer.error["code"]
+            assert (answer.status, bool(answer.error["code"])) == (status, True), (frame[:50], quote[:50])
         (tmp_path / "attester.sock").unlink(missing_ok=True)
+    async with fake_attester(tmp_path, FRAME, QUOTE):
+        answer = await patient.ask("GET", f"{PATH}?nonce={NONCE}")
+        assert (answer.status, answer.json["quote"]["attest"], answer.json["version"]) == (200, "AAAA", 1)
 
 
-async def test_a_silent_attester_is_given_up_and_too_many_who_wait_are_sent_away(patient, tmp_path):
-    async with fake_attester(tmp_path, b"", pause=5):
-        asked = [asyncio.create_task(patient.ask("GET", f"{PATH}?nonce={NONCE}")) for _ in range(5)]
+async def test_a_silent_attester_is_given_up_in_time_and_too_many_who_wait_are_sent_away(patient, tmp_path):
+    async with fake_attester(tmp_path, b"", b"", pause=5):
+        began = time.monotonic()
+        asked = [asyncio.create_task(patient.ask("GET", f"{PATH}?nonce={NONCE}")) for _ in range(6)]
         answers = [await task for task in asked]
-        assert sorted({answer.status for answer in answers}) == [429, 503]
+        assert time.monotonic() - began < 4  # the limit is 0.5
+        assert {answer.status for answer in answers} == {503}
+        assert {answer.error["code"] for answer in answers} == {"attester_unavailable", "attestation_overloaded"}
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
         assert (await patient.ask("GET", "/healthz")).json["status"] == "ok"
+
+
+def resident():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+async def test_clients_that_read_nothing_do_not_fill_the_memory(patient, tmp_path):
+    large = FRAME.replace(b'"platform":"x"', b'"platform":"' + b"x" * 4_000_000 + b'"')
+    async with fake_attester(tmp_path, large, QUOTE):
+        assert (await patient.ask("GET", f"{PATH}?nonce={NONCE}")).status == 200
+        before, greedy = resident(), []
+        for _ in range(40):
+            connecting = asyncio.open_connection(
+                "127.0.0.1", patient.port, ssl=patient.context, server_hostname="", limit=1024
+            )
+            reader, writer = await connecting
+            greedy.append(writer)
+            writer.write(f"GET {PATH}?nonce={NONCE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.5)
+        grown = resident() - before
+        for writer in greedy:
+            writer.transport.abort()
+        await asyncio.sleep(0.5)
+        assert grown < 80_000_000, grown  # both ends of the connections are in here; the answers are 160 MB
 
 
 async def test_evidence_may_be_neither_cached_nor_stored(attester):

@@ -56,8 +56,16 @@ NO_ROUTES = [
     ("POST", "/infill"),
     ("POST", "/tokenize"),
     ("POST", "/apply-template"),
-    ("POST", "/v1/embeddings"),
-    ("POST", "/v1/responses"),
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/files"),
+    ("POST", "/v1/audio/transcriptions"),
+    ("POST", "/v1/rerank"),
+    ("POST", "/v1/load_lora_adapter"),
+    ("POST", "/v1/chat/completions/input_tokens"),
+    ("GET", "/v1/responses/resp_1"),
+    ("POST", "/v1/responses/resp_1/cancel"),
+    ("POST", "/detokenize"),
+    ("POST", "/invocations"),
     ("POST", "/slots/0?action=save"),
     ("GET", "/v1/models/"),
     ("GET", "//v1/models"),
@@ -87,12 +95,20 @@ async def test_routes_that_are_not_on_the_list_do_not_exist(tmp_path):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/healthz"), ("DELETE", "/v1/models"), ("GET", "/v1/chat/completions"), ("OPTIONS", "/v1/completions")],
+    [
+        ("POST", "/healthz"),
+        ("DELETE", "/v1/models"),
+        ("HEAD", "/v1/models"),
+        ("GET", "/v1/chat/completions"),
+        ("OPTIONS", "/v1/completions"),
+    ],
 )
 async def test_other_methods_are_not_allowed(tmp_path, method, path):
     async with gateway(tmp_path) as running:
         answer = await running.ask(method, path)
-        assert (answer.status, answer.error["type"]) == (405, "invalid_request_error")
+        assert answer.status == 405
+        assert method == "HEAD" or answer.error["type"] == "invalid_request_error"
+        assert answer.headers["allow"] in {"GET", "POST"}
 
 
 async def test_the_answer_names_no_software_and_no_time(tmp_path):
@@ -197,3 +213,16 @@ async def test_nothing_that_the_client_sends_in_headers_reaches_the_engine(tmp_p
         _, sent, head = running.engine.seen.requests[-1]
         assert b"SECRET" not in head
         assert "SECRET" not in json.dumps(sent)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"QUERY / HTTP/1.1\r\n\r\n", b"\x00\x01\r\n\r\n", b"GET / FTP/1.1\r\n\r\n", b"{}\r\n\r\n"]
+)
+async def test_what_is_no_http_is_told_so_in_the_form_of_every_error(tmp_path, sent):
+    async with gateway(tmp_path) as running:
+        reader, writer = await running.raw()
+        writer.write(sent)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(body)["error"]["code"] == "bad_request"
+        writer.close()

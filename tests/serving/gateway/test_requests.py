@@ -7,17 +7,32 @@ import json
 import pytest
 
 from serving.errors import RequestError
+from serving.gateway.features import FEATURES
 from serving.gateway.limits import Limits
 from serving.gateway.requests import chat_request, completion_request
+from serving.gateway.rules import Rules
 
 MODEL = "m"
+VLLM = Rules({MODEL: FEATURES["vllm"]}, Limits())
+LLAMACPP = Rules({MODEL: FEATURES["llamacpp"]}, Limits())
 USER = {"role": "user", "content": "hello"}
 PNG = "data:image/png;base64,AAAA"
 
 
-def chat(**fields):
+def chat(rules=VLLM, **fields):
     body = {"model": MODEL, "messages": [USER], **fields}
-    return chat_request(json.dumps(body).encode(), model=MODEL, limits=Limits())
+    return chat_request(json.dumps(body).encode(), rules, "salt")
+
+
+def called(arguments):
+    return {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+
+CALL = called("{}")
+
+
+def completion(rules=VLLM, **fields):
+    return completion_request(json.dumps({"model": MODEL, "prompt": "x", **fields}).encode(), rules, "salt")
 
 
 def part(**fields):
@@ -43,13 +58,15 @@ def test_what_openai_users_send_is_forwarded():
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {"$ref": "#/x"}}}],
         "response_format": {"type": "json_object"},
     }
-    request = chat(**fields)
+    request = chat(LLAMACPP, **fields)
     assert json.loads(request.body) == {"model": MODEL, "messages": [USER], **fields}
     assert request.stream
 
 
 def test_fields_that_say_who_asks_are_dropped():
-    request = chat(user="u", metadata={}, safety_identifier="s", prompt_cache_key="k", service_tier="x", store=False)
+    request = chat(
+        LLAMACPP, user="u", metadata={}, safety_identifier="s", prompt_cache_key="k", service_tier="x", store=False
+    )
     assert set(json.loads(request.body)) == {"model", "messages", "stream"}
 
 
@@ -95,6 +112,58 @@ def test_a_strange_field_name_is_not_repeated():
         ({"messages": [{"role": "user", "content": 5}]}, "invalid_type"),
         ({"messages": [{**USER, "cache_control": {}}]}, "unknown_parameter"),
         ({"tools": ["x" * 70_000]}, "string_above_max_length"),
+        ({"tools": []}, "invalid_type"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}] * 129}, "invalid_type"),
+        ({"tools": [{"type": "web_search"}]}, "invalid_value"),
+        ({"tools": [{"type": "function"}]}, "invalid_type"),
+        ({"tools": [{"type": "function", "function": {"name": "two words"}}]}, "invalid_value"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": "x"}}]}, "invalid_type"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "url": "x"}}]}, "unknown_parameter"),
+        ({"tool_choice": "always"}, "invalid_value"),
+        ({"tool_choice": {"type": "function"}}, "invalid_type"),
+        ({"tool_choice": {"type": "mcp", "function": {"name": "f"}}}, "invalid_value"),
+        ({"response_format": "json"}, "invalid_value"),
+        ({"response_format": {"type": "regex"}}, "invalid_value"),
+        ({"response_format": {"type": "json_object", "schema": {}}}, "unknown_parameter"),
+        ({"response_format": {"type": "json_schema"}}, "invalid_type"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": ""}}}, "invalid_value"),
+        ({"temperature": "hot"}, "invalid_type"),
+        ({"temperature": 2.1}, "decimal_above_max_value"),
+        ({"temperature": True}, "invalid_type"),
+        ({"top_p": -0.1}, "decimal_below_min_value"),
+        ({"seed": 2**63}, "integer_above_max_value"),
+        ({"seed": 1.5}, "invalid_type"),
+        ({"n": 9}, "integer_above_max_value"),
+        ({"max_tokens": 10**9}, "integer_above_max_value"),
+        ({"logprobs": 5}, "invalid_type"),
+        ({"top_logprobs": 21}, "integer_above_max_value"),
+        ({"stop": ["x"] * 5}, "array_above_max_length"),
+        ({"stop": "x" * 300}, "array_above_max_length"),
+        ({"stop": [5]}, "invalid_type"),
+        ({"stop": ""}, "array_above_max_length"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "invalid_value"),
+        ({"messages": [{"role": "assistant", "function_call": {"name": "f"}}]}, "unknown_parameter"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "invalid_type"),
+        ({"messages": [{"role": "tool", "tool_call_id": {}, "content": "x"}]}, "invalid_type"),
+        ({"messages": [{**USER, "name": 5}]}, "invalid_type"),
+        ({"messages": [{"role": "assistant", "tool_calls": []}]}, "invalid_type"),
+        ({"messages": [{"role": "assistant", "tool_calls": ["f"]}]}, "invalid_type"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{**CALL, "type": "mcp"}]}]}, "invalid_value"),
+        ({"messages": [{"role": "assistant", "tool_calls": [called("no json")]}]}, "invalid_json"),
+        ({"messages": [{"role": "assistant", "tool_calls": [called("[" * 9999)]}]}, "invalid_json"),
+        ({"messages": [{"role": "assistant", "tool_calls": [called({})]}]}, "invalid_type"),
+        ({"logit_bias": {"five": 1}}, "invalid_type"),
+        ({"logit_bias": {"5": 101}}, "decimal_above_max_value"),
+        ({"logit_bias": [5]}, "invalid_type"),
+        ({"stream_options": {"include_usage": True}}, "invalid_value"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "invalid_type"),
+        ({"stream": True, "stream_options": {"continuous_usage_stats": True}}, "unknown_parameter"),
+        ({"structured_outputs": {"grammar": "root ::= x"}}, "unknown_parameter"),
+        ({"structured_outputs": {}}, "invalid_type"),
+        ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "invalid_type"),
+        ({"structured_outputs": {"choice": []}}, "invalid_type"),
+        ({"structured_outputs": {"regex": 5}}, "invalid_type"),
+        ({"structured_outputs": {"json": [None]}}, "invalid_type"),
         ({"response_format": {"schema": {"$ref": "https://elsewhere.invalid/s"}}}, "invalid_value"),
         ({"tools": [{"function": {"parameters": {"a": [{"$ref": "file:///etc/passwd"}]}}}]}, "invalid_value"),
     ],
@@ -144,6 +213,10 @@ def test_a_media_url_that_would_be_fetched_is_refused(url):
         {"type": "file", "file": {"file_id": "x"}},
         {"type": "input_audio", "input_audio": {"url": "https://x"}},
         {"type": "input_audio", "input_audio": "https://x"},
+        {"type": "input_audio", "input_audio": {"format": "wav"}},
+        {"type": "input_audio", "input_audio": {}},
+        {"type": "input_audio", "input_audio": {"data": ["AAAA"], "format": "wav"}},
+        {"type": "image_url", "image_url": {"url": PNG, "detail": {}}},
         {"type": "text"},
         {"type": "text", "text": {"url": "https://x"}},
         {"type": ["text"]},
@@ -178,44 +251,61 @@ def test_a_part_that_is_no_object_is_refused():
         b'{"model":"m","tools":' + b"[" * 100 + b"]" * 100 + b"}",
         b"[" * 200_000,
         b'{"a":' * 100_000,
+        b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"\\uDFFFx\\ud800"}]}',
+        b'{"model":"m","\\ud800":1}',
     ],
-    ids=range(16),
+    ids=range(19),
 )
 def test_a_body_with_no_reading_or_two_is_400(data):
-    error = refused(chat_request, data, model=MODEL, limits=Limits())
+    error = refused(chat_request, data, VLLM, "salt")
     assert (error.status, error.code) == (400, "invalid_json")
 
 
 def test_an_error_never_repeats_the_body():
-    error = refused(chat_request, b'{"model": "my secret prompt', model=MODEL, limits=Limits())
+    error = refused(chat_request, b'{"model": "my secret prompt', VLLM, "salt")
     assert "secret" not in str(error)
 
 
-@pytest.mark.parametrize("prompt", ["x", ["x", "y"], [1, 2, 3]])
+@pytest.mark.parametrize("prompt", ["x", ["x", "y"], [1, 2, 3], [[1, 2], [3]]])
 def test_a_completion_passes(prompt):
     body = json.dumps({"model": MODEL, "prompt": prompt}).encode()
-    request = completion_request(body, model=MODEL, limits=Limits())
+    request = completion_request(body, VLLM, "salt")
     assert request.path == "/v1/completions"
     assert json.loads(request.body)["prompt"] == prompt
 
 
-@pytest.mark.parametrize("fields", [{}, {"prompt": None}, {"prompt": 5}, {"prompt": {"a": 1}}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({}, {"prompt": None}, {"prompt": 5}, {"prompt": {"a": 1}}, {"prompt": []}, {"prompt": [[]]}),
+        *(
+            {"prompt": [-1]},
+            {"prompt": [2**31]},
+            {"prompt": [1, "x"]},
+            {"prompt": ["x", 1]},
+            {"prompt": [True]},
+            {"prompt": ["x"] * 257},
+        ),
+    ],
+)
 def test_a_completion_without_a_prompt_is_refused(fields):
     body = json.dumps({"model": MODEL, **fields}).encode()
-    assert refused(completion_request, body, model=MODEL, limits=Limits()).param == "prompt"
+    assert refused(completion_request, body, VLLM, "salt").param == "prompt"
 
 
 @pytest.mark.parametrize("field", ["messages", "suffix", "best_of", "tools"])
 def test_a_completion_with_a_field_of_another_route_is_refused(field):
     body = json.dumps({"model": MODEL, "prompt": "x", field: []}).encode()
-    assert refused(completion_request, body, model=MODEL, limits=Limits()).code == "unknown_parameter"
+    assert refused(completion_request, body, VLLM, "salt").code == "unknown_parameter"
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "n"])
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "8"])
 def test_a_count_that_an_engine_might_take_for_without_end(field, value):
     error = refused(chat, **{field: value})
-    assert (error.code, error.param) == ("integer_below_min_value", field)
+    fault = "integer_below_min_value" if type(value) is int else "invalid_type"
+    assert (error.code, error.param) == (fault, field)
 
 
 @pytest.mark.parametrize(
@@ -229,9 +319,69 @@ def test_a_count_that_an_engine_might_take_for_without_end(field, value):
     ],
 )
 def test_bodies_that_would_keep_the_gateway_busy_or_have_two_readings(attack, body):
-    assert refused(chat_request, body, model=MODEL, limits=Limits()).code == "invalid_json"
+    assert refused(chat_request, body, VLLM, "salt").code == "invalid_json"
 
 
 def test_text_with_many_brackets_and_commas_is_text():
     code = "f([a, b], {c: d});\n" * 60_000
     assert json.loads(chat(messages=[{"role": "user", "content": code}]).body)["messages"][0]["content"] == code
+
+
+@pytest.mark.parametrize(
+    ("feature", "call"),
+    [
+        ("an echo that would be dropped", lambda: completion(LLAMACPP, echo=True)),
+        ("logprobs in another format", lambda: completion(LLAMACPP, logprobs=1)),
+        ("a named tool that would be no order", lambda: chat(LLAMACPP, tool_choice=NAMED)),
+        ("an image that would be an error 500", lambda: chat(LLAMACPP, messages=IMAGE)),
+        ("a regex that would be dropped", lambda: chat(LLAMACPP, structured_outputs={"regex": "a"})),
+    ],
+)
+def test_what_the_engine_would_ignore_or_misread_is_refused(feature, call):
+    error = refused(call)
+    assert (error.status, error.code) == (400, "unsupported_parameter")
+    assert "llamacpp" in error.message
+
+
+NAMED = {"type": "function", "function": {"name": "f"}}
+IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]
+
+
+def test_what_an_engine_can_do_is_forwarded_to_it():
+    assert json.loads(completion(echo=True, logprobs=1).body)["echo"]
+    assert json.loads(chat(tool_choice=NAMED, structured_outputs={"regex": "a+"}).body)["tool_choice"] == NAMED
+    assert json.loads(chat(LLAMACPP, tool_choice="required").body)["tool_choice"] == "required"
+
+
+def test_the_salt_goes_to_an_engine_that_knows_it_and_to_no_other():
+    assert json.loads(chat().body)["cache_salt"] == "salt"
+    assert json.loads(completion().body)["cache_salt"] == "salt"
+    assert "cache_salt" not in json.loads(chat(LLAMACPP).body)
+
+
+@pytest.mark.parametrize("call", [chat, completion])
+def test_a_callers_own_salt_is_refused(call):
+    """Whoever could choose it would choose another's, and measure what that one has asked."""
+    assert refused(call, cache_salt="mine").param == "cache_salt"
+
+
+def test_a_character_outside_the_first_plane_is_text_however_it_is_written():
+    for written in (b'"\\ud83d\\ude00"', '"\U0001f600"'.encode()):
+        request = chat_request(b'{"model":"m","messages":[{"role":"user","content":' + written + b"}]}", VLLM, "salt")
+        assert json.loads(request.body)["messages"][0]["content"] == "\U0001f600"
+
+
+def test_an_earlier_call_can_be_sent_back():
+    assert json.loads(chat(messages=[USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}]).body)
+
+
+def test_an_integer_may_be_written_as_a_number():
+    asked = json.loads(
+        chat_request(b'{"model":"m","n":2.0,"seed":1e3,"messages":[{"role":"user","content":"x"}]}', VLLM, "s").body
+    )
+    assert (repr(asked["n"]), repr(asked["seed"])) == ("2", "1000")
+
+
+def test_openais_own_obfuscation_is_accepted_and_not_the_engines_business():
+    asked = chat(stream=True, stream_options={"include_obfuscation": True, "include_usage": True})
+    assert json.loads(asked.body)["stream_options"] == {"include_usage": True}

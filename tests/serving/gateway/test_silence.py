@@ -27,7 +27,8 @@ async def start(folder, port, *, key=True, access=OPEN):
     if key:
         create_identity(folder)
     argv = ["-S", "-P", "-X", "dev", "-m", "serving.gateway", "--host", "127.0.0.1", "--port", str(port)]
-    argv += ["--tls", str(folder), "--attester", str(folder / "a"), "--engine", str(folder / "e"), "--model", MODEL]
+    argv += ["--tls", str(folder), "--attester", str(folder / "a"), "--model", f"{MODEL}=llamacpp:{folder / 'e'}"]
+    argv += ["--no-shaping", "--no-metrics", "--requests", "64"]
     argv += ["--access", access.access, "--issuers", str(access.issuers), "--built", str(access.built)]
     argv += [f"--audience={access.audience}", f"--issued-after={access.issued_after}"]
     environment = {"PYTHONPATH": f"{ROOT}:/usr/lib/python3/dist-packages", "PYTHONWARNINGS": "ignore"}

@@ -62,6 +62,7 @@ def facts(tmp_path):
     write(tmp_path, "proc/swaps", "Filename Type Size Used Priority\n")
     write(tmp_path, "proc/net/tcp", TCP + SOCKET.format("01"))
     write(tmp_path, "sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
+    write(tmp_path, "sys/module/module/parameters/sig_enforce", "Y\n")
     write(tmp_path, "usr/lib/clock-epoch", "")
     os.utime(tmp_path / "usr/lib/clock-epoch", (NOW - 5, NOW - 5))
     for name, value in SYSCTLS.items():
@@ -94,6 +95,9 @@ FILES = {
     "lockdown weaker on the command line": ("command-line", "proc/cmdline", CMDLINE + " lockdown=none"),
     "lockdown integrity": ("lockdown", "sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
     "lockdown off": ("lockdown", "sys/kernel/security/lockdown", "[none] integrity confidentiality\n"),
+    "unsigned modules": ("module-signatures", "sys/module/module/parameters/sig_enforce", "N\n"),
+    "a GPU driver where no GPU is due": ("gpus", "sys/module/nvidia/version", "550"),
+    "a GPU that nobody named": ("gpus", "sys/bus/pci/drivers/nvidia/0000:00:06.0/class", "0x030200"),
     "a credential": ("credentials", "run/credentials/@system/tmpfiles.extra", "f+ /run/pwned"),
     "an encrypted credential": ("credentials", "run/credentials/@encrypted/x", ""),
     "a listener": ("listeners", "proc/net/tcp", TCP + SOCKET.format("0A")),
@@ -118,6 +122,7 @@ def test_one_changed_file_fails_one_check(facts, fault):
     ("check", "path"),
     [
         ("lockdown", "sys/kernel/security/lockdown"),
+        ("module-signatures", "sys/module/module/parameters/sig_enforce"),
         ("listeners", "proc/net/tcp"),
         ("swap", "proc/swaps"),
         ("sysctl", "proc/sys/kernel/sysrq"),
@@ -232,3 +237,74 @@ def test_an_answer_that_contradicts_itself_is_refused(answer):
 def test_a_device_that_is_none_of_the_device_mappers_is_refused(tmp_path):
     with pytest.raises(SelfCheckError, match="0:99 is not the device mapper's"):
         read_table(tmp_path / "control", "0:99")
+
+
+WITH_GPUS = CMDLINE.replace("lockdown=confidentiality", "vitrine.gpus=2")
+SYS = "23 20 0:21 / /sys ro,nosuid - sysfs sysfs rw\n"
+SLOTS = "0000:00:06.0", "0001:00:00.0"
+
+
+def plug(root, slot, *, bound=True, vendor="0x10de", kind="0x030200"):
+    write(root, f"sys/bus/pci/devices/{slot}/vendor", f"{vendor}\n")
+    write(root, f"sys/bus/pci/devices/{slot}/class", f"{kind}\n")
+    if bound:
+        write(root, f"sys/bus/pci/drivers/nvidia/{slot}/driver", "")
+
+
+@pytest.fixture
+def gpu_facts(facts):
+    """A system for two GPUs that passes; the driver's folder has files of its own beside the devices."""
+    write(facts.root, "proc/cmdline", WITH_GPUS)
+    write(facts.root, "sys/bus/pci/drivers_autoprobe", "0\n")
+    write(facts.root, "sys/bus/pci/drivers/nvidia/new_id", "")
+    write(facts.root, "sys/module/nvidia/version", "550.163.01\n")
+    for slot in SLOTS:
+        plug(facts.root, slot)
+    plug(facts.root, "0000:00:03.0", bound=False, vendor="0x1af4", kind="0x020000")
+    return replace(facts, mounts=parse_mounts(MOUNTS + SYS))
+
+
+def test_a_system_with_its_gpus_passes_every_check(gpu_facts):
+    assert run(gpu_facts) == NAMES
+
+
+GPU_FILES = {
+    "one GPU too few": ("gpus", "proc/cmdline", WITH_GPUS.replace("gpus=2", "gpus=3")),
+    "one GPU too many": ("gpus", "proc/cmdline", WITH_GPUS.replace("gpus=2", "gpus=1")),
+    "a device that is plugged in gets a driver": ("gpus", "sys/bus/pci/drivers_autoprobe", "1\n"),
+    "lockdown named as well": ("command-line", "proc/cmdline", WITH_GPUS + " lockdown=integrity"),
+    "a kernel that the initrd did not lock": ("lockdown", "sys/kernel/security/lockdown", "[none] integrity\n"),
+    "modules without a signature": ("module-signatures", "sys/module/module/parameters/sig_enforce", "N\n"),
+    "credentials switched on": ("command-line", "proc/cmdline", WITH_GPUS.replace("credentials=no", "credentials=yes")),
+}
+
+
+@pytest.mark.parametrize("fault", GPU_FILES)
+def test_with_gpus_one_changed_file_fails_one_check(gpu_facts, fault):
+    check, path, text = GPU_FILES[fault]
+    write(gpu_facts.root, path, text)
+    assert failed(gpu_facts) == [check]
+
+
+@pytest.mark.parametrize("count", ["x", "2 vitrine.gpus=2", "-1"])
+def test_a_number_of_gpus_that_is_none(gpu_facts, count):
+    write(gpu_facts.root, "proc/cmdline", WITH_GPUS.replace("gpus=2", f"gpus={count}"))
+    assert "gpus" in failed(gpu_facts)
+
+
+@pytest.mark.parametrize("kind", ["0x030000", "0x030200"])
+def test_a_gpu_without_the_driver(gpu_facts, kind):
+    plug(gpu_facts.root, "0000:00:07.0", bound=False, kind=kind)
+    assert failed(gpu_facts) == ["gpus"]
+
+
+@pytest.mark.parametrize("mount", ["", SYS.replace(" ro,", " rw,")])
+def test_a_bus_that_can_be_searched_again(gpu_facts, mount):
+    assert failed(replace(gpu_facts, mounts=parse_mounts(MOUNTS + mount))) == ["gpus"]
+
+
+def test_lockdown_cannot_be_left_to_the_initrd_without_gpus(facts):
+    write(facts.root, "proc/cmdline", CMDLINE.replace("lockdown=confidentiality", ""))
+    assert failed(facts) == ["command-line"]
+    write(facts.root, "proc/cmdline", CMDLINE.replace("lockdown=confidentiality", "vitrine.gpus=0"))
+    assert failed(facts) == ["command-line"]

@@ -43,7 +43,7 @@ def test_a_check_run_prints_the_whole_plan_without_credentials_or_an_image(tmp_p
 
 
 def test_a_check_run_of_a_rollout_prints_what_will_be_there(tmp_path):
-    told = json.dumps({"deploy_vm": GROUP})
+    told = json.dumps({"deploy_vm": GROUP, "attester_gpus": 1})
     code, text = play("rollout", "--check", "--diff", "-e", f"bake_output={tmp_path}", "-e", told, HOME=str(tmp_path))
     assert code == 0, text
     for kind in ("template", "group", "backend-service", "forwarding-rule"):

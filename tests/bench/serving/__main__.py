@@ -1,0 +1,120 @@
+"""``make bench-serving``: what the gateway costs, as ratios to the bare engine and to other proxies in the same run.
+
+With ``--quick`` fewer turns: for seeing that it works. ``--engine NAME`` leaves out the other real engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.serving.doors import Door, bare, opened
+from tests.bench.serving.engines import ENGINES, serving
+from tests.bench.serving.load import Load, Run, interleaved, median_p95
+
+STREAMS = (1, 8, 32)
+PEERS = ("gateway", "plain proxy", "byte pipe", "nginx")
+
+
+def main() -> int:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.serving", description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--engine", choices=ENGINES, action="append")
+    told = parser.parse_args()
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs, load {load}; medians, then the 95th percentile")
+    doors_alone(rounds=3 if told.quick else 11)
+    for engine in told.engine or ENGINES:
+        real_engine(engine, rounds=2 if told.quick else 7)
+    return 0
+
+
+def doors_alone(rounds: int) -> None:
+    """Measure what doors cost by themselves, with an engine that costs next to nothing."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        socket = folder / "engine.sock"
+        upstream = subprocess.Popen([sys.executable, "-m", "tests.bench.serving.upstream", str(socket)])
+        try:
+            while not socket.exists():
+                time.sleep(0.05)
+            with opened(folder, socket, "m", PEERS) as doors:
+                time.sleep(4)  # the gateway asks its probe
+                show_doors(doors)
+                paced = interleaved(doors, Load(streams=32, tokens=600, pause=5), rounds)
+                show_cpu("CPU of the door per streamed token: 32 streams, a token every 5 ms", paced)
+                burst = interleaved(doors, Load(streams=16, tokens=200, turns=4), rounds)
+                show_requests("requests per second: 16 connections, 200 tokens without pauses", burst)
+        finally:
+            upstream.terminate()
+            upstream.wait(30)
+
+
+def real_engine(name: str, rounds: int) -> None:
+    """Measure the way through gateway and TLS against the engine's own socket, with the real model."""
+    with tempfile.TemporaryDirectory() as temporary, serving(name, Path(temporary)) as (socket, model, about):
+        print(f"\n{name}: {about}")
+        (Path(temporary) / "tls").mkdir()
+        with opened(Path(temporary) / "tls", socket, model, ("gateway", "gateway, shaped")) as doors:
+            time.sleep(8)
+            for streams in STREAMS:
+                load = Load(streams=streams, tokens=32, model=model)
+                show_engine(streams, interleaved([bare(socket), *doors], load, rounds))
+
+
+def show_doors(doors: list[Door]) -> None:
+    print("\ndoors to an engine that costs next to nothing")
+    for door in doors:
+        words = Path(f"/proc/{door.pid}/cmdline").read_bytes().decode().replace("\0", " ").strip()
+        print(f"  {door.name:12} {door.about}\n  {'':12} {words}")
+
+
+def show_cpu(title: str, found: dict[str, list[Run]]) -> None:
+    """Print CPU time per token, and the ratio to the byte pipe."""
+    costs = {name: median_p95([run.cpu / run.events * 1e6 for run in runs]) for name, runs in found.items()}
+    walls = {name: median_p95([run.wall for run in runs])[0] for name, runs in found.items()}
+    cpus = {name: median_p95([run.cpu for run in runs])[0] for name, runs in found.items()}
+    print(f"\n{title}\n  {'':12} {'µs/token':>9} {'p95':>8} {'to pipe':>8} {'CPU s':>7} {'wall s':>7}")
+    for name, (median, p95) in costs.items():
+        ratio = median / costs["byte pipe"][0]
+        print(f"  {name:12} {median:9.1f} {p95:8.1f} {ratio:8.2f} {cpus[name]:7.2f} {walls[name]:7.2f}")
+    print("  budget: gateway at most 1.6 x the byte pipe")
+
+
+def show_requests(title: str, found: dict[str, list[Run]]) -> None:
+    """Print requests per second, and the ratio to the plain proxy."""
+    rates = {name: [len(run.first) / run.wall for run in runs] for name, runs in found.items()}
+    medians = {name: median_p95(values) for name, values in rates.items()}
+    print(f"\n{title}\n  {'':12} {'req/s':>9} {'p95':>8} {'to plain':>8} {'CPU ms/req':>11}")
+    for name, (median, p95) in medians.items():
+        cpu = median_p95([run.cpu / len(run.first) * 1e3 for run in found[name]])[0]
+        print(f"  {name:12} {median:9.1f} {p95:8.1f} {median / medians['plain proxy'][0]:8.2f} {cpu:11.2f}")
+    print("  budget: gateway at least 0.9 x the plain proxy")
+
+
+def show_engine(streams: int, found: dict[str, list[Run]]) -> None:
+    """Print throughput and time to first token, and their ratios to the bare engine of the same rounds."""
+    titles = f"{'tok/s':>8} {'p95':>8} {'ratio':>6} {'TTFT ms':>9} {'p95':>9} {'ratio':>6} {'CPU s':>7}"
+    print(f"  {f'{streams} stream(s)':18} {titles}")
+    base = found["bare engine"]
+    for name, runs in found.items():
+        rate, rate95 = median_p95([run.events / run.wall for run in runs])
+        first, first95 = median_p95([value * 1e3 for run in runs for value in run.first])
+        # Ratios round by round: what another program did then, both had to bear.
+        rates = median_p95([(a.events / a.wall) / (b.events / b.wall) for a, b in zip(runs, base, strict=True)])[0]
+        firsts = median_p95([sum(a.first) / sum(b.first) for a, b in zip(runs, base, strict=True)])[0]
+        cpu = sum(run.cpu for run in runs) / len(runs)
+        print(
+            f"  {name:18} {rate:8.1f} {rate95:8.1f} {rates:6.2f} {first:9.1f} {first95:9.1f} {firsts:6.2f} {cpu:7.2f}"
+        )
+    print("  budget: throughput at least 0.97, time to first token at most 1.05 and the batching interval")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

