@@ -75,14 +75,17 @@ def gather_in_time(origin: Origin, *, timeout: float = TIMEOUT) -> Gathered:
         EvidenceError: the answers cannot be read.
         VerificationError: the peer redirects, shows another certificate than its evidence has, or cannot activate.
     """
-    deadline = time.monotonic() + timeout
+    deadline, not_ready = time.monotonic() + timeout, None
     while True:
         try:
             return gather(origin, timeout=deadline - time.monotonic())
         except FetchError as error:
             left = deadline - time.monotonic()
+            if not_ready is not None and left <= 0:
+                raise not_ready from error  # what it said says more than that the time is over
             if error.retry_after is None or error.retry_after >= left:
                 raise
+            not_ready = error
             pause = max(error.retry_after, 1)
             # Some later than others: those who were sent away together should not come back together.
             time.sleep(min(pause + random.uniform(0, pause / 4), left))  # noqa: S311 - nothing secret

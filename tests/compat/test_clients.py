@@ -47,18 +47,26 @@ def test_every_client_gets_what_the_page_says():
 
 @pytest.mark.clients
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_fuzzer_finds_nothing_that_the_description_does_not_say(tmp_path, seed):
+@pytest.mark.parametrize(
+    ("kind", "operations", "tested"),
+    [
+        # Evidence is tested elsewhere: no attester stands here.
+        ("fake", [f"--exclude-operation-id={name}" for name in ("evidence", "activate", "embedding")], 9),
+        ("embed", ["--include-operation-id=embedding"], 1),
+    ],
+    ids=["a model that writes", "a model for embeddings"],
+)
+def test_a_fuzzer_finds_nothing_that_the_description_does_not_say(tmp_path, kind, operations, tested, seed):
     """Schemathesis sends what the description allows and what it does not, and looks at what comes back."""
     (tmp_path / "openapi.json").write_text(json.dumps(by_example()))
     options = ["--tls-verify", "false", "--max-examples", "100", "--phases", "examples,coverage,fuzzing", "--no-color"]
-    # Evidence is tested elsewhere: no attester stands here. test_channel.py has unknown methods.
-    options += ["--exclude-operation-id", "evidence", "--exclude-operation-id", "activate"]
-    options += ["--exclude-checks", "unsupported_method", "--seed", str(seed)]
-    with stand("fake") as running:
+    # test_channel.py has unknown methods.
+    options += [*operations, "--exclude-checks", "unsupported_method", "--seed", str(seed)]
+    with stand(kind) as running:
         fuzzer = CLIENTS.parent / "st"
         done = running.run(fuzzer, "run", tmp_path / "openapi.json", "--url", running.url, *options)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "Tested: 10" in done.stdout, done.stdout[-2000:]
+    assert f"Tested: {tested}" in done.stdout, done.stdout[-2000:]
 
 
 @pytest.mark.clients

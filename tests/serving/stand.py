@@ -1,7 +1,7 @@
 """``python3 -m tests.serving.stand FOLDER KIND``: a gateway for clients from outside, until standard input ends.
 
-``llamacpp`` is the real engine with the real model, ``fake`` one that answers at once and as vLLM is asked. FOLDER gets
-the certificate and, once requests are answered, the port.
+``llamacpp`` is the real engine with the real model, ``fake`` one that answers at once and as vLLM is asked, ``embed``
+the same for embeddings. FOLDER gets the certificate and, once requests are answered, the port.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 
 async def serve(folder: Path, kind: str) -> None:
-    settings = {"kind": "vllm,media,tools", "metrics": True}
+    settings = {"kind": "vllm,embed" if kind == "embed" else "vllm,media,tools", "metrics": True}
     process = None
     if kind == "llamacpp":
         process, path = start(folder), processes.socket_of(folder, MODEL)
