@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -19,9 +20,9 @@ from serving.access.interface import Access, Caller
 from serving.errors import RequestError
 from serving.gateway.asgi import Message, Receive, Send
 from serving.gateway.attester import MAX_ACTIVATION, AttesterClient
+from serving.gateway.callers import sender_of
 from serving.gateway.engine import Engine
 from serving.gateway.inputs import detokenize_request, embedding_request, tokenize_request
-from serving.gateway.nonce_queue import sender_of
 from serving.gateway.receiving import receive_body
 from serving.gateway.relay import Relay, Way
 from serving.gateway.replies import engine_failed, engine_loading, refusal
@@ -119,37 +120,27 @@ class Routes:
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/chat/completions``."""
-        body = await self._body(request, caller)
-        judged = chat_request(body, self._rules.within(caller.models), self._salt(caller))
-        return self._relay(judged, request, caller)
+        return await self._ask(partial(chat_request, salt=self._salt(caller)), request, caller)
 
     async def completion(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/completions``."""
-        body = await self._body(request, caller)
-        judged = completion_request(body, self._rules.within(caller.models), self._salt(caller))
-        return self._relay(judged, request, caller)
+        return await self._ask(partial(completion_request, salt=self._salt(caller)), request, caller)
 
     async def response(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/responses``."""
-        body = await self._body(request, caller)
-        judged = response_request(body, self._rules.within(caller.models), self._salt(caller))
-        return self._relay(judged, request, caller)
+        return await self._ask(partial(response_request, salt=self._salt(caller)), request, caller)
 
     async def embedding(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/embeddings``."""
-        body = await self._body(request, caller)
-        judged = embedding_request(body, self._rules.within(caller.models), self._salt(caller))
-        return self._relay(judged, request, caller)
+        return await self._ask(partial(embedding_request, salt=self._salt(caller)), request, caller)
 
     async def tokenize(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/tokenize``."""
-        body = await self._body(request, caller)
-        return self._relay(tokenize_request(body, self._rules.within(caller.models)), request, caller)
+        return await self._ask(tokenize_request, request, caller)
 
     async def detokenize(self, request: Request, caller: Caller) -> Response:
         """Answer ``POST /v1/detokenize``."""
-        body = await self._body(request, caller)
-        return self._relay(detokenize_request(body, self._rules.within(caller.models)), request, caller)
+        return await self._ask(detokenize_request, request, caller)
 
     async def metrics(self, _: Request) -> Response:
         """Answer ``GET /metrics``."""
@@ -171,7 +162,9 @@ class Routes:
     def _salt(self, caller: Caller) -> str:
         return self._parts.salts.salt(caller.subject)
 
-    def _relay(self, judged: EngineRequest, request: Request, caller: Caller) -> Response:
+    async def _ask(self, judge: Callable[[bytes, Rules], EngineRequest], request: Request, caller: Caller) -> Response:
+        """Answer by the engine of the model that a judged request names."""
+        judged = judge(await self._body(request, caller), self._rules.within(caller.models))
         engine = self._parts.engines[judged.model]
         if not engine.ready:
             raise engine_loading()
@@ -195,7 +188,6 @@ class _Bounded(Response):  # type: ignore[misc]  # starlette ships no types on t
     def __init__(self, slots: Shares, sharer: str, relay: Relay) -> None:
         super().__init__()
         self._slots, self._sharer, self._relay = slots, sharer, relay
-        slots.require(sharer)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         with self._slots.holding(self._sharer) as take:

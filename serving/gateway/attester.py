@@ -19,9 +19,11 @@ from pathlib import Path
 from serving.errors import RequestError
 from serving.gateway.asgi import Message
 from serving.gateway.body import read_object
+from serving.gateway.callers import sender_of
 from serving.gateway.evidence import EvidenceAnswer, Frame, nonsense, quotes
 from serving.gateway.limits import Limits
-from serving.gateway.nonce_queue import Answer, NonceQueue, Waiter, sender_of
+from serving.gateway.nonce_queue import Answer, NonceQueue, Waiter
+from serving.gateway.pace import Pace
 
 _NONCE = re.compile(rb"nonce=([0-9a-f]{64})")
 _MAX_ANSWER = 6 * 1024 * 1024
@@ -38,9 +40,8 @@ class AttesterClient:
         self._waiting: NonceQueue[EvidenceAnswer] = NonceQueue(limits.attestations)
         self._activations: NonceQueue[bytes] = NonceQueue(limits.activations)
         self._frame: Frame | None = None  # it stays the same for as long as the attester lives, and this process too
-        self._quoting: asyncio.Task[None] | None = None
-        self._activating: asyncio.Task[None] | None = None
-        self._begun = self._activation_begun = float("-inf")
+        self._quotes = Pace(self._waiting.take, self._quote, pause=limits.quote_pause_seconds)
+        self._turns = Pace(self._activations.take_next, self._activate, pause=limits.activation_pause_seconds)
 
     async def evidence(self, scope: Message) -> EvidenceAnswer:
         """Answer a request whose query is exactly ``nonce=<64 hex digits>``.
@@ -54,8 +55,7 @@ class AttesterClient:
             raise RequestError("bad_request", message, param="nonce")
         waiter = Waiter[EvidenceAnswer](bytes.fromhex(found[1].decode()), sender_of(scope))
         self._waiting.add(waiter)
-        if self._quoting is None or self._quoting.done():
-            self._quoting = asyncio.create_task(self._quote_all())
+        self._quotes.go()
         return await self._answered(waiter, self._waiting)
 
     async def activate(self, scope: Message, data: bytes) -> bytes:
@@ -70,8 +70,7 @@ class AttesterClient:
             raise RequestError("bad_request", "Give credential_blob and encrypted_secret, nothing else.")
         waiter = Waiter[bytes](_line({"op": "activate", **fields}), sender_of(scope))
         self._activations.add(waiter)
-        if self._activating is None or self._activating.done():
-            self._activating = asyncio.create_task(self._activate_all())
+        self._turns.go()
         line = await self._answered(waiter, self._activations)
         if not line.startswith(b'{"secret":'):
             raise _refusal(line)
@@ -86,30 +85,11 @@ class AttesterClient:
         finally:
             queue.remove(waiter)
 
-    async def _activate_all(self) -> None:
-        """Activate until nobody waits."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(max(0.0, self._activation_begun + self._limits.activation_pause_seconds - loop.time()))
-            taken = self._activations.take_next()
-            if taken is None:
-                return
-            self._activation_begun = loop.time()
-            try:
-                taken.give(await self._ask(taken.question))
-            except RequestError as error:
-                taken.refuse(error)
-
-    async def _quote_all(self) -> None:
-        """Quote until nobody waits."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(max(0.0, self._begun + self._limits.quote_pause_seconds - loop.time()))
-            taken = self._waiting.take()
-            if not taken:
-                return
-            self._begun = loop.time()
-            await self._quote(taken)
+    async def _activate(self, waiter: Waiter[bytes]) -> None:
+        try:
+            waiter.give(await self._ask(waiter.question))
+        except RequestError as error:
+            waiter.refuse(error)
 
     async def _quote(self, taken: list[Waiter[EvidenceAnswer]]) -> None:
         nonces = tuple(waiter.question for waiter in taken)

@@ -1,6 +1,6 @@
 """Who is connected: a bound for all. When it is reached, the caller with the most connections gives way.
 
-A caller is the network that a connection comes from (``nonce_queue.py``). Whoever fills the house with connections that
+A caller is the network that a connection comes from (``callers.py``). Whoever fills the house with connections that
 ask nothing loses the oldest of them to the next that comes, and nobody else loses any.
 """
 

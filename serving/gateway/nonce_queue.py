@@ -1,38 +1,19 @@
 """Who waits for the TPM, for a quote over all of them or an activation: a bounded queue, fair between callers.
 
-A caller is the network that a connection comes from: an IPv4 address, or the /64 of an IPv6 one, since a host chooses
-the rest of that itself. Nothing better is known of somebody who has proven nothing yet. Behind a NAT, or behind a
-balancer that hides addresses, many people are one caller, which costs them nothing while there is room. One connection
-waits with one nonce at a time, so within a network every connection counts the same.
+Who is one caller, callers.py says. One connection waits with one nonce at a time, so within a network every connection
+counts the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import ipaddress
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from client_sdk.binding import MAX_TREE
 from serving.errors import RequestError
 
-_NETWORK = 64
 Answer = TypeVar("Answer")
-
-
-def caller_of(host: str) -> str:
-    """Name the network that an address belongs to."""
-    if ":" not in host:
-        return host
-    address = ipaddress.IPv6Address(host.partition("%")[0])
-    return str(address.ipv4_mapped or ipaddress.IPv6Network((address, _NETWORK), strict=False))
-
-
-def sender_of(scope: Mapping[str, Any]) -> str:
-    """Name the network that a request came from (ASGI's scope)."""
-    host, _ = scope.get("client") or ("", 0)
-    return caller_of(host)
 
 
 class Waiter(Generic[Answer]):

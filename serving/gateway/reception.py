@@ -11,9 +11,9 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from serving.gateway.callers import caller_of
 from serving.gateway.guests import FullError, Guest, Guests
 from serving.gateway.limits import Limits
-from serving.gateway.nonce_queue import caller_of
 from serving.gateway.protocol import BoundedProtocol
 
 _BACKLOG = 2048

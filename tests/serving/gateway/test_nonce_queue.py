@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from serving.errors import RequestError
+from serving.gateway.callers import caller_of
 from serving.gateway.evidence import EvidenceAnswer, Frame
-from serving.gateway.nonce_queue import NonceQueue, Waiter, caller_of
+from serving.gateway.nonce_queue import NonceQueue, Waiter
 
 pytestmark = pytest.mark.asyncio
 
