@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def start(software_tpm, verdict, tls, path, notify=None):
     if notify:
         environment["NOTIFY_SOCKET"] = str(notify)
     return subprocess.Popen(argv, env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@contextmanager
+def listening(software_tpm, verdict, tls, path):
+    """Give a process that listens; it is killed where the block leaves it running."""
+    process = start(software_tpm, verdict, tls, path)
+    try:
+        until_listens(process, path)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def until_listens(process, path):
@@ -83,30 +96,20 @@ def wrong_pcr(answer):
 
 
 def test_a_tpm_whose_pcrs_are_not_those_of_sealed_ends_the_process(verdict, tls, tmp_path, wire):
-    process = start(wire, verdict, tls, tmp_path / "a.sock")
-    try:
-        until_listens(process, tmp_path / "a.sock")
+    with listening(wire, verdict, tls, tmp_path / "a.sock") as process:
         assert Caller(tmp_path / "a.sock").send(ask(nonce(1))).quote()
         wire.change = wrong_pcr
         assert Caller(tmp_path / "a.sock").send(ask(nonce(2))).answer() is None
         _, errors = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 1
     assert b"changed since sealed" in errors
 
 
 def test_a_tpm_that_went_away_ends_the_process(verdict, tls, tmp_path, wire):
-    process = start(wire, verdict, tls, tmp_path / "a.sock")
-    try:
-        until_listens(process, tmp_path / "a.sock")
+    with listening(wire, verdict, tls, tmp_path / "a.sock") as process:
         wire.cut = True
         assert Caller(tmp_path / "a.sock").send(ask(nonce(2))).answer() is None
         process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 1
 
 
@@ -139,9 +142,7 @@ def mortal(tmp_path):
 def test_a_tpm_that_was_started_again_ends_the_process(verdict, tls, tmp_path, mortal, question):
     """Its keys and PCRs are not those of *sealed*: the process ends, and with it the machine."""
     wire, begin = mortal
-    process = start(wire, verdict, tls, tmp_path / "a.sock")
-    try:
-        until_listens(process, tmp_path / "a.sock")
+    with listening(wire, verdict, tls, tmp_path / "a.sock") as process:
         caller = Caller(tmp_path / "a.sock")
         assert caller.send(ask(nonce(1))).quote()
         begin()
@@ -151,25 +152,17 @@ def test_a_tpm_that_was_started_again_ends_the_process(verdict, tls, tmp_path, m
             assert "secret" not in caller.answer()
         assert Caller(tmp_path / "a.sock").send(ask(nonce(2))).answer() is None
         _, errors = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 1
     assert b"attester: quote" in errors
 
 
 def test_a_credential_of_garbage_does_not_end_the_process(software_tpm, verdict, tls, tmp_path):
-    process = start(software_tpm, verdict, tls, tmp_path / "a.sock")
-    try:
-        until_listens(process, tmp_path / "a.sock")
+    with listening(software_tpm, verdict, tls, tmp_path / "a.sock"):
         caller = Caller(tmp_path / "a.sock")
         for secret in (b"\xff" * 256, b"y" * 256, b"", bytes(256)):
             fields = {"credential_blob": "A" * 172, "encrypted_secret": base64.b64encode(secret).decode()}
             assert caller.send(json.dumps({"op": "activate"} | fields).encode() + b"\n").error() == "activation_refused"
         assert caller.send(ask(nonce(1))).quote()
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("change", [["--platform", "gcp"], ["--spki", "00"], ["--nonce", "00"]])

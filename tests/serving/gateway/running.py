@@ -18,7 +18,7 @@ from serving.gateway.__main__ import Config, Served, create_engines, create_serv
 from serving.gateway.features import features_of
 from serving.gateway.limits import Limits
 from tests.ports import free_port
-from tests.serving.gateway.fake_engine import FakeEngine
+from tests.serving.gateway.fake_engine import TOKENS, FakeEngine
 
 MODEL = "smollm2-135m-instruct"
 OPEN = Settings("open", Path("/dev/null"), "", "", Path("/dev/null"))
@@ -59,6 +59,11 @@ class Gateway:
     async def chat(self, **fields):
         body = {"model": MODEL, "messages": [{"role": "user", "content": "Where is Paris?"}], **fields}
         return await self.ask("POST", "/v1/chat/completions", json=body)
+
+    async def answers_another(self):
+        """Require that an honest caller gets the fake engine's answer, and all of it."""
+        answer = await self.chat()
+        assert answer.json["choices"][0]["message"]["content"] == "".join(TOKENS)
 
     async def raw(self):
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context, server_hostname="")

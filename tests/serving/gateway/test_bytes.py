@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from tests.serving.gateway.fake_engine import TOKENS
 from tests.serving.gateway.running import MODEL, gateway
 
 pytestmark = pytest.mark.asyncio
@@ -26,10 +25,6 @@ BODIES = {
 }
 
 
-async def answers_another(running):
-    assert (await running.chat()).json["choices"][0]["message"]["content"] == "".join(TOKENS)
-
-
 @pytest.mark.parametrize("route", ROUTES)
 async def test_a_body_that_is_no_text_or_has_no_bottom_is_400_and_reaches_no_engine(tmp_path, route):
     async with gateway(tmp_path) as running:
@@ -38,7 +33,7 @@ async def test_a_body_that_is_no_text_or_has_no_bottom_is_400_and_reaches_no_eng
             answer = await running.ask("POST", f"/v1/{route}", data=io.BytesIO(body))
             assert (answer.status, answer.error["code"]) == (400, "invalid_json"), name
         assert len(running.engine.seen.requests) == before
-        await answers_another(running)
+        await running.answers_another()
 
 
 @pytest.mark.parametrize("path", ["/v1/models/%ff%fe", "/v1/models/%00", "/v1/models/%ed%a0%80", "/%c0%af"])
@@ -48,7 +43,7 @@ async def test_a_path_that_is_no_text_is_404(tmp_path, path):
         writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         assert b" 404 " in await reader.readline()
         writer.close()
-        await answers_another(running)
+        await running.answers_another()
 
 
 @pytest.mark.parametrize("fault", ["no_utf8", "deep_json", "deep_usage", "half_a_pair"])
@@ -69,4 +64,4 @@ async def test_an_engine_that_answers_so_is_an_error_of_the_engines(tmp_path, fa
             assert (answer.status, answer.error["code"]) == (502, "engine_error")
         running.engine.fault.kind = "answer"
         await running.until_ready()
-        await answers_another(running)
+        await running.answers_another()

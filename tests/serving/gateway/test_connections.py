@@ -35,15 +35,18 @@ async def until(condition, seconds=10):
             await asyncio.sleep(0.02)
 
 
+async def ends_alone(running, reader, writer):
+    """The gateway ends this connection, and goes on with others."""
+    await until_ended(reader)
+    writer.close()
+    await running.answers_another()
+
+
 async def until_ended(reader, seconds=10):
     async with asyncio.timeout(seconds):
         with suppress(ConnectionError):
             while await reader.read(65536):
                 pass
-
-
-async def answers_another(running):
-    assert (await running.chat()).json["choices"][0]["message"]["content"] == TEXT
 
 
 def connected(running):
@@ -58,18 +61,14 @@ def connected(running):
 async def test_a_connection_without_a_handshake_is_ended_in_time(tmp_path):
     async with gateway(tmp_path, limits=replace(LIMITS, handshake_seconds=0.3)) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        await until_ended(reader)
-        writer.close()
-        await answers_another(running)
+        await ends_alone(running, reader, writer)
 
 
 async def test_a_connection_that_asks_nothing_after_an_answer_is_ended_in_time(tmp_path):
     async with gateway(tmp_path, limits=replace(LIMITS, keep_alive_seconds=1)) as running:
         reader, writer = await running.raw()
         writer.write(NEXT)
-        await until_ended(reader)
-        writer.close()
-        await answers_another(running)
+        await ends_alone(running, reader, writer)
 
 
 async def test_the_rest_of_a_refused_body_does_not_hold_a_connection(tmp_path):
@@ -79,9 +78,7 @@ async def test_the_rest_of_a_refused_body_does_not_hold_a_connection(tmp_path):
         writer.write(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
         assert b" 404 " in await reader.readuntil(b"\r\n\r\n")
         writer.write(b"x")
-        await until_ended(reader)
-        writer.close()
-        await answers_another(running)
+        await ends_alone(running, reader, writer)
 
 
 async def test_empty_lines_after_an_answer_do_not_hold_a_connection(tmp_path):
@@ -90,9 +87,7 @@ async def test_empty_lines_after_an_answer_do_not_hold_a_connection(tmp_path):
         writer.write(NEXT)
         await reader.readuntil(b"}")
         writer.write(b"\r\n")
-        await until_ended(reader)
-        writer.close()
-        await answers_another(running)
+        await ends_alone(running, reader, writer)
 
 
 async def test_the_oldest_idle_connection_gives_way_and_one_that_works_does_not(tmp_path):
@@ -129,7 +124,7 @@ async def test_a_request_ahead_of_an_answer_hides_no_departure(tmp_path, ahead, 
         await until(ask.at_eof)
         writer.transport.abort()
         running.engine.fault.kind = "answer"
-        await answers_another(running)
+        await running.answers_another()
 
 
 async def test_two_requests_in_one_packet_end_the_connection(tmp_path):
@@ -138,7 +133,7 @@ async def test_two_requests_in_one_packet_end_the_connection(tmp_path):
         writer.write(NEXT + NEXT)
         await until_ended(reader)
         writer.transport.abort()
-        await answers_another(running)
+        await running.answers_another()
 
 
 async def test_a_request_behind_an_answer_is_answered_on_the_same_connection(tmp_path):
@@ -165,7 +160,7 @@ async def test_nonsense_behind_a_request_is_not_answered_into_its_stream(tmp_pat
         assert found.count(b"HTTP/1.1") == 1
         writer.transport.abort()
         running.engine.token_pause = 0.0
-        await answers_another(running)
+        await running.answers_another()
 
 
 # vanished
@@ -213,4 +208,4 @@ async def test_a_host_that_vanishes_without_a_word_is_noticed_and_its_work_is_ca
                 assert running.engine.seen.cancelled == 1
             writer.transport.abort()
         running.engine.fault.kind, running.engine.token_pause = "answer", 0.0
-        await answers_another(running)
+        await running.answers_another()

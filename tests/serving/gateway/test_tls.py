@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from tests.serving.gateway.fake_engine import TOKENS
 from tests.serving.gateway.running import free_port, gateway
 
 pytestmark = pytest.mark.asyncio
@@ -36,10 +35,6 @@ async def told(process, data=b""):
         return output + await process.stderr.read()
 
 
-async def answers_another(running):
-    assert (await running.chat()).json["choices"][0]["message"]["content"] == "".join(TOKENS)
-
-
 async def foreign_session(folder):
     """Get a session that allows early data, from a server of ours with the gateway's certificate."""
     session, tls = folder / "session", ("-cert", folder / "tls/cert.pem", "-key", folder / "tls/key.pem")
@@ -64,7 +59,7 @@ async def test_a_request_in_early_data_is_not_answered(tmp_path):
             output = await told(client, ASKED)
         assert b"Early data was rejected" in output
         assert (output.count(b"HTTP/1.1 200"), output.count(b'"object"')) == (1, 0)
-        await answers_another(running)
+        await running.answers_another()
 
 
 async def test_no_session_is_given_that_early_data_could_use(tmp_path):
@@ -84,7 +79,7 @@ async def test_versions_that_could_renegotiate_are_refused(tmp_path, version):
             output = await told(client, ASKED)
         assert b"HTTP/1.1" not in output
         assert b"no peer certificate available" in output
-        await answers_another(running)
+        await running.answers_another()
 
 
 async def test_a_flood_of_new_keys_costs_only_its_sender(tmp_path):
@@ -97,8 +92,8 @@ async def test_a_flood_of_new_keys_costs_only_its_sender(tmp_path):
                 client.stdin.write(b"K\n")  # the client reads a command at a time
                 await client.stdin.drain()
                 await asyncio.sleep(0.002)
-            await answers_another(running)
+            await running.answers_another()
             output = await told(client, ASKED)
         assert b"HTTP/1.1 200" in output
         assert output.count(b"KEYUPDATE") > UPDATES / 2
-        await answers_another(running)
+        await running.answers_another()
