@@ -35,7 +35,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -156,6 +156,10 @@ bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway a
 
 soak: setup $(GATEWAY)/.complete ## a thousand streams through the gateway for an hour: what memory it takes (make soak MINUTES=5)
 	@PYTHONPATH=$(CURDIR) $(GATEWAY)/bin/python -m tests.bench.serving.soak --minutes $(MINUTES)
+
+test-lockdown: setup-test ## every property of the locked image, seen from outside by the host as the attacker
+	@echo "== lock-down"
+	@$(SUDO) $(BIN)/python -m pytest tests/e2e/lockdown
 
 # Triton's own driver, which ours is compared with, is built against Python's headers.
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
