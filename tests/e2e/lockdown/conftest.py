@@ -1,8 +1,8 @@
 """The table of `make test-lockdown`: property, inside check, outside test, its positive control, figures, result.
 
 A test of a property says so: ``@pytest.mark.property("egress_firewall", inside="firewall", control="test_…")``.
-``inside`` names a check of the self-check, or says why there is none. ``control`` names the test in the same module that
-shows that a leak would be seen; one that does not exist is an error.
+``inside`` names a check of the self-check, or says why there is none. ``control`` names the test of the same module
+that shows that a leak would be seen; one that does not exist is an error.
 """
 
 from __future__ import annotations
