@@ -67,7 +67,7 @@ def test_no_generator_is_left(configured):
 
 def test_the_units_are_sound(configured, inside):
     ours = sorted(path.name for path in (configured / UNITS[1]).glob("vitrine-*.service"))
-    assert {"vitrine-ready.service", "vitrine-firewall.service", "vitrine-modules-locked.service"} <= set(ours)
+    assert {"vitrine-ready.service", "vitrine-firewall.service", "vitrine-selfcheck.service"} <= set(ours)
     done = inside("/usr/bin/systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", *ours, "default.target")
     assert (done.returncode, done.stderr) == (0, "")
 
