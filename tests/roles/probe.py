@@ -92,7 +92,7 @@ def runs(folder) -> bool:
     child = os.fork()
     if not child:
         try:
-            os.execv(path, [str(path)])
+            os.execv(path, [str(path)])  # noqa: S606 - that it starts is the question
         finally:
             os._exit(1)
     return os.waitpid(child, 0)[1] == 0
@@ -112,7 +112,11 @@ def devices():
 
 def main():
     can = {name for name, what in CALLS.items() if in_a_child(lambda what=what: system_call(*what))}
-    can |= {f"{name} socket" for name, kind in SOCKETS.items() if tried(lambda kind=kind: socket.socket(kind, 2 if kind != 17 else 3))}
+    can |= {
+        f"{name} socket"
+        for name, kind in SOCKETS.items()
+        if tried(lambda kind=kind: socket.socket(kind, 2 if kind != 17 else 3))
+    }
     if tried(lambda: mmap.mmap(-1, 4096, prot=7)):
         can.add("make machine code")
     if "eth0" in Path("/proc/self/net/dev").read_text():
