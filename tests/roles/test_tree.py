@@ -122,7 +122,9 @@ def test_systemd_knows_every_setting_of_the_manager(configured):
     assert [key for key in given if f"{key}\0".encode() not in binary] == []
 
 
-@pytest.mark.parametrize(("user", "number"), [("attester", 880), ("gateway", 881), ("engine", 882)])
+@pytest.mark.parametrize(
+    ("user", "number"), [("attester", 880), ("gateway", 881), ("engine", 882), ("firewall", 884), ("ready", 885)]
+)
 def test_service_accounts_have_fixed_numbers_and_no_way_in(configured, user, number):
     lines = dict(line.split(":", 1) for line in (configured / "etc/passwd").read_text().splitlines())
     assert lines[f"vitrine-{user}"].startswith(f"x:{number}:{number}:")
@@ -161,7 +163,7 @@ def test_a_tool_that_no_service_needs_is_gone(configured, tool):
     assert [folder for folder in ("bin", "sbin") if (configured / "usr" / folder / tool).exists()] == []
 
 
-@pytest.mark.parametrize("tool", ["bin/python3", "sbin/nft", "bin/systemd-tmpfiles", "bin/echo", "sbin/modprobe"])
+@pytest.mark.parametrize("tool", ["bin/python3", "sbin/nft", "bin/systemd-tmpfiles", "bin/echo"])
 def test_a_tool_that_the_boot_needs_is_there(configured, tool):
     assert (configured / "usr" / tool).exists()
 
@@ -230,24 +232,8 @@ def test_each_model_is_served_by_an_instance_of_its_engine_and_known_to_the_gate
     assert f" --requests {max(64, 2 * sum(model['slots'] for model in models))} " in line
 
 
-# What systemd counts as open for an engine, and is so on purpose.
-BOTH = {"RootDirectory=/RootImage=", "ProcSubset=", "PrivateUsers=", "IPAddressDeny=", "DeviceAllow="}
-BOTH |= {"SystemCallFilter=~@resources", "RestrictAddressFamilies=~AF_UNIX"}
-LOOPBACK = {"RestrictAddressFamilies=~AF_(INET|INET6)", "RestrictAddressFamilies=~AF_NETLINK"}
-OPEN = {"llamacpp": BOTH, "vllm": BOTH | LOOPBACK | {"PrivateDevices=", "MemoryDenyWriteExecute="}}
-
-
 def test_the_engines_code_is_whole(configured):
     """What an engine imports by name, as Triton does its backend, is missed by no import of ours."""
     code, installed = REPOSITORY / "serving", configured / "usr/lib/vitrine/serving"
     files = [path.relative_to(code) for path in (code / "engines").rglob("*.py")]
     assert [path for path in files if (installed / path).read_bytes() != (code / path).read_bytes()] == []
-
-
-@pytest.mark.parametrize("engine", OPEN)
-def test_an_engine_is_confined_but_for_what_is_written_down(inside, engine):
-    """The drop-in of a prefix is read for the instances of both engines: without it most of this were open."""
-    unit = f"vitrine-engine-{engine}@m.service"
-    done = inside("/usr/bin/systemd-analyze", "security", "--offline=yes", "--json=short", unit)
-    weak = {entry["name"] for entry in json.loads(done.stdout) if not entry["set"]}
-    assert weak == OPEN[engine], done.stderr
