@@ -19,7 +19,7 @@ SELFCHECK = "attester", "vitrine-selfcheck.service"
 
 
 def unit(role, name):
-    """The unit's last word on everything that is said once: its own file, the sandbox, and what it needs beyond that."""
+    """The unit as it is in the end: its own file, the sandbox, and what it needs beyond that."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str
     needs = ROLES / role / UNITS / f"{name.removesuffix('.j2')}.d/20-needs.conf"
