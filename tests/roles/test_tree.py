@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from provisioner.errors import BakeError
-from provisioner.gate import refuse
+from provisioner.gate import refuse, refuse_after_trial
 from provisioner.image.normalise import clean
 
 pytestmark = pytest.mark.root
@@ -194,6 +194,55 @@ def test_the_gate_refuses_the_same_tree_with_one_door(cleaned):
             refuse(cleaned)
     finally:
         door.unlink()
+
+
+def tried(tree):
+    refuse_after_trial(tree, progress=lambda _: None)
+
+
+def test_the_gates_trial_accepts_what_the_roles_make(cleaned):
+    tried(cleaned)
+
+
+FOREIGN = "[Service]\nExecStart=/usr/bin/python3\n"
+# What a package or a role brings, and the property whose loss the bake ends with.
+BROUGHT = {
+    "rules that do not load": (
+        {"usr/lib/vitrine/firewall.nft": "table inet vitrine { chain output { tcp dprt 1 accept; } }\n"},
+        r"egress_firewall \(rules-load\): usr/lib/vitrine/firewall.nft: .*dprt",
+    ),
+    "a package's service": (
+        {f"{UNITS[1]}/exporter.service": FOREIGN, f"{UNITS[0]}/multi-user.target.wants/exporter.service": FOREIGN},
+        r"service_sandbox \(exposure\): exporter.service: 9\.\d, at most 1.5",
+    ),
+    "a unit of ours that is opened": (
+        {f"{UNITS[1]}/vitrine-gateway.service.d/30-more.conf": "[Service]\nProtectSystem=no\nPrivateDevices=no\n"},
+        r"service_sandbox \(exposure\): vitrine-gateway.service: 1\.[6-9], at most 1.5",
+    ),
+    "a unit of ours that takes the sandbox's place": (
+        {f"{UNITS[0]}/vitrine-.service.d/10-sandbox.conf": "[Service]\n"},
+        r"service_sandbox \(exposure\): vitrine-attester.service: ",
+    ),
+    "rights for the network's service": (
+        {f"{UNITS[0]}/systemd-networkd.service.d/90.conf": "[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\n"},
+        r"service_sandbox \(exposure\): systemd-networkd.service: 2\.\d, at most 1.9",
+    ),
+}
+
+
+@pytest.mark.parametrize("brought", BROUGHT)
+def test_the_bake_ends_with_the_name_of_the_property_that_would_be_lost(cleaned, brought):
+    files, said = BROUGHT[brought]
+    before = {name: (cleaned / name).read_text() if (cleaned / name).exists() else None for name in files}
+    try:
+        for name, text in files.items():
+            (cleaned / name).parent.mkdir(parents=True, exist_ok=True)
+            (cleaned / name).write_text(text)
+        with pytest.raises(BakeError, match=said):
+            tried(cleaned)
+    finally:
+        for name, text in before.items():
+            (cleaned / name).unlink() if text is None else (cleaned / name).write_text(text)
 
 
 def test_nothing_of_the_configuration_itself_is_left(cleaned):
