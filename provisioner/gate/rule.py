@@ -9,9 +9,13 @@ from fnmatch import translate
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that an image may not hold (or, for the check ``required``, must hold)."""
+    """One thing that an image may not hold (or, for the check ``required``, must hold).
+
+    ``property`` is the role whose property it would break.
+    """
 
     id: str
+    property: str
     check: str
     patterns: tuple[str, ...]
     why: str

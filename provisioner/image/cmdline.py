@@ -18,12 +18,17 @@ _LIMIT = 2048  # COMMAND_LINE_SIZE of x86
 LATER = ("lockdown=confidentiality", "module.sig_enforce=1")
 
 
-def make_cmdline(root: Verity, model: Verity, *, gpus: int = 0) -> str:
-    """Write the command line of an image; one for GPUs names how many."""
-    fixed = [row["option"] for row in json.loads(data_file("cmdline.json"))]
+def fixed_options(gpus: int) -> list[str]:
+    """Return what every image has on its command line; one for GPUs names how many."""
+    fixed: list[str] = [row["option"] for row in json.loads(data_file("cmdline.json"))]
     if gpus:
         fixed = [option for option in fixed if option not in LATER] + [f"vitrine.gpus={gpus}"]
-    return join_options([*fixed, root.option("root"), model.option("model")])
+    return fixed
+
+
+def make_cmdline(root: Verity, model: Verity, *, gpus: int = 0) -> str:
+    """Write the command line of an image: the fixed options, and the hashes of root and model."""
+    return join_options([*fixed_options(gpus), root.option("root"), model.option("model")])
 
 
 def join_options(options: list[str]) -> str:

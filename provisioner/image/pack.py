@@ -22,7 +22,7 @@ from provisioner.image.artefacts import (
     write_manifest,
 )
 from provisioner.image.bytecode import compile_tree
-from provisioner.image.cmdline import make_cmdline
+from provisioner.image.cmdline import fixed_options, make_cmdline
 from provisioner.image.esp import make_esp
 from provisioner.image.files import share
 from provisioner.image.filesystem import Verity, make_filesystem
@@ -41,6 +41,7 @@ from provisioner.progress import Progress
 __all__ = ["BakedImage", "PackSpec", "find_image", "pack"]
 
 MODEL_MOUNT = "/usr/share/vitrine/model"
+COMMAND_LINE = "usr/lib/vitrine/command-line"
 _KEPT = frozenset(FILES.values())
 
 
@@ -114,6 +115,10 @@ def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
 
 
 def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Verity:
+    # What the self-check compares the command line with.
+    words = rootfs.tree / COMMAND_LINE
+    words.parent.mkdir(parents=True, exist_ok=True)
+    words.write_text("\n".join(fixed_options(rootfs.gpus)) + "\n")
     normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
     progress(f"byte code: {compile_tree(rootfs.tree)} files compiled anew")
     progress("packing the root file system")

@@ -5,6 +5,7 @@ Gathering proves nothing; :mod:`serving.selfcheck.checks` judges.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from serving.errors import SelfCheckError
 from serving.selfcheck.devicemapper import read_table
+from serving.selfcheck.processes import Process, read_processes
 
 FIRMWARE_LOG = "sys/kernel/security/tpm0/binary_bios_measurements"
 TDX_LOG = "sys/firmware/acpi/tables/data/CCEL"
@@ -32,13 +34,18 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The system as it is: ``root`` is where /proc, /sys, /run lie; ``tables`` are device-mapper tables by device."""
+    """The system as it is: ``root`` is where /proc, /sys, /run lie; ``tables`` are device-mapper tables by device.
+
+    ``own`` is the number of the self-check itself.
+    """
 
     root: Path
     mounts: tuple[Mount, ...]
     tables: dict[str, str]
     ruleset: bytes
     now: float
+    processes: tuple[Process, ...]
+    own: int
 
     def read(self, path: str) -> str:
         """Return a small text file below the root."""
@@ -51,11 +58,16 @@ def collect(root: Path) -> Facts:
 
     Raises:
         SelfCheckError: when nft or the device mapper cannot be asked.
+        OSError: when the kernel shows less than everything.
     """
-    mounts = parse_mounts((root / "proc/self/mountinfo").read_text())
+    # PID 1's: our own are those of a sandbox.
+    mounts = parse_mounts((root / "proc/1/mountinfo").read_text())
     devices = {mount.device for mount in mounts if mount.point in {"/", MODEL}}
     tables = {device: read_table(root / "dev/mapper/control", device) for device in sorted(devices)}
-    return Facts(root, mounts, tables, _ruleset(), time.time())
+    # After the rules: the program that was asked for them has ended, and is no process.
+    ruleset = _ruleset()
+    processes = read_processes(root / "proc", root.stat().st_dev)
+    return Facts(root, mounts, tables, ruleset, time.time(), processes, os.getpid())
 
 
 def read_log(root: Path, path: str) -> bytes:

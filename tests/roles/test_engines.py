@@ -89,7 +89,9 @@ def lines(tree, unit):
     """Every line of a unit, in the order in which systemd reads its files: its own, then drop-ins by their names."""
     prefix, at, instance = unit.partition("@")
     template = f"{prefix}@.service" if at else unit
-    folders = {f"{name}.d" for name in (template, unit, f"{prefix.rpartition('-')[0]}-.service")}
+    words = prefix.split("-")
+    prefixes = {f"{'-'.join(words[:count])}-.service" for count in range(1, len(words))}
+    folders = {f"{name}.d" for name in {template, unit} | prefixes}
     found = [path for folder in folders for path in (tree / UNITS / folder).glob("*.conf")]
     files = [tree / UNITS / template, *sorted(found, key=lambda path: path.name)]
     return [line for path in files for line in path.read_text().replace("%i", instance[:-8]).splitlines()]
@@ -160,7 +162,7 @@ def test_an_engine_may_write_to_its_own_folder_alone(tree):
         assert setting(tree, unit, "Group")[-1] == user_of(tree, model)
 
 
-@pytest.mark.parametrize(("name", "is_confined"), [("20-account.conf", False), ("09-account.conf", True)])
+@pytest.mark.parametrize(("name", "is_confined"), [("30-account.conf", False), ("09-account.conf", True)])
 def test_systemd_too_takes_an_instances_account_for_the_later_word(inside, name, is_confined):
     """With root as the account, because that is what the tool tells apart."""
     unit = "vitrine-engine-llamacpp@m.service"

@@ -11,16 +11,21 @@ from serving.gateway.limits import Limits
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 UNITS = "files/tree/usr/lib/systemd/system"
+SANDBOX = ROLES / "service_sandbox" / UNITS / "vitrine-.service.d/10-sandbox.conf"
 ATTESTER = "attester", "vitrine-attester.service.j2"
 GATEWAY = "gateway", "vitrine-gateway.service.j2"
-ENGINE = "engine", "vitrine-engine-.service.d/10-confined.conf"
+ENGINE = "engine", "vitrine-engine-.service.d/20-engine.conf"
 SELFCHECK = "attester", "vitrine-selfcheck.service"
 
 
 def unit(role, name):
+    """The unit as it is in the end: its own file, the sandbox, and what it needs beyond that."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str
-    parser.read_string((ROLES / role / UNITS / name).read_text())
+    needs = ROLES / role / UNITS / f"{name.removesuffix('.j2')}.d/20-needs.conf"
+    for path in (ROLES / role / UNITS / name, SANDBOX, needs):
+        if path.is_file():
+            parser.read_string(path.read_text())
     return parser["Unit"], parser["Service"]
 
 

@@ -20,7 +20,9 @@ mount -t devtmpfs -o nosuid,noexec,mode=755 devtmpfs /dev || refuse "no /dev"
 # What goes wrong is said once, by refuse; nothing else of ours reaches the console.
 exec 2>/dev/null
 # Without the mode busybox would leave /run writable for everybody in the final system.
-mount -t tmpfs -o nosuid,nodev,mode=755,size=20% tmpfs /run || refuse "no /run"
+mount -t tmpfs -o nosuid,nodev,noexec,mode=755,size=20% tmpfs /run || refuse "no /run"
+# Nobody shares memory by name. PID 1 would mount it writable, and takes what is there.
+mkdir -p /dev/shm && mount -t tmpfs -o ro,nosuid,nodev,noexec,mode=755 tmpfs /dev/shm || refuse "no /dev/shm"
 
 # A host can add to the command line through SMBIOS or an add-on beside the UKI; PCR 9 and 12 tell, and so do we.
 [ "$(cat /proc/cmdline)" = "$(cat /cmdline)" ] || refuse "command line is not the measured one"

@@ -19,6 +19,8 @@ def tree(tmp_path):
         "etc/machine-id": "",
         "etc/systemd/system/service.d/50-no-host-input.conf": "[Service]\nImportCredential=\nLoadCredential=\n",
         "usr/lib/vitrine/firewall.nft": "flush ruleset\n",
+        "etc/sysctl.d/60-kernel-hardening.conf": "kernel.modules_disabled = 1\n",
+        "usr/lib/systemd/system/vitrine-.service.d/10-sandbox.conf": "[Service]\nNoNewPrivileges=yes\n",
         "usr/lib/systemd/system/getty@.service": "[Service]\nExecStart=/sbin/agetty\n",
         "usr/lib/systemd/system/vitrine-engine.service": "[Service]\nExecStart=/usr/bin/python3\n",
         "usr/bin/python3": "\x7fELF",

@@ -122,13 +122,18 @@ PLANTED = [
     ("compiler", file("usr/bin/perl5.40")),
     ("compiler", file("usr/bin/gdbserver")),
     ("firewall", without("usr/lib/vitrine/firewall.nft")),
+    ("sandbox", without(UNIT + "vitrine-.service.d/10-sandbox.conf")),
+    ("outside-sandbox", file(UNIT + "vitrine-gateway.service", "[Service]\nExecStartPre=-+/bin/sh -c 'x'\n")),
+    ("outside-sandbox", file(UNIT + "vitrine-x.service.d/9.conf", "[Service]\nExecStart=!!/usr/bin/python3\n")),
+    ("outside-sandbox", file(ETC + "x.service", "[Service]\nExecStart=+/usr/bin/mount -o remount,rw /\n")),
+    ("kernel-settings", without("etc/sysctl.d/60-kernel-hardening.conf")),
 ]
 
 
 def broken(root):
     with pytest.raises(BakeError) as caught:
         refuse(root)
-    return re.findall(r"^  ([a-z0-9-]+): ", str(caught.value), re.MULTILINE)
+    return re.findall(r"^  [a-z_]+ \(([a-z0-9-]+)\): ", str(caught.value), re.MULTILINE)
 
 
 def test_the_control_is_accepted(tree):
@@ -166,8 +171,8 @@ def test_all_violations_are_told_at_once_with_place_and_reason(tree):
         refuse(tree)
     said = str(caught.value)
     assert "breaks 3 rule(s)" in said
-    assert "sshd: usr/sbin/sshd: an SSH server is a way in" in said
-    assert "cloud-init: etc/cloud/cloud.cfg: it runs what the host's metadata say" in said
+    assert "no_interactive_access (sshd): usr/sbin/sshd: an SSH server is a way in" in said
+    assert "no_host_input (cloud-init): etc/cloud/cloud.cfg: it runs what the host's metadata say" in said
 
 
 def test_a_whole_package_does_not_fill_the_screen(tree):
@@ -201,7 +206,7 @@ def test_a_folder_that_is_missing(tmp_path):
 
 # The data file
 
-GOOD = {"id": "a", "check": "path", "patterns": ["x"], "why": "y"}
+GOOD = {"id": "a", "property": "no_persistence", "check": "path", "patterns": ["x"], "why": "y"}
 
 
 def rules(*entries, version=1):
@@ -220,7 +225,7 @@ def test_the_control_is_read():
         (rules(GOOD, version=2), "exactly version 1"),
         (rules(GOOD, GOOD), "an id appears twice"),
         (rules({**GOOD, "pattern": "typo"}), "gate rule a: expected the keys"),
-        (rules({"id": "a", "check": "path", "patterns": ["x"]}), "gate rule a: expected the keys"),
+        (rules({"id": "a", "property": "p", "check": "path", "patterns": ["x"]}), "gate rule a: expected the keys"),
         (rules({**GOOD, "check": "paths"}), "gate rule a: unknown check 'paths'"),
         (rules({**GOOD, "patterns": []}), "gate rule a: needs patterns"),
         (rules({**GOOD, "check": "content"}), "gate rule a: needs patterns, and an expression"),
@@ -231,6 +236,11 @@ def test_the_control_is_read():
 def test_a_data_file_that_would_refuse_less_than_it_seems_to(text, said):
     with pytest.raises(BakeError, match=said):
         parse_rules(text)
+
+
+def test_every_rule_names_the_role_whose_property_it_keeps():
+    roles = {path.name for path in (Path(__file__).resolve().parents[3] / "roles").iterdir()}
+    assert {rule.property for rule in shipped_rules()} <= roles
 
 
 def test_every_rule_says_why():

@@ -39,7 +39,7 @@ def test_every_program_that_it_calls_is_carried_and_nothing_more():
         "8cf2644b-4b0b-428f-9387-6d876050dc67",
         "panic_on_corruption",
         "mount -t efivarfs -o ro,",
-        "mode=755,size=20% tmpfs /run",
+        "noexec,mode=755,size=20% tmpfs /run",
         "mkdir /sys/kernel/config/tsm/report/vitrine || refuse",
         '[ "$extra" = os-release ] || refuse',
     ],
@@ -107,8 +107,9 @@ def test_the_initrd_of_a_gpu_image_ends_where_the_driver_or_the_lock_does_not_co
 def test_the_entry_for_tee_reports_has_one_name_everywhere():
     """A typo in one place would leave every TEE machine without a report, which no test without a TEE would see."""
     entry = re.search(r'^ENTRY = "(.+)"$', (REPOSITORY / "serving/attest/tee.py").read_text(), re.MULTILINE)[1]
-    attester = REPOSITORY / "roles/attester/files/tree/usr/lib/systemd/system/vitrine-attester.service.j2"
+    units = REPOSITORY / "roles/attester/files/tree/usr/lib/systemd/system"
+    needs = units / "vitrine-attester.service.d/20-needs.conf"
     rights = (REPOSITORY / "roles/base/files/tree/usr/lib/tmpfiles.d/vitrine.conf").read_text()
     assert f"mkdir /{entry} || refuse" in SCRIPT
-    assert f" -/{entry}\n" in attester.read_text()
+    assert f" -/{entry}\n" in needs.read_text()
     assert f"z /{entry}/inblob 0220 root vitrine-attester -\n" in rights
