@@ -108,6 +108,15 @@ if [ -n "$gpus" ]; then
   grep -q '\[confidentiality\]' $lockdown && grep -qx Y $enforce || refuse "the kernel is not locked"
 fi
 
+# The firewall's rules hang on the interface, and some drivers take a moment.
+interface=$(cat /root/usr/lib/vitrine/interface)
+tries=0
+until [ -n "$interface" ] && [ -e "/sys/class/net/$interface" ]; do
+  [ $tries -lt 300 ] || refuse "no network interface $interface"
+  sleep 0.1
+  tries=$((tries + 1))
+done
+
 for folder in proc sys dev run; do mount --move /$folder /root/$folder || refuse "cannot move /$folder"; done
 trap - EXIT
 echo "VITRINE initrd" >/root/dev/console
