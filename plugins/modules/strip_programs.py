@@ -16,7 +16,11 @@ description:
   - Links of commands that lead nowhere afterwards go too. Modules of Python's library lose the bit and stay.
 options:
   packages: {description: names of installed Debian packages, type: list, elements: str, required: true}
-  listed: {description: "what stays: path (a pattern without the first slash), and where it is wanted", type: list, elements: dict, required: true}
+  listed:
+    description: "what stays: path (a pattern without the first slash), and where it is wanted"
+    type: list
+    elements: dict
+    required: true
   tools: {description: patterns of what stays besides, type: list, elements: str, required: true}
 """
 COMMANDS = ("usr/bin", "usr/sbin", "etc/alternatives")

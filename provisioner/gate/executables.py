@@ -68,7 +68,8 @@ def parse_executables(text: str) -> tuple[Executable, ...]:
 def programs(tree: Tree) -> Iterator[Found]:
     """Every file that somebody could start, in any folder, and every link where commands are searched for."""
     for found in tree.found:
-        if (found.is_file and found.state.st_mode & ANY_EXECUTE) or (found.is_link and found.path.rpartition("/")[0] in FOLDERS):
+        is_command = found.is_link and found.path.rpartition("/")[0] in FOLDERS
+        if is_command or (found.is_file and found.state.st_mode & ANY_EXECUTE):
             yield found
 
 

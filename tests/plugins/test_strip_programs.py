@@ -47,9 +47,8 @@ def tree(tmp_path):
 
 
 def left(tree):
-    return sorted(
-        str(p.relative_to(tree)) for p in tree.rglob("*") if p.is_symlink() or (p.stat().st_mode & 0o111 and p.is_file())
-    )
+    files = [path for path in tree.rglob("*") if path.is_symlink() or path.is_file()]
+    return sorted((str(path.relative_to(tree)), path.lstat().st_mode) for path in files)
 
 
 def test_programs_go_wherever_they_lie_and_libraries_stay(module, tree):

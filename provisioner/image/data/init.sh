@@ -92,6 +92,15 @@ mount -t erofs -o ro,nosuid "$(opened root)" /root || refuse "cannot mount the r
 mount -t erofs -o ro,nosuid,nodev,noexec "$(opened model)" /root/usr/share/vitrine/model \
   || refuse "cannot mount the model"
 
+# The firewall's rules hang on the interface, and some drivers take a moment.
+interface=$(cat /root/usr/lib/vitrine/interface)
+tries=0
+until [ -n "$interface" ] && [ -e "/sys/class/net/$interface" ]; do
+  [ $tries -lt 300 ] || refuse "no network interface $interface"
+  sleep 0.1
+  tries=$((tries + 1))
+done
+
 # The GPUs' driver has no signature that the kernel takes. So an image for GPUs boots a kernel that is not locked, loads
 # the driver from the verified root, and locks the kernel before anything of that root runs. There is no way back.
 if [ -n "$gpus" ]; then
@@ -107,15 +116,6 @@ if [ -n "$gpus" ]; then
   mount -o remount,ro,nosuid,nodev,noexec /sys/kernel/security || refuse "no lockdown"
   grep -q '\[confidentiality\]' $lockdown && grep -qx Y $enforce || refuse "the kernel is not locked"
 fi
-
-# The firewall's rules hang on the interface, and some drivers take a moment.
-interface=$(cat /root/usr/lib/vitrine/interface)
-tries=0
-until [ -n "$interface" ] && [ -e "/sys/class/net/$interface" ]; do
-  [ $tries -lt 300 ] || refuse "no network interface $interface"
-  sleep 0.1
-  tries=$((tries + 1))
-done
 
 for folder in proc sys dev run; do mount --move /$folder /root/$folder || refuse "cannot move /$folder"; done
 trap - EXIT
