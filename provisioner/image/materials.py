@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.errors import BakeError
@@ -15,6 +15,8 @@ from provisioner.image.uki import STUB
 from provisioner.image.vllm_wheels import Pin
 from provisioner.image.wheels import Wheel
 
+# In Debian these are links into /usr.
+_MERGED = ("/bin/", "/sbin/", "/lib/", "/lib64/")
 _SITE = "usr/lib/python3/dist-packages"
 
 
@@ -44,7 +46,7 @@ def find_debs(rootfs: Rootfs, cache: Path) -> tuple[Deb, ...]:
     if rootfs.gpus:
         unpacked = tuple(p for p in lock.driver.packages if p.name in lock.driver.unpacked)
         places.append(_Place("driver", rootfs.tree, unpacked))
-    return _merged(places, cache)
+    return tuple(_counted(deb, image, rootfs.tree) for deb in _merged(places, cache))
 
 
 def find_wheels(tree: Path, wheels: tuple[Wheel, ...], pins: tuple[Pin, ...]) -> tuple[Pypi, ...]:
@@ -77,7 +79,7 @@ def owners(tree: Path, files: tuple[str, ...]) -> set[str]:
     wanted = {_merged_name(file) for file in files}
     found: dict[str, str] = {}
     for listing in sorted((tree / "var/lib/dpkg/info").glob("*.list")):
-        for line in listing.read_text().splitlines():
+        for line in _lines(listing):
             if (name := _merged_name(line)) in wanted:
                 found[name] = listing.stem.partition(":")[0]
     if missing := wanted - set(found):
@@ -101,6 +103,26 @@ def _merged(places: list[_Place], cache: Path) -> tuple[Deb, ...]:
             named = earlier.licences if earlier else licences(place.tree, package.name)
             found[package.name] = Deb(package, source, named, where)
     return tuple(found[name] for name in sorted(found))
+
+
+def _counted(deb: Deb, base: Path, tree: Path) -> Deb:
+    """Say how much of a package the roles left: a fault in a program that is gone is none of the image."""
+    if "root" not in deb.where or (listed := _installed_files(base, deb.package.name)) is None:
+        return deb
+    left = [name for name in listed if (path := tree / name).is_symlink() or path.is_file()]
+    return replace(deb, files=len(left))
+
+
+def _installed_files(tree: Path, package: str) -> list[str] | None:
+    for name in (package, f"{package}:amd64"):
+        if (listing := tree / f"var/lib/dpkg/info/{name}.list").is_file():
+            names = {_merged_name(line) if line.startswith(_MERGED) else line.strip("/") for line in _lines(listing)}
+            return sorted(name for name in names if not name.startswith("usr/share/doc/"))
+    return None
+
+
+def _lines(listing: Path) -> list[str]:
+    return listing.read_text().splitlines()
 
 
 def _source(package: Package, known: dict[str, Source], cache: Path) -> Source:

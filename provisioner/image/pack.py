@@ -141,6 +141,7 @@ def _materials(workshop: Workshop, rootfs: Rootfs, spec: PackSpec, root: Verity)
         key=spec.seed,
         serial=workshop.uuid_for("sbom"),
         epoch=rootfs.epoch,
+        suite=rootfs.lock.suite,
         distribution=distribution(rootfs.tree),
         root_hash=root.hash,
         debs=find_debs(rootfs, spec.sources.cache),

@@ -22,12 +22,16 @@ PREFIX = "vitrine:"
 
 @dataclass(frozen=True, slots=True)
 class Deb:
-    """A Debian package and where in the image something of it is: ``root``, ``initrd``, ``stub``, ``driver``."""
+    """A Debian package and where in the image it is: ``root``, ``initrd``, ``stub``, ``driver``.
+
+    ``files`` is how many of its files the root still has, its copyright apart; None where dpkg did not install it.
+    """
 
     package: Package
     source: Source
     licences: tuple[str, ...]
     where: tuple[str, ...]
+    files: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Materials:
     key: str
     serial: str
     epoch: int
+    suite: str
     distribution: str
     root_hash: str
     debs: tuple[Deb, ...]
@@ -69,7 +74,7 @@ def document(materials: Materials) -> dict[str, Any]:
         "bom-ref": "image",
         "name": "vitrine-image",
         "version": materials.key,
-        "properties": _properties({"root-hash": materials.root_hash}),
+        "properties": _properties({"root-hash": materials.root_hash, "suite": materials.suite}),
     }
     components = [
         *(_deb(deb, materials.distribution) for deb in materials.debs),
@@ -93,6 +98,8 @@ def _deb(deb: Deb, distribution: str) -> dict[str, Any]:
     upstream = source.name if source.version == package.version else f"{source.name}@{source.version}"
     qualifiers = {"arch": package.architecture, "distro": distribution, "upstream": upstream}
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in qualifiers.items())
+    told = {"source": source.name, "source-version": source.version, "where": " ".join(deb.where)}
+    told |= {} if deb.files is None else {"files-in-root": str(deb.files)}
     purl = f"pkg:deb/debian/{quote(package.name)}@{quote(package.version, safe='')}?{query}"
     return {
         "type": "library",
@@ -102,9 +109,7 @@ def _deb(deb: Deb, distribution: str) -> dict[str, Any]:
         "purl": purl,
         "hashes": _hash(package.sha256),
         **_licences(deb.licences),
-        "properties": _properties(
-            {"source": source.name, "source-version": source.version, "where": " ".join(deb.where)}
-        ),
+        "properties": _properties(told),
     }
 
 
