@@ -29,6 +29,7 @@ from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
 from provisioner.image.materials import distribution, find_debs, find_wheels
 from provisioner.image.model import ModelDisk, obtain_model
+from provisioner.image.modules import strip_root_modules
 from provisioner.image.normalise import normalise
 from provisioner.image.rootfs import Rootfs, kernel_release
 from provisioner.image.sbom import SBOM, Materials, serialise
@@ -92,7 +93,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus)
     release = kernel_release(rootfs.tree)
     progress("building initrd and UKI")
-    initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
+    initrd = make_initrd(workshop, rootfs.base.tree, release, cmdline)
     linux = rootfs.base.kernel.read_bytes()
     osrel = (rootfs.tree / "usr/lib/os-release").read_bytes()
     image, stub = uki.make_uki(workshop, uki.Parts(osrel, cmdline.encode(), release.encode(), initrd, linux))
@@ -119,6 +120,8 @@ def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
 
 def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Verity:
     normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
+    # The initrd carries its own; no other module is ever loaded.
+    strip_root_modules(rootfs.tree, kernel_release(rootfs.tree), crypto=rootfs.gpus > 0)
     progress(f"byte code: {compile_tree(rootfs.tree)} files compiled anew")
     progress("packing the root file system")
     return make_filesystem(workshop, rootfs.tree, "root", compressed=True)
