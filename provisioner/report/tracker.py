@@ -82,14 +82,14 @@ def _all(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def _finding(cve: str, packages: tuple[Listed, ...], release: Mapping[str, Any]) -> Finding | None:
     state, fixed, urgency = release.get("status"), release.get("fixed_version", ""), release.get("urgency", "")
-    if state not in STATES or not isinstance(fixed, str) or urgency.rstrip("*") not in URGENCIES:
+    if state not in STATES or not isinstance(fixed, str) or str(urgency).rstrip("*") not in URGENCIES:
         raise BakeError(f"vulnerabilities: {cve}: status {state!r}, fixed_version {fixed!r}, urgency {urgency!r}")
     version = packages[0].source_version
     if state == "resolved" and (fixed == _NEVER or not fixed or not is_older(version, fixed)):
         return None
     # What is resolved in the suite is open in an image that is older.
     told = "fixed" if state == "resolved" else state
-    return Finding(cve, packages[0].source, version, urgency.rstrip("*"), told, fixed, packages)
+    return Finding(cve, packages[0].source, version, str(urgency).rstrip("*"), told, fixed, packages)
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ def is_older(version: str, other: str) -> bool:
     done = subprocess.run(
         ["dpkg", "--compare-versions", version, "lt", other], capture_output=True, check=False, text=True
     )
-    # It warns of what is no version, and compares it all the same.
-    if done.returncode not in (_TRUE, _FALSE) or done.stderr:
+    # It warns of what is no version, and compares it all the same; nothing at all it takes for the oldest.
+    if done.returncode not in (_TRUE, _FALSE) or done.stderr or not (version and other):
         raise BakeError(f"dpkg cannot compare the versions {version!r} and {other!r}: {done.stderr.strip()}")
     return done.returncode == _TRUE
