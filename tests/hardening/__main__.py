@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from provisioner.gate.executables import shipped_executables
 from provisioner.image.artefacts import BakedImage, open_image
 from provisioner.progress import say
 from provisioner.report.bill import read_bill
@@ -50,6 +51,7 @@ def measured(image: BakedImage, cache: Path) -> Mapping[str, str]:
         say("asking the judges")
         return {
             "counts": _counts(image, before, after),
+            "executables": _executables(),
             "sizes": _sizes(image),
             **_lynis(judges.obtain("lynis", folder), before, after, busybox),
             **_kernel(judges.obtain("kernel-hardening-checker", folder), config, image.path / "cmdline", sysctl),
@@ -62,6 +64,11 @@ def _counts(image: BakedImage, before: Path, after: Path) -> str:
     left = sum(not package.is_gone for package in installed)
     rows: list[tuple[object, ...]] = [("packages of which something is left", len(installed), left)]
     return page.table(("", "before", "after"), [*rows, *((c.what, first[c.what], second[c.what]) for c in COUNTS)])
+
+
+def _executables() -> str:
+    rows = [(f"`{x.path}`", x.why, f"where there is `{x.where}`" if x.where else "") for x in shipped_executables()]
+    return page.table(("executable", "why", ""), rows)
 
 
 def _sizes(image: BakedImage) -> str:

@@ -62,7 +62,7 @@ def reasons_table(found: Iterable[tuple[Group, list[str]]]) -> str:
 
 def replace(text: str, tables: Mapping[str, str]) -> str:
     """Put each table between its marks; a table without marks, or marks without a table, is a mistake."""
-    marks = re.findall(r"<!-- (\w+) -->", text)
+    marks = [name for name in re.findall(r"<!-- (\w+) -->", text) if name != "end"]
     if sorted(marks) != sorted(tables):
         raise SystemExit(f"{PAGE.name}: marks {marks}, tables {list(tables)}")
     for name, told in tables.items():
