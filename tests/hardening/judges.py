@@ -103,7 +103,8 @@ whoami xargs [
 def judge_tree(judge: Judge, tree: Path, busybox: Path, skipped: tuple[str, ...]) -> Lynis:
     """Ask Lynis about a tree, which is copied first; tests that would look at this machine's kernel are skipped."""
     spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc"]
-    argv = [*spaces, "sh", "-c", SCRIPT, "sh", tree, busybox, judge.folder, " ".join(APPLETS.split())]
+    argv = [*spaces, "sh", "-c", SCRIPT, "sh", tree.resolve(), busybox.resolve()]
+    argv += [judge.folder.resolve(), " ".join(APPLETS.split())]
     profile = "".join(f"skip-test={test}\n" for test in skipped)
     done = subprocess.run(argv, input=profile, capture_output=True, text=True, check=True, timeout=SECONDS)
     return read_lynis(done.stdout)

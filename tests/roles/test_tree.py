@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import itertools
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -145,7 +146,6 @@ def test_the_attester_alone_is_in_the_tpms_group(configured):
         "su",
         "passwd",
         "login",
-        "bash",
         "perl",
         "dpkg",
         "ip",
@@ -155,6 +155,15 @@ def test_the_attester_alone_is_in_the_tpms_group(configured):
         "setpriv",
         "systemd-run",
         "journalctl",
+        "systemctl",
+        "adduser",
+        "bash",
+        "cat",
+        "find",
+        "ldconfig",
+        "mount",
+        "tar",
+        "getent",
     ],
 )
 def test_a_tool_that_no_service_needs_is_gone(configured, tool):
@@ -192,6 +201,31 @@ def test_the_gate_refuses_the_same_tree_with_one_door(cleaned):
             refuse(cleaned)
     finally:
         door.unlink()
+
+
+@pytest.mark.parametrize("tool", ["sh", "dash", "systemd-analyze", "systemd-sysusers"])
+def test_what_configured_the_tree_is_not_sealed_in(configured, cleaned, tool):
+    assert (configured / "usr/bin" / tool).exists()
+    assert not os.path.lexists(cleaned / "usr/bin" / tool)
+
+
+def test_a_program_that_a_role_leaves_is_refused_by_the_name_of_the_property(cleaned):
+    program = cleaned / "usr/lib/vitrine/tool"
+    program.write_text("#!/usr/bin/python3\n")
+    program.chmod(0o755)
+    try:
+        with pytest.raises(BakeError, match="unlisted-executable: usr/lib/vitrine/tool: minimal_userland"):
+            refuse(cleaned)
+    finally:
+        program.unlink()
+
+
+def test_the_sealed_trees_libraries_load_without_a_shell(cleaned, enter):
+    wanted_modules = "starlette, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl"
+    unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "sh", "-c", enter, "sh"]
+    argv = [*unshared, str(cleaned), "/usr/bin/python3", "-c", f"import {wanted_modules}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_of_the_configuration_itself_is_left(cleaned):
