@@ -30,7 +30,7 @@ from provisioner.image.initrd import make_initrd
 from provisioner.image.materials import distribution, find_debs, find_wheels
 from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.modules import strip_root_modules
-from provisioner.image.normalise import normalise
+from provisioner.image.normalise import DEBUG_MARK, normalise
 from provisioner.image.rootfs import Rootfs, kernel_release
 from provisioner.image.sbom import SBOM, Materials, serialise
 from provisioner.image.shelf import make_once
@@ -120,8 +120,9 @@ def _seed(rootfs: Rootfs, spec: PackSpec) -> str:
 
 def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Verity:
     normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
-    # The initrd carries its own; no other module is ever loaded.
-    strip_root_modules(rootfs.tree, kernel_release(rootfs.tree), crypto=rootfs.gpus > 0)
+    # The initrd carries its own; no other module is ever loaded, but by who tries things out on a debug image.
+    if not (rootfs.tree / DEBUG_MARK).exists():
+        strip_root_modules(rootfs.tree, kernel_release(rootfs.tree), crypto=rootfs.gpus > 0)
     progress(f"byte code: {compile_tree(rootfs.tree)} files compiled anew")
     progress("packing the root file system")
     return make_filesystem(workshop, rootfs.tree, "root", compressed=True)
