@@ -41,7 +41,7 @@ def measured(image: BakedImage, cache: Path) -> Mapping[str, str]:
     with trees.scratch() as name:
         folder = Path(name)
         packages, base, tools = trees.locked(cache, progress=say)
-        before = trees.bootstrapped(packages, folder / "before", progress=say)
+        before = trees.bootstrapped(packages, base, folder / "before", progress=say)
         say("unpacking the image")
         after = trees.sealed(image, tools.tree, folder / "after")
         sysctl, config = folder / "sysctl", folder / "config"

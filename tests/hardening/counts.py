@@ -12,6 +12,7 @@ from provisioner.gate.executables import programs
 from provisioner.gate.tree import Found, Tree, walk
 
 UNITS = ("etc/systemd/system/", "usr/lib/systemd/system/")
+MODULES = "usr/lib/modules/"
 SHELLS = ("sh", "dash", "bash", "rbash", "busybox")
 
 
@@ -63,7 +64,10 @@ COUNTS = (
     Counted("units that start at boot", _starting((".service", ".mount", ".path", ".target", ".timer"))),
     Counted("sockets that systemd opens at boot", _starting((".socket",))),
     Counted("timers", _starting((".timer",))),
-    Counted("kernel modules on disk", lambda tree: sum(".ko" in Path(found.path).suffixes for found in tree.found)),
+    Counted(
+        "kernel modules on disk",
+        lambda tree: sum(found.path.startswith(MODULES) and ".ko" in found.path for found in tree.found),
+    ),
     Counted("files", lambda tree: sum(found.is_file for found in tree.found)),
     Counted("MiB", lambda tree: sum(found.state.st_size for found in tree.found if found.is_file) >> 20),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from provisioner.image.sources import Sources
 from provisioner.measure.gpt import find_partition, read_table
 from provisioner.progress import Progress
 
+UNPACKED = ("usr/lib/modules", "usr/lib/python3/dist-packages/xllamacpp*")
 _BLOCK = 1 << 20
 
 
@@ -24,11 +26,15 @@ def locked(cache: Path, *, progress: Progress) -> tuple[Packages, Base, Base]:
     return packages, image_base(packages, sources, progress=progress), tools_base(packages, sources, progress=progress)
 
 
-def bootstrapped(packages: Packages, folder: Path, *, progress: Progress) -> Path:
-    """Make the tree as mmdebstrap leaves it, before anything of ours is done to it. The kernel is not in it."""
+def bootstrapped(packages: Packages, base: Base, folder: Path, *, progress: Progress) -> Path:
+    """Make the tree as mmdebstrap leaves it, with what is unpacked beside: kernel modules, the engine's wheel."""
     folder.mkdir()
     install(folder, packages, "image", progress=progress)
-    return folder / "tree"
+    tree = folder / "tree"
+    for pattern in UNPACKED:
+        for path in base.tree.glob(pattern):
+            shutil.copytree(path, tree / path.relative_to(base.tree), symlinks=True)
+    return tree
 
 
 def sealed(image: BakedImage, tools: Path, folder: Path) -> Path:
