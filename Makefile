@@ -35,7 +35,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-slow test-clouds mutants reproduce bench bench-attestation pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-slow test-clouds mutants reproduce bench bench-attestation hardening-numbers pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -194,6 +194,9 @@ bench: setup ## print the figures of docs/performance.md
 
 bench-attestation: setup ## fresh attestations under load: shared quotes, and what an answer costs (three minutes)
 	@$(SUDO) $(BIN)/python -m tests.bench.attestation $(BENCH)
+
+hardening-numbers: setup ## count what is in the image before and after, ask Lynis and the kernel's checker, write docs/hardening/numbers.md
+	@$(SUDO) $(BIN)/python -m tests.hardening $(LOCAL)/image
 
 fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECONDS=600 (docs/fuzzing.md)
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check 'atheris>=3,<4'

@@ -18,7 +18,7 @@ from client_sdk.evidence import MAX_GPUS
 from provisioner.access import Access, read_access
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
-from provisioner.gate import refuse, refuse_after_trial
+from provisioner.gate import refuse, refuse_on_trial
 from provisioner.image.artefacts import Service, check_image
 from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
@@ -299,11 +299,12 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
         BakeError: nothing was prepared, the tree breaks a rule, or it cannot be packed.
     """
     rootfs = load_rootfs(bake.workdir())
+    progress("trying out what the roles made")  # by programs of the tree, some of which cleaning takes out
+    refuse_on_trial(rootfs.tree, progress=progress)
     progress("cleaning the tree")
     clean(rootfs.tree)
     progress("asking the refuse gate")
     refuse(rootfs.tree)
-    refuse_after_trial(rootfs.tree, progress=progress)
     spec = PackSpec(
         output=bake.image(),
         seed=bake.key(),

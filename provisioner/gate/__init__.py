@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from provisioner.gate.refuse import refuse, refuse_after_trial
+from provisioner.gate.refuse import refuse, refuse_on_trial
 
-__all__ = ["refuse", "refuse_after_trial"]
+__all__ = ["refuse", "refuse_on_trial"]

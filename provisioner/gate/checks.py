@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import translate
 
+from provisioner.gate.executables import unlisted, unmatched
 from provisioner.gate.rule import Rule
 from provisioner.gate.tree import Found, Tree
 
@@ -123,4 +124,6 @@ CHECKS: Mapping[str, Callable[[Rule, Tree], Iterator[str]]] = {
     "capability": file_capabilities,
     "device": device_nodes,
     "required": missing_paths,
+    "unlisted": unlisted,
+    "unmatched": unmatched,
 }

@@ -28,7 +28,7 @@ def refuse(root: Path) -> None:
     _require_none([line for rule in shipped_rules() for line in _violations(rule, tree)])
 
 
-def refuse_after_trial(root: Path, *, progress: Progress) -> None:
+def refuse_on_trial(root: Path, *, progress: Progress) -> None:
     """Let the tree's own programs judge it: whether the firewall's rules load, and how far every unit is confined.
 
     It shows what the image's nft and systemd make of the files; it does not prove that the kernel will enforce it.

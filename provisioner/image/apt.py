@@ -69,6 +69,19 @@ class Apt:
         packages = self._show({**chosen, **unpacked})
         return Tree(packages=packages, unpacked=tuple(sorted(unpacked)))
 
+    def index_of(self, release: str) -> str:
+        """Return the lists of packages of one release, such as trixie-security, as the archive signed them.
+
+        Raises:
+            BakeError: there is none, or it cannot be read.
+        """
+        asked = ["apt-get", "indextargets", "--format", "$(RELEASE) $(FILENAME)", "Identifier: Packages"]
+        told = (line.partition(" ") for line in self._run(asked, "looking up the lists").splitlines())
+        files = [filename for name, _, filename in told if name == release]
+        if not files:
+            raise BakeError(f"the mirror has no list of packages of {release}")
+        return "\n\n".join(self._run([_HELPER, "cat-file", file], f"reading the list of {release}") for file in files)
+
     def _run(self, argv: Sequence[str], what: str) -> str:
         return process.run([argv[0], "-c", self.conf, *argv[1:]], what=what, env=process.proxy_environment()).decode()
 

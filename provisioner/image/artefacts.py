@@ -14,6 +14,7 @@ from provisioner.errors import BakeError
 from provisioner.image import filesystem
 from provisioner.image.files import sha256_of
 from provisioner.image.packages import PackageLock, Tree
+from provisioner.image.sbom import SBOM
 from provisioner.image.vllm_wheels import Pin
 from provisioner.image.weights import Weights
 from provisioner.image.wheels import Wheel
@@ -26,10 +27,11 @@ FILES = {
     "linux": "linux",
     "initrd": "initrd",
     "cmdline": "cmdline",
+    "sbom": SBOM,
 }
 ARTEFACTS = "artefacts.json"
 MANIFEST = "manifest.json"
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def write_manifest(folder: Path, facts: Facts) -> None:
     )
     manifest = Manifest(
         packages=_packages(facts.lock.image) + (_driver(facts.lock.driver) if facts.gpu_wheels else ()),
-        files=_digests(facts.contents),
+        files=_digests({**facts.contents, SBOM: sha256_of(folder / SBOM)}),
         tools=_packages(facts.lock.tools) + (_compiler(facts.lock) if facts.gpu_wheels else ()),
         kernel=facts.kernel,
         boot=boot,

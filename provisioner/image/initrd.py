@@ -46,15 +46,24 @@ def initrd_entries(tools: Path, modules: tuple[Module, ...], cmdline: str) -> li
     ]
 
 
+def tool_files(tools: Path) -> tuple[str, ...]:
+    """Name every file of the tools tree that the initrd holds, by its path there."""
+    return (_BUSYBOX, _DMSETUP, *(str(Path("/", path)) for path in _library_paths(tools)))
+
+
 def _libraries(tools: Path) -> list[cpio.Entry]:
-    """Take the libraries that the tools tree's own loader would take for dmsetup."""
+    return [cpio.file(path, _read(tools, path), 0o755) for path in _library_paths(tools)]
+
+
+def _library_paths(tools: Path) -> list[str]:
+    """Name the libraries that the tools tree's own loader would take for dmsetup."""
     text = run_inside(tools, [f"/{_LOADER}", "--list", f"/{_DMSETUP}"], what="listing dmsetup's libraries").decode()
     found = {_LOADER}
     for line in text.splitlines():
         words = line.split()
         if "=>" in words and words[2].startswith("/"):
             found.add(words[2].lstrip("/").removeprefix("usr/"))
-    return [cpio.file(path, _read(tools, path), 0o755) for path in sorted(found)]
+    return sorted(found)
 
 
 def _read(tools: Path, path: str) -> bytes:

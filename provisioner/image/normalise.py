@@ -38,6 +38,9 @@ _AFTER_THE_ROLES = (
     *("etc/*.dpkg-*", "etc/**/*.dpkg-*", "etc/.resolv.conf*", "etc/resolv.conf"),
     "usr/lib/vitrine/**/__pycache__",
 )
+# With these the tree was configured and judged. But for a debug image, which says so itself, no image has a shell.
+_TOOLS = ("usr/bin/sh", "usr/bin/dash", "usr/bin/systemd-analyze", "usr/bin/systemd-sysusers")
+DEBUG_MARK = "usr/lib/vitrine/debug"
 _CLOCK = "usr/lib/clock-epoch"
 _SHADOW = "etc/shadow"
 
@@ -64,7 +67,8 @@ def clean(tree: Path) -> None:
         BakeError: a link in the tree leads out of it, or something cannot be removed.
     """
     try:
-        _take_out(tree, (*_BOTH_TIMES, *_AFTER_THE_ROLES))
+        tools = () if (tree / DEBUG_MARK).exists() else _TOOLS
+        _take_out(tree, (*_BOTH_TIMES, *_AFTER_THE_ROLES, *tools))
         _inside(tree, "etc/machine-id").write_bytes(b"")
         _forget_password_dates(tree)
     except OSError as error:

@@ -27,9 +27,12 @@ from provisioner.image.esp import make_esp
 from provisioner.image.files import share
 from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
+from provisioner.image.materials import distribution, find_debs, find_wheels
 from provisioner.image.model import ModelDisk, obtain_model
-from provisioner.image.normalise import normalise
+from provisioner.image.modules import strip_root_modules
+from provisioner.image.normalise import DEBUG_MARK, normalise
 from provisioner.image.rootfs import Rootfs, kernel_release
+from provisioner.image.sbom import SBOM, Materials, serialise
 from provisioner.image.shelf import make_once
 from provisioner.image.sources import Sources
 from provisioner.image.vllm_wheels import Pin
@@ -91,7 +94,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus)
     release = kernel_release(rootfs.tree)
     progress("building initrd and UKI")
-    initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
+    initrd = make_initrd(workshop, rootfs.base.tree, release, cmdline)
     linux = rootfs.base.kernel.read_bytes()
     osrel = (rootfs.tree / "usr/lib/os-release").read_bytes()
     image, stub = uki.make_uki(workshop, uki.Parts(osrel, cmdline.encode(), release.encode(), initrd, linux))
@@ -102,6 +105,8 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     _write_boot_disk(workshop)
     share(model.path, folder / "model.raw")
     _tidy(folder)
+    progress("writing the bill of materials")
+    (folder / SBOM).write_bytes(serialise(_materials(workshop, rootfs, spec, root)))
     write_manifest(folder, _facts(rootfs, spec, release, (root, model, stub)))
     write_artefacts(folder, spec.service, root, model.verity)
     for path in folder.iterdir():
@@ -120,6 +125,9 @@ def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Ver
     words.parent.mkdir(parents=True, exist_ok=True)
     words.write_text("\n".join(fixed_options(rootfs.gpus)) + "\n")
     normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
+    # The initrd carries its own; no other module is ever loaded, but by who tries things out on a debug image.
+    if not (rootfs.tree / DEBUG_MARK).exists():
+        strip_root_modules(rootfs.tree, kernel_release(rootfs.tree), crypto=rootfs.gpus > 0)
     progress(f"byte code: {compile_tree(rootfs.tree)} files compiled anew")
     progress("packing the root file system")
     return make_filesystem(workshop, rootfs.tree, "root", compressed=True)
@@ -135,6 +143,22 @@ def _write_boot_disk(workshop: Workshop) -> None:
     )
     partitions = [disk.Partition(n, t, workshop.uuid_for(f"{n}-partition"), path) for n, t, path in contents]
     disk.write_disk(folder / "boot.raw", workshop.uuid_for("boot-disk"), partitions)
+
+
+def _materials(workshop: Workshop, rootfs: Rootfs, spec: PackSpec, root: Verity) -> Materials:
+    return Materials(
+        key=spec.seed,
+        serial=workshop.uuid_for("sbom"),
+        epoch=rootfs.epoch,
+        suite=rootfs.lock.suite,
+        distribution=distribution(rootfs.tree),
+        root_hash=root.hash,
+        debs=find_debs(rootfs, spec.sources.cache),
+        wheels=find_wheels(rootfs.tree, shipped_wheels(), spec.gpu_wheels),
+        weights=spec.weights,
+        files=spec.contents,
+        source_commit=spec.source_commit,
+    )
 
 
 def _facts(rootfs: Rootfs, spec: PackSpec, release: str, made: tuple[Verity, ModelDisk, bytes]) -> Facts:

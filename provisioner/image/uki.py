@@ -9,7 +9,7 @@ from pathlib import Path
 from provisioner.errors import BakeError
 from provisioner.image.workshop import Workshop
 
-_STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 _PE = b"PE\0\0"
 _TIME_STAMP = 8
 _CHECKSUM = 24 + 64
@@ -63,7 +63,7 @@ def make_uki(workshop: Workshop, parts: Parts) -> tuple[bytes, bytes]:
 
 def stub_of(tools: Path) -> bytes:
     """Read the stub of a tools tree."""
-    return (tools / _STUB.lstrip("/")).read_bytes()
+    return (tools / STUB.lstrip("/")).read_bytes()
 
 
 def without_time(image: bytes) -> bytes:

@@ -11,6 +11,7 @@ from client_sdk.manifest import Manifest, digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release
 from provisioner.clouds import processes
+from provisioner.report.bill import read_bill
 from tests.e2e.conftest import NAME
 
 
@@ -71,6 +72,16 @@ def test_the_release_names_the_manifest_and_the_manifest_names_the_image(deploym
     assert manifest.boot.uki_sha256.hex() == artefacts["sha256"]["uki.efi"]
     assert manifest.boot.uki_authenticode == release.measurements[0].image_authenticode
     assert f"vitrine.root={manifest.root.root_hash.hex()}" in manifest.boot.cmdline
+
+
+def test_the_manifest_vouches_for_the_bill_of_materials_and_both_name_the_same_packages(deployment):
+    manifest = Manifest.from_json((deployment.root / "manifest.json").read_bytes())
+    bill = read_bill(deployment.image)
+    assert {package.name for package in bill.packages if "root" in package.where} == {p.name for p in manifest.packages}
+    assert {"busybox-static", "systemd-boot-efi"} <= {package.name for package in bill.packages}
+    gone = {package.name for package in bill.packages if package.is_gone}
+    assert {"tar", "bash", "grep"} <= gone
+    assert not gone & {"systemd", "libc6", "python3.13-minimal", "nftables"}
 
 
 @pytest.mark.parametrize("name", ["publisher.key", "tpm-ca"])

@@ -34,6 +34,7 @@ TARGETS = {
     "bench": "tests/slow/test_targets.py",
     "bench-attestation": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
+    "hardening-numbers": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
     "mutants": "tests/slow/test_targets.py",
     "clean": "Makefile",  # what it runs has tests of its own (tests/provisioner/test_make_clean.py)

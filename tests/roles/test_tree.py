@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import itertools
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from provisioner.errors import BakeError
-from provisioner.gate import refuse, refuse_after_trial
+from provisioner.gate import refuse, refuse_on_trial
 from provisioner.image.normalise import clean
 
 pytestmark = pytest.mark.root
@@ -147,7 +148,6 @@ def test_the_attester_alone_is_in_the_tpms_group(configured):
         "su",
         "passwd",
         "login",
-        "bash",
         "perl",
         "dpkg",
         "ip",
@@ -157,6 +157,15 @@ def test_the_attester_alone_is_in_the_tpms_group(configured):
         "setpriv",
         "systemd-run",
         "journalctl",
+        "systemctl",
+        "adduser",
+        "bash",
+        "cat",
+        "find",
+        "ldconfig",
+        "mount",
+        "tar",
+        "getent",
     ],
 )
 def test_a_tool_that_no_service_needs_is_gone(configured, tool):
@@ -196,12 +205,20 @@ def test_the_gate_refuses_the_same_tree_with_one_door(cleaned):
         door.unlink()
 
 
+@pytest.fixture(scope="module")
+def to_change(configured, tmp_path_factory):
+    """A copy of the configured tree, with the programs that judge it."""
+    copy = tmp_path_factory.mktemp("to-change") / "tree"
+    subprocess.run(["cp", "-a", "--reflink=auto", configured, copy], check=True)
+    return copy
+
+
 def tried(tree):
-    refuse_after_trial(tree, progress=lambda _: None)
+    refuse_on_trial(tree, progress=lambda _: None)
 
 
-def test_the_gates_trial_accepts_what_the_roles_make(cleaned):
-    tried(cleaned)
+def test_the_gates_trial_accepts_what_the_roles_make(configured):
+    tried(configured)
 
 
 FOREIGN = "[Service]\nExecStart=/usr/bin/python3\n"
@@ -231,18 +248,43 @@ BROUGHT = {
 
 
 @pytest.mark.parametrize("brought", BROUGHT)
-def test_the_bake_ends_with_the_name_of_the_property_that_would_be_lost(cleaned, brought):
+def test_the_bake_ends_with_the_name_of_the_property_that_would_be_lost(to_change, brought):
     files, said = BROUGHT[brought]
-    before = {name: (cleaned / name).read_text() if (cleaned / name).exists() else None for name in files}
+    before = {name: (to_change / name).read_text() if (to_change / name).exists() else None for name in files}
     try:
         for name, text in files.items():
-            (cleaned / name).parent.mkdir(parents=True, exist_ok=True)
-            (cleaned / name).write_text(text)
+            (to_change / name).parent.mkdir(parents=True, exist_ok=True)
+            (to_change / name).write_text(text)
         with pytest.raises(BakeError, match=said):
-            tried(cleaned)
+            tried(to_change)
     finally:
         for name, text in before.items():
-            (cleaned / name).unlink() if text is None else (cleaned / name).write_text(text)
+            (to_change / name).unlink() if text is None else (to_change / name).write_text(text)
+
+
+@pytest.mark.parametrize("tool", ["sh", "dash", "systemd-analyze", "systemd-sysusers"])
+def test_what_configured_the_tree_is_not_sealed_in(configured, cleaned, tool):
+    assert (configured / "usr/bin" / tool).exists()
+    assert not os.path.lexists(cleaned / "usr/bin" / tool)
+
+
+def test_a_program_that_a_role_leaves_is_refused_by_the_name_of_the_property(cleaned):
+    program = cleaned / "usr/lib/vitrine/tool"
+    program.write_text("#!/usr/bin/python3\n")
+    program.chmod(0o755)
+    try:
+        with pytest.raises(BakeError, match=r"minimal_userland \(unlisted-executable\): usr/lib/vitrine/tool"):
+            refuse(cleaned)
+    finally:
+        program.unlink()
+
+
+def test_the_sealed_trees_libraries_load_without_a_shell(cleaned, enter):
+    wanted_modules = "starlette, uvicorn, uvloop, httptools, aiohttp, cryptography.x509, tpm2_pytss, xllamacpp, ssl"
+    unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "sh", "-c", enter, "sh"]
+    argv = [*unshared, str(cleaned), "/usr/bin/python3", "-c", f"import {wanted_modules}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_of_the_configuration_itself_is_left(cleaned):

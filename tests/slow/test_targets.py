@@ -9,6 +9,7 @@ import pytest
 from provisioner.image.packages import LOCK_FILE, data_path, parse_lock
 from provisioner.image.vllm_wheels import LOCK_FILE as VLLM_LOCK
 from tests.e2e.machine import CHECKOUT, make
+from tests.hardening.page import PAGE
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +63,20 @@ def test_make_bench_prints_every_figure():
         "start to first chat token",
     ):
         assert figure in outcome.out
+
+
+def test_make_hardening_numbers_writes_every_table():
+    before = PAGE.read_text()
+    try:
+        assert make("deploy").status == 0
+        assert make("destroy").status == 0
+        outcome = make("hardening-numbers", seconds=1200)
+        assert outcome.status == 0, outcome.out[-2000:] + outcome.err[-2000:]
+        for figure in ("| shells |", "hardening index", "| all |"):
+            assert figure in outcome.out
+        assert re.findall("<!-- .* -->", PAGE.read_text()) == re.findall("<!-- .* -->", before)
+    finally:
+        PAGE.write_text(before)
 
 
 def test_make_test_serving_is_green_with_vllm_really_serving():

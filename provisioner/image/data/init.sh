@@ -94,6 +94,15 @@ mount -t erofs -o ro,nosuid "$(opened root)" /root || refuse "cannot mount the r
 mount -t erofs -o ro,nosuid,nodev,noexec "$(opened model)" /root/usr/share/vitrine/model \
   || refuse "cannot mount the model"
 
+# The firewall's rules hang on the interface, and some drivers take a moment.
+interface=$(cat /root/usr/lib/vitrine/interface)
+tries=0
+until [ -n "$interface" ] && [ -e "/sys/class/net/$interface" ]; do
+  [ $tries -lt 300 ] || refuse "no network interface $interface"
+  sleep 0.1
+  tries=$((tries + 1))
+done
+
 # The GPUs' driver has no signature that the kernel takes. So an image for GPUs boots a kernel that is not locked, loads
 # the driver from the verified root, and locks the kernel before anything of that root runs. There is no way back.
 if [ -n "$gpus" ]; then

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from provisioner.gate.executables import shipped_executables
+
 PASSWD = "root:x:0:0:root:/root:/usr/sbin/nologin\nvitrine-engine:x:992:992::/:/usr/sbin/nologin\n"
 SHADOW = "root:!*::0:99999:7:::\nvitrine-engine:!*:::::::\n"
 
@@ -23,8 +25,9 @@ def tree(tmp_path):
         "usr/lib/systemd/system/vitrine-.service.d/10-sandbox.conf": "[Service]\nNoNewPrivileges=yes\n",
         "usr/lib/systemd/system/getty@.service": "[Service]\nExecStart=/sbin/agetty\n",
         "usr/lib/systemd/system/vitrine-engine.service": "[Service]\nExecStart=/usr/bin/python3\n",
-        "usr/bin/python3": "\x7fELF",
     }
+    programs = [executable.path for executable in shipped_executables() if not executable.where]
+    files |= dict.fromkeys(programs, "\x7fELF")
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -36,4 +39,6 @@ def tree(tmp_path):
             path = os.path.join(folder, name)  # noqa: PTH118 - os.walk gives strings
             if not os.path.islink(path):  # noqa: PTH114
                 os.chmod(path, 0o644)  # noqa: PTH101
+    for name in programs:
+        (root / name).chmod(0o755)
     return root

@@ -4,7 +4,7 @@ import pytest
 
 from provisioner.errors import BakeError
 from provisioner.gate import refuse
-from provisioner.image.normalise import clean
+from provisioner.image.normalise import DEBUG_MARK, clean
 
 
 def put(root, path, text="x"):
@@ -26,6 +26,17 @@ def test_a_trace_of_the_bake_goes(tree, trace):
     clean(tree)
     assert not (tree / trace).exists()
     refuse(tree)
+
+
+@pytest.mark.parametrize("tool", ["sh", "dash", "systemd-analyze", "systemd-sysusers"])
+def test_what_configured_the_tree_goes_but_from_a_debug_image(tree, tool):
+    put(tree, f"usr/bin/{tool}")
+    clean(tree)
+    assert not (tree / "usr/bin" / tool).exists()
+    put(tree, f"usr/bin/{tool}")
+    put(tree, DEBUG_MARK)
+    clean(tree)
+    assert (tree / "usr/bin" / tool).exists()
 
 
 def test_what_belongs_to_the_image_stays(tree):

@@ -43,6 +43,10 @@ def line(path, text):
     return plant
 
 
+def mode(path, bits):
+    return lambda root: (root / path).chmod(bits)
+
+
 def folder_anybody_writes(root):
     (root / "usr/share").mkdir()
     (root / "usr/share").chmod(0o777)
@@ -102,8 +106,8 @@ PLANTED = [
     ("login-shell", line("etc/passwd", "guest:x:1000:1000::/home/guest:")),
     ("privilege-tool", file("usr/bin/sudo")),
     ("privilege-tool", file("etc/sudoers.d/90-cloud")),
-    ("setuid", file("usr/bin/mount", mode=0o4755)),
-    ("setgid", file("usr/bin/write", mode=0o2755)),
+    ("setuid", mode("usr/bin/echo", 0o4755)),
+    ("setgid", mode("usr/bin/false", 0o2755)),
     ("world-writable", file("usr/lib/vitrine/x.py", mode=0o666)),
     ("world-writable", folder_anybody_writes),
     ("device-node", pipe),
@@ -127,6 +131,17 @@ PLANTED = [
     ("outside-sandbox", file(UNIT + "vitrine-x.service.d/9.conf", "[Service]\nExecStart=!!/usr/bin/python3\n")),
     ("outside-sandbox", file(ETC + "x.service", "[Service]\nExecStart=+/usr/bin/mount -o remount,rw /\n")),
     ("kernel-settings", without("etc/sysctl.d/60-kernel-hardening.conf")),
+    ("unlisted-executable", file("usr/bin/curl", mode=0o755)),
+    ("unlisted-executable", file("usr/lib/anywhere/else/tool", "#!/bin/sh\n", mode=0o755)),
+    ("unlisted-executable", file("etc/update-motd.d/10-uname", mode=0o744)),
+    ("unlisted-executable", file("usr/share/data/for-its-group", mode=0o610)),
+    ("unlisted-executable", link("usr/bin/sh", "python3.13")),
+    ("unlisted-executable", link("usr/local/sbin/x", "/nowhere")),
+    # Where there is no GPU's driver, nothing needs it.
+    ("unlisted-executable", file("usr/bin/mount", mode=0o755)),
+    ("listed-for-nothing", without("usr/sbin/nft")),
+    ("listed-for-nothing", mode("usr/bin/echo", 0o644)),
+    ("listed-for-nothing", file("usr/lib/vitrine/driver/order")),
 ]
 
 

@@ -83,7 +83,8 @@ def test_the_manifest_names_packages_wheels_model_and_digests(image, monkeypatch
     manifest = Manifest.from_json((image / artefacts.MANIFEST).read_bytes())
     assert {package.name for package in manifest.packages} >= {"systemd", "python3-starlette"}
     assert [wheel.name for wheel in manifest.wheels] == ["xllamacpp"]
-    assert manifest.files == (("roles/base", bytes.fromhex("cd" * 32)),)
+    bill = bytes.fromhex(artefacts.sha256_of(image / artefacts.SBOM))
+    assert manifest.files == (("roles/base", bytes.fromhex("cd" * 32)), ("sbom.json", bill))
     assert manifest.models == (Model("m", "llamacpp", "r", "1", (("model.gguf", bytes.fromhex("ef" * 32)),)),)
     assert manifest.model_disk.root_hash == bytes.fromhex("aa" * 32)
 

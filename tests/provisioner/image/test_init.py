@@ -113,3 +113,32 @@ def test_the_entry_for_tee_reports_has_one_name_everywhere():
     assert f"mkdir /{entry} || refuse" in SCRIPT
     assert f" -/{entry}\n" in needs.read_text()
     assert f"z /{entry}/inblob 0220 root vitrine-attester -\n" in rights
+
+
+@pytest.mark.parametrize(
+    ("wanted", "comes", "ends"),
+    [
+        ("eth0", 0, "there"),
+        ("eth0", 7, "there"),
+        ("eth0", None, "VITRINE-REFUSED no network interface eth0"),
+        ("eth1", 0, "VITRINE-REFUSED no network interface eth1"),
+        ("", 0, "VITRINE-REFUSED no network interface "),
+    ],
+    ids=["the control", "a slow driver", "no card", "another card", "a root that names none"],
+)
+def test_the_initrd_waits_for_the_interface_of_the_firewall(tmp_path, wanted, comes, ends):
+    """The very lines; the card appears after so many waits, which take no time here."""
+    lines = SCRIPT[SCRIPT.index("interface=$(cat") : SCRIPT.index("# The GPUs' driver has no signature")]
+    (tmp_path / "root/usr/lib/vitrine").mkdir(parents=True)
+    (tmp_path / "root/usr/lib/vitrine/interface").write_text(f"{wanted}\n")
+    (tmp_path / "sys/class/net/lo").mkdir(parents=True)
+    if comes == 0:
+        (tmp_path / "sys/class/net/eth0").mkdir()
+    script = f"""
+    refuse() {{ echo "VITRINE-REFUSED $1"; exit 1; }}
+    sleep() {{ [ "$tries" = "{comes}" ] && mkdir {tmp_path}/sys/class/net/eth0; :; }}
+    {lines.replace("/sys/", f"{tmp_path}/sys/").replace("/root/", f"{tmp_path}/root/")}
+    echo there
+    """
+    done = subprocess.run(["sh", "-u"], input=script, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{ends}\n"

@@ -1,0 +1,107 @@
+"""Reading the bill of materials that lies beside a manifest, as far as a report is about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from provisioner.errors import BakeError
+from provisioner.image.artefacts import MANIFEST
+from provisioner.image.files import sha256_of
+from provisioner.image.sbom import PREFIX, SBOM
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A Debian package of the image; ``files`` is how many of its files the root has, None where that is not said."""
+
+    name: str
+    version: str
+    source: str
+    source_version: str
+    where: tuple[str, ...]
+    files: int | None
+
+    @property
+    def is_gone(self) -> bool:
+        """Say whether nothing of it is left in the image but its licence."""
+        return self.files == 0 and self.where == ("root",)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """The Debian packages of an image, and their suite; ``others`` are wheels, of which nobody is asked.
+
+    What a mirror or a tracker of Debian's knows is about Debian's packages alone.
+    """
+
+    image: str
+    suite: str
+    packages: tuple[Listed, ...]
+    others: tuple[str, ...]
+
+    def sources(self) -> dict[str, tuple[Listed, ...]]:
+        """Return the packages by the source that they were built from."""
+        found: dict[str, tuple[Listed, ...]] = {}
+        for package in self.packages:
+            found[package.source] = (*found.get(package.source, ()), package)
+        return found
+
+
+def read_bill(folder: Path) -> Bill:
+    """Read the bill of an image folder, which must be the one that its manifest names.
+
+    Raises:
+        BakeError: it is missing, malformed, or another.
+    """
+    path = folder / SBOM
+    try:
+        data = path.read_bytes()
+        named = json.loads((folder / MANIFEST).read_bytes())["files"][SBOM]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BakeError(f"{folder} has no bill of materials; bake the image anew (`make bake`): {error}") from error
+    if sha256_of(path) != named:
+        raise BakeError(f"{path} is not the one that the manifest names; bake the image anew (`make bake`)")
+    return parse_bill(data)
+
+
+def parse_bill(data: bytes) -> Bill:
+    """Read a bill of ours.
+
+    Raises:
+        BakeError: it is malformed.
+    """
+    try:
+        document = json.loads(data)
+        if (document["bomFormat"], document["specVersion"]) != ("CycloneDX", "1.6"):
+            raise BakeError("bill of materials: expected CycloneDX 1.6")
+        image = document["metadata"]["component"]
+        debs = [item for item in document["components"] if str(item.get("purl", "")).startswith("pkg:deb/")]
+        others = [str(item["name"]) for item in document["components"] if item not in debs and "purl" in item]
+        return Bill(
+            image=str(image["version"]),
+            suite=_told(image)["suite"],
+            packages=tuple(_listed(item) for item in debs),
+            others=tuple(others),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BakeError(f"bill of materials: malformed: {error!r}") from error
+
+
+def _listed(item: Mapping[str, Any]) -> Listed:
+    told = _told(item)
+    return Listed(
+        name=str(item["name"]),
+        version=str(item["version"]),
+        source=told["source"],
+        source_version=told["source-version"],
+        where=tuple(told["where"].split()),
+        files=int(told["files-in-root"]) if "files-in-root" in told else None,
+    )
+
+
+def _told(item: Mapping[str, Any]) -> dict[str, str]:
+    return {str(entry["name"]).removeprefix(PREFIX): str(entry["value"]) for entry in item["properties"]}

@@ -1,0 +1,72 @@
+"""The command ``vitrine image report``, as the entry-point group ``vitrine.commands`` finds it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from client_sdk.encoding import canonical_json
+from provisioner.errors import ProvisionError
+from provisioner.progress import say
+
+WRONG, USAGE, UNREACHABLE = 1, 2, 3
+_HELP = "say what a baked image is made of, and what is known against its packages"
+_EPILOG = """examples:
+  vitrine image report build/local/image
+  vitrine image report build/local/image --offline --json
+  vitrine image report build/local/image --vulnerabilities tracker.json
+
+exit codes:
+  0 nothing is behind the security archive, and a newer version would mend nothing that is known
+  1 something is: `make lock` and a new bake take the newer versions
+  2 usage, or a file is not what it should be
+  3 the mirror cannot be asked
+"""
+
+
+def register(commands: Any) -> None:
+    """Add the command; ``commands`` is what argparse's ``add_subparsers`` returns."""
+    group = commands.add_parser("image", help="about a baked image").add_subparsers(dest="what", required=True)
+    parser = group.add_parser(
+        "report",
+        help=_HELP,
+        description=_HELP[0].upper() + _HELP[1:] + ".",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="the folder of an image")
+    parser.add_argument(
+        "--vulnerabilities", metavar="FILE", type=Path, help="a copy of what Debian's security tracker publishes (JSON)"
+    )
+    parser.add_argument("--offline", action="store_true", help="do not ask the mirror what is newer")
+    parser.add_argument("--mirror", metavar="URL", help="a Debian mirror (default: this machine's own)")
+    parser.add_argument("--security-mirror", metavar="URL", help="its security archive")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Every command loads this file; what reads images is loaded when it is asked for.
+    from provisioner.report import behind, bill, telling, tracker  # noqa: PLC0415
+
+    try:
+        read = bill.read_bill(arguments.image)
+        known = tracker.read_findings(arguments.vulnerabilities, read) if arguments.vulnerabilities else None
+    except ProvisionError as error:
+        say(f"vitrine: usage: {error}")
+        return USAGE
+    try:
+        asked = None
+        if not arguments.offline:
+            asked = behind.ask(read, arguments.mirror, arguments.security_mirror, progress=say)
+    except ProvisionError as error:
+        say(f"vitrine: {error}; --offline reports without the mirror")
+        return UNREACHABLE
+    report = telling.Report(read, asked, known)
+    if arguments.json:
+        sys.stdout.buffer.write(canonical_json(telling.as_dict(report)) + b"\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in telling.lines(report)))
+    return 0 if report.is_clean else WRONG
