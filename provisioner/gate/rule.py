@@ -9,13 +9,17 @@ from fnmatch import translate
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that an image may not hold (or, for the check ``required``, must hold)."""
+    """One thing that an image may not hold (or, for the check ``required``, must hold).
+
+    ``not_in`` names the one mode of baking in which the rule is not asked.
+    """
 
     id: str
     check: str
     patterns: tuple[str, ...]
     why: str
     expression: str = ""
+    not_in: str = ""
 
     def matcher(self) -> re.Pattern[str]:
         """All patterns as one expression over a path relative to the root; ``*`` crosses slashes."""

@@ -16,13 +16,16 @@ _LIMIT = 2048  # COMMAND_LINE_SIZE of x86
 # What the kernel cannot be told before the driver of the GPUs is loaded, which its makers did not sign. The initrd
 # says it instead, right after.
 LATER = ("lockdown=confidentiality", "module.sig_enforce=1")
+# The word of a debug image: it is measured, and stands in the manifest.
+DEBUG = "vitrine.mode=DEBUG"
 
 
-def make_cmdline(root: Verity, model: Verity, *, gpus: int = 0) -> str:
-    """Write the command line of an image; one for GPUs names how many."""
+def make_cmdline(root: Verity, model: Verity, *, gpus: int = 0, debug: bool = False) -> str:
+    """Write the command line of an image; one for GPUs names how many, a debug image says what it is."""
     fixed = [row["option"] for row in json.loads(data_file("cmdline.json"))]
     if gpus:
         fixed = [option for option in fixed if option not in LATER] + [f"vitrine.gpus={gpus}"]
+    fixed += [DEBUG] if debug else []
     return join_options([*fixed, root.option("root"), model.option("model")])
 
 

@@ -87,7 +87,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     workshop = Workshop(rootfs.tools.tree, folder, rootfs.epoch, _seed(rootfs, spec))
     model = obtain_model(spec.weights, rootfs.tools, rootfs.epoch, spec.sources, progress=progress)
     root = _make_root(workshop, rootfs, progress=progress)
-    cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus)
+    cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus, debug=spec.sources.mode == "debug")
     release = kernel_release(rootfs.tree)
     progress("building initrd and UKI")
     initrd = make_initrd(workshop, rootfs.tree, release, cmdline)
