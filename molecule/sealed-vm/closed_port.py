@@ -59,7 +59,8 @@ def main(folder: Path) -> None:
     to, away = segments(capture, CLOSED)
     answered = segments(capture, 8443)[1] > 0
     capture.unlink()
-    print(f"{to} in, {away} out; {'the service answered' if answered else 'and the service neither: no control'}")
+    control = "the service answered" if answered else "and the service neither: no control"
+    sys.stdout.write(f"{to} in, {away} out; {control}\n")
 
 
 main(Path(sys.argv[1]))

@@ -27,10 +27,12 @@ PLAYBOOK = CHECKOUT / "playbooks/bake.yml"
 INVENTORY = CHECKOUT / "inventories/local"
 
 
-def bake(mode: str) -> Path:
+def bake(mode: str, folder: Path) -> Path:
     """Bake as `make bake` does, or find what was baked before; return the image's folder."""
-    said = _play(PLAYBOOK, "-e", f"bake_mode={mode}", "-v")
-    return Path(re.findall(r'"bake_image": "([^"]+)"', said)[-1])
+    last = _keeping("{{ bake_image }}", folder / "image.txt")
+    (folder / "bake.yml").write_text(yaml.safe_dump([{"import_playbook": str(PLAYBOOK)}, last]))
+    _play(folder / "bake.yml", "-e", f"bake_mode={mode}")
+    return Path((folder / "image.txt").read_text())
 
 
 def bake_without(role: str, mode: str, folder: Path) -> tuple[Path, frozenset[str]]:
@@ -38,8 +40,7 @@ def bake_without(role: str, mode: str, folder: Path) -> tuple[Path, frozenset[st
     first, roles, _ = yaml.safe_load(PLAYBOOK.read_text())
     roles["roles"] = [entry for entry in roles["roles"] if not _is(entry, role)]
     told = folder / "bake.json"
-    kept = {"content": "{{ bake_prepared.bake | to_json }}", "dest": str(told), "mode": "0600"}
-    last = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.copy": kept}]}
+    last = _keeping("{{ bake_prepared.bake | to_json }}", told)
     (folder / "bake.yml").write_text(yaml.safe_dump([first, roles, last], sort_keys=False))
     _play(folder / "bake.yml", "-e", f"bake_mode={mode}", "-e", f"bake_output={folder / 'images'}")
     made = Bake.from_vars(json.loads(told.read_text()))
@@ -53,6 +54,11 @@ def publish(image: Path, root: Path) -> None:
     """Give an image a release, as its operator would."""
     prepare(image, root, service="vitrine-test", now=datetime.now(UTC))
     promote(root)
+
+
+def _keeping(content: str, path: Path) -> dict[str, object]:
+    copy = {"content": content, "dest": str(path), "mode": "0600"}
+    return {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.copy": copy}]}
 
 
 def _is(entry: str | dict[str, str], role: str) -> bool:

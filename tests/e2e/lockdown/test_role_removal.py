@@ -141,14 +141,14 @@ INSIDE = {
 def deployed(tmp_path_factory):
     """A deployment of production's image, which ran already or not; its TPM CA and accelerator are everybody's."""
     root = tmp_path_factory.mktemp("removal")
-    image = baking.bake("test")
+    image = baking.bake("test", root)
     baking.publish(image, root)
     return root
 
 
 @pytest.fixture(scope="session")
-def debug_image():
-    return baking.bake("debug")
+def debug_image(tmp_path_factory):
+    return baking.bake("debug", tmp_path_factory.mktemp("debug"))
 
 
 @pytest.fixture
