@@ -221,7 +221,7 @@ def read_sources(cache: Path, mode: str, told: Addresses) -> Sources:
     faults = []
     known = next((one for one in MODES if one == mode), None)
     if known is None:
-        faults.append(Fault("bake_mode", ", ".join(MODES), repr(mode)))
+        faults.append(Fault("bake_mode", " or ".join(MODES), repr(mode)))
     addresses = {
         "bake_mirror": (told.mirror, "the mirror of this machine's apt"),
         "bake_security_mirror": (told.security_mirror, "the mirror of this machine's apt"),

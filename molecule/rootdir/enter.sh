@@ -21,7 +21,7 @@ mount -t tmpfs tmp tmp
 cat >tmp/settled <<'END'
 for name; do
   mkdir -p "/tmp/sys/$(dirname "$name")"
-  echo untouched >"/tmp/sys/$name"
+  echo - >"/tmp/sys/$name"
 done
 mount --bind /tmp/sys /proc/sys
 /usr/lib/systemd/systemd-sysctl >/dev/null 2>&1
@@ -29,7 +29,7 @@ for name; do echo "$name=$(cat "/proc/sys/$name")"; done
 END
 # starts UNIT: whether systemd would take a unit into a boot.
 cat >tmp/starts <<'END'
-SYSTEMD_OFFLINE=1 systemctl add-wants probe.target "$1" >/dev/null 2>&1 && echo "$1 starts"
-rm -rf /etc/systemd/system/probe.target.wants
+SYSTEMD_OFFLINE=1 systemctl add-wants umount.target "$1" >/dev/null 2>&1 && echo "$1 starts"
+rm -rf /etc/systemd/system/umount.target.wants
 END
 exec chroot . "$@"
