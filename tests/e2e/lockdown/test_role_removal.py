@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import yaml
@@ -48,7 +48,7 @@ def ctrl_alt_del(vm: Machine) -> str:
     return "nothing"
 
 
-def core_dump(vm: Machine, shell: Shell) -> str:
+def core_dump(shell: Shell, _: Machine) -> str:
     """Let a process crash that has a secret in its memory; say whether the secret lies in a file then."""
     shell.run(f"mkdir /run/crash; cd /run/crash; ulimit -c unlimited; sh -c 'SECRET={CANARY}; kill -SEGV $$'; sync")
     found = shell.run(f"cat /run/crash/* | grep -c -a {CANARY}")
@@ -87,13 +87,13 @@ def entropy(vm: Machine) -> str:
     return f"{kernel} requests" if kernel else "nothing"
 
 
-def module(vm: Machine, shell: Shell) -> str:
+def module(shell: Shell, _: Machine) -> str:
     """Load a kernel module as root."""
     shell.run("modprobe dummy")
     return "it is loaded" if "there" in shell.run("[ -d /sys/module/dummy ] && echo th''ere") else "nothing"
 
 
-def tools(vm: Machine, shell: Shell) -> str:
+def tools(shell: Shell, _: Machine) -> str:
     """Start programs that no service needs, as the engine's user."""
     start = "import os, sys; os.setgid(882); os.setuid(882); os.execvp(sys.argv[1], sys.argv[1:])"
     one = f"python3 -S -c '{start}' $tool --version >/dev/null 2>&1 && echo st''arted"
@@ -103,29 +103,26 @@ def tools(vm: Machine, shell: Shell) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A role, what is tried, what QEMU gets for it, and what the gate says of a tree without the role."""
+    """A role, what is tried, where, and what the gate says at least of a tree without the role."""
 
     probe: Callable[..., str]
     gate: frozenset[str]
-    serves: bool
     inside: bool = False
-    extra: tuple[str, ...] = ()
 
 
+# Both are there for every probe, so that one boot of the whole image does for all of them.
 DUMP = ("-object", "filter-dump,id=dump,netdev=net,file=frames.pcap")
 EGD = ("-chardev", "socket,id=egd,path=egd.sock,server=on,wait=off", "-object", "rng-egd,id=rng,chardev=egd")
-RNG = (*EGD, "-device", "virtio-rng-pci,rng=rng")
+EXTRA = (*DUMP, *EGD, "-device", "virtio-rng-pci,rng=rng")
 REMOVALS = {
     "no_interactive_access": Removal(
-        ctrl_alt_del, frozenset({"getty", "logind", "rescue-shell", "power-state", "login-shell"}), serves=True
+        ctrl_alt_del, frozenset({"getty", "logind", "rescue-shell", "power-state", "login-shell"})
     ),
-    "no_persistence": Removal(core_dump, frozenset({"journal"}), serves=False, inside=True),
-    "no_host_input": Removal(entropy, frozenset({"credentials-off", "host-units", "pcr-15"}), serves=False, extra=RNG),
-    "egress_firewall": Removal(closed_port, frozenset({"firewall"}), serves=False, extra=DUMP),
-    "kernel_hardening": Removal(module, frozenset(), serves=False, inside=True),
-    "minimal_userland": Removal(
-        tools, frozenset({"package-manager", "privilege-tool", "compiler"}), serves=True, inside=True
-    ),
+    "no_persistence": Removal(core_dump, frozenset({"journal"}), inside=True),
+    "no_host_input": Removal(entropy, frozenset({"credentials-off", "host-units", "pcr-15"})),
+    "egress_firewall": Removal(closed_port, frozenset({"firewall"})),
+    "kernel_hardening": Removal(module, frozenset(), inside=True),
+    "minimal_userland": Removal(tools, frozenset({"package-manager", "privilege-tool", "compiler"}), inside=True),
 }
 INSIDE = {
     "no_interactive_access": "none: no key reaches it",
@@ -138,31 +135,53 @@ INSIDE = {
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory):
-    """A deployment of production's image, which ran already or not; its TPM CA and accelerator are everybody's."""
-    root = tmp_path_factory.mktemp("removal")
-    image = baking.bake("test", root)
-    baking.publish(image, root)
-    return root
+def root(tmp_path_factory):
+    """The folder of a deployment of production's image; its TPM CA and accelerator are those of all VMs here."""
+    folder = tmp_path_factory.mktemp("removal")
+    baking.publish(baking.bake("test", folder), folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def debug_image(tmp_path_factory):
-    return baking.bake("debug", tmp_path_factory.mktemp("debug"))
-
-
-@pytest.fixture
-def start(deployed):
-    """Boot VMs from nothing; they end with the test."""
+def start(root):
+    """Boot VMs from nothing; they end with the run at the latest."""
     started = []
 
-    def _start(image, label, **values):
-        started.append(machine.boot(image, deployed, f"{label}-{len(started)}".replace("_", "-"), **values))
+    def _start(image, *, inside):
+        name = f"removal-{len(started)}"
+        started.append(machine.boot(image, root, name, extra=EXTRA, console=inside))
         return started[-1]
 
     yield _start
     for vm in started:
         vm.destroy()
+
+
+@pytest.fixture(scope="session")
+def whole(root, start, tmp_path_factory):
+    """The whole images, each booted once: production's, and the debug one with the shell on its console.
+
+    The host offers entropy during the boot, so what was taken is kept.
+    """
+
+    @cache
+    def _whole(inside):
+        if not inside:
+            vm = start((root / "image").resolve(), inside=False)
+            taken = entropy(vm)
+            return vm, {entropy: lambda _: taken}
+        vm = start(baking.bake("debug", tmp_path_factory.mktemp("debug")), inside=True)
+        reached(vm, console.READY)
+        return vm, in_shell(vm)
+
+    return _whole
+
+
+def in_shell(vm):
+    """Return the probes that somebody inside tries, for one VM."""
+    shell = Shell(vm.vm.directory / "console.sock", seconds=2 * BOOT_SECONDS)
+    shell.ready()
+    return {probe: partial(probe, shell) for probe in (core_dump, module, tools)}
 
 
 @pytest.mark.parametrize(
@@ -172,39 +191,26 @@ def start(deployed):
         for role, inside in INSIDE.items()
     ],
 )
-def test_taken_out_of_a_bake(role, start, deployed, tmp_path, figures, request):
+def test_taken_out_of_a_bake(role, start, whole, tmp_path, figures):
     removal = REMOVALS[role]
-    mode = "debug" if removal.inside else "test"
-    whole = request.getfixturevalue("debug_image") if removal.inside else (deployed / "image").resolve()
-    image, refused = baking.bake_without(role, mode, tmp_path)
+    image, refused = baking.bake_without(role, "debug" if removal.inside else "test", tmp_path)
     assert refused >= removal.gate
-    lacking = tried(removal, start(image, "without", extra=removal.extra, console=removal.inside))
-    held = tried(removal, start(whole, "with", extra=removal.extra, console=removal.inside), served=True)
-    figures(f"gate: {', '.join(sorted(refused)) or 'no rule'}", f"with: {held}", f"without: {lacking}")
+    vm = start(image, inside=removal.inside)
+    probe = in_shell(vm)[removal.probe] if removal.inside else removal.probe
+    lacking = probe(vm)
+    vm.destroy()
+    vm, probes = whole(removal.inside)
+    held = probes.get(removal.probe, removal.probe)(vm)
+    figures(f"gate: {', '.join(sorted(refused)) or 'no rule'}", f"with it: {held}", f"without it: {lacking}")
     assert held == "nothing"
     assert lacking != "nothing"
+    if not removal.inside:
+        assert machine.vitrine("verify", vm.origin, *vm.pins, "--wait", 60).status == 0, "the whole one serves on"
 
 
 def test_every_role_that_locks_something_down_is_taken_out():
     roles = yaml.safe_load(baking.PLAYBOOK.read_text())[1]["roles"]
     assert set(REMOVALS) == {entry if isinstance(entry, str) else entry["role"] for entry in roles} - OTHERS
-
-
-def tried(removal: Removal, vm: Machine, *, served: bool = False) -> str:
-    """Try a probe on a VM; a whole one is tried when it serves, and serves afterwards."""
-    if served and removal.probe is not entropy:
-        reached(vm, console.READY)
-    probe = removal.probe
-    if removal.inside:
-        shell = Shell(vm.vm.directory / "console.sock", seconds=BOOT_SECONDS)
-        shell.ready()
-        probe = partial(probe, shell=shell)
-    found = probe(vm)
-    if served and not removal.inside:
-        assert machine.vitrine("verify", vm.origin, *vm.pins, "--wait", 60).status == 0
-    elif not served and not removal.serves:
-        assert console.READY not in vm.console()
-    return found
 
 
 def reached(vm: Machine, text: str) -> None:
