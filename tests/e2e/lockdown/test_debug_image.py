@@ -1,4 +1,4 @@
-"""A debug image as a developer has it: a root shell on its console, DEBUG wherever somebody looks, and nobody's trust."""
+"""A debug image as a developer has it: a root shell on its console, DEBUG wherever one looks, and nobody's trust."""
 
 from __future__ import annotations
 
