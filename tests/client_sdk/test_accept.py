@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -260,7 +261,7 @@ def test_the_simulated_policy_takes_a_debug_image_and_every_report_says_so_first
     report = accepted(*debug()).report
     (told,) = report.as_dict()["facts"]["opted_out"]
     assert "DEBUG: whoever reaches the VM's console reads every prompt" in told
-    assert "DEBUG" in render(report, Heading(origin="https://a:1")).decode()
+    assert "DEBUG" in render(report, Heading("https://a:1", "simulated", datetime(2026, 11, 1, tzinfo=UTC))).decode()
     assert "DEBUG" not in str(accepted(SimulatedVm()).report.as_dict())
 
 
