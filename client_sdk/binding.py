@@ -15,6 +15,8 @@ MAX_TREE = 4096
 NONCE_SIZE = 32
 
 LOCKDOWN = b"vitrine/lockdown/v1"
+DEBUG_LOCKDOWN = b"vitrine/lockdown/v1/DEBUG"
+"""What an image says in place of it that has a console for developers (rule P9)."""
 NO_GPU = b"none"
 SEALED = b"vitrine/sealed/v1"
 RUNTIME_TYPES = ("lockdown", "tls-spki", "gpu", "sealed")

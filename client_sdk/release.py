@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from client_sdk.binding import RUNTIME_TYPES
+from client_sdk.binding import LOCKDOWN, RUNTIME_TYPES
 from client_sdk.dsse import Envelope, key_id, signers
 from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_json, to_base64
 from client_sdk.errors import EvidenceError
@@ -104,6 +104,11 @@ class Measurement:
         _require_sizes("pcr0_allowed", self.pcr0_allowed, (32,))
         _require_sizes("acpi_allowed", self.acpi_allowed, _ACPI_SIZES)
         _require_sizes("launch_measurements", self.launch_measurements, (48,))
+
+    @property
+    def is_debug(self) -> bool:
+        """Tell whether the image does not promise the whole lock-down: rule P9 refuses it."""
+        return (self.pcr15_template[0].kind, self.pcr15_template[0].data) != ("lockdown", LOCKDOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ _ABOUT = {
     "P6": ("evidence",),
     "P7": ("evidence",),
     "P8": ("tee_report", "evidence"),
+    "P9": ("releases",),
     "Q1": ("quote",),
     "Q2": ("quote",),
     "Q3": ("quote",),

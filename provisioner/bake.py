@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -26,7 +26,7 @@ from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
 from provisioner.image.rootfs import GpuImage, load_rootfs, prepare_rootfs
-from provisioner.image.sources import HUB, Sources
+from provisioner.image.sources import HUB, Mode, Sources
 from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import Weights, read_weights
 from provisioner.models import ModelSpec, read_models
@@ -52,7 +52,7 @@ INGREDIENTS = (
     *("provisioner/measure/pe.py", "provisioner/measure/window.py", "client_sdk/manifest.py"),
     *(f"client_sdk/{name}.py" for name in CLIENT_FILES),
 )
-MODES = ("release", "test")
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,8 @@ def read_sources(cache: Path, mode: str, told: Addresses) -> Sources:
         SpecError: it lists every fault.
     """
     faults = []
-    if mode not in MODES:
+    known = next((one for one in MODES if one == mode), None)
+    if known is None:
         faults.append(Fault("bake_mode", " or ".join(MODES), repr(mode)))
     addresses = {
         "bake_mirror": (told.mirror, "the mirror of this machine's apt"),
@@ -229,11 +230,11 @@ def read_sources(cache: Path, mode: str, told: Addresses) -> Sources:
     for name, (value, default) in addresses.items():
         if value and not value.startswith(("http://", "https://")):
             faults.append(Fault(name, f"a URL, or nothing for {default}", repr(value)))
-    if faults:
+    if faults or known is None:
         raise SpecError(tuple(faults))
     return Sources(
         cache=cache,
-        mode="release" if mode == "release" else "test",
+        mode=known,
         mirror=told.mirror or None,
         security_mirror=told.security_mirror or None,
         hub=told.hub or HUB,
@@ -300,11 +301,11 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
     """
     rootfs = load_rootfs(bake.workdir())
     progress("trying out what the roles made")  # by programs of the tree, some of which cleaning takes out
-    refuse_on_trial(rootfs.tree, progress=progress)
+    refuse_on_trial(rootfs.tree, bake.sources.mode, progress=progress)
     progress("cleaning the tree")
     clean(rootfs.tree)
     progress("asking the refuse gate")
-    refuse(rootfs.tree)
+    refuse(rootfs.tree, bake.sources.mode)
     spec = PackSpec(
         output=bake.image(),
         seed=bake.key(),
@@ -316,6 +317,8 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
         token_issuer_key=bake.access().issuers,
         gpu_wheels=gpus.wheels if (gpus := bake.gpus()) else (),
     )
+    if bake.sources.mode == "debug":
+        progress("DEBUG: this image has a root shell on its console, and clients refuse its release")
     image = pack(rootfs, spec, progress=progress)
     shutil.rmtree(rootfs.workdir, ignore_errors=True)
     _claim(bake.workdir()).unlink(missing_ok=True)

@@ -166,6 +166,9 @@ def _meant(told: Told, machine: Mapping[str, Any], *, unreadable: bool) -> Itera
         yield Fault(f"deploy_vm.{key}", f"{wanted}: {ONE_MACHINE}", "a VM of this machine" if local else "1")
     if told.playbook in ("deploy", "rollout"):
         yield from _placeholders(told, machine)
+        if told.values.get("bake_mode") == "debug" and not local:
+            wanted = "test or release: a debug image is for VMs of this machine, where its console can be reached"
+            yield Fault("bake_mode", wanted, "'debug'")
         yield from _gpus(told, machine)
 
 

@@ -67,7 +67,7 @@ def plan(spec: VmSpec, *, accelerator: Accelerator, extra_qemu_args: tuple[str, 
         reads=(_code(spec), spec.boot_disk, spec.model_disk),
         swtpm_setup=_swtpm_setup(),
         swtpm=_swtpm(),
-        qemu=(*_machine(spec, accelerator), *_tpm(), *_disks(spec), *_network(spec), *_host(), *extra_qemu_args),
+        qemu=(*_machine(spec, accelerator), *_tpm(), *_disks(spec), *_network(spec), *_host(spec), *extra_qemu_args),
     )
 
 
@@ -139,13 +139,15 @@ def _network(spec: VmSpec) -> tuple[str, ...]:
     )
 
 
-def _console() -> tuple[str, ...]:
-    return ("-chardev", "file,id=console,path=console.log", "-serial", "chardev:console")
+def _console(*, writable: bool = False) -> tuple[str, ...]:
+    """Return the serial line, which goes to a file; a debug image's has a socket beside it that can be written to."""
+    socket = "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log"
+    return ("-chardev", socket if writable else "file,id=console,path=console.log", "-serial", "chardev:console")
 
 
-def _host() -> tuple[str, ...]:
+def _host(spec: VmSpec) -> tuple[str, ...]:
     return (
-        *_console(),
+        *_console(writable=spec.console),
         *("-qmp", "unix:qmp.sock,server=on,wait=off"),
         # QEMU parses what a guest sends; it needs no child processes and no more rights than it has.
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from client_sdk.binding import LOCKDOWN, NO_GPU, RUNTIME_TYPES, SEALED
+from client_sdk.binding import DEBUG_LOCKDOWN, LOCKDOWN, NO_GPU, RUNTIME_TYPES, SEALED
 from client_sdk.dsse import sign
 from client_sdk.errors import AttestationError
 from client_sdk.evidence import AZURE
@@ -23,6 +23,7 @@ from client_sdk.publisher import Publisher
 from client_sdk.release import EXACT_PCRS, WITHOUT_LOG, Measurement, Release, TemplateEvent, open_release
 from provisioner.atomic import replace_file, replace_link
 from provisioner.errors import Fault, MeasureError, SpecError
+from provisioner.image.cmdline import DEBUG
 from provisioner.image.shelf import alone
 from provisioner.keys import load, load_or_create, public_pem
 from provisioner.measure import Prediction, predict
@@ -49,11 +50,15 @@ _PCR15 = {"lockdown": LOCKDOWN, "tls-spki": None, "gpu": NO_GPU, "sealed": SEALE
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A signed release that nobody has accepted yet; ``changed`` says whether it differs from the published one."""
+    """A signed release that nobody has accepted yet; ``changed`` says whether it differs from the published one.
+
+    ``debug`` says that it is of an image with a console, which only the simulated policy takes.
+    """
 
     release: Path
     number: int
     changed: bool
+    debug: bool
 
 
 @contextmanager
@@ -129,7 +134,12 @@ def _prepare(
     replace_link(root / CANDIDATES[IMAGE], image.resolve())
     replace_file(root / CANDIDATES[MANIFEST], manifest)
     replace_file(root / CANDIDATES[RELEASE], found[1])
-    return Candidate(root / CANDIDATES[RELEASE], found[0].number, changed=found[0] != last)
+    return Candidate(
+        root / CANDIDATES[RELEASE],
+        found[0].number,
+        changed=found[0] != last,
+        debug=any(measurement.is_debug for measurement in found[0].measurements),
+    )
 
 
 def _revoked(wanted: tuple[int, ...], last: Release | None) -> tuple[int, ...]:
@@ -183,7 +193,8 @@ def _ordered(platforms: tuple[Platform, ...]) -> tuple[Platform, ...]:
 
 def _measured(image: Path, manifest: bytes, platforms: tuple[Platform, ...]) -> tuple[Measurement, ...]:
     """Predict what the image measures; that must be the image which the manifest is about."""
-    named = Manifest.from_json(manifest).boot.uki_authenticode
+    boot = Manifest.from_json(manifest).boot
+    named, debug = boot.uki_authenticode, DEBUG in boot.cmdline.split()
     found = []
     for platform in platforms:
         artefacts = platform.artefacts or image
@@ -193,7 +204,7 @@ def _measured(image: Path, manifest: bytes, platforms: tuple[Platform, ...]) -> 
                 f"{artefacts}: changed since it was baked; delete the folder, bake again (the UKI's Authenticode "
                 f"digest is {prediction.authenticode.hex()}, the manifest says {named.hex()})"
             )
-        found.append(measurement_of(prediction, platform))
+        found.append(measurement_of(prediction, platform, debug=debug))
     return tuple(found)
 
 
@@ -245,13 +256,13 @@ def promote(root: Path) -> Path:
     return root / RELEASE
 
 
-def measurement_of(prediction: Prediction, platform: Platform = LOCAL) -> Measurement:
+def measurement_of(prediction: Prediction, platform: Platform = LOCAL, *, debug: bool = False) -> Measurement:
     """Turn a prediction into what a release states for one platform.
 
     PCR 0 is left unpinned on the local one: it moves with the VM's shape there, and only the simulated policy accepts
     that.
     """
-    open_where = {"gpu"} if platform.gpus else set()
+    said = _PCR15 | ({"lockdown": DEBUG_LOCKDOWN} if debug else {}) | ({"gpu": None} if platform.gpus else {})
     return Measurement(
         platform=platform.name,
         boot_mode=platform.boot_mode,
@@ -260,9 +271,7 @@ def measurement_of(prediction: Prediction, platform: Platform = LOCAL) -> Measur
         pcrs=tuple((pcr, prediction.pcrs[pcr]) for pcr in (WITHOUT_LOG if platform.name == AZURE else EXACT_PCRS)),
         pcr0_allowed=platform.pcr0_allowed,
         phases=prediction.phases,
-        pcr15_template=tuple(
-            TemplateEvent(kind, None if kind in open_where else _PCR15[kind]) for kind in RUNTIME_TYPES
-        ),
+        pcr15_template=tuple(TemplateEvent(kind, said[kind]) for kind in RUNTIME_TYPES),
         rtmrs=tuple(sorted(prediction.rtmrs.items())),
         launch_measurements=platform.launch_measurements,
         acpi_allowed=platform.acpi_allowed,

@@ -40,6 +40,8 @@ class VmIdentity:
 class VmSpec:
     """One VM as the operator wants it, with what its image says of itself: disks, and the port that listens inside.
 
+    ``console`` lets a developer write to the serial line, which a debug image reads.
+
     That it can be had, or that its files exist, is not said.
     """
 
@@ -54,6 +56,7 @@ class VmSpec:
     boot_bus: BootBus = "virtio"
     accelerator: AcceleratorChoice = "auto"
     secure_boot: bool = False
+    console: bool = False
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, object]) -> VmSpec:
@@ -78,4 +81,5 @@ _CHECKS: Checks = {
     "boot_bus": fields.one_of(BootBus),
     "accelerator": fields.one_of(AcceleratorChoice),
     "secure_boot": fields.boolean,
+    "console": fields.boolean,
 }

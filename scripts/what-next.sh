@@ -2,6 +2,9 @@
 # Printed at the end of `make deploy`: what-next.sh ORIGIN NAME.
 name=""
 [ "$2" = local ] || name=" NAME=$2 PORT=${1##*:}"
+if grep -qw vitrine.mode=DEBUG "build/$2/image/cmdline"; then
+  echo "DEBUG: this image has a root shell; whoever reaches build/$2/vms/$2/console.sock reads every prompt"
+fi
 cat <<TEXT
 The VM goes on running at $1
   talk to it     make ask QUESTION="..."$name     or the Python in README.md

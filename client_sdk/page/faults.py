@@ -145,6 +145,11 @@ FAULTS: dict[str, Fault] = {
         _UNWANTED, "None of your policy's alternatives takes this machine: the closest one's failures say why."
     ),
     "P8": Fault(_UNWANTED, "The CPU is genuine, but of another kind than your policy takes: see tee in your policy."),
+    "P9": Fault(
+        _UNWANTED,
+        "The release is that of a DEBUG image: whoever reaches its console reads every prompt. Ask the publisher for "
+        "the release of the service.",
+    ),
     "Q": Fault(_FAILED, "The TPM's statement is not genuine. Do not use the service, and tell its operator."),
     "R": Fault(_FAILED, "Ask the publisher for the release of this service."),
     "R1": Fault(

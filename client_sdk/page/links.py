@@ -75,7 +75,7 @@ LINKS = (
         "The release states what this platform must measure",
         "The measurements were predicted from the image's bytes before any machine ran it, and the release pins what "
         "your policy wants pinned.",
-        ("P2", "P3", "P4", "R4"),
+        ("P2", "P3", "P4", "P9", "R4"),
         (("L1.pcr", "L6.pcr"),),
     ),
     Link(

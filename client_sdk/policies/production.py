@@ -2,7 +2,8 @@
 
 (P1) A CPU TEE keeps the VM's memory from its host, and nothing was simulated. (P6) Every anchor that vouched for
 something is one of this policy's. (P8) The TEE is of a kind that the policy takes.
-(P2 to P4) The release pins firmware, ACPI tables and what the CPU measured. (T11.7) Makers' statements are fresh.
+(P2 to P4, P9) The release pins firmware, ACPI tables and what the CPU measured, and is of a locked image.
+(T11.7) Makers' statements are fresh.
 Then by what the evidence is: the cloud's clause (K3, L8; T1, T5), the CPU's (T3 to T5, T10, T11; T7, T8, T11), the
 GPUs' (G1, G3, G4).
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from client_sdk.ages import PRODUCTION, Ages
 from client_sdk.errors import EvidenceError, Failure
 from client_sdk.given import require
+from client_sdk.policies.lockdown import judge_lockdown
 from client_sdk.policies.unsafe import UnsafeUnpinned
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger, Phrase
@@ -25,6 +26,7 @@ class MatchesRelease:
 
     (P2) It lists the firmware's PCR 0. (P3) It lists the ACPI tables, or PCR 1 where no log tells of them. (P4) It
     lists what the CPU measured at launch: the cloud's firmware (where a paravisor was launched, that is rule T5.6).
+    (P9) It is of an image without a console, whatever else may be open.
 
     Raises:
         EvidenceError: ``unpinned`` is of another type.
@@ -67,6 +69,7 @@ class MatchesRelease:
             got=f"{listed} values",
             condition=tables or open_anyway,
         )
+        failures += judge_lockdown(measurement, ledger)
         if evidence.tee is None or evidence.tee.hcl is not None:
             return failures
         launched = len(measurement.launch_measurements)

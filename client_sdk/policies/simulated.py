@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from client_sdk.errors import EvidenceError, Failure
 from client_sdk.evidence import AZURE, GCP
 from client_sdk.policies.anchors import judge_anchors
+from client_sdk.policies.lockdown import judge_lockdown
 from client_sdk.policies.production import Production
 from client_sdk.release import Measurement
 from client_sdk.report import Ledger
@@ -31,6 +32,8 @@ Source = Path | str | bytes | x509.Certificate
 @dataclass(frozen=True, slots=True)
 class SimulatedPlatform:
     """Takes VMs on QEMU with a software TPM that *this* CA certified: for development and tests.
+
+    It is also the one policy that takes a debug image, and its report says so.
 
     ``tpm_ca`` is a path, PEM or DER bytes, or a certificate. Evidence accepted under it proves nothing about the host:
     whoever holds the CA's key, which lies beside the VM, makes any TPM say anything.
@@ -52,10 +55,9 @@ class SimulatedPlatform:
 
     @keeps("D1", "D2")
     def judge(self, evidence: VerifiedEvidence, measurement: Measurement, ledger: Ledger) -> tuple[Failure, ...]:
-        """Take simulated evidence under this CA and nothing else; PCR 0 may be unpinned."""
-        _ = measurement
+        """Take simulated evidence under this CA and nothing else; PCR 0 may be unpinned, the image a debug one."""
         (anchor,) = self.roots.tpm
-        return ledger.judge(
+        failures = ledger.judge(
             "D1",
             "the evidence was verified as simulated",
             expected=True,
@@ -68,6 +70,7 @@ class SimulatedPlatform:
             got=evidence.tpm_ca,
             condition=anchor.fingerprint == evidence.tpm_ca,
         )
+        return failures + judge_lockdown(measurement, ledger, debug_too=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class SimulatedCloud:
             condition=anchor.fingerprint == evidence.tpm_ca,
         )
         if evidence.tee is None:
-            return failures
+            return failures + judge_lockdown(measurement, ledger)
         clauses = self.judged_by.clauses(evidence)
         failures += judge_anchors(evidence, self.roots, ledger)
         return failures + tuple([one for clause in clauses for one in clause.judge(evidence, measurement, ledger)])

@@ -23,6 +23,7 @@ ARGUMENTS = {
     "revokes": {"type": "list", "elements": "int", "default": []},
 }
 _NONE = "there are no platform values yet (deploy_platform_values): the machine runs, and no release is made for it"
+_DEBUG = "DEBUG: this release is of an image with a console, where every prompt can be read; clients refuse it"
 
 
 class ActionModule(Action):
@@ -37,6 +38,8 @@ class ActionModule(Action):
         if candidate is None:
             self.say(_NONE)
             return {"changed": False, "msg": _NONE}
+        if candidate.debug:
+            self.say(_DEBUG)
         return {"changed": candidate.changed, "candidate": str(candidate.release), "number": candidate.number}
 
     def _wanted(self, wanted):

@@ -11,7 +11,8 @@ from fnmatch import translate
 class Rule:
     """One thing that an image may not hold (or, for the check ``required``, must hold).
 
-    ``property`` is the role whose property it would break.
+    ``property`` is the role whose property it would break. ``not_in`` names the one mode of baking in which the rule
+    is not asked.
     """
 
     id: str
@@ -20,6 +21,7 @@ class Rule:
     patterns: tuple[str, ...]
     why: str
     expression: str = ""
+    not_in: str = ""
 
     def matcher(self) -> re.Pattern[str]:
         """All patterns as one expression over a path relative to the root; ``*`` crosses slashes."""

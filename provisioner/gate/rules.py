@@ -47,10 +47,12 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
 def _rule(entry: dict[str, Any]) -> Rule:
     name = entry.get("id", "?") if isinstance(entry, dict) else "?"
     known = {field.name for field in fields(Rule)}
-    if not isinstance(entry, dict) or not (known - {"expression"} <= set(entry) <= known):
+    if not isinstance(entry, dict) or not (known - {"expression", "not_in"} <= set(entry) <= known):
         raise BakeError(f"gate rule {name}: expected the keys {', '.join(sorted(known))}")
     if entry["check"] not in CHECKS:
         raise BakeError(f"gate rule {name}: unknown check {entry['check']!r}")
     if not entry["patterns"] or (entry["check"] == "content") != ("expression" in entry):
         raise BakeError(f"gate rule {name}: needs patterns, and an expression exactly when the check is content")
+    if entry.get("not_in", "debug") != "debug":
+        raise BakeError(f"gate rule {name}: only a debug image may go without a rule, not {entry['not_in']!r}")
     return Rule(**{**entry, "patterns": tuple(entry["patterns"])})

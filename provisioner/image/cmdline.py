@@ -16,19 +16,21 @@ _LIMIT = 2048  # COMMAND_LINE_SIZE of x86
 # What the kernel cannot be told before the driver of the GPUs is loaded, which its makers did not sign. The initrd
 # says it instead, right after.
 LATER = ("lockdown=confidentiality", "module.sig_enforce=1")
+# The word of a debug image: it is measured, and stands in the manifest.
+DEBUG = "vitrine.mode=DEBUG"
 
 
-def fixed_options(gpus: int) -> list[str]:
-    """Return what every image has on its command line; one for GPUs names how many."""
+def fixed_options(gpus: int, *, debug: bool = False) -> list[str]:
+    """Return what every image has on its command line; one for GPUs names how many, a debug image says what it is."""
     fixed: list[str] = [row["option"] for row in json.loads(data_file("cmdline.json"))]
     if gpus:
         fixed = [option for option in fixed if option not in LATER] + [f"vitrine.gpus={gpus}"]
-    return fixed
+    return [*fixed, DEBUG] if debug else fixed
 
 
-def make_cmdline(root: Verity, model: Verity, *, gpus: int = 0) -> str:
+def make_cmdline(root: Verity, model: Verity, *, gpus: int = 0, debug: bool = False) -> str:
     """Write the command line of an image: the fixed options, and the hashes of root and model."""
-    return join_options([*fixed_options(gpus), root.option("root"), model.option("model")])
+    return join_options([*fixed_options(gpus, debug=debug), root.option("root"), model.option("model")])
 
 
 def join_options(options: list[str]) -> str:

@@ -45,7 +45,7 @@ class Packages:
 def obtain(lock: PackageLock, sources: Sources, *, progress: Progress, trees: tuple[str, ...] = EVERY_BAKE) -> Packages:
     """Bring every file of these trees of the lock into the cache.
 
-    In test mode a lock that the mirror can no longer serve is resolved anew, and the differences are named.
+    But for a release, a lock that the mirror can no longer serve is resolved anew, and the differences are named.
 
     Raises:
         BakeError: a file cannot be had (release mode), or no mirror can be reached.
@@ -61,7 +61,7 @@ def obtain(lock: PackageLock, sources: Sources, *, progress: Progress, trees: tu
 def _download(
     lock: PackageLock, sources: Sources, folder: Path, trees: tuple[str, ...], *, progress: Progress
 ) -> Packages:
-    if sources.mode == "test" and (earlier := _earlier_drift(lock, sources, trees)):
+    if sources.mode != "release" and (earlier := _earlier_drift(lock, sources, trees)):
         return Packages(earlier, folder, drift=differences(lock, earlier))
     mirror = find_mirror(sources.mirror, sources.security_mirror)
     conf = apt.private_conf(sources.cache / "apt")

@@ -91,7 +91,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     workshop = Workshop(rootfs.tools.tree, folder, rootfs.epoch, _seed(rootfs, spec))
     model = obtain_model(spec.weights, rootfs.tools, rootfs.epoch, spec.sources, progress=progress)
     root = _make_root(workshop, rootfs, progress=progress)
-    cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus)
+    cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus, debug=spec.sources.mode == "debug")
     release = kernel_release(rootfs.tree)
     progress("building initrd and UKI")
     initrd = make_initrd(workshop, rootfs.base.tree, release, cmdline)
@@ -123,7 +123,7 @@ def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Ver
     # What the self-check compares the command line with.
     words = rootfs.tree / COMMAND_LINE
     words.parent.mkdir(parents=True, exist_ok=True)
-    words.write_text("\n".join(fixed_options(rootfs.gpus)) + "\n")
+    words.write_text("\n".join(fixed_options(rootfs.gpus, debug=(rootfs.tree / DEBUG_MARK).exists())) + "\n")
     normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
     # The initrd carries its own; no other module is ever loaded, but by who tries things out on a debug image.
     if not (rootfs.tree / DEBUG_MARK).exists():

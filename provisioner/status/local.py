@@ -25,6 +25,7 @@ class Released:
 
     number: int
     service: str
+    debug: bool
     not_before: datetime
     not_after: datetime
 
@@ -78,5 +79,9 @@ def _release(root: Path) -> Released | None:
         wanted = f"a release signed by the key in {root / PUBLISHER}: deploy once more"
         raise SpecError((Fault(str(path), wanted, str(error)),)) from error
     return Released(
-        number=release.number, service=release.service, not_before=release.not_before, not_after=release.not_after
+        number=release.number,
+        service=release.service,
+        debug=any(measurement.is_debug for measurement in release.measurements),
+        not_before=release.not_before,
+        not_after=release.not_after,
     )

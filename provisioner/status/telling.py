@@ -78,7 +78,8 @@ def _release(release: Released | None, now: datetime) -> str:
     window = release.window(now)
     more = {"valid": f", {left} days left", "expires soon": f", {left} days left: deploy again to renew it"}
     dates = f"{format_instant(release.not_before)} to {format_instant(release.not_after)}"
-    return f"{release.number} of {release.service}, {window}{more.get(window, '')} ({dates})"
+    debug = "DEBUG: its image has a console; " if release.debug else ""
+    return f"{debug}{release.number} of {release.service}, {window}{more.get(window, '')} ({dates})"
 
 
 def _verdict(one: Deployment, now: datetime) -> str:
@@ -105,6 +106,7 @@ def _dict(one: Deployment, now: datetime) -> dict[str, Any]:
         "release": None if release is None else {
             "number": release.number,
             "service": release.service,
+            "debug": release.debug,
             "not_before": format_instant(release.not_before),
             "not_after": format_instant(release.not_after),
             "window": release.window(now),

@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from client_sdk.binding import (
+    DEBUG_LOCKDOWN,
     LOCKDOWN,
     NO_GPU,
     SEALED,
@@ -40,6 +41,8 @@ from serving.selfcheck.verdict import CCEL, EVENT_LOG, read_passed
 
 CollectGpus = Callable[[bytes], tuple[GpuEvidence, ...]]
 _MAX_EVENT_LOG = 1024 * 1024
+# Only a debug image has it, in its measured root.
+_DEBUG = "usr/lib/vitrine/debug"
 _NO_QUOTE = Quote(b"", b"", Place(0, 1, ()))
 
 
@@ -75,7 +78,7 @@ def seal(tpm: Tpm, *, selfcheck: Path, tls: Path, root: Path, gpus: CollectGpus 
     platform, identity = find_platform(tpm)  # (2)
     if platform.has_event_log and not event_log:
         raise SealError("the firmware kept no event log; start the VM with firmware that measures (UEFI, a TPM)")
-    events = [_extend(tpm, "lockdown", LOCKDOWN)]
+    events = [_extend(tpm, "lockdown", DEBUG_LOCKDOWN if (root / _DEBUG).exists() else LOCKDOWN)]
     tls_identity = create_identity(tls)  # (3)
     events.append(_extend(tpm, "tls-spki", tls_identity.spki))
     found = gpus(gpu_nonce(identity.ak.name, tls_identity.spki))  # (4)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pytest
 
 from client_sdk.accept import COVERS, accept
-from client_sdk.binding import LOCKDOWN
+from client_sdk.binding import DEBUG_LOCKDOWN, LOCKDOWN
 from client_sdk.errors import PolicyError
 from client_sdk.evidence import PCRS, RuntimeEvent
+from client_sdk.page import Heading, render
 from client_sdk.policy import Production, SimulatedPlatform
+from client_sdk.release import TemplateEvent
 from client_sdk.report import Ledger
 from client_sdk.roots import Roots
 from tests.fakes.boot_log import (
@@ -244,6 +247,34 @@ def test_evidence_that_was_not_verified_as_simulated_does_not_pass_as_such():
     evidence = replace(verified(SimulatedVm()), simulated=False)
     error = not_accepted(evidence, policy=simulated(), releases=(release(),))
     assert clauses(error) == {"D1"}
+
+
+def debug():
+    """Return a VM with a console, and a release that says so."""
+    vm, template = SimulatedVm(), measurement().pcr15_template
+    vm.runtime[0] = RuntimeEvent("lockdown", DEBUG_LOCKDOWN)
+    said = (TemplateEvent("lockdown", DEBUG_LOCKDOWN), *template[1:])
+    return vm, release(measured=replace(measurement(), pcr15_template=said))
+
+
+def test_the_simulated_policy_takes_a_debug_image_and_every_report_says_so_first():
+    report = accepted(*debug()).report
+    (told,) = report.as_dict()["facts"]["opted_out"]
+    assert "DEBUG: whoever reaches the VM's console reads every prompt" in told
+    assert "DEBUG" in render(report, Heading("https://a:1", "simulated", datetime(2026, 11, 1, tzinfo=UTC))).decode()
+    assert "DEBUG" not in str(accepted(SimulatedVm()).report.as_dict())
+
+
+def test_a_debug_image_does_not_fit_the_release_of_a_locked_one_nor_the_other_way_round():
+    vm, released = debug()
+    assert clauses(refused(vm, release())) == {"L11.3"}
+    assert clauses(refused(SimulatedVm(), released)) == {"L11.3"}
+
+
+def test_production_refuses_a_debug_release_besides_all_that_it_refuses_of_a_simulated_vm():
+    vm, released = debug()
+    error = not_accepted(verified(vm), policy=Production(), releases=(released,))
+    assert clauses(error) == {"P1", "P2", "P3", "P9"}
 
 
 def test_production_accepts_no_platform_of_this_version():

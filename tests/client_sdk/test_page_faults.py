@@ -71,6 +71,7 @@ TABLE = [
     ("Q6.2", "signature", FAILED, "not genuine"),
     ("R1", "publisher", FAILED, "from the publisher"),
     ("R3", "publisher", FAILED, "revoked"),
+    ("P9", "prediction", UNWANTED, "DEBUG image"),
     ("R4", "prediction", UNWANTED, "measurements for this platform"),
     ("R4.1", "policy", UNWANTED, "a policy with clauses"),
     ("R6", "publisher", STALE, "newer release"),

@@ -10,8 +10,10 @@ import pytest
 
 from client_sdk.accept import accept
 from client_sdk.ages import Ages
+from client_sdk.binding import DEBUG_LOCKDOWN
 from client_sdk.clauses.launch import judge_launch
 from client_sdk.errors import EvidenceError, PolicyError, VerificationError
+from client_sdk.evidence import RuntimeEvent
 from client_sdk.page import Heading, render
 from client_sdk.policy import (
     AllOf,
@@ -26,6 +28,7 @@ from client_sdk.policy import (
     Tdx,
     UnsafeUnpinned,
 )
+from client_sdk.release import TemplateEvent
 from client_sdk.report import Ledger
 from tests.fakes import judging, simulated_tdx
 from tests.fakes.boot_log import BOOT, FLAGS, boot_log, variable
@@ -121,6 +124,20 @@ def test_a_platform_that_is_not_confidential():
 def test_a_release_that_pins_less_or_something_else(kind, rules, change):
     vm = SimulatedCloudVm(kind)
     unacceptable(vm, *rules, measured=replace(vm.measurement(), **change))
+
+
+@pytest.mark.parametrize("said", [DEBUG_LOCKDOWN, b"vitrine/lockdown/v2", b""])
+@pytest.mark.parametrize("kind", [GCP_SNP, GCP_TDX, AZURE_SNP])
+def test_a_release_of_an_image_that_is_not_wholly_locked(kind, said):
+    """The VM says the same of itself: nothing but this rule refuses it, and no opting out of another one helps."""
+    vm = SimulatedCloudVm(kind)
+    vm.runtime = [RuntimeEvent("lockdown", said), *vm.runtime_log()[1:]]
+    measured = vm.measurement()
+    measured = replace(measured, pcr15_template=(TemplateEvent("lockdown", said), *measured.pcr15_template[1:]))
+    error = unacceptable(vm, "P9", measured=measured)
+    assert "not of a DEBUG one" in str(error)
+    loose = production(kind, release=MatchesRelease(UnsafeUnpinned("a test")))
+    unacceptable(vm, "P9", measured=measured, policy=loose)
 
 
 @pytest.mark.parametrize("register", [0, 1, 2, 3])

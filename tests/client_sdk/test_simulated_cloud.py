@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import hashes
 
 from client_sdk import cli
 from client_sdk.accept import accept
+from client_sdk.binding import DEBUG_LOCKDOWN
 from client_sdk.errors import EvidenceError, PolicyError, VerificationError
-from client_sdk.evidence import TeeEvidence
+from client_sdk.evidence import RuntimeEvent, TeeEvidence
 from client_sdk.parse.snp import Product
 from client_sdk.policies import simulated
 from client_sdk.policy import (
@@ -23,6 +24,7 @@ from client_sdk.policy import (
     SimulatedCloud,
     SimulatedPlatform,
 )
+from client_sdk.release import TemplateEvent
 from client_sdk.roots import Roots, anchors
 from client_sdk.vendor import every_root
 from client_sdk.verifier import verify
@@ -96,7 +98,7 @@ def test_without_a_report_the_tpm_is_judged_and_the_report_says_what_was_not(clo
     assert document["facts"]["simulated"] is True
     ids = {check["id"] for check in document["checks"]}
     assert {"D1", "D2", "K1.1", "K2.4", "K5.2", "Q7.1", "Q3", "C2.2", "L11.2", "L7.12"} <= ids
-    assert {rule for rule in ids if rule.startswith(("T", "L8", "P"))} == {"P6"}
+    assert {rule for rule in ids if rule.startswith(("T", "L8", "P"))} == {"P6", "P9"}
     not_run = " ".join(row["rules"] for row in document["not_run"])
     assert "T1 to T11" in not_run
     assert "D1" not in not_run
@@ -159,6 +161,15 @@ def test_a_report_under_no_test_root_is_not_passed_over(kind, rule):
 def test_with_a_report_a_release_may_leave_no_more_open_than_in_production(kind, rule, weaker):
     vm = SimulatedCloudVm(kind)
     unacceptable(vm, rule, policy=with_cpu(kind), measured=replace(vm.measurement(), **weaker))
+
+
+@clouds
+def test_a_debug_image_is_not_taken_without_a_report_either(cloud):
+    vm = machine(cloud)
+    vm.runtime = [RuntimeEvent("lockdown", DEBUG_LOCKDOWN), *vm.runtime_log()[1:]]
+    said = (TemplateEvent("lockdown", DEBUG_LOCKDOWN), *loose(vm).pcr15_template[1:])
+    measured = replace(loose(vm), pcr15_template=said)
+    unacceptable(vm, "P9", policy=pretended(cloud), measured=measured, collateral=vm.collateral())
 
 
 def test_googles_word_is_taken_only_where_production_would():

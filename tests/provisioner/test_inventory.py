@@ -224,6 +224,12 @@ def test_one_machine_is_not_rolled_out(told, machine, key):
 # What an inventory says until somebody says better
 
 
+def test_a_debug_image_is_for_this_machine_alone(told):
+    require(told(LOCAL, values={"bake_mode": "debug"}))
+    found = faults(told(OURS, values={"bake_mode": "debug"}))
+    assert "a debug image is for VMs of this machine" in found["bake_mode"]
+
+
 def test_the_placeholders_are_what_the_inventories_say():
     said = [
         yaml.safe_load((REPOSITORY / f"inventories/{name}/group_vars/all.yml").read_text()) for name in ("gcp", "azure")

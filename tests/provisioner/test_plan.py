@@ -60,6 +60,12 @@ def test_every_difference_shows_in_the_digest(changes):
     assert plan(replace(SPEC, **changes), accelerator="tcg").digest != plan(SPEC, accelerator="tcg").digest
 
 
+def test_only_a_vm_with_a_console_has_a_line_that_can_be_written_to():
+    silent, debug = (" ".join(plan(replace(SPEC, console=flag), accelerator="tcg").qemu) for flag in (False, True))
+    assert "console.sock" not in silent
+    assert "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log" in debug
+
+
 def test_extra_arguments_of_a_test_show_in_the_digest():
     extra = plan(SPEC, accelerator="tcg", extra_qemu_args=("-smbios", "type=11,value=x"))
     assert extra.qemu[-2:] == ("-smbios", "type=11,value=x")

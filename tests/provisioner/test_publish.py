@@ -22,7 +22,7 @@ from tests.provisioner.measure.fake_artefacts import uki_image, write_artefacts
 NOW = datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC)
 
 
-def write_manifest(image, kernel="6.12"):
+def write_manifest(image, kernel="6.12", cmdline=""):
     """Write a manifest of this image that is made up but for the digest of the UKI."""
     none = Verity(bytes(32), bytes(32), 1, "11111111-2222-3333-4444-555555555555")
     manifest = Manifest(

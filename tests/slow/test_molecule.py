@@ -1,20 +1,24 @@
-"""The scenario `local-vm`: create, converge, idempotence, verify, destroy, by molecule."""
+"""The scenarios of molecule: each role on a tree of its own, and a sealed VM from nothing to accepted and away again.
+
+One role's runs in `make test` (``tests/roles/test_molecule.py``), so that what all of them have in common works.
+"""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
 from provisioner.clouds import processes
-from tests.e2e.machine import BIN, run
+from tests.molecule import ROLES, molecule
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.root]
 
 
-def test_local_vm():
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    outcome = run(BIN / "molecule", "test", "--scenario-name", "local-vm", env={"PATH": path}, seconds=3000)
-    assert outcome.status == 0, outcome.out[-6000:] + outcome.err[-3000:]
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_role_holds_back_what_it_is_there_against(role):
+    molecule(role, seconds=600)
+
+
+def test_sealed_vm():
+    molecule("sealed-vm", seconds=3000)
     # That every step was about this VM, the last one too.
     assert processes.find_by_argument("vitrine-molecule") is None

@@ -86,6 +86,7 @@ for option in $(cat /cmdline); do
     vitrine.root=*) root=${option#*=} ;;
     vitrine.model=*) model=${option#*=} ;;
     vitrine.gpus=*) gpus=${option#*=} ;;
+    vitrine.mode=DEBUG) say "VITRINE DEBUG: this image has a console; nothing that it is told is private" ;;
   esac
 done
 open_verity root "$root"

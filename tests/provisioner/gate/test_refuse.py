@@ -80,6 +80,10 @@ PLANTED = [
     ("rescue-shell", file(UNIT + "debug-shell.service")),
     ("rescue-shell", file(UNIT + "emergency.service")),
     ("power-state", file(UNIT + "kexec.target")),
+    ("debug-console", file("usr/lib/vitrine/debug")),
+    ("debug-console", link(ETC + "multi-user.target.wants/debug-console.service", "/usr/lib/vitrine/x")),
+    ("terminal", file(UNIT + "vitrine-gateway.service", "[Service]\nStandardInput=tty-force\n")),
+    ("terminal", file(ETC + "x.service.d/y.conf", "[Service]\nTTYPath=/dev/ttyS0\n")),
     ("journal", file(UNIT + "systemd-journald.service")),
     ("journal", link(UNIT + "sockets.target.wants/systemd-journald.socket", "../systemd-journald.socket")),
     ("pcr-15", file(UNIT + "systemd-pcrmachine.service")),
@@ -176,6 +180,23 @@ def test_a_file_capability_and_a_device_break_their_rules(tree):
 def test_every_rule_has_a_negative():
     planted = {rule for rule, _ in PLANTED} | {"file-capability"}
     assert planted == {rule.id for rule in shipped_rules()}
+
+
+def test_a_debug_image_may_have_its_console_and_no_other_way_in(tree):
+    file(UNIT + "debug-console.service", "[Service]\nStandardInput=tty\n")(tree)
+    refuse(tree, "debug")
+    for mode in ("test", "release"):
+        with pytest.raises(BakeError, match=r"\(debug-console\): .*\n.*\(terminal\): "):
+            refuse(tree, mode)
+    file("usr/sbin/sshd")(tree)
+    with pytest.raises(BakeError, match="breaks 1 rule"):
+        refuse(tree, "debug")
+
+
+def test_no_rule_can_be_left_out_of_a_release():
+    entry = {"id": "x", "check": "path", "patterns": ["x"], "why": "y", "not_in": "release"}
+    with pytest.raises(BakeError, match="only a debug image may go without a rule"):
+        parse_rules(json.dumps({"version": 1, "rules": [entry]}))
 
 
 def test_all_violations_are_told_at_once_with_place_and_reason(tree):

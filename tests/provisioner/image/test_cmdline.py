@@ -23,6 +23,12 @@ def test_root_and_model_stand_on_it_as_the_initrd_reads_them():
     ]
 
 
+def test_a_debug_image_says_what_it_is_and_is_locked_all_the_same():
+    plain, debug = (make_cmdline(ROOT, MODEL, debug=flag).split(" ") for flag in (False, True))
+    assert set(debug) - set(plain) == {"vitrine.mode=DEBUG"}
+    assert set(plain) <= set(debug)
+
+
 def test_an_image_for_gpus_names_how_many_and_leaves_two_words_to_the_initrd():
     plain, gpus = (make_cmdline(ROOT, MODEL, gpus=count).split(" ") for count in (0, 2))
     assert not [word for word in plain if word.startswith("vitrine.gpus")]

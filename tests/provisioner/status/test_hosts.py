@@ -26,7 +26,7 @@ def node(name, **changes):
 def deployment(name="my-llm", nodes=(), cloud="gcp", verdict="accepted", **changes):
     vm = Vm(name=name, endpoint="https://192.0.2.1:443", running=True, nodes=nodes)
     judged = Verdict(when=WHEN, verdict=verdict, origin=vm.endpoint, policy="p", release=4, checks=9)
-    release = Released(number=4, service="s", not_before=WHEN - DAY, not_after=WHEN + 90 * DAY)
+    release = Released(number=4, service="s", debug=False, not_before=WHEN - DAY, not_after=WHEN + 90 * DAY)
     local = Local(image=KEY, release=release, verdict=judged if verdict else None, faults=())
     return Deployment(**({"name": name, "cloud": cloud, "local": local, "vm": vm} | changes))
 
