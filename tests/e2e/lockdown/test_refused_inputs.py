@@ -5,25 +5,19 @@ Each of these is a cold boot; two of them run in `make test`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 
-from provisioner.image import cpio, uki
+from provisioner.image import cpio
 from provisioner.image.esp import BOOT_PATH
 from provisioner.image.firmware import firmware
 from provisioner.image.packages import data_file
-from provisioner.image.sources import Sources
-from provisioner.image.tools import tools_tree
-from provisioner.image.workshop import Workshop
 from tests.e2e import disks
 from tests.e2e.conftest import never_came_up
 from tests.e2e.lockdown import inputs, probe
+from tests.e2e.lockdown.esp import Esp
 from tests.e2e.machine import CACHE
 from tests.e2e.verdicts import refused
 
-ADDON = "/usr/lib/systemd/boot/efi/addonx64.efi.stub"
 WORD = "systemd.debug_shell=1"
 CMDLINE = f"io.systemd.stub.kernel-cmdline-extra={WORD}"
 WAIT = ("--wait", 600)
@@ -41,41 +35,9 @@ def switched_itself_off(vm, reason):
     assert f"VITRINE-REFUSED {reason}" in shown
 
 
-@dataclass(frozen=True, slots=True)
-class Esp:
-    """The boot disk of an image, and the means to put things beside its UKI."""
-
-    disk: Path
-    workshop: Workshop
-
-    def put(self, target: str, data: bytes) -> None:
-        file = self.workshop.folder / "added"
-        file.write_bytes(data)
-        disks.put_on_esp(self.disk, file, target)
-
-    def addon(self, section: str, data: bytes) -> bytes:
-        """Make a PE addon for systemd's stub with one section."""
-        stub = (self.workshop.tools / ADDON.lstrip("/")).read_bytes()
-        layout = uki._layout(stub)
-        for name, content in (("addon.stub", stub), ("section", data)):
-            (self.workshop.folder / name).write_bytes(content)
-        flags = [f"--add-section={section}=section", f"--set-section-flags={section}=data,readonly"]
-        place = f"--change-section-vma={section}={layout.base + layout.end:#x}"
-        self.workshop.run(["objcopy", *flags, place, "addon.stub", "addon.efi"], what="making an addon")
-        return (self.workshop.folder / "addon.efi").read_bytes()
-
-
 @pytest.fixture
-def esp_of():
-    """Opens the ESP of a folder with disks."""
-    return lambda folder: Esp(
-        folder / "boot.raw", Workshop(tools_tree(Sources(CACHE), progress=print).tree, folder, 1, "")
-    )
-
-
-@pytest.fixture
-def esp(image_copy, esp_of):
-    return esp_of(image_copy)
+def esp(image_copy):
+    return Esp.of(image_copy / "boot.raw")
 
 
 def edited(tmp_path, *variables):
@@ -250,10 +212,10 @@ def test_a_clock_before_the_image_is_refused(boot):
 
 
 @pytest.mark.slow
-def test_a_guest_that_looks_sees_all_of_it(boot, deployment, esp_of, tmp_path):
+def test_a_guest_that_looks_sees_all_of_it(boot, deployment, tmp_path):
     """The same words to QEMU and files on the disk, and a guest without our image's rules: all of it arrives."""
     folder = probe.make_probe(deployment.image, tmp_path / "probe")
-    esp = esp_of(folder)
+    esp = Esp.of(folder / "boot.raw")
     esp.put("loader/addons/one.addon.efi", esp.addon(".cmdline", b"addon.all"))
     esp.put(f"{BOOT_PATH}.extra.d/two.addon.efi", esp.addon(".cmdline", b"addon.beside"))
     esp.put("loader/credentials/a.cred", b"x")
