@@ -79,7 +79,7 @@ IGNORED = (
         Input(f"fw_cfg {name}", ("-fw_cfg", f"name={name},string={text}"), f"fw_cfg {name} {text}")
         for name, text in (
             ("opt/io.systemd.credentials/tmpfiles.extra", _CREDENTIAL),
-            ("opt/io.systemd.credentials/systemd.unit-dropin.vitrine-gateway", "[Service]"),
+            ("opt/io.systemd.credentials/sysusers.extra", "u hostile 0"),
             ("opt/com.coreos/config", "{}"),
             ("opt/org.flatcar-linux/config", "{}"),
         )

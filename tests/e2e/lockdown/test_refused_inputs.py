@@ -67,9 +67,10 @@ def test_a_command_line_added_by_an_addon_beside_the_uki_is_refused(boot, image_
     switched_itself_off(boot(image=image_copy, label="beside"), "command line is not the measured one")
 
 
-def boot_entry(disk):
-    """A boot entry that calls the UKI with words of the host's (UEFI 2.10, section 3.1.3: OptionalData)."""
-    return disks.load_option(disk, "\\" + BOOT_PATH.replace("/", "\\")) + (WORD + "\0").encode("utf-16-le")
+def entry_variables(disk, words):
+    """A boot entry that calls the UKI with a command line of the host's (UEFI 2.10, section 3.1.3: OptionalData)."""
+    option = disks.load_option(disk, "\\" + BOOT_PATH.replace("/", "\\")) + (words + "\0").encode("utf-16-le")
+    return ("Boot0007", disks.LOADER_GLOBAL, option), ("BootOrder", disks.LOADER_GLOBAL, b"\x07\x00")
 
 
 def without_bootindex(argv):
@@ -77,17 +78,12 @@ def without_bootindex(argv):
     return [word.removesuffix(",bootindex=0") for word in argv]
 
 
-def entry_variables(disk):
-    return (
-        ("Boot0007", disks.LOADER_GLOBAL, boot_entry(disk)),
-        ("BootOrder", disks.LOADER_GLOBAL, b"\x07\x00"),
-    )
-
-
 @pytest.mark.slow
 @property_("command-line")
 def test_a_command_line_in_a_boot_entry_is_refused(boot, deployment, tmp_path):
-    variables = edited(tmp_path, *entry_variables(deployment.image / "boot.raw"))
+    # It takes the place of the image's own: without that one's words the refusal would reach no console.
+    words = f"{(deployment.image / 'cmdline').read_text()} {WORD}"
+    variables = edited(tmp_path, *entry_variables(deployment.image / "boot.raw", words))
     vm = boot(label="entry", variables=variables, edit=without_bootindex)
     switched_itself_off(vm, "command line is not the measured one")
 
@@ -118,7 +114,7 @@ def test_an_extension_image_on_the_boot_disk_is_refused(boot, image_copy, esp, k
 def hostile_archive():
     """An archive that replaces the initrd's init by one that also says hello."""
     script = data_file("init.sh").decode()
-    hello = script.replace("trap 'refuse", "(sleep 5; echo HELLO >/dev/console) &\ntrap 'refuse", 1)
+    hello = script.replace("exec 2>", "say HELLO\nexec 2>", 1)
     assert hello != script
     return cpio.write_cpio([cpio.file("init", hello.encode(), 0o755)])
 
@@ -129,9 +125,9 @@ def test_an_initrd_in_an_addon_runs_and_is_refused_by_the_client(boot, image_cop
     # Nothing inside can help here: what would have to look is what was replaced.
     esp.put("loader/addons/more.addon.efi", esp.addon(".initrd", hostile_archive()))
     vm = boot(image=image_copy, label="initrd")
-    found = refused(vm, *WAIT).failed
+    # A stage before the release is compared, where PCR 9 would differ as well.
+    assert refused(vm, *WAIT).failed == {"L7.12"}
     assert "HELLO" in probe.said(vm), "it did not run: the test would prove nothing"
-    assert {"L7.pcr9", "L7.pcr12"} <= found
 
 
 # --- firmware
@@ -244,10 +240,7 @@ def test_a_guest_that_looks_sees_all_of_it(boot, deployment, tmp_path):
 
 @pytest.mark.slow
 def test_a_guest_that_looks_sees_the_words_of_a_boot_entry(boot, deployment, tmp_path):
-    """A boot entry replaces the command line, and the probe's own with it: it gives the probe a console of its own."""
     folder = probe.make_probe(deployment.image, tmp_path / "probe")
-    name, vendor, entry = entry_variables(folder / "boot.raw")[0]
-    entry = entry.removesuffix((WORD + "\0").encode("utf-16-le")) + f"{probe.CMDLINE} {WORD}\0".encode("utf-16-le")
-    variables = edited(tmp_path, (name, vendor, entry), ("BootOrder", disks.LOADER_GLOBAL, b"\x07\x00"))
+    variables = edited(tmp_path, *entry_variables(folder / "boot.raw", f"{probe.CMDLINE} {WORD}"))
     vm = boot(image=folder, label="probe", variables=variables, edit=without_bootindex)
     assert WORD in probe.wait_for(vm, probe.READY).split("PROBE cmdline")[1].splitlines()[0]
