@@ -17,6 +17,7 @@ Check = Callable[[Facts], None]
 CREDENTIALS, LOCKDOWN = "systemd.import_credentials=no", "lockdown=confidentiality"
 # Where there are GPUs, the initrd locks the kernel once their driver is loaded.
 REQUIRED_WORDS, REQUIRED_WITH_GPUS = (CREDENTIALS, LOCKDOWN), (CREDENTIALS,)
+CLOSED_SLOTS = "pcie_ports=compat", "acpiphp.disable=1"
 GPUS = "vitrine.gpus="
 NVIDIA, GPU_CLASSES = "0x10de", ("0x0300", "0x0302")
 FIREWALL = {("inet", hook) for hook in ("prerouting", "input", "forward", "output")} | {
@@ -129,7 +130,9 @@ def _gpus(facts: Facts) -> int:
 
 
 def no_device_is_taken_later(facts: Facts) -> None:
-    """Require that a device which is plugged in gets no driver, on whichever bus."""
+    """Require that a device which is plugged in gets no driver, on whichever bus; on PCI that nobody looks at slots."""
+    words = facts.read("proc/cmdline").split()
+    _expect(not (open_ := [word for word in CLOSED_SLOTS if word not in words]), f"missing {' '.join(open_)}")
     switches = sorted((facts.root / "sys/bus").glob("*/drivers_autoprobe"))
     taking = [path.parent.name for path in switches if path.read_text().strip() != "0"]
     _expect(switches and not taking, f"drivers take new devices of {' '.join(taking) or 'an unknown bus'}")

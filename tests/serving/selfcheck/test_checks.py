@@ -19,7 +19,7 @@ from serving.selfcheck.verdict import read_passed, write_passed
 HASH, SALT = "ab" * 32, "cd" * 32
 CMDLINE = (
     f"vitrine.root={HASH}:{SALT}:100 vitrine.model={SALT}:{HASH}:200 systemd.import_credentials=no "
-    "lockdown=confidentiality panic=-1 quiet\n"
+    "lockdown=confidentiality pcie_ports=compat acpiphp.disable=1 panic=-1 quiet\n"
 )
 MOUNTS = """\
 1 1 0:2 / / rw - rootfs rootfs rw
@@ -101,6 +101,8 @@ FILES = {
     "a GPU driver where no GPU is due": ("gpus", "sys/module/nvidia/version", "550"),
     "a GPU that nobody named": ("gpus", "sys/bus/pci/drivers/nvidia/0000:00:06.0/class", "0x030200"),
     "a driver for what is plugged in": ("hot-plug", "sys/bus/pci/drivers_autoprobe", "1\n"),
+    "slots of PCIe": ("hot-plug", "proc/cmdline", CMDLINE.replace("pcie_ports=compat", "")),
+    "slots of ACPI": ("hot-plug", "proc/cmdline", CMDLINE.replace("acpiphp.disable=1", "")),
     "a driver on a bus behind a bus": ("hot-plug", "sys/bus/virtio/drivers_autoprobe", "1\n"),
     "a credential": ("credentials", "run/credentials/@system/tmpfiles.extra", "f+ /run/pwned"),
     "an encrypted credential": ("credentials", "run/credentials/@encrypted/x", ""),
