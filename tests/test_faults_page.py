@@ -10,7 +10,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 PAGE = (TESTS.parent / "docs/faults.md").read_text()
-NAMED = re.compile(r"`([a-z_/]+\.py)::(\w+)`")
+NAMED = re.compile(r"`([a-z0-9_/]+\.py)::(\w+)`")
 ROWS = [line for line in PAGE.splitlines() if re.match(r"\| (?!fault )", line)]
 # The files that are about faults alone: each of their tests is on the page, or said to be a part of one that is.
 WHOLE = ["bytes", "connections", "crowd", "readings", "tls"]

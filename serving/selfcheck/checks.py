@@ -17,6 +17,7 @@ from serving.selfcheck.host import (
     disks_are_known,
     no_channel_to_the_host,
     no_credentials_from_the_host,
+    no_device_is_taken_later,
 )
 from serving.selfcheck.kept import clock_is_sane, mounts_are_known, nothing_is_logged, nothing_is_swapped
 from serving.selfcheck.kernel import (
@@ -58,6 +59,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("lockdown", kernel_is_locked_down),
     ("module-signatures", modules_are_signed),
     ("gpus", gpus_are_those_that_are_due),
+    ("hot-plug", no_device_is_taken_later),
     ("credentials", no_credentials_from_the_host),
     ("firewall", firewall_drops_by_default),
     ("listeners", nobody_listens),

@@ -14,6 +14,7 @@ MODULES = "etc/modprobe.d/50-no-host-input.conf"
 _BLACKLIST = "blacklist "
 # systemd's own EFI variables (SystemdOptions and its like), which it would take for a command line.
 _SYSTEMD = "8cf2644b-4b0b-428f-9387-6d876050dc67"
+CLOSED_SLOTS = "pcie_ports=compat", "acpiphp.disable=1"
 _NO_SOURCE = ("", "none")
 
 
@@ -35,6 +36,15 @@ def no_channel_to_the_host(facts: Facts) -> None:
     source = facts.root / "sys/devices/virtual/misc/hw_random/rng_current"
     found = source.read_text().strip() if source.exists() else ""
     expect(found in _NO_SOURCE, f"entropy is taken from {found}")
+
+
+def no_device_is_taken_later(facts: Facts) -> None:
+    """Require that a device which is plugged in gets no driver, on whichever bus; on PCI that nobody looks at slots."""
+    words = facts.read("proc/cmdline").split()
+    expect_none([word for word in CLOSED_SLOTS if word not in words], "words that are missing")
+    switches = sorted((facts.root / "sys/bus").glob("*/drivers_autoprobe"))
+    taking = [path.parent.name for path in switches if path.read_text().strip() != "0"]
+    expect(switches and not taking, f"drivers take new devices of {' '.join(taking) or 'an unknown bus'}")
 
 
 def devices_are_known(facts: Facts) -> None:

@@ -32,4 +32,5 @@ def _verified(facts: Facts, point: str, key: str) -> None:
     expect(fields[:1] == ["verity"] and len(fields) >= _VERITY_FIELDS, f"{point} is not on dm-verity")
     wanted = ["4096", "4096", blocks, "0", "sha256", root_hash, salt]
     expect(fields[4:_VERITY_FIELDS] == wanted, f"{point} has another hash tree than the command line names")
-    expect("panic_on_corruption" in fields, f"{point} would survive corruption")
+    lacking = [word for word in ("panic_on_corruption", "panic_on_error") if word not in fields]
+    expect(not lacking, f"{point} lacks {' and '.join(lacking)}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.clouds.console import READY
 from tests.e2e import machine
 from tests.e2e.machine import BOOT_SECONDS, CHECKOUT, Machine, Outcome
 from tests.ports import free_port
@@ -117,6 +118,15 @@ def wait_for_end(target: Machine, seconds: float = BOOT_SECONDS) -> str:
             return target.console()
         time.sleep(1)
     pytest.fail(f"the VM still runs after {seconds} s; console: {target.console()[-500:]}")
+
+
+def never_came_up(target: Machine) -> str:
+    """Require that the VM ends before it serves, and that its kernel says nothing; return what its console says."""
+    console = wait_for_end(target)
+    assert READY not in console
+    assert "panic" not in console.lower(), "the kernel speaks"
+    assert machine.vitrine("verify", target.origin, *target.pins).status == 3
+    return console
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 from provisioner.measure.gpt import find_partition, read_table
@@ -13,7 +14,9 @@ from tests.e2e.machine import BIN, CACHE, run
 
 LOADER_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 SYSTEMD = "8cf2644b-4b0b-428f-9387-6d876050dc67"
-NON_VOLATILE_BOOT_RUNTIME = 7
+LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+IMAGE_SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+NON_VOLATILE_BOOT_RUNTIME, AUTHENTICATED = 7, 0x20
 
 
 def flip(path: Path, offset: int) -> None:
@@ -35,7 +38,7 @@ def find_in_uki(disk: Path, uki: bytes, needle: bytes) -> int:
 def edited_variables(source: Path, target: Path, *variables: tuple[str, str, bytes]) -> Path:
     """Write a copy of a firmware variable store with variables (name, vendor, data) set in it."""
     entries = [
-        {"name": name, "guid": vendor, "attr": NON_VOLATILE_BOOT_RUNTIME, "data": data.hex()}
+        {"name": name, "guid": vendor, "attr": _attributes(vendor), "data": data.hex()}
         for name, vendor, data in variables
     ]
     document = target.with_suffix(".json")
@@ -44,6 +47,16 @@ def edited_variables(source: Path, target: Path, *variables: tuple[str, str, byt
     argv = [tool, "-i", source, "-o", target, "--set-json", document]
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
     return target
+
+
+def _attributes(vendor: str) -> int:
+    return NON_VOLATILE_BOOT_RUNTIME | (AUTHENTICATED if vendor == IMAGE_SECURITY else 0)
+
+
+def signature_list(digest: bytes) -> bytes:
+    """Return an EFI_SIGNATURE_LIST with one SHA-256 digest (UEFI 2.10, section 32.4.1)."""
+    kind, owner = uuid.UUID("c1c41626-504c-4092-aca9-41f936934328").bytes_le, bytes(16)
+    return kind + struct.pack("<III", 28 + 48, 0, 48) + owner + digest
 
 
 def load_option(disk: Path, file: str) -> bytes:
@@ -57,22 +70,17 @@ def load_option(disk: Path, file: str) -> bytes:
     return struct.pack("<IH", 1, len(path)) + "driver\0".encode("utf-16-le") + path
 
 
-def put_on_esp(disk: Path, file: Path) -> None:
-    """Copy a file to the root of a disk's ESP, whose content (unlike its place in the GPT) nobody measures."""
+def put_on_esp(disk: Path, file: Path, target: str = "") -> None:
+    """Copy a file onto a disk's ESP, whose content (unlike its place in the GPT) nobody measures; folders are made."""
+    target = target or file.name
     with disk.open("rb") as opened:
         esp = find_partition(read_table("disk", opened), "vitrine-esp")
-    target = f"/work/{disk.name}@@{esp.first_sector * 512}"
-    tools = (
-        BIN / "python",
-        "-m",
-        "provisioner.image.tools",
-        "--cache",
-        CACHE,
-        "--bind",
-        f"{disk.parent}:/work:rw",
-        "--",
-    )
-    done = run(*tools, "mcopy", "-i", target, f"/work/{file.name}", "::/")
+    parents = [f"::/{parent}" for parent in reversed(Path(target).parents) if str(parent) != "."]
+    script = "at=$1; from=$2; to=$3; shift 3; for new; do mmd -D s -i $at $new; done; mcopy -o -i $at $from $to"
+    places = (f"/work/{disk.name}@@{esp.first_sector * 512}", f"/work/{file.name}", f"::/{target}")
+    argv = ["sh", "-c", script, "sh", *places]
+    binds = ("--bind", f"{disk.parent}:/work:rw", "--env", "MTOOLS_SKIP_CHECK=1")
+    done = run(BIN / "python", "-m", "provisioner.image.tools", "--cache", CACHE, *binds, "--", *argv, *parents)
     assert done.status == 0, done.err
 
 

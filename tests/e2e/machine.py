@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 CACHE = CHECKOUT / "build/cache"
 BIN = Path(sys.executable).parent
 BOOT_SECONDS = 600
+Edit = Callable[[tuple[str, ...]], Iterable[str]]
 # This checkout's code and roles, whatever else the virtual environment knows.
 OURS = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "PYTHONPATH": str(CHECKOUT)}
 
@@ -128,9 +129,10 @@ def spec_of(image: Path, root: Path, name: str, **values) -> VmSpec:
     )
 
 
-def planned(spec: VmSpec, root: Path, extra: tuple[str, ...] = ()) -> Plan:
-    """Plan a VM with the accelerator that works here."""
-    return plan(spec, accelerator=choose(spec, root, progress=print).accelerator, extra_qemu_args=extra)
+def planned(spec: VmSpec, root: Path, extra: tuple[str, ...] = (), edit: Edit = tuple) -> Plan:
+    """Plan a VM with the accelerator that works here; ``edit`` changes QEMU's command line."""
+    made = plan(spec, accelerator=choose(spec, root, progress=print).accelerator, extra_qemu_args=extra)
+    return replace(made, qemu=tuple(edit(made.qemu)))
 
 
 def published_copy(source: Path, root: Path) -> None:
@@ -144,10 +146,13 @@ def published_copy(source: Path, root: Path) -> None:
         shutil.copytree(source / "tpm-ca", root / "tpm-ca")
 
 
-def clone(saved: Path, image: Path, root: Path, name: str) -> Machine:
-    """Start a clone of the saved VM. Clones share EK, AK and TLS key: never use two of them as two machines."""
+def clone(saved: Path, image: Path, root: Path, name: str, *, extra=(), edit: Edit = tuple) -> Machine:
+    """Start a clone of the saved VM. Clones share EK, AK and TLS key: never use two of them as two machines.
+
+    What the saved VM had of the host besides, ``extra``, its clone has as well.
+    """
     spec = spec_of(image, root, name)
-    vm = restore(QemuCloud(root), planned(spec, root), saved, progress=print)
+    vm = restore(QemuCloud(root), planned(spec, root, tuple(extra), edit), saved, progress=print)
     return Machine(root, name, vm.endpoint)
 
 
@@ -156,9 +161,11 @@ def snapshot(machine: Machine, directory: Path) -> None:
     save(machine.cloud, machine.name, directory)
 
 
-def boot(image: Path, root: Path, name: str, *, extra=(), variables: Path | None = None, **values) -> Machine:
+def boot(
+    image: Path, root: Path, name: str, *, extra=(), variables: Path | None = None, edit: Edit = tuple, **values
+) -> Machine:
     """Start a VM from nothing, with whatever the host adds; returns while it boots."""
-    made = planned(spec_of(image, root, name, **values), root, tuple(extra))
+    made = planned(spec_of(image, root, name, **values), root, tuple(extra), edit)
     if variables is not None:
         copies = tuple(replace(c, source=variables) if "VARS" in c.source.name.upper() else c for c in made.copies)
         made = replace(made, copies=copies)

@@ -1,6 +1,7 @@
-"""The host as the attacker: every change shows in a PCR that the client refuses, or the VM does not come up.
+"""A host that changes the image, or mixes machines up: a PCR shows it to the client, or the VM does not come up.
 
-Each of these is a cold boot. Four of them run in `make test`, the others in `make test-slow`.
+What a host adds to an image that it leaves as it is: tests/e2e/lockdown. Each of these is a cold boot. Two of them run
+in `make test`, the others in `make test-slow`.
 """
 
 from __future__ import annotations
@@ -12,21 +13,13 @@ import time
 import pytest
 
 from provisioner.errors import CloudError
-from provisioner.image.firmware import firmware
 from provisioner.measure.gpt import find_partition, read_table
 from tests.e2e import disks
-from tests.e2e.conftest import wait_for_end
-from tests.e2e.machine import CACHE, vitrine
+from tests.e2e.conftest import never_came_up
+from tests.e2e.machine import vitrine
 from tests.e2e.verdicts import refused
 
 WAIT = ("--wait", 600)
-
-
-def never_came_up(vm):
-    console = wait_for_end(vm)
-    assert "VITRINE ready" not in console
-    assert vitrine("verify", vm.origin, *vm.pins).status == 3
-    return console
 
 
 @pytest.mark.slow
@@ -78,46 +71,6 @@ def test_another_model_disk_never_comes_up(boot, image_copy):
     for offset in range(1 << 20, size - (1 << 20), 1 << 16):
         disks.flip(image_copy / "model.raw", offset)
     never_came_up(boot(image=image_copy, label="model"))
-
-
-def test_a_command_line_added_through_smbios_is_refused_inside_and_outside(boot):
-    added = "type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.import_credentials=yes"
-    console = never_came_up(boot("-smbios", added, label="cmdline"))
-    assert "VITRINE-REFUSED" in console
-
-
-@pytest.mark.slow
-def test_credentials_through_smbios_change_nothing(boot):
-    credential = "type=11,value=io.systemd.credential:tmpfiles.extra=f+ /run/vitrine/pwned 0644 - - - -"
-    vm = boot("-smbios", credential, label="credential")
-    outcome = vitrine("verify", vm.origin, *vm.pins, *WAIT, seconds=900)
-    # PCR 15's lock-down event is only there when the self-check found no credential.
-    assert outcome.status == 0, outcome.out + outcome.err
-
-
-def test_a_systemd_efi_variable_is_refused(boot, tmp_path):
-    options = "systemd.debug_shell=1\0".encode("utf-16-le")
-    variables = disks.edited_variables(
-        firmware(CACHE).variables, tmp_path / "vars.fd", ("SystemdOptions", disks.SYSTEMD, options)
-    )
-    console = never_came_up(boot(label="efivar", variables=variables))
-    assert "VITRINE-REFUSED" in console
-
-
-@pytest.mark.slow
-def test_a_driver_that_runs_before_the_image_is_refused(boot, image_copy, tmp_path):
-    stub = next((CACHE / "tools").rglob("linuxx64.efi.stub"))
-    driver = image_copy / "driver.efi"
-    driver.write_bytes(disks.as_driver(stub.read_bytes()))
-    disks.put_on_esp(image_copy / "boot.raw", driver)
-    option = disks.load_option(image_copy / "boot.raw", "\\driver.efi")
-    variables = disks.edited_variables(
-        firmware(CACHE).variables,
-        tmp_path / "vars.fd",
-        ("Driver0001", disks.LOADER_GLOBAL, option),
-        ("DriverOrder", disks.LOADER_GLOBAL, b"\x01\x00"),
-    )
-    assert refused(boot(image=image_copy, label="driver", variables=variables), *WAIT).failed == {"L9.1"}
 
 
 @pytest.mark.slow

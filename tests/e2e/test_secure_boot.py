@@ -15,6 +15,7 @@ from provisioner.platforms import LOCAL, local_secure_boot
 from provisioner.publish import CANDIDATES, RELEASE, prepare
 from provisioner.secure_boot import load_or_create_keys, sign_image, signed_image
 from tests.e2e import machine
+from tests.e2e.lockdown.esp import Esp
 from tests.e2e.machine import BOOT_SECONDS, CACHE, CHECKOUT, Machine
 from tests.e2e.verdicts import verify
 from tests.ports import free_port
@@ -114,3 +115,20 @@ def test_an_image_that_somebody_else_signed_does_not_start(secure, start, tmp_pa
     theirs = load_or_create_keys(tmp_path / "keys")
     image = (secure.root / "image").resolve()
     wait_for_refusal(start(sign_image(image, tmp_path / "signed", firmware(CACHE), theirs).boot_disk))
+
+
+# --- nor does what lies beside it
+
+
+@pytest.mark.slow
+def test_an_addon_that_nobody_signed_is_not_loaded(secure, start, tmp_path):
+    """Without Secure Boot it is loaded, and the boot refused: tests/e2e/lockdown/test_refused_inputs.py."""
+    ours = signed_image(secure.root / "image", secure.root, firmware(CACHE))
+    disk = tmp_path / "copy" / "boot.raw"
+    disk.parent.mkdir()
+    shutil.copyfile(ours.boot_disk, disk)
+    esp = Esp.of(disk)
+    esp.put("loader/addons/debug.addon.efi", esp.addon(".cmdline", b"systemd.debug_shell=1"))
+    vm = start(disk)
+    verdict = verify(vm.origin, *secure.pins, "--wait", BOOT_SECONDS)
+    assert (verdict.status, verdict.failed) == (0, frozenset())

@@ -132,6 +132,18 @@ def test_service_accounts_have_fixed_numbers_and_no_way_in(configured, user, num
     assert lines[f"vitrine-{user}"].endswith(":/:/usr/sbin/nologin")
 
 
+def test_a_driver_that_is_kept_out_as_a_module_is_none_that_the_kernel_has_built_in(configured):
+    """A line of modprobe.d about one of those does nothing, and reads as if it did."""
+    (path,) = configured.glob("usr/lib/modules/*/modules.builtin")
+    builtin = {Path(line).stem.replace("-", "_") for line in path.read_text().split()}
+    lines = [line.split() for file in configured.glob("etc/modprobe.d/*") for line in file.read_text().splitlines()]
+    named = {words[1] for words in lines if words[:1] in (["install"], ["blacklist"])}
+    assert {"virtio_rng", "qemu_fw_cfg"} <= named
+    assert named & builtin == set()
+    # What is built in, and told on the command line not to start.
+    assert {"i8042", "virtio_console", "virtiofs"} <= builtin
+
+
 def test_nothing_answers_a_device_that_the_host_plugs_in(configured):
     assert list(configured.glob("usr/**/udev/**/*.rules")) == []
     assert list(configured.glob("usr/**/systemd-udevd")) == []

@@ -61,7 +61,8 @@ partition() {
   done
 }
 
-# <root hash>:<salt>:<data blocks>; an altered block panics, so that no error path runs on altered data.
+# <root hash>:<salt>:<data blocks>; an altered block panics, and so does one that the disk does not give: systemd leaves out
+# what it cannot read, and a host could choose what that is.
 open_verity() {
   data=$(partition "vitrine-$1")
   tree=$(partition "vitrine-$1-verity")
@@ -70,7 +71,7 @@ open_verity() {
   rest=${2#*:}
   salt=${rest%%:*}
   blocks=${rest#*:}
-  table="0 $((blocks * 8)) verity 1 $data $tree 4096 4096 $blocks 0 sha256 $hash $salt 1 panic_on_corruption"
+  table="0 $((blocks * 8)) verity 1 $data $tree 4096 4096 $blocks 0 sha256 $hash $salt 2 panic_on_corruption panic_on_error"
   dmsetup create "vitrine-$1" --readonly --noudevsync --table "$table" || refuse "cannot open the $1 disk"
 }
 
@@ -119,6 +120,10 @@ if [ -n "$gpus" ]; then
   mount -o remount,ro,nosuid,nodev,noexec /sys/kernel/security || refuse "no lockdown"
   grep -q '\[confidentiality\]' $lockdown && grep -qx Y $enforce || refuse "the kernel is not locked"
 fi
+
+# A clock that was set back would make what has expired valid again. Without one, systemd begins at the same file's date.
+echo >/booted
+[ -e /sys/class/rtc/rtc0 ] && [ ! /booted -nt /root/usr/lib/clock-epoch ] && refuse "the clock lies before the image"
 
 for folder in proc sys dev run; do mount --move /$folder /root/$folder || refuse "cannot move /$folder"; done
 trap - EXIT

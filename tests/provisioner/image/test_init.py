@@ -37,7 +37,8 @@ def test_every_program_that_it_calls_is_carried_and_nothing_more():
     [
         '[ "$(cat /proc/cmdline)" = "$(cat /cmdline)" ] || refuse',
         "8cf2644b-4b0b-428f-9387-6d876050dc67",
-        "panic_on_corruption",
+        "2 panic_on_corruption panic_on_error",
+        "[ ! /booted -nt /root/usr/lib/clock-epoch ] && refuse",
         "mount -t efivarfs -o ro,",
         "noexec,mode=755,size=20% tmpfs /run",
         "mkdir /sys/kernel/config/tsm/report/vitrine || refuse",

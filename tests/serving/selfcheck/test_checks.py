@@ -14,6 +14,7 @@ from serving.selfcheck.__main__ import main
 from serving.selfcheck.checks import NAMES, run
 from serving.selfcheck.devicemapper import decode_table, read_table
 from serving.selfcheck.facts import Facts, parse_mounts
+from serving.selfcheck.host import CLOSED_SLOTS
 from serving.selfcheck.kernel import NAMING, SYSCTLS, WORDS
 from serving.selfcheck.processes import OWN, Process, read_processes
 from serving.selfcheck.verdict import read_passed, write_passed
@@ -21,7 +22,7 @@ from serving.selfcheck.verdict import read_passed, write_passed
 HASH, SALT = "ab" * 32, "cd" * 32
 CMDLINE = (
     f"vitrine.root={HASH}:{SALT}:100 vitrine.model={SALT}:{HASH}:200 systemd.import_credentials=no "
-    "lockdown=confidentiality panic=-1 quiet\n"
+    "lockdown=confidentiality pcie_ports=compat acpiphp.disable=1 panic=-1 quiet\n"
 )
 MOUNTS = """\
 1 1 0:2 / / rw - rootfs rootfs rw
@@ -32,8 +33,8 @@ MOUNTS = """\
 24 20 0:22 / /sys rw,nosuid,nodev,noexec - sysfs sysfs rw
 """
 TABLES = {
-    "254:0": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT} 1 panic_on_corruption",
-    "254:1": f"verity 1 253:17 253:18 4096 4096 200 0 sha256 {SALT} {HASH} 1 panic_on_corruption",
+    "254:0": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT} 2 panic_on_corruption panic_on_error",
+    "254:1": f"verity 1 253:17 253:18 4096 4096 200 0 sha256 {SALT} {HASH} 2 panic_on_corruption panic_on_error",
 }
 TCP = "  sl  local_address rem_address   st tx_queue\n"
 SOCKET = "   0: 0100007F:20FB 00000000:0000 {} 00000000:00000000\n"
@@ -106,6 +107,8 @@ def facts(tmp_path):
     write(tmp_path, "proc/net/tcp", TCP + SOCKET.format("01"))
     write(tmp_path, "sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
     write(tmp_path, "sys/module/module/parameters/sig_enforce", "Y\n")
+    for bus in ("pci", "virtio"):
+        write(tmp_path, f"sys/bus/{bus}/drivers_autoprobe", "0\n")
     write(tmp_path, "usr/lib/clock-epoch", "")
     os.utime(tmp_path / "usr/lib/clock-epoch", (NOW - 5, NOW - 5))
     for name, value in SYSCTLS.items():
@@ -168,6 +171,8 @@ FILES = {
     "unsigned modules": ("module-signatures", "sys/module/module/parameters/sig_enforce", "N\n"),
     "a GPU driver where no GPU is due": ("gpus", "sys/module/nvidia/version", "550"),
     "a GPU that nobody named": ("gpus", "sys/bus/pci/drivers/nvidia/0000:00:06.0/class", "0x030200"),
+    "a driver for what is plugged in": ("hot-plug", "sys/bus/pci/drivers_autoprobe", "1\n"),
+    "a driver on a bus behind a bus": ("hot-plug", "sys/bus/virtio/drivers_autoprobe", "1\n"),
     "a credential": ("credentials", "run/credentials/@system/tmpfiles.extra", "f+ /run/pwned"),
     "an encrypted credential": ("credentials", "run/credentials/@encrypted/x", ""),
     "a listener": ("listeners", "proc/net/tcp", TCP + SOCKET.format("0A")),
@@ -258,8 +263,9 @@ TABLE_FAULTS = {
     "linear": "linear 253:2 0",
     "survives corruption": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT}",
     "restarts on corruption": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT} 1 restart_on_corruption",
-    "weaker hash": f"verity 1 253:2 253:3 4096 4096 100 0 sha1 {HASH} {SALT} 1 panic_on_corruption",
-    "other tree": f"verity 1 253:2 253:3 4096 4096 100 8 sha256 {HASH} {SALT} 1 panic_on_corruption",
+    "weaker hash": f"verity 1 253:2 253:3 4096 4096 100 0 sha1 {HASH} {SALT} 2 panic_on_corruption panic_on_error",
+    "survives a disk that fails": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT} 1 panic_on_corruption",
+    "other tree": f"verity 1 253:2 253:3 4096 4096 100 8 sha256 {HASH} {SALT} 2 panic_on_corruption panic_on_error",
     "nothing": "",
 }
 
@@ -295,6 +301,18 @@ def test_another_ruleset_fails_the_firewall(facts, fault):
 
 def test_a_clock_before_the_image_fails(facts):
     assert failed(replace(facts, now=float(NOW - 6))) == ["clock"]
+
+
+@pytest.mark.parametrize("word", CLOSED_SLOTS)
+def test_an_image_that_leaves_slots_open_fails(facts, word):
+    tell(facts.root, CMDLINE.replace(word, ""))
+    assert failed(facts) == ["hot-plug"]
+
+
+def test_a_system_whose_buses_are_hidden_fails(facts):
+    for bus in ("pci", "virtio"):
+        (facts.root / f"sys/bus/{bus}/drivers_autoprobe").unlink()
+    assert failed(facts) == ["hot-plug"]
 
 
 def test_all_failures_are_reported_at_once(facts):
@@ -355,7 +373,6 @@ def gpu_facts(facts):
     tell(facts.root, WITH_GPUS)
     write(facts.root, "dev/nvidiactl", "")
     write(facts.root, "dev/nvidia-uvm", "")
-    write(facts.root, "sys/bus/pci/drivers_autoprobe", "0\n")
     write(facts.root, "sys/bus/pci/drivers/nvidia/new_id", "")
     write(facts.root, "sys/module/nvidia/version", "550.163.01\n")
     for slot in SLOTS:
@@ -371,7 +388,7 @@ def test_a_system_with_its_gpus_passes_every_check(gpu_facts):
 GPU_FILES = {
     "one GPU too few": ("gpus", "proc/cmdline", WITH_GPUS.replace("gpus=2", "gpus=3")),
     "one GPU too many": ("gpus", "proc/cmdline", WITH_GPUS.replace("gpus=2", "gpus=1")),
-    "a device that is plugged in gets a driver": ("gpus", "sys/bus/pci/drivers_autoprobe", "1\n"),
+    "a device that is plugged in gets a driver": ("hot-plug", "sys/bus/pci/drivers_autoprobe", "1\n"),
     "lockdown named as well": ("command-line", "proc/cmdline", WITH_GPUS + " lockdown=integrity"),
     "a kernel that the initrd did not lock": ("lockdown", "sys/kernel/security/lockdown", "[none] integrity\n"),
     "modules without a signature": ("module-signatures", "sys/module/module/parameters/sig_enforce", "N\n"),
