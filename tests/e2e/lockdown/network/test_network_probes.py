@@ -1,0 +1,67 @@
+"""Everything that a host can ask a VM on its network card: only the service answers. Judged by the frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.e2e.lockdown.network import probes
+from tests.e2e.lockdown.network.frames import TCP, UDP, answered_ports, asked_ports
+from tests.e2e.lockdown.network.lan import SERVICE
+from tests.e2e.lockdown.network.standin import listening, plain_linux
+from tests.e2e.machine import vitrine
+
+FOUND = (22, 111, 2375, 5355)
+
+
+def everything(lan):
+    """Send all probes; return how many of each kind."""
+    ends = lan.ends
+    rounds = {
+        "TCP ports": probes.every_tcp_port(ends, SERVICE),
+        "UDP": probes.udp_ports(ends),
+        "stealth": probes.stealth(ends),
+        "ICMP": probes.control_messages(ends),
+        "IP protocols": probes.every_protocol(ends),
+        "strange": probes.strange_packets(ends, SERVICE),
+        "ARP and discovery": probes.discovery(ends),
+        "IPv6": probes.ipv6(ends, SERVICE),
+    }
+    for frames in rounds.values():
+        lan.probe(frames)
+    return Counter({name: len(frames) for name, frames in rounds.items()})
+
+
+@pytest.mark.property(
+    "egress_firewall", inside="firewall", control="test_a_machine_without_the_rules_is_seen_to_answer"
+)
+def test_only_the_service_answers(cabled, cabled_vm, figures):
+    with cabled.namespace.entered():
+        assert vitrine("verify", cabled.origin, *cabled_vm.pins, "--wait", 120).status == 0
+    first = len(cabled.cable.seen)
+    sent = everything(cabled)
+    seen = cabled.cable.seen[first:]
+    judge = cabled.judge()
+    assert judge.leaks == []
+    assert asked_ports(seen, TCP) == set(probes.ALL_TCP)
+    assert asked_ports(seen, UDP) == set(probes.UDP_PORTS)
+    assert answered_ports(seen) == {SERVICE}
+    heartbeats = {packet[2:4] for packet in cabled.segments(first) if int.from_bytes(packet[2:4], "big") > 41000}
+    assert len(heartbeats) >= 15, "the VM did not read all along"
+    with cabled.namespace.entered():
+        assert vitrine("verify", cabled.origin, *cabled_vm.pins).status == 0
+    answers = Counter(map(len, cabled.cable.from_vm(first)))
+    figures(*(f"{number:,} {name}" for name, number in sent.items()), f"{answers.total()} frames back")
+
+
+def test_a_machine_without_the_rules_is_seen_to_answer(cabled):
+    with plain_linux(cabled) as inside, listening(inside, FOUND):
+        everything(cabled)
+    judge = cabled.judge()
+    assert answered_ports(cabled.cable.seen) == set(FOUND)
+    found = Counter(leak.split(": ")[1].split(" ")[0].rstrip(",") for leak in judge.leaks)
+    # A reset for every port but those where something listens; errors for UDP; answers of an IPv6 stack.
+    assert found["TCP"] >= len(probes.ALL_TCP) - len(FOUND)
+    assert found["ICMP"] >= len(probes.UDP_PORTS)
+    assert found["IPv6"] >= 10
