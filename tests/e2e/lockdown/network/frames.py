@@ -23,8 +23,8 @@ _PROTOCOLS = {1: "ICMP", 2: "IGMP", TCP: "TCP", UDP: "UDP"}
 _BROADCAST = b"\xff" * 6
 # An Ethernet header and the address resolution itself; a card may fill up with zeros to the shortest frame (60).
 _PLAIN_ARP, _SHORTEST = 42, 60
-# What networkd puts into its messages: kind, wanted address, server, list of wanted options, longest message, client (its
-# card), and from RFC 2131 nothing that says more of the machine.
+# What networkd puts into its messages: kind, wanted address, server, list of wanted options, longest message, and the
+# client, which is its card. Nothing says more of the machine.
 _DHCP_OPTIONS = {50, 53, 54, 55, 57, 61}
 
 

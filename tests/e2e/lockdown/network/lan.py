@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from provisioner.clouds import QemuCloud
 from provisioner.clouds.qmp import Address, Qmp
 from provisioner.plan import Plan
 from tests.e2e import machine
+from tests.e2e.lockdown.network import probes
 from tests.e2e.lockdown.network.dhcp import Lease, options, serving
 from tests.e2e.lockdown.network.frames import UDP, Judge, ip
 from tests.e2e.lockdown.network.probes import Ends
@@ -25,6 +27,8 @@ ROUTER, ROUTER_MAC, VM = "10.0.2.2", bytes.fromhex("52550a000202"), "10.0.2.15"
 # QEMU's name for the first card, and for the next one.
 VM_MAC, SECOND_MAC = bytes.fromhex("525400123456"), bytes.fromhex("525400123457")
 SERVICE = 8443
+# Somebody behind the router, and whom a hostile host names as the way there.
+ELSEWHERE, FALSE_ROUTER = "198.51.100.7", "10.0.2.66"
 CARD = "virtio-net-pci,netdev=net,romfile="
 
 
@@ -60,6 +64,23 @@ class Lan:
         time.sleep(settle)
         return first
 
+    def probe_everything(self) -> Counter[str]:
+        """Send all probes; return how many there were of each kind."""
+        ends = self.ends
+        rounds = {
+            "TCP ports": probes.every_tcp_port(ends, SERVICE),
+            "UDP": probes.udp_ports(ends),
+            "stealth": probes.stealth(ends),
+            "ICMP": probes.control_messages(ends),
+            "IP protocols": probes.every_protocol(ends),
+            "strange": probes.strange_packets(ends, SERVICE),
+            "ARP and discovery": probes.discovery(ends),
+            "IPv6": probes.ipv6(ends, SERVICE),
+        }
+        for frames in rounds.values():
+            self.probe(frames)
+        return Counter({name: len(frames) for name, frames in rounds.items()})
+
     def clone(self, deployment, root: Path, name: str) -> Machine:
         """Restore the deployment's saved VM with this cable in its card."""
         plan = self._planned(deployment, root, name)
@@ -82,6 +103,15 @@ class Lan:
         assert words != plan.qemu, "the plan has no network to exchange"
         return replace(plan, qemu=words)
 
+    def answer_to_elsewhere(self) -> tuple[bytes, set[str]]:
+        """Ask the service from another network; return its first answer's frame, and which neighbours it looked for."""
+        port = 44000 + len(self.cable.seen) % 1000
+        first = self.probe([self.ends.tcp(SERVICE, source=ELSEWHERE, source_port=port)])
+        until(lambda: self.segments(first), seconds=10, what="an answer to another network")
+        frames = (item.data for item in self.cable.from_vm(first))
+        answers = (frame for frame in frames if (packet := ip(frame)) and packet.target == ELSEWHERE)
+        return next(answers), self.resolved(first)
+
     def requests(self, first: int = 0) -> list[dict[int, bytes]]:
         """Return the options of every DHCP message that the VM sent."""
         packets = (ip(item.data) for item in self.cable.from_vm(first))
@@ -100,7 +130,9 @@ class Lan:
 
 
 @contextlib.contextmanager
-def lan(name: str = "tap0", router: str = ROUTER, address: str = VM, namespace: Namespace | None = None) -> Iterator[Lan]:
+def lan(
+    name: str = "tap0", router: str = ROUTER, address: str = VM, namespace: Namespace | None = None
+) -> Iterator[Lan]:
     """Lay a cable and lease on it."""
     space = namespace or Namespace()
     cable = Cable(space, name, ROUTER_MAC[:4] + bytes([int(router.split(".")[2]), 2]), router)

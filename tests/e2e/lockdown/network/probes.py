@@ -1,4 +1,4 @@
-"""What an attacker on a VM's cable can send it: frames, built by hand, so that no kernel here decides what they may be."""
+"""What an attacker on a VM's cable can send it: frames by hand, so that no kernel here decides what they may be."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def control_messages(ends: Ends) -> list[bytes]:
         ends.icmp(9, 0, b"\1\2\7\x08" + gateway + bytes(4)),
         ends.icmp(13, 0, bytes(16)),
         ends.icmp(17, 0, bytes(8)),
-        *(ends.icmp(8, target=every, to=BROADCAST) for every in ("255.255.255.255", "10.0.2.255", "224.0.0.1")),
+        *(ends.icmp(8, target=every, to=BROADCAST) for every in ("255.255.255.255", "224.0.0.1")),
     ]
     return [ends.icmp(kind) for kind in range(256)] + meant
 
@@ -172,8 +172,8 @@ def strange_packets(ends: Ends, service: int) -> list[bytes]:
 def discovery(ends: Ends) -> list[bytes]:
     """What finds machines on a network: names, services, neighbours, and who has which address."""
     name = b"\0\0\0\0\0\1\0\0\0\0\0\0\7vitrine\5local\0\0\xff\0\1"
-    asked = {5353: "224.0.0.251", 5355: "224.0.0.252", 1900: "239.255.255.250", 3702: "239.255.255.250", 137: "10.0.2.255"}
-    subnet = ends.vm.rsplit(".", 1)[0]
+    subnet, groups = ends.vm.rsplit(".", 1)[0], "239.255.255.250"
+    asked = {5353: "224.0.0.251", 5355: "224.0.0.252", 1900: groups, 3702: groups, 137: f"{subnet}.255"}
     others = [f"{subnet}.{number}" for number in range(256) if f"{subnet}.{number}" != ends.vm]
     others += ["127.0.0.1", "0.0.0.0", "255.255.255.255", "169.254.169.254", "10.128.0.1"]  # noqa: S104 - asked for
     return [

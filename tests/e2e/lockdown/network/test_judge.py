@@ -1,4 +1,4 @@
-"""The judge of frames, on frames made by hand: each way to smuggle something past it is a leak, and replies are none."""
+"""The judge of frames, on frames made by hand: each way to smuggle something past it is a leak, replies are none."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ SMUGGLED = {
     "address resolution of another kind": GUEST.arp(ROUTER, hardware=7),
     "reverse address resolution": GUEST.arp(ROUTER, operation=3),
     "address resolution for nobody's address": GUEST.arp("10.0.2.77"),
-    "address resolution with a word where a card's address is due": GUEST.arp(ROUTER)[:32] + b"CANARY" + GUEST.arp(ROUTER)[38:],
+    "address resolution with a word in a field": GUEST.arp(ROUTER)[:32] + b"CANARY" + GUEST.arp(ROUTER)[38:],
     "an announcement of the machine's own address": GUEST.arp(VM),
     "an answer about an address that nobody asked for": GUEST.arp(ROUTER, operation=2, to=ROUTER_MAC),
     "DHCP with a host's name": request(b"\x0c\3abc"),

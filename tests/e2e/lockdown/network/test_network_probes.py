@@ -6,31 +6,13 @@ from collections import Counter
 
 import pytest
 
-from tests.e2e.lockdown.network import probes
+from tests.e2e.lockdown.network import probes, tries
 from tests.e2e.lockdown.network.frames import TCP, UDP, answered_ports, asked_ports
 from tests.e2e.lockdown.network.lan import SERVICE
 from tests.e2e.lockdown.network.standin import listening, plain_linux
 from tests.e2e.machine import vitrine
 
 FOUND = (22, 111, 2375, 5355)
-
-
-def everything(lan):
-    """Send all probes; return how many of each kind."""
-    ends = lan.ends
-    rounds = {
-        "TCP ports": probes.every_tcp_port(ends, SERVICE),
-        "UDP": probes.udp_ports(ends),
-        "stealth": probes.stealth(ends),
-        "ICMP": probes.control_messages(ends),
-        "IP protocols": probes.every_protocol(ends),
-        "strange": probes.strange_packets(ends, SERVICE),
-        "ARP and discovery": probes.discovery(ends),
-        "IPv6": probes.ipv6(ends, SERVICE),
-    }
-    for frames in rounds.values():
-        lan.probe(frames)
-    return Counter({name: len(frames) for name, frames in rounds.items()})
 
 
 @pytest.mark.property(
@@ -40,7 +22,7 @@ def test_only_the_service_answers(cabled, cabled_vm, figures):
     with cabled.namespace.entered():
         assert vitrine("verify", cabled.origin, *cabled_vm.pins, "--wait", 120).status == 0
     first = len(cabled.cable.seen)
-    sent = everything(cabled)
+    sent = cabled.probe_everything()
     seen = cabled.cable.seen[first:]
     judge = cabled.judge()
     assert judge.leaks == []
@@ -57,7 +39,7 @@ def test_only_the_service_answers(cabled, cabled_vm, figures):
 
 def test_a_machine_without_the_rules_is_seen_to_answer(cabled):
     with plain_linux(cabled) as inside, listening(inside, FOUND):
-        everything(cabled)
+        cabled.probe_everything()
     judge = cabled.judge()
     assert answered_ports(cabled.cable.seen) == set(FOUND)
     found = Counter(leak.split(": ")[1].split(" ")[0].rstrip(",") for leak in judge.leaks)
@@ -65,3 +47,9 @@ def test_a_machine_without_the_rules_is_seen_to_answer(cabled):
     assert found["TCP"] >= len(probes.ALL_TCP) - len(FOUND)
     assert found["ICMP"] >= len(probes.UDP_PORTS)
     assert found["IPv6"] >= 10
+
+
+@pytest.mark.slow
+def test_the_same_guest_without_its_rules_is_seen_to_answer(opened):
+    assert answered_ports(opened.sealed) == {SERVICE}
+    assert answered_ports(opened.opened) == {SERVICE, *tries.LISTENING}

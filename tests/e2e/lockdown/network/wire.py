@@ -90,7 +90,7 @@ class Cable:
         run("sh", "-c", f"echo 1 >/proc/sys/net/ipv6/conf/{self.name}/disable_ipv6")
         run("ip", "link", "set", self.name, "address", self.mac.hex(":"), "txqueuelen", "20000")
         run("ip", "address", "add", f"{self.address}/24", "dev", self.name)
-        # Up, and as silent as a cable without a card, before the capture binds: binding to one that is down is an error.
+        # Up before the capture binds, which to one that is down is an error; a cable without a card is silent.
         run("ip", "link", "set", self.name, "up")
         with self.namespace.entered():
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL))
