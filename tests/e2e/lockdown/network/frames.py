@@ -111,6 +111,12 @@ class Judge:
                 self.leaks.append(f"{leak}: {describe(item.data)}")
         return self
 
+    def require_none(self) -> Judge:
+        """Fail when anything leaked, with the first few."""
+        if self.leaks:
+            raise AssertionError(f"{len(self.leaks)} frames should not have left:\n" + "\n".join(self.leaks[:20]))
+        return self
+
     def _remember(self, frame: bytes) -> None:
         if (packet := ip(frame)) is not None:
             self._speakers.add(socket.inet_aton(packet.source))

@@ -136,6 +136,8 @@ def lan(
     """Lay a cable and lease on it."""
     space = namespace or Namespace()
     cable = Cable(space, name, ROUTER_MAC[:4] + bytes([int(router.split(".")[2]), 2]), router)
+    # The false router is there, and says so to who looks for it.
+    space.run("ip", "address", "add", f"{FALSE_ROUTER}/32", "dev", name)
     try:
         with serving(cable, Lease(address, router)) as lease:
             yield Lan(cable, lease)

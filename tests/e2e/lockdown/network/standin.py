@@ -34,7 +34,7 @@ def plain_linux(lan: Lan) -> Iterator[Namespace]:
     inside.run("ip", "link", "set", "eth0", "address", VM_MAC.hex(":"), "txqueuelen", "20000")
     inside.run("ip", "address", "add", f"{VM}/24", "dev", "eth0")
     inside.run("ip", "link", "set", "eth0", "up")
-    # Else it would answer a few times a second only.
+    # Else it would answer one machine once a second only.
     inside.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit")
     over = threading.Event()
 

