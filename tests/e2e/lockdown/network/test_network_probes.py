@@ -24,7 +24,7 @@ def test_only_the_service_answers(cabled, cabled_vm, figures):
     first = len(cabled.cable.seen)
     sent = cabled.probe_everything()
     seen = cabled.cable.seen[first:]
-    judge = cabled.judge().require_none()
+    cabled.judge().require_none()
     assert asked_ports(seen, TCP) >= set(probes.ALL_TCP)
     assert asked_ports(seen, UDP) >= set(probes.UDP_PORTS)
     assert answered_ports(seen) == {SERVICE}
