@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from itertools import count
 
 import pytest
 
 from tests.e2e.lockdown.network.dhcp import hostile
-from tests.e2e.lockdown.network.lan import FALSE_ROUTER, ROUTER, SECOND_MAC, lan, replug, until
+from tests.e2e.lockdown.network.lan import FALSE_ROUTER, PULLABLE, ROUTER, SECOND_MAC, exchange, lan, replug, until
 from tests.e2e.lockdown.network.opened import bake_opened
 from tests.e2e.lockdown.network.wire import Seen, available
 from tests.e2e.machine import BOOT_SECONDS
@@ -48,6 +49,7 @@ class Opened:
     second_opened: list[Seen]
     requests: list[dict[int, bytes]]
     elsewhere: tuple[bytes, set[str]]
+    exchanged: list[Seen]
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +59,9 @@ def opened(deployment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("opened")
     image = bake_opened(folder)
     with lan() as first, lan("tap1", "10.0.3.2", "10.0.3.15", first.namespace) as second:
-        vm = first.boot(deployment, folder / "vm", "opened", image=image, extra=second_card(second.cable))
+        vm = first.boot(
+            deployment, folder / "vm", "opened", image=image, extra=second_card(second.cable), card=PULLABLE
+        )
         try:
             yield _both_times(vm, first, second)
         finally:
@@ -77,7 +81,10 @@ def _both_times(vm, first, second):
     for cable in (first.cable, second.cable):
         cable.require_whole()
     seen, also = list(first.cable.seen), list(second.cable.seen)
-    return Opened(seen[:cut], seen[cut:], also[:second_cut], also[second_cut:], requests, elsewhere)
+    exchange(vm)
+    time.sleep(20)
+    exchanged = first.cable.from_vm(len(seen))
+    return Opened(seen[:cut], seen[cut:], also[:second_cut], also[second_cut:], requests, elsewhere, exchanged)
 
 
 def _require_network():

@@ -24,12 +24,15 @@ from tests.snapshot import restore
 
 # What QEMU's own network said to the VM before it was saved: the cable goes on where that was.
 ROUTER, ROUTER_MAC, VM = "10.0.2.2", bytes.fromhex("52550a000202"), "10.0.2.15"
-# QEMU's name for the first card, and for the next one.
-VM_MAC, SECOND_MAC = bytes.fromhex("525400123456"), bytes.fromhex("525400123457")
+# QEMU's name for the first card, for the next one, and for one that is put in later.
+VM_MAC, SECOND_MAC, OTHER_MAC = (bytes.fromhex(f"52540012345{last}") for last in (6, 7, 8))
 SERVICE = 8443
 # Somebody behind the router, and whom a hostile host names as the way there.
 ELSEWHERE, FALSE_ROUTER = "198.51.100.7", "10.0.2.66"
 CARD = "virtio-net-pci,netdev=net,romfile="
+# The same where it can be pulled out of the running machine.
+PORT = "pcie-root-port,id=port,chassis=1"
+PULLABLE = (PORT, "-device", f"{CARD},bus=port,id=card,mac={VM_MAC.hex(':')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,10 @@ class Lan:
             restore(QemuCloud(root), plan, deployment.saved, progress=print)
         return Machine(root, name, self.origin)
 
-    def boot(self, deployment, root: Path, name: str, *, image: Path | None = None, extra=(), card=CARD) -> Machine:
+    def boot(self, deployment, root: Path, name: str, *, image: Path | None = None, extra=(), card=(CARD,)) -> Machine:
         """Start a VM from nothing with this cable in its card; return while it boots."""
         plan = self._planned(deployment, root, name, image=image)
-        words = (card if word == CARD else word for word in plan.qemu)
+        words = (one for word in plan.qemu for one in (card if word == CARD else (word,)))
         with self.namespace.entered():
             QemuCloud(root).apply(replace(plan, qemu=(*words, *extra)), progress=print)
         return Machine(root, name, self.origin)
@@ -158,6 +161,19 @@ def replug(vm: Machine, *, seconds: float = 2.0) -> None:
         connection.execute("set_link", {"name": "net", "up": False})
         time.sleep(seconds)
         connection.execute("set_link", {"name": "net", "up": True})
+
+
+def exchange(vm: Machine) -> None:
+    """Pull the card out of the running VM, and put another one in its place, on the same cable."""
+    with qmp(vm) as connection:
+        connection.execute("device_del", {"id": "card"})
+        until(lambda: not _there(connection), seconds=60, what="the guest lets go of the card")
+        told = {"driver": "virtio-net-pci", "id": "other", "netdev": "net", "bus": "port", "romfile": ""}
+        connection.execute("device_add", {**told, "mac": OTHER_MAC.hex(":")})
+
+
+def _there(connection: Qmp) -> bool:
+    return any(device["name"] == "card" for device in connection.execute("qom-list", {"path": "/machine/peripheral"}))
 
 
 def until(reached, *, seconds: float, what: str) -> None:

@@ -11,7 +11,7 @@ from tests.e2e.lockdown.network import probes
 from tests.e2e.lockdown.network.conftest import second_card
 from tests.e2e.lockdown.network.dhcp import ACK, FORCE_RENEW, NAK, OFFER, Lease, hostile
 from tests.e2e.lockdown.network.frames import UDP, ip
-from tests.e2e.lockdown.network.lan import FALSE_ROUTER, ROUTER, lan, replug, until
+from tests.e2e.lockdown.network.lan import FALSE_ROUTER, OTHER_MAC, PULLABLE, ROUTER, exchange, lan, replug, until
 from tests.e2e.lockdown.network.standin import plain_linux
 from tests.e2e.machine import vitrine
 
@@ -153,6 +153,31 @@ def test_a_second_card_gets_no_address_and_sends_nothing(cabled, deployment, tmp
         assert second.lease.asked == []
         cabled.judge().require_none()
         figures(f"{len(cabled.cable.from_vm())} frames of the first card", "0 of the second")
+
+
+@pytest.mark.slow
+@pytest.mark.property(
+    "no_host_input", inside="it looks once, before", control="test_a_card_that_is_taken_is_seen_to_ask_for_an_address"
+)
+def test_a_card_that_is_exchanged_sends_nothing(cabled, deployment, tmp_path, figures):
+    # The rules against packet sockets hang on the card, and go when it goes.
+    vm = cabled.boot(deployment, tmp_path / "vm", "exchanged", card=PULLABLE)
+    try:
+        with cabled.namespace.entered():
+            vitrine("verify", cabled.origin, *vm.pins, "--wait", 600, seconds=900)
+        assert cabled.judge().require_none().kinds["service"]
+        exchange(vm)
+        first = cabled.probe([cabled.ends.arp(cabled.ends.vm)] * 3, settle=30)
+    finally:
+        vm.destroy()
+    assert cabled.cable.from_vm(first) == []
+    assert not any(item.data[6:12] == OTHER_MAC for item in cabled.cable.from_vm())
+    figures("0 frames of the other card")
+
+
+@pytest.mark.slow
+def test_a_card_that_is_taken_is_seen_to_ask_for_an_address(opened):
+    assert any(item.data[6:12] == OTHER_MAC for item in opened.exchanged)
 
 
 @pytest.mark.slow

@@ -179,6 +179,8 @@ def open_up():
     subprocess.run(["/usr/sbin/nft", "flush", "ruleset"], check=True)
     every = {"net/ipv4/conf/all/arp_ignore": "0", "net/ipv4/icmp_echo_ignore_all": "0", "net/ipv4/icmp_ratelimit": "0"}
     settings(every | {"net/ipv4/conf/all/rp_filter": "0", f"net/ipv4/conf/{CARD}/rp_filter": "0"})
+    for switch in Path("/sys/bus").glob("*/drivers_autoprobe"):
+        switch.write_text("1")
     folder = Path("/run/systemd/network")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "05-opened.network").write_text(NETWORK)
