@@ -34,6 +34,7 @@ def plain_linux(lan: Lan) -> Iterator[Namespace]:
     inside.run("ip", "link", "set", "eth0", "address", VM_MAC.hex(":"), "txqueuelen", "20000")
     inside.run("ip", "address", "add", f"{VM}/24", "dev", "eth0")
     inside.run("ip", "link", "set", "eth0", "up")
+    inside.run("ip", "route", "add", "default", "via", lan.cable.address)
     # Else it would answer one machine once a second only.
     inside.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit")
     over = threading.Event()

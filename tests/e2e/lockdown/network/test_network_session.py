@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.lockdown.network import tries
 from tests.e2e.lockdown.network.frames import Judge
 from tests.e2e.lockdown.network.lan import SERVICE, VM_MAC, qmp
+from tests.e2e.lockdown.network.standin import plain_linux
 from tests.e2e.machine import vitrine
 
 CONTROL = "test_what_the_same_guest_sends_without_its_rules_is_seen"
@@ -70,6 +71,16 @@ def test_what_root_tries_in_the_guest_does_not_leave(opened, figures):
     assert judge.kinds["DHCP"] >= 2
     assert seen(opened.sealed, "sealed") == set()
     figures(f"{len(tries.NAMES)} ways tried", f"{len(opened.sealed)} frames seen", "0 of them")
+
+
+def test_what_plain_linux_sends_is_seen(cabled):
+    with plain_linux(cabled) as inside, inside.entered():
+        time.sleep(3)
+        tries.try_all("opened")
+        time.sleep(1)
+    assert seen(cabled.cable.seen, "opened") == set(tries.NAMES)
+    # Every one of them is a leak, and those that look like a reply are none.
+    assert len(cabled.judge().leaks) >= len(tries.NAMES)
 
 
 @pytest.mark.slow
