@@ -87,6 +87,8 @@ class Lan:
     def clone(self, deployment, root: Path, name: str) -> Machine:
         """Restore the deployment's saved VM with this cable in its card."""
         plan = self._planned(deployment, root, name)
+        # The saved state has a part about QEMU's own network: something must be there to take it. No card is in it.
+        plan = replace(plan, qemu=(*plan.qemu, "-netdev", "user,id=saved,restrict=on"))
         with self.namespace.entered():
             restore(QemuCloud(root), plan, deployment.saved, progress=print)
         return Machine(root, name, self.origin)
