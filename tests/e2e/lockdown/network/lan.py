@@ -71,14 +71,14 @@ class Lan:
         """Send all probes; return how many there were of each kind."""
         ends = self.ends
         rounds = {
-            "TCP ports": probes.every_tcp_port(ends, SERVICE),
-            "UDP": probes.udp_ports(ends),
-            "stealth": probes.stealth(ends),
+            "SYNs to 65,535 ports": probes.every_tcp_port(ends, SERVICE),
+            "datagrams": probes.udp_ports(ends),
+            "stealth segments": probes.stealth(ends),
             "ICMP": probes.control_messages(ends),
             "IP protocols": probes.every_protocol(ends),
-            "strange": probes.strange_packets(ends, SERVICE),
+            "strange packets": probes.strange_packets(ends, SERVICE),
             "ARP and discovery": probes.discovery(ends),
-            "IPv6": probes.ipv6(ends, SERVICE),
+            "of IPv6": probes.ipv6(ends, SERVICE),
         }
         for frames in rounds.values():
             self.probe(frames)

@@ -11,6 +11,8 @@ from tests.e2e.lockdown.network.frames import ARP, ICMP, IPV4, IPV6, TCP, UDP
 FIN, SYN, RST, PUSH, ACK, URGENT = 1, 2, 4, 8, 16, 32
 BROADCAST = b"\xff" * 6
 ALL_TCP = range(1, 65536)
+# From where the service is asked in between, every 4,096 ports.
+HEARTBEATS = range(41001, 41016)
 # The ports below 1024, and those above on which something is usually found.
 UDP_PORTS = (
     *range(1, 1024),
@@ -116,7 +118,7 @@ def every_tcp_port(ends: Ends, service: int) -> list[bytes]:
     for port in ALL_TCP:
         frames.append(ends.tcp(port))
         if port % 4096 == 0:
-            frames.append(ends.tcp(service, source_port=41000 + port // 4096))
+            frames.append(ends.tcp(service, source_port=HEARTBEATS[port // 4096 - 1]))
     return frames
 
 
