@@ -31,8 +31,8 @@ SERVICE = 8443
 ELSEWHERE, FALSE_ROUTER = "198.51.100.7", "10.0.2.66"
 CARD = "virtio-net-pci,netdev=net,romfile="
 # The same where it can be pulled out of the running machine.
-SLOT = "pcie-root-port,id=slot,chassis=1"
-PULLABLE = (SLOT, "-device", f"{CARD},bus=slot,id=card,mac={VM_MAC.hex(':')}")
+SLOT = "pcie-root-port,id=socket0,chassis=1"
+PULLABLE = (SLOT, "-device", f"{CARD},bus=socket0,id=card,mac={VM_MAC.hex(':')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def exchange(vm: Machine) -> None:
     with qmp(vm) as connection:
         connection.execute("device_del", {"id": "card"})
         until(lambda: not _there(connection), seconds=60, what="the guest lets go of the card")
-        told = {"driver": "virtio-net-pci", "id": "other", "netdev": "net", "bus": "slot", "romfile": ""}
+        told = {"driver": "virtio-net-pci", "id": "other", "netdev": "net", "bus": "socket0", "romfile": ""}
         connection.execute("device_add", {**told, "mac": OTHER_MAC.hex(":")})
 
 
