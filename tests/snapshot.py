@@ -95,6 +95,8 @@ def _read_memory(address: Path, memory: Path) -> None:
     descriptor = os.open(memory, os.O_RDONLY)
     try:
         with Qmp(Address(address, _SECONDS)) as qmp:
+            # Else QEMU and the guest would announce the network card: nothing of that is the image's doing.
+            qmp.execute("migrate-set-parameters", {"announce-rounds": 0})
             qmp.send_file(_MEMORY, descriptor)
             qmp.execute("migrate-incoming", {"uri": f"fd:{_MEMORY}"})
             _until(lambda: qmp.execute("query-status")["status"] != "inmigrate")

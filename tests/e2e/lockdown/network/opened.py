@@ -1,0 +1,50 @@
+"""A copy of the image with one more unit, which tries to get word out and later takes the rules away: for controls.
+
+It is baked by the playbook itself, and packed without asking the refuse gate: no gate would let that unit pass. What it
+shows is that the frames of a leak are seen, on the same kernel, card and cable as those of the image.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from provisioner.bake import Addresses, Bake, read_sources
+from provisioner.image.normalise import clean
+from provisioner.image.pack import PackSpec, pack
+from provisioner.image.rootfs import load_rootfs
+from tests.e2e.machine import BIN, CACHE, CHECKOUT, run
+
+UNIT = """
+[Unit]
+Description=Tries to get word out
+# The self-check would see the ports and IPv6.
+After=vitrine-ready.service
+
+[Service]
+ExecStart=/usr/bin/python3 -S -P /usr/lib/vitrine/tries.py
+StandardOutput=null
+StandardError=file:/dev/console
+"""
+NAME = "vitrine-tries.service"
+
+
+def bake_opened(folder: Path) -> Path:
+    """Bake the copy in a folder; return the folder of the image."""
+    values = {"gateway_metrics": True}
+    words = ("playbooks/bake.yml", "-i", "inventories/local", "--skip-tags", "seal", "-e", json.dumps(values))
+    done = run(BIN / "ansible-playbook", *words, "-e", f"bake_output={folder}", "-e", f"bake_cache={CACHE}")
+    assert done.status == 0, done.out[-4000:] + done.err[-2000:]
+    (tree,) = folder.glob(".work-*/tree")
+    shutil.copyfile(Path(__file__).with_name("tries.py"), tree / "usr/lib/vitrine/tries.py")
+    units = tree / "usr/lib/systemd/system"
+    (units / NAME).write_text(UNIT)
+    (units / "multi-user.target.wants").mkdir(exist_ok=True)
+    (units / "multi-user.target.wants" / NAME).symlink_to(f"../{NAME}")
+    clean(tree)
+    bake = Bake(CHECKOUT, folder, read_sources(CACHE, "test", Addresses()), {})
+    spec = PackSpec(folder / "opened", "opened", bake.sources, bake.service(), bake.weights())
+    image = pack(load_rootfs(tree.parent), spec, progress=print)
+    shutil.rmtree(tree.parent)
+    return image.path
