@@ -39,7 +39,7 @@ def surfaces_of(vm, *others):
 
 def assert_disks_are_the_images(vm, disks):
     """An image that was made before a canary was holds none, and nor does what is the same, byte for byte."""
-    image = open_image(vm.root / "image")
+    image = open_image((vm.root / "image").resolve())
     assert {surface.name for surface in disks} == {str(image.boot_disk), str(image.model_disk)}
     check_image(image)
 
