@@ -26,6 +26,7 @@ from serving.gateway.app import Parts, create_app  # noqa: E402
 from serving.gateway.attester import AttesterClient  # noqa: E402
 from serving.gateway.engine import Engine  # noqa: E402
 from serving.gateway.features import Features, features_of  # noqa: E402
+from serving.gateway.forgetting import overwrite_what_is_freed  # noqa: E402
 from serving.gateway.limits import Limits  # noqa: E402
 from serving.gateway.metrics import Metrics  # noqa: E402
 from serving.gateway.protocol import bounded_protocol  # noqa: E402
@@ -186,6 +187,7 @@ async def serve(config: Config, limits: Limits) -> None:
 def main() -> int:
     """Run the process; return the exit status."""
     logging.disable(logging.CRITICAL)  # no library writes a line; standard output and error are closed as well
+    overwrite_what_is_freed()
     config = read_config(sys.argv[1:], os.environ)
     gc.freeze()
     gc.enable()

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 
 from serving.gateway.callers import caller_of
+from serving.gateway.forgetting import BeginsUntouched
 from serving.gateway.guests import FullError, Guest, Guests
 from serving.gateway.limits import Limits
 from serving.gateway.protocol import BoundedProtocol
@@ -94,13 +95,15 @@ class Reception:
         try:
             channel.setblocking(False)
             self._guests.add(guest)
-            await self._loop.connect_accepted_socket(
+            connecting = self._loop.connect_accepted_socket(
                 lambda: protocol,
                 channel,
                 ssl=self._context,
                 ssl_handshake_timeout=self._limits.handshake_seconds,
                 ssl_shutdown_timeout=self._limits.farewell_seconds,
             )
+            # It begins by making a buffer of 256 KiB, of which little is ever used.
+            await self._loop.create_task(BeginsUntouched(connecting))
         except (OSError, FullError):  # no TLS, too slow, gone, or no room
             pass
         finally:

@@ -44,7 +44,11 @@ http {{
 
 
 _SECONDS = 120
-UNIT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+UNIT = {
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+    "PYTHONMALLOC": "malloc",
+}
 """As the gateway's unit has it."""
 
 

@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[3]
 LISTEN = "0A"
 
 
-def start(folder, entry, model, *, packages, environment=None, python=sys.executable, requests=64):
+def start(
+    folder, entry, model, *, packages, environment=None, python=sys.executable, requests=64, module="serving.engines"
+):
     """Start an engine with its socket in the folder; the model's folder bears its name."""
     (folder / "list.json").write_text(json.dumps([entry]))
     (folder / "models").mkdir(exist_ok=True)
@@ -24,7 +26,7 @@ def start(folder, entry, model, *, packages, environment=None, python=sys.execut
     named = folder / "models" / entry["name"]
     if not named.exists():
         named.symlink_to(model)
-    argv = [python, "-S", "-P", "-m", "serving.engines", entry["name"], "--list", str(folder / "list.json")]
+    argv = [python, "-S", "-P", "-m", module, entry["name"], "--list", str(folder / "list.json")]
     argv += ["--models", str(folder / "models"), "--sockets", str(folder), "--requests", str(requests)]
     told = {"PYTHONPATH": ":".join([str(ROOT), *map(str, packages)]), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir(exist_ok=True)

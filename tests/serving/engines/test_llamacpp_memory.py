@@ -1,0 +1,131 @@
+"""What llama.cpp keeps of a text after its answer, looked for in its memory: the policy of docs/hardening/memory.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from serving.engines.llamacpp import IDLE_SECONDS
+from serving.engines.probe import Connection
+from tests.canary import counted, new_canary, search
+from tests.process_memory import pieces
+from tests.serving.engines import llamacpp, processes
+from tests.serving.engines.asking import ask, post
+from tests.serving.gateway.running import MODEL
+
+ROOT = Path(__file__).resolve().parents[3]
+UNIT = ROOT / "roles/engine/files/tree/usr/lib/systemd/system/vitrine-engine-llamacpp@.service.j2"
+CLEARING = dict(
+    word.split("=", 1)
+    for line in re.findall(r"^Environment=(GLIBC_TUNABLES.*)$", UNIT.read_text(), re.MULTILINE)
+    for word in line.split()
+)
+IDLE = 4
+# The engine as it is, but for the seconds.
+HASTY = f"""
+import runpy
+import serving.engines.llamacpp
+serving.engines.llamacpp.IDLE_SECONDS = {IDLE}
+runpy.run_module("serving.engines", run_name="__main__")
+"""
+
+
+@contextmanager
+def engine(folder, environment):
+    """Give process and socket of an engine that has not been asked anything."""
+    site = folder / "site"
+    site.mkdir()
+    (site / "hasty.py").write_text(HASTY)
+    packages = [site, os.environ["VITRINE_ENGINE"], "/usr/lib/python3/dist-packages"]
+    weights = Path(os.environ["VITRINE_MODEL"])
+    with processes.notified(folder) as (channel, told):
+        how = {"packages": packages, "environment": told | environment, "module": "hasty"}
+        process = processes.start(folder, llamacpp.ENTRY, weights, **how)
+        processes.wait_ready(channel, process, llamacpp.SECONDS)
+    try:
+        yield process.pid, processes.socket_of(folder, MODEL)
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+
+
+def told(socket):
+    """Send a canary through the engine, in a prompt that is much longer than it; return it."""
+    canary = new_canary()
+    numbers = json.loads(post(socket, "/tokenize", {"content": canary.text})[1])["tokens"]
+    # Another one: the answer to that question was a text of its own, with the numbers in it.
+    prompt = "one two three " * 20 + canary.text
+    status, _ = post(socket, "/v1/completions", {"prompt": prompt, "max_tokens": 2, "stream": False})
+    assert status == 200
+    return canary.with_tokens(numbers)
+
+
+def kept(pid, canary):
+    return counted(search(pieces(pid), canary.needles()))
+
+
+def after(seconds, pid, canary):
+    """Return what is left when that time is over, or as soon as nothing is."""
+    deadline = time.monotonic() + seconds
+    while (left := kept(pid, canary)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return left
+
+
+def test_of_an_idle_engines_last_text_nothing_is_left_once_it_is_asked_again(tmp_path):
+    with engine(tmp_path, CLEARING) as (pid, socket):
+        canary = told(socket)
+        # The control: the search sees what an engine holds, its slot's prompt among it.
+        assert any("32 bit" in form for form in kept(pid, canary))
+        time.sleep(IDLE + 3)
+        assert ask(socket, "GET", "/lora-adapters")[0] == 200  # as the watchdog does
+        for _ in range(2):  # the thread that stays has read something else by then
+            post(socket, "/tokenize", {"content": " " * 20_000})
+        assert after(30, pid, canary) == {}
+        assert post(socket, "/v1/completions", {"prompt": "Hi", "max_tokens": 1})[0] == 200
+
+
+def test_without_the_settings_of_the_unit_what_is_freed_stays(tmp_path):
+    with engine(tmp_path, {}) as (pid, socket):
+        canary = told(socket)
+        time.sleep(IDLE + 3)
+        ask(socket, "GET", "/lora-adapters")
+        assert kept(pid, canary), "nothing had to be cleared: the test above proves nothing"
+
+
+def test_a_sleeping_engine_has_given_back_its_cache(tmp_path):
+    def anonymous(pid):
+        return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+    with engine(tmp_path, CLEARING) as (pid, socket):
+        told(socket)
+        awake = anonymous(pid)
+        time.sleep(IDLE + 3)
+        assert anonymous(pid) < awake / 2
+
+
+def test_a_question_between_others_does_not_wait_for_a_connection(tmp_path):
+    """As many connections as the gateway ever has, all silent: each would hold a thread."""
+    with engine(tmp_path, CLEARING) as (_, socket):
+        silent = [Connection(socket) for _ in range(72)]
+        for connection in silent:
+            connection.connect()
+        began = time.monotonic()
+        assert ask(socket, "GET", "/lora-adapters")[0] == 200
+        assert time.monotonic() - began < 4  # silent ones are given up after five seconds
+        for connection in silent:
+            connection.close()
+
+
+def test_the_engine_clears_what_it_frees_and_is_asked_more_rarely_than_it_forgets():
+    assert CLEARING == {
+        "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
+        "PYTHONMALLOC": "malloc",
+    }
+    (watchdog,) = re.findall(r"^WatchdogSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
+    # Else its questions would keep an idle engine awake for ever.
+    assert 0 < IDLE_SECONDS < int(watchdog) / 4
