@@ -29,20 +29,8 @@ NODES = (
     *("console", "full", "kmsg", "mem", "null", "port", "ptmx", "random", "tty*", "urandom", "zero"),
     *("cpu_dma_latency", "hpet", "mcelog", "nvram", "psaux", "rtc*", "snapshot", "vga_arbiter", "vcs*", "udmabuf"),
     *("mapper/control", "cpu/*", "userfaultfd", "loop-control", "autofs", "fuse", "ptp*", "pps*", "input/*", "rfkill"),
-    *(
-        "tpm0",
-        "tpmrm0",
-        "tdx_guest",
-        "sev-guest",
-        "nvme[0-9]*",
-        "ng[0-9]*",
-        "watchdog*",
-        "bsg/*",
-        "sg[0-9]*",
-        "hwrng",
-        "gpiochip*",
-        "vmbus/*",
-    ),
+    *("tpm0", "tpmrm0", "tdx_guest", "sev-guest", "vmbus/*", "hwrng", "gpiochip*", "watchdog*"),
+    *("nvme[0-9]*", "ng[0-9]*", "bsg/*", "sg[0-9]*"),
 )
 GPU_NODES = ("nvidia[0-9]*", "nvidiactl", "nvidia-uvm", "nvidia-caps/*")
 
