@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serving.selfcheck.expect import expect, expect_none
 from serving.selfcheck.facts import Facts
-from serving.selfcheck.lists import MOUNTS
+from serving.selfcheck.lists import FILES, MOUNTS
 
 
 def mounts_are_known(facts: Facts) -> None:
@@ -14,7 +14,8 @@ def mounts_are_known(facts: Facts) -> None:
     """
     unknown = [f"{mount.kind} on {mount.point}" for mount in facts.mounts if MOUNTS.get(mount.point) != mount.kind]
     expect_none(unknown, "unknown mounts")
-    expect_none([mount.point for mount in facts.mounts if "nosuid" not in mount.options], "without nosuid")
+    folders = [mount for mount in facts.mounts if mount.point not in FILES]
+    expect_none([mount.point for mount in folders if "nosuid" not in mount.options], "without nosuid")
     both = [mount.point for mount in facts.mounts if not {"ro", "noexec"} & mount.options]
     expect_none(both, "writable and executable")
 

@@ -21,15 +21,20 @@ MOUNTS = {
     "/sys/fs/pstore": "pstore",
     "/sys/kernel/config": "configfs",
     "/sys/kernel/security": "securityfs",
+    "/etc/machine-id": "tmpfs",
     "/usr/share/vitrine/model": "erofs",
 }
+# One file, read-only, that PID 1 itself wrote a random number to.
+FILES = ("/etc/machine-id",)
 
 # Nodes in /dev that are no disks, as patterns. Services see what their units name, of these and at all.
 NODES = (
     *("console", "full", "kmsg", "mem", "null", "port", "ptmx", "random", "tty*", "urandom", "zero"),
     *("cpu_dma_latency", "hpet", "mcelog", "nvram", "psaux", "rtc*", "snapshot", "vga_arbiter", "vcs*", "udmabuf"),
     *("mapper/control", "cpu/*", "userfaultfd", "loop-control", "autofs", "fuse", "ptp*", "pps*", "input/*", "rfkill"),
-    *("tpm0", "tpmrm0", "tdx_guest", "sev-guest", "nvme[0-9]*", "bsg/*", "sg[0-9]*", "hwrng", "gpiochip*", "vmbus/*"),
+    *("tpm0", "tpmrm0", "tdx_guest", "sev-guest", "vmbus/*", "hwrng", "gpiochip*", "watchdog*"),
+    "dma_heap/system",
+    *("nvme[0-9]*", "ng[0-9]*", "bsg/*", "sg[0-9]*"),
 )
 GPU_NODES = ("nvidia[0-9]*", "nvidiactl", "nvidia-uvm", "nvidia-caps/*")
 

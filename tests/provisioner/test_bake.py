@@ -312,6 +312,7 @@ def test_the_commit_reaches_the_manifest(checkout, monkeypatch):
     monkeypatch.setattr(module, "load_rootfs", lambda workdir: SimpleNamespace(tree=workdir, workdir=workdir))
     monkeypatch.setattr(module, "clean", lambda _: None)
     monkeypatch.setattr(module, "refuse", lambda *_: None)
+    monkeypatch.setattr(module, "refuse_on_trial", lambda *_, **__: None)
     monkeypatch.setattr(module, "pack", lambda _, spec, **__: seen.append(spec))
     one = bake(checkout)
     seal(Bake(one.repository, one.output, one.sources, one.values, "c" * 40), progress=lambda _: None)

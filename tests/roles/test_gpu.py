@@ -11,6 +11,9 @@ import subprocess
 import pytest
 import yaml
 
+from provisioner.errors import BakeError
+from provisioner.gate import refuse_after_trial
+
 pytestmark = pytest.mark.root
 PARTS = (
     *("usr/lib/vitrine/driver/order", "usr/lib/vitrine/driver/nvidia.ko", "usr/lib/vitrine/driver/nvidia-uvm.ko"),
@@ -113,9 +116,21 @@ def test_the_order_is_nodes_then_self_check_then_evidence_then_work(tree):
 def test_the_bus_is_closed_before_the_self_check_looks(tree):
     _, lines = unit(tree, f"{UNITS}/vitrine-gpu.service")
     steps = [line for line in lines if line.startswith("ExecStart=")]
-    assert [step.split("=")[1].split()[0] for step in steps] == ["/usr/bin/python3", "/usr/bin/mount"]
+    assert [step.split("=")[1].split()[0] for step in steps] == ["/usr/bin/python3", "+/usr/bin/mount"]
     assert "remount,bind,ro" in steps[1]
     assert (tree / "usr/bin/mount").exists()
+
+
+def test_its_units_are_as_confined_as_is_written_down(tree):
+    """The gate's own trial, and one right more than that, which it refuses."""
+    refuse_after_trial(tree, progress=lambda _: None)
+    more = tree / UNITS / "vitrine-gpu-ready.service.d/30-more.conf"
+    more.write_text("[Service]\nPrivateNetwork=no\n")
+    try:
+        with pytest.raises(BakeError, match=r"service_sandbox \(exposure\): vitrine-gpu-ready.service: 2"):
+            refuse_after_trial(tree, progress=lambda _: None)
+    finally:
+        more.unlink()
 
 
 def test_the_group_has_its_number(tree):

@@ -81,12 +81,12 @@ def test_a_service_that_was_taken_over_can_do_what_it_is_for_and_nothing_else(bo
 @pytest.mark.parametrize(
     ("unit", "memory", "tasks"),
     [
-        ("vitrine-attester.service", 512 * MEGABYTE, 32),
-        ("vitrine-gateway.service", 2048 * MEGABYTE, 32),
-        ("vitrine-selfcheck.service", 256 * MEGABYTE, 32),
-        ("vitrine-firewall.service", 256 * MEGABYTE, 32),
+        ("vitrine-attester.service", 512 * MEGABYTE, 64),
+        ("vitrine-gateway.service", 2048 * MEGABYTE, 64),
+        ("vitrine-selfcheck.service", 256 * MEGABYTE, 64),
+        ("vitrine-firewall.service", 256 * MEGABYTE, 64),
         (ENGINE, None, 4096),
-        (NETWORK, 256 * MEGABYTE, 32),
+        (NETWORK, 256 * MEGABYTE, 64),
     ],
 )
 def test_nobody_may_take_all_memory_or_start_processes_without_end(booted, unit, memory, tasks):

@@ -31,6 +31,7 @@ MOUNTS = """\
 22 20 254:1 / /usr/share/vitrine/model ro,nosuid - erofs /dev/mapper/vitrine-model ro
 23 20 0:21 / /proc rw,nosuid,nodev,noexec - proc proc rw
 24 20 0:22 / /sys rw,nosuid,nodev,noexec - sysfs sysfs rw
+25 20 0:20 /machine-id /etc/machine-id ro,relatime - tmpfs tmpfs rw,mode=755
 """
 TABLES = {
     "254:0": f"verity 1 253:2 253:3 4096 4096 100 0 sha256 {HASH} {SALT} 2 panic_on_corruption panic_on_error",
@@ -82,7 +83,7 @@ def stand(root):
     for name, target in (("stdin", "/proc/self/fd/0"), ("core", "/proc/kcore")):
         (root / "dev").mkdir(exist_ok=True)
         (root / "dev" / name).symlink_to(target)
-    for name in ("null", "tpmrm0", "mapper/control", "cpu/0/msr", "pts/0"):
+    for name in ("null", "tpmrm0", "mapper/control", "dma_heap/system", "cpu/0/msr", "pts/0"):
         write(root, f"dev/{name}", "")
     for number, name in enumerate(("vitrine-root", "vitrine-model")):
         write(root, f"sys/class/block/dm-{number}/dm/name", f"{name}\n")
@@ -227,6 +228,8 @@ MOUNT_FAULTS = {
     ),
     "a known place, another file system": ("mounts", "tmpfs tmpfs rw,mode=755", "overlay overlay rw,mode=755"),
     "what is written can be run": ("mounts", "/run rw,nosuid,noexec", "/run rw,nosuid"),
+    "a machine's id that can be written": ("mounts", "/etc/machine-id ro,", "/etc/machine-id rw,"),
+    "a file of another file system": ("mounts", "/etc/machine-id ro,relatime - tmpfs", "/etc/machine-id ro - ext4"),
     "set-user-id bits count": ("mounts", "/ / ro,nosuid,relatime", "/ / ro,relatime"),
     "root not on the device mapper": ("root-verity", "254:0 / /", "253:2 / /"),
     "model's device under the root": ("root-verity", "254:0 / /", "254:1 / /"),
