@@ -5,7 +5,8 @@ OpenAI's format, streams as server-sent events that end with ``data: [DONE]``, o
 model is for that; ``/tokenize`` and ``/detokenize`` in words of its own, which the gateway knows. Nobody reads a health
 page: the gateway asks the question of ``serving.task``, and an engine may ask it first. It writes nothing anywhere,
 keeps of a request no more than docs/hardening/memory.md says, and shares no cache between two of them unless
-``Tuning.prefix_caching`` says so. When any process of it dies, all of it ends and systemd starts it again; the gateway says 503 until its question is answered.
+``Tuning.prefix_caching`` says so. When any process of it dies, all of it ends and systemd starts it again; the gateway
+says 503 until its question is answered.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,13 @@ def test_a_second_time_changes_nothing(module, tree):
     module.strip(tree, ["core", "libpython"], ["usr/bin/false"])
     before = left(tree)
     assert module.strip(tree, ["core", "libpython"], ["usr/bin/false"]) == []
+    assert left(tree) == before
+
+
+def test_where_the_lists_have_gone_it_was_done_before(module, tree):
+    shutil.rmtree(tree / "var")
+    before = left(tree)
+    assert module.strip(tree, ["core", "cor"], []) == []
     assert left(tree) == before
 
 

@@ -167,8 +167,10 @@ def test_systemd_too_takes_an_instances_account_for_the_later_word(inside, name,
     """With root as the account, because that is what the tool tells apart."""
     unit = "vitrine-engine-llamacpp@m.service"
     folder = f"/run/systemd/system/{unit}.d"
-    write = f"mkdir -p {folder}; printf '[Service]\\nUser=root\\nGroup=root\\n' > {folder}/{name}"
-    done = inside("/bin/sh", "-c", f"{write}; exec systemd-analyze security --offline=yes --json=short {unit}")
+    write = "import os, sys; os.makedirs(sys.argv[1]); open(sys.argv[2], 'w').write(sys.argv[3])"
+    drop_in = [folder, f"{folder}/{name}", "[Service]\nUser=root\nGroup=root\n"]
+    ask = 'python3 -c "$@" && exec systemd-analyze security --offline=yes --json=short "$0"'
+    done = inside("/bin/sh", "-c", ask, unit, write, *drop_in)
     (found,) = [entry for entry in json.loads(done.stdout) if entry["name"] == "User=/DynamicUser="]
     assert found["set"] is is_confined
 

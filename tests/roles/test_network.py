@@ -23,7 +23,7 @@ mount -t tmpfs -o mode=0755 dev dev
 for name in null urandom; do : > dev/$name; mount --bind /dev/$name dev/$name; done
 mount -t tmpfs -o mode=0755 run run
 mkdir -p run/systemd/netif/links run/systemd/netif/leases
-chown -R "$(chroot . id -u systemd-network)" run/systemd/netif
+chown -R "$(awk -F: '$1 == "systemd-network" { print $3 }' etc/passwd)" run/systemd/netif
 ip link add eth0 type veth peer name srv
 ip addr add 169.254.169.254/32 dev srv; ip link set srv up
 "$python" "$fake" serve & server=$!

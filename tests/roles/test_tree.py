@@ -226,7 +226,7 @@ def to_change(configured, tmp_path_factory):
 
 
 def tried(tree):
-    refuse_on_trial(tree, progress=lambda _: None)
+    refuse_on_trial(tree, "test", progress=lambda _: None)
 
 
 def test_the_gates_trial_accepts_what_the_roles_make(configured):
