@@ -6,7 +6,7 @@ import os
 
 from tests.e2e.machine import BIN, CHECKOUT, run
 
-ROLES = {path.parent.name for path in CHECKOUT.glob("molecule/*/probes.yml")}
+ROLES = {path.parent.parent.name for path in CHECKOUT.glob("molecule/*/vars/probes.yml")}
 
 
 def molecule(scenario: str, *, seconds: int) -> None:

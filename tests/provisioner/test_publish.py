@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from client_sdk.binding import DEBUG_LOCKDOWN, LOCKDOWN
 from client_sdk.errors import VerificationError
 from client_sdk.manifest import Boot, Manifest, Model, Verity
 from client_sdk.publisher import Publisher
@@ -22,7 +23,7 @@ from tests.provisioner.measure.fake_artefacts import uki_image, write_artefacts
 NOW = datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC)
 
 
-def write_manifest(image, kernel="6.12", cmdline=""):
+def write_manifest(image, kernel="6.12", cmdline="quiet"):
     """Write a manifest of this image that is made up but for the digest of the UKI."""
     none = Verity(bytes(32), bytes(32), 1, "11111111-2222-3333-4444-555555555555")
     manifest = Manifest(
@@ -30,7 +31,7 @@ def write_manifest(image, kernel="6.12", cmdline=""):
         files=(),
         tools=(),
         kernel=kernel,
-        boot=Boot(bytes(32), predict(image).authenticode, bytes(32), bytes(32), bytes(32), "quiet"),
+        boot=Boot(bytes(32), predict(image).authenticode, bytes(32), bytes(32), bytes(32), cmdline),
         root=none,
         models=(Model("m", "llamacpp", "r", "1", (("model.gguf", bytes(32)),)),),
         model_disk=none,
@@ -79,6 +80,23 @@ def test_the_release_states_what_was_predicted(image, root):
     assert measurement.image_authenticode == prediction.authenticode
     assert (release.number, release.supersedes) == (1, None)
     assert (root / "image").resolve() == image
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "said"),
+    [
+        ("quiet", LOCKDOWN),
+        ("quiet vitrine.mode=DEBUG", DEBUG_LOCKDOWN),
+        # One whole word, and nothing that only looks like it.
+        ("quiet vitrine.mode=DEBUGGED x=vitrine.mode=DEBUG", LOCKDOWN),
+    ],
+)
+def test_the_release_of_a_debug_image_says_so(image, root, cmdline, said):
+    write_manifest(image, cmdline=cmdline)
+    assert publish(image, root).debug is (said == DEBUG_LOCKDOWN)
+    (measurement,) = read(root).measurements
+    assert measurement.pcr15_template[0].data == said
+    assert measurement.is_debug is (said == DEBUG_LOCKDOWN)
 
 
 def files(root):

@@ -19,7 +19,7 @@ def test_every_role_that_locks_something_down_has_a_scenario():
 @pytest.mark.parametrize("role", sorted(ROLES))
 def test_a_probe_says_what_is_open(role):
     """Each has a name, a command and what that says where nothing holds it back: prepare sees it, verify does not."""
-    probes = yaml.safe_load((CHECKOUT / "molecule" / role / "probes.yml").read_text())["probes"]
+    probes = yaml.safe_load((CHECKOUT / "molecule" / role / "vars/probes.yml").read_text())["probes"]
     assert probes
     assert [probe for probe in probes if set(probe) != {"name", "run", "open"}] == []
 

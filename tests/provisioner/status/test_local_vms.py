@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from client_sdk.binding import DEBUG_LOCKDOWN
+from client_sdk.release import TemplateEvent
 from provisioner.clouds import processes
 from provisioner.clouds.state import Record, Store
 from provisioner.publish import PUBLISHER, RELEASE
@@ -15,6 +18,7 @@ from provisioner.status.local import read_local
 from provisioner.status.look import Wanted, look
 from provisioner.status.telling import age, as_dict, lines
 from provisioner.verdict import FILE
+from tests.fakes.simulated_vm import measurement
 from tests.provisioner.status.conftest import DAY, KEY, NOW, bake, keep, publish
 
 TOLD = {"name": "toy", "cloud": "qemu", "port": 8443, "memory_mib": 1024}
@@ -76,6 +80,7 @@ def test_json_has_all_of_it(toy, build):
     assert (told["verdict"]["verdict"], told["verdict"]["age_seconds"]) == ("accepted", 0)
     assert told["marked"] == {"count": 1, "unfinished": [], "leftover": [], "missing": [], "not_compared": ""}
     assert told["facts"] == {"accelerator": "tcg", "pid": "42"}
+    assert (told["release"]["debug"], "DEBUG" in json.dumps(told)) == (False, False)
 
 
 def test_no_deployment(build):
@@ -115,6 +120,15 @@ def test_a_record_whose_files_cannot_be_named_is_damaged(toy, build):
     path = toy / "vms/toy/state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"inputs": "nonsense"}))
     assert "is damaged" in looked(build)[0].refusal
+
+
+def test_a_debug_image_is_said_to_be_one(toy, build):
+    measured = measurement()
+    said = (TemplateEvent("lockdown", DEBUG_LOCKDOWN), *measured.pcr15_template[1:])
+    publish(toy, measured=replace(measured, pcr15_template=said))
+    (one,) = looked(build)
+    assert "DEBUG: its image has a console; 1 of " in "\n".join(lines((one,), NOW))
+    assert as_dict((one,), NOW)["deployments"][0]["release"]["debug"] is True
 
 
 def test_a_release_that_expires_soon_is_said_and_is_not_wrong(toy, build):

@@ -44,6 +44,14 @@ def test_the_four_events_in_their_order_give_pcr_15(tpm, sealed):
     assert pcr15(tpm) == replay(log) == dict(sealed.evidence.pcrs)[15]
 
 
+def test_a_debug_image_says_so_in_place_of_the_lock_down(tpm, verdict, tls, machine):
+    (machine / "usr/lib/vitrine").mkdir(parents=True)
+    (machine / "usr/lib/vitrine/debug").write_text("DEBUG\n")
+    log = seal(tpm, selfcheck=verdict, tls=tls, root=machine).evidence.runtime_log
+    assert (log[0].kind, log[0].data) == ("lockdown", b"vitrine/lockdown/v1/DEBUG")
+    assert pcr15(tpm) == replay(log)
+
+
 def test_another_order_of_the_same_events_would_give_another_pcr_15(tpm, sealed):
     log = sealed.evidence.runtime_log
     assert replay((*log[2:], *log[:2])) != pcr15(tpm)
