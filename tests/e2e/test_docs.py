@@ -42,6 +42,7 @@ TARGETS = {
     "soak": "tests/slow/test_targets.py",
     "test-clients": "Makefile",  # the tests themselves
     "compat-page": "Makefile",  # test-clients compares what it would write
+    "test-lockdown": "Makefile",  # the tests themselves
     "test-slow": "Makefile",  # the run that these belong to
 }
 
