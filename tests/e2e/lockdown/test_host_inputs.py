@@ -29,7 +29,7 @@ PLUGGED = {
     "port2": "virtio-net-pci",
     "port3": "virtio-serial-pci",
     "port4": "nvme",
-    "port5": "virtio-balloon-pci",
+    "port5": "virtio-keyboard-pci",
     "port6": "qemu-xhci",
 }
 # It stays without a driver in every guest: the kernel knows no USB.
@@ -75,7 +75,7 @@ def crowd(deployment, tmp_path_factory):
         machine.snapshot(vm, top / "saved")
     finally:
         vm.destroy()
-    spoken = [text for path in folder.glob("*.log") for text in lines(read_tail(path)) if not text.startswith(FIRMWARE)]
+    spoken = [text for path in folder.glob("*.log") for text in lines(read_tail(path)) if FIRMWARE not in text]
     return Crowd(folder, extra, top / "saved", verdict, console, taken, before, after, spoken)
 
 
@@ -85,7 +85,7 @@ def test_what_is_offered_at_boot_changes_nothing(crowd, figures):
     figures(f"{len(names)} inputs, {len(inputs.VARIABLES)} variables", f"taken: {len(crowd.taken)} known devices")
     # PCR 15's lock-down event is only there when the self-check found no credential.
     assert crowd.verdict.status == 0, (crowd.verdict.out + crowd.verdict.err, f"VITRINE_INPUTS={','.join(names)}")
-    shown = [line for line in lines(crowd.console) if not line.startswith(FIRMWARE)]
+    shown = [line for line in lines(crowd.console) if FIRMWARE not in line]
     assert shown == ["VITRINE initrd", "VITRINE ready"]
     assert set(crowd.taken.values()) <= KNOWN
     # Nothing was written to a disk of the host's, nor said through a device.
