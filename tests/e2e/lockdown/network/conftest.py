@@ -35,8 +35,12 @@ def cabled():
 def cabled_vm(cabled, deployment, tmp_path):
     """The saved VM, restored with the cable in its card."""
     made = cabled.clone(deployment, tmp_path / "vm", f"lan-{next(_numbers)}")
-    yield made
-    made.destroy()
+    try:
+        # QEMU's own network named no router.
+        cabled.renew(made)
+        yield made
+    finally:
+        made.destroy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from provisioner.clouds.qmp import Address, Qmp
 from provisioner.plan import Plan
 from tests.e2e import machine
 from tests.e2e.lockdown.network import probes
-from tests.e2e.lockdown.network.dhcp import Lease, options, serving
+from tests.e2e.lockdown.network.dhcp import ACK, Lease, options, serving
 from tests.e2e.lockdown.network.frames import UDP, Judge, ip
 from tests.e2e.lockdown.network.probes import Ends
 from tests.e2e.lockdown.network.wire import Cable, Namespace
@@ -92,6 +92,12 @@ class Lan:
         with self.namespace.entered():
             restore(QemuCloud(root), plan, deployment.saved, progress=print)
         return Machine(root, name, self.origin)
+
+    def renew(self, vm: Machine) -> None:
+        """Let the VM take a lease anew."""
+        before = self.lease.answered.count(ACK)
+        replug(vm)
+        until(lambda: self.lease.answered.count(ACK) > before, seconds=60, what="a lease is taken")
 
     def boot(self, deployment, root: Path, name: str, *, image: Path | None = None, extra=(), card=(CARD,)) -> Machine:
         """Start a VM from nothing with this cable in its card; return while it boots."""
