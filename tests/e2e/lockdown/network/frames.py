@@ -23,7 +23,7 @@ _PROTOCOLS = {1: "ICMP", 2: "IGMP", TCP: "TCP", UDP: "UDP"}
 _BROADCAST = b"\xff" * 6
 # An Ethernet header and the address resolution itself; a card may fill up with zeros to the shortest frame (60).
 _PLAIN_ARP, _SHORTEST = 42, 60
-# (its card), that it takes a short cut: nothing that says more of the machine.
+# What networkd tells: kind, wanted address, server, list of wanted options, longest message, the client
 # (its card), and that it would take a short cut. Nothing says more of the machine.
 _DHCP_OPTIONS = {50, 53, 54, 55, 57, 61, 80}
 
