@@ -184,6 +184,14 @@ def _there(connection: Qmp) -> bool:
     return any(device["name"] == "card" for device in connection.execute("qom-list", {"path": "/machine/peripheral"}))
 
 
+def says(vm: Machine, words: str, *, seconds: float) -> None:
+    """Wait until the VM's console says something; fail with what it says instead."""
+    deadline = time.monotonic() + seconds
+    while words not in vm.console():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {words}; the console: {vm.console()[-2000:]}"
+        time.sleep(0.5)
+
+
 def until(reached, *, seconds: float, what: str) -> None:
     """Wait for something; fail when it does not happen."""
     deadline = time.monotonic() + seconds
