@@ -161,13 +161,15 @@ def test_a_card_that_is_exchanged_sends_nothing(cabled, deployment, tmp_path, fi
         with cabled.namespace.entered():
             vitrine("verify", cabled.origin, *vm.pins, "--wait", 600, seconds=900)
         assert cabled.judge().require_none().kinds["service"]
-        exchange(vm)
-        first = cabled.probe([cabled.ends.arp(cabled.ends.vm)] * 3, settle=30)
+        let_go = exchange(vm)
+        cabled.probe([cabled.ends.arp(cabled.ends.vm)] * 3, settle=30)
+        if not let_go:
+            cabled.answer_to_elsewhere()
     finally:
         vm.destroy()
-    assert cabled.cable.from_vm(first) == []
-    assert not any(item.data[6:12] == OTHER_MAC for item in cabled.cable.from_vm())
-    figures("0 frames of the other card")
+    # Also not from another sender than the first card.
+    judge = cabled.judge().require_none()
+    figures("let go" if let_go else "not let go of", f"{judge.kinds.total()} frames", "0 of another card")
 
 
 @pytest.mark.slow
