@@ -23,9 +23,9 @@ _PROTOCOLS = {1: "ICMP", 2: "IGMP", TCP: "TCP", UDP: "UDP"}
 _BROADCAST = b"\xff" * 6
 # An Ethernet header and the address resolution itself; a card may fill up with zeros to the shortest frame (60).
 _PLAIN_ARP, _SHORTEST = 42, 60
-# What networkd puts into its messages: kind, wanted address, server, list of wanted options, longest message, and the
-# client, which is its card. Nothing says more of the machine.
-_DHCP_OPTIONS = {50, 53, 54, 55, 57, 61}
+# What networkd tells: kind, wanted address, server, list of wanted options, longest message, the client
+# (its card), and that it would take a short cut. Nothing says more of the machine.
+_DHCP_OPTIONS = {50, 53, 54, 55, 57, 61, 80}
 
 
 class Leak(Exception):  # noqa: N818 - what is found, not what went wrong
@@ -170,6 +170,8 @@ class Judge:
             raise Leak("a DHCP message that says more than it must")
         if told.get(61, b"\1" + self.mac) != b"\1" + self.mac:
             raise Leak("a DHCP client that names itself")
+        if told.get(80):
+            raise Leak("DHCP with luggage in an empty option")
         if unknown := set(told) - _DHCP_OPTIONS:
             raise Leak(f"DHCP options {sorted(unknown)}")
         return "DHCP"

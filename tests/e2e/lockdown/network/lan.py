@@ -15,7 +15,7 @@ from provisioner.clouds.qmp import Address, Qmp
 from provisioner.plan import Plan
 from tests.e2e import machine
 from tests.e2e.lockdown.network import probes
-from tests.e2e.lockdown.network.dhcp import Lease, options, serving
+from tests.e2e.lockdown.network.dhcp import ACK, Lease, options, serving
 from tests.e2e.lockdown.network.frames import UDP, Judge, ip
 from tests.e2e.lockdown.network.probes import Ends
 from tests.e2e.lockdown.network.wire import Cable, Namespace
@@ -93,6 +93,12 @@ class Lan:
             restore(QemuCloud(root), plan, deployment.saved, progress=print)
         return Machine(root, name, self.origin)
 
+    def renew(self, vm: Machine) -> None:
+        """Let the VM take a lease anew."""
+        before = self.lease.answered.count(ACK)
+        replug(vm)
+        until(lambda: self.lease.answered.count(ACK) > before, seconds=60, what="a lease is taken")
+
     def boot(self, deployment, root: Path, name: str, *, image: Path | None = None, extra=(), card=(CARD,)) -> Machine:
         """Start a VM from nothing with this cable in its card; return while it boots."""
         plan = self._planned(deployment, root, name, image=image)
@@ -165,17 +171,30 @@ def replug(vm: Machine, *, seconds: float = 2.0) -> None:
         connection.execute("set_link", {"name": "net", "up": True})
 
 
-def exchange(vm: Machine) -> None:
-    """Pull the card out of the running VM, and put another one in its place, on the same cable."""
+def exchange(vm: Machine) -> bool:
+    """Pull the card out of the running VM and put another in its place; say whether the guest let go of the first."""
     with qmp(vm) as connection:
         connection.execute("device_del", {"id": "card"})
-        until(lambda: not _there(connection), seconds=60, what="the guest lets go of the card")
+        deadline = time.monotonic() + 30
+        while _there(connection):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
         told = {"driver": "virtio-net-pci", "id": "other", "netdev": "net", "bus": "socket0", "romfile": ""}
         connection.execute("device_add", {**told, "mac": OTHER_MAC.hex(":")})
+        return True
 
 
 def _there(connection: Qmp) -> bool:
     return any(device["name"] == "card" for device in connection.execute("qom-list", {"path": "/machine/peripheral"}))
+
+
+def says(vm: Machine, words: str, *, seconds: float) -> None:
+    """Wait until the VM's console says something; fail with what it says instead."""
+    deadline = time.monotonic() + seconds
+    while words not in vm.console():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {words}; the console: {vm.console()[-2000:]}"
+        time.sleep(0.5)
 
 
 def until(reached, *, seconds: float, what: str) -> None:

@@ -80,6 +80,7 @@ SMUGGLED = {
     "DHCP from the maker": request(b"\x3c\3abc"),
     "DHCP with luggage in its empty fields": request(name=b"CANARY"),
     "DHCP with luggage behind its end": request(b"\xffCANARY"),
+    "DHCP with luggage in an option that has no content": request(b"\x50\3abc"),
     "DHCP of another card": request(card=b"CANARY"),
     "DHCP as a relay": request(head=b"\1\1\6\1"),
     "no DHCP on its port": GUEST.udp(67, b"CANARY", source_port=68),

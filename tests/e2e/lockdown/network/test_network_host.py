@@ -11,7 +11,7 @@ from tests.e2e.lockdown.network import probes
 from tests.e2e.lockdown.network.conftest import second_card
 from tests.e2e.lockdown.network.dhcp import ACK, FORCE_RENEW, NAK, OFFER, Lease, hostile
 from tests.e2e.lockdown.network.frames import UDP, ip
-from tests.e2e.lockdown.network.lan import FALSE_ROUTER, OTHER_MAC, PULLABLE, ROUTER, exchange, lan, replug, until
+from tests.e2e.lockdown.network.lan import FALSE_ROUTER, OTHER_MAC, PULLABLE, ROUTER, exchange, lan
 from tests.e2e.lockdown.network.standin import plain_linux
 from tests.e2e.machine import vitrine
 
@@ -40,15 +40,13 @@ def messages(cable, first):
 def test_a_dhcp_server_gives_an_address_and_a_router_and_nothing_else(cabled, cabled_vm, figures):
     # Another address, so that it shows that the lease was taken.
     cabled.lease.address, cabled.lease.more = "10.0.2.99", OFFERED
-    replug(cabled_vm)
-    until(lambda: ACK in cabled.lease.answered, seconds=60, what="the hostile lease is taken")
+    cabled.renew(cabled_vm)
     time.sleep(10)
     frame, looked_for = cabled.answer_to_elsewhere()
     assert FALSE_ROUTER not in looked_for
     assert longest_segment(frame) == WHOLE
     assert all(OWN_NAME not in told for told in cabled.requests())
-    replug(cabled_vm)
-    until(lambda: cabled.lease.answered.count(ACK) == 2, seconds=60, what="the lease is taken once more")
+    cabled.renew(cabled_vm)
     with cabled.namespace.entered():
         assert vitrine("verify", cabled.origin, *cabled_vm.pins, "--wait", 60).status == 0
     assert all(OWN_NAME not in told for told in cabled.requests())
@@ -59,8 +57,6 @@ def test_a_dhcp_server_gives_an_address_and_a_router_and_nothing_else(cabled, ca
 @pytest.mark.slow
 @pytest.mark.property("no_host_input", inside="DHCP is outside of it", control=TAKES)
 def test_another_servers_messages_change_nothing(cabled, cabled_vm, figures):
-    replug(cabled_vm)
-    until(lambda: ACK in cabled.lease.answered, seconds=60, what="the lease is taken")
     last = messages(cabled.cable, 0)[-1]
     rogue = Lease("10.0.2.200", FALSE_ROUTER, more=OFFERED)
     ends, told = cabled.ends, []
@@ -165,13 +161,15 @@ def test_a_card_that_is_exchanged_sends_nothing(cabled, deployment, tmp_path, fi
         with cabled.namespace.entered():
             vitrine("verify", cabled.origin, *vm.pins, "--wait", 600, seconds=900)
         assert cabled.judge().require_none().kinds["service"]
-        exchange(vm)
-        first = cabled.probe([cabled.ends.arp(cabled.ends.vm)] * 3, settle=30)
+        let_go = exchange(vm)
+        cabled.probe([cabled.ends.arp(cabled.ends.vm)] * 3, settle=30)
+        if not let_go:
+            cabled.answer_to_elsewhere()
     finally:
         vm.destroy()
-    assert cabled.cable.from_vm(first) == []
-    assert not any(item.data[6:12] == OTHER_MAC for item in cabled.cable.from_vm())
-    figures("0 frames of the other card")
+    # Also not from another sender than the first card.
+    judge = cabled.judge().require_none()
+    figures("let go" if let_go else "not let go of", f"{judge.kinds.total()} frames", "0 of another card")
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_nothing_leaves_but_replies_and_dhcp_from_the_first_instruction_to_the_l
             answered = vitrine("ask", cabled.origin, *question, seconds=900)
         assert answered.status == 0, answered.err
         assert " 404 " in fetch(cabled, "/metrics"), "this image was baked without metrics"
-        assert " 400 " in fetch(cabled, "/%00")
+        assert " 404 " in fetch(cabled, "/%00")
         aborted(cabled)
         time.sleep(30)
         with qmp(vm) as connection:
