@@ -94,10 +94,10 @@ def test_a_request_leaves_nothing_outside_the_guests_memory_and_in_it_the_engine
     taken = snapshot(vm)
     spaces = address_spaces(taken)
     assert {GATEWAY, ENGINE} <= {space.name for space in spaces}
-    hits = [(owner(spaces, hit.offset), hit.form) for hit in search([taken.data], asked.needles())]
+    hits = [(owner(spaces, hit.offset), hit.form) for hit in search(taken.chunks(), asked.needles())]
     # The control: what the host can read, it finds. And of what is over, only the engine has something left.
     assert {holder for holder, _ in hits} == {ENGINE}
-    assert not [*search([taken.data], refused.needles())]
+    assert not [*search(taken.chunks(), refused.needles())]
     figures(f"{len(searched)} surfaces", f"{sum(s.size for s in searched) >> 10} KiB", f"{len(hits)} copies in memory")
 
 
@@ -110,7 +110,7 @@ def test_a_canary_would_be_seen_on_every_surface(vm):
         with speaker.connected("/v1/completions", body, len(body) + 1):
             time.sleep(2)
             taken = snapshot(vm)
-            hits = {owner(address_spaces(taken), hit.offset) for hit in search([taken.data], canary.needles())}
+            hits = {owner(address_spaces(taken), hit.offset) for hit in search(taken.chunks(), canary.needles())}
             assert GATEWAY in hits, "a request that is on its way is in the gateway's memory"
         assert unseen(surfaces_of(vm, speaker), new_canary()) == []
 
@@ -201,7 +201,7 @@ def test_of_a_finished_request_the_gateway_and_the_kernel_keep_nothing_and_the_e
         time.sleep(5)  # threads that are not needed end
         taken = snapshot(vm)
         spaces = address_spaces(taken)
-        seen.append([(owner(spaces, hit.offset), hit.form) for hit in search([taken.data], asked.needles())])
+        seen.append([(owner(spaces, hit.offset), hit.form) for hit in search(taken.chunks(), asked.needles())])
         for _ in range(3):
             speaker.ask("/v1/chat/completions", {**question, "messages": [{"role": "user", "content": "bread " * 24}]})
     first, second = seen
