@@ -144,7 +144,7 @@ def test_a_session_with_streams_errors_aborts_and_a_crash_leaves_nothing_outside
     counted_ones = {name: speaker.counted(canary) for name, canary in texts.items()}
     chat = [{"role": "user", "content": texts["whole"].text}]
     with captured(vm, "network.pcap"):
-        answer = {"messages": chat, "response_format": saying(texts["told"]), "max_tokens": 48}
+        answer = {"messages": chat, "response_format": saying(texts["told"]), "max_tokens": 64}
         _, body = speaker.ask("/v1/chat/completions", {**QUESTION, **answer})
         said = json.loads(body)["choices"][0]["message"]["content"]
         assert json.loads(said) == {"word": texts["told"].text}, "the answer is no canary"
