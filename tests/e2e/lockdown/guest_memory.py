@@ -64,6 +64,10 @@ class Snapshot:
     root: int
     levels: int
 
+    def chunks(self) -> Iterator[bytes]:
+        """Yield it in pieces, most of which are zeros."""
+        return (self.data[at : at + _CHUNK] for at in range(0, len(self.data), _CHUNK))
+
 
 def memory_of(vm: Machine, size: int = 1 << 30) -> Memory:
     """Find the guest's RAM in QEMU: the one mapping of that size."""
