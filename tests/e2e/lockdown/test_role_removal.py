@@ -159,7 +159,7 @@ def start(root):
 
 @pytest.fixture(scope="session")
 def in_shell():
-    """Return the probes that somebody inside tries, for one VM; the line to its console is shut at the end of the run."""
+    """Return the probes that somebody inside tries, for one VM; its console is let go at the end of the run."""
     with contextlib.ExitStack() as stack:
 
         def _in_shell(vm):
