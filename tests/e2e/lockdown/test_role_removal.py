@@ -118,7 +118,7 @@ REMOVALS = {
     "no_interactive_access": Removal(
         ctrl_alt_del, frozenset({"getty", "logind", "rescue-shell", "power-state", "login-shell"})
     ),
-    "no_persistence": Removal(journal, frozenset({"journal"}), inside=True),
+    "no_persistence": Removal(journal, frozenset({"journal", "swap"}), inside=True),
     "no_host_input": Removal(entropy, frozenset({"credentials-off", "host-units", "pcr-15"})),
     "egress_firewall": Removal(closed_port, frozenset({"firewall"})),
     "kernel_hardening": Removal(module, frozenset(), inside=True),
@@ -158,7 +158,21 @@ def start(root):
 
 
 @pytest.fixture(scope="session")
-def whole(root, start, tmp_path_factory):
+def in_shell():
+    """Return the probes that somebody inside tries, for one VM; its console is let go at the end of the run."""
+    with contextlib.ExitStack() as stack:
+
+        def _in_shell(vm):
+            shell = Shell(vm.vm.directory / "console.sock", seconds=2 * BOOT_SECONDS)
+            stack.callback(shell.close)
+            shell.ready()
+            return {probe: partial(probe, shell) for probe in (journal, module, tools)}
+
+        yield _in_shell
+
+
+@pytest.fixture(scope="session")
+def whole(root, start, in_shell, tmp_path_factory):
     """The whole images, each booted once: production's, and the debug one with the shell on its console.
 
     The host offers entropy during the boot, so what was taken is kept.
@@ -177,13 +191,6 @@ def whole(root, start, tmp_path_factory):
     return _whole
 
 
-def in_shell(vm):
-    """Return the probes that somebody inside tries, for one VM."""
-    shell = Shell(vm.vm.directory / "console.sock", seconds=2 * BOOT_SECONDS)
-    shell.ready()
-    return {probe: partial(probe, shell) for probe in (journal, module, tools)}
-
-
 @pytest.mark.parametrize(
     "role",
     [
@@ -191,7 +198,7 @@ def in_shell(vm):
         for role, inside in INSIDE.items()
     ],
 )
-def test_taken_out_of_a_bake(role, start, whole, tmp_path, figures):
+def test_taken_out_of_a_bake(role, start, in_shell, whole, tmp_path, figures):
     removal = REMOVALS[role]
     image, refused = baking.bake_without(role, "debug" if removal.inside else "test", tmp_path)
     assert refused >= removal.gate
