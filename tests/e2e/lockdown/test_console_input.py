@@ -87,12 +87,12 @@ def test_a_guest_that_looks_sees_every_key(boot, deployment, tmp_path):
     with at_the_machine(vm) as (qmp, terminal):
         terminal.type(b"root\r\n")
         probe.wait_for(vm, "PROBE typed root")
+        qmp.execute("inject-nmi")
+        probe.wait_for(vm, "NMI received")
         terminal.sysrq("9")
         assert STAMP.search(probe.wait_for(vm, "sysrq: Changing Loglevel"))
         host.press(qmp, "alt", "sysrq", "h")
         probe.wait_for(vm, "sysrq: HELP")
-        qmp.execute("inject-nmi")
-        probe.wait_for(vm, "NMI received")
         qmp.execute("system_powerdown")
         terminal.type(b"button\r\n")
         assert probe.wait_for(vm, "PROBE button").split("PROBE button")[1].split()[0] == "1"
