@@ -35,10 +35,15 @@ def request(options=b"", *, head=b"\1\1\6\0", card=VM_MAC, name=b"", flags=b"\0\
     return GUEST.udp(67, body + b"\x35\1\1" + options + b"\xff", source_port=68, target="255.255.255.255", **where)
 
 
+def resolved():
+    """Tell the router who has the VM's address."""
+    told = GUEST.arp(ROUTER, operation=2, to=ROUTER_MAC)
+    return told[:32] + ROUTER_MAC + told[38:]
+
+
 def test_replies_leases_and_address_resolution_are_no_leaks():
     asked = HOST.arp(VM)
-    answer = GUEST.arp(ROUTER, operation=2, to=ROUTER_MAC)
-    answer = answer[:32] + ROUTER_MAC + answer[38:]
+    answer = resolved()
     judge = judged(reply(), request(b"\x37\2\1\3"), GUEST.arp(ROUTER), answer, before=(ASKED, asked))
     assert judge.leaks == []
     assert judge.kinds == {"service": 1, "DHCP": 1, "ARP request": 1, "ARP reply": 1}
@@ -74,7 +79,8 @@ SMUGGLED = {
     "address resolution for nobody's address": GUEST.arp("10.0.2.77"),
     "address resolution with a word in a field": GUEST.arp(ROUTER)[:32] + b"CANARY" + GUEST.arp(ROUTER)[38:],
     "an announcement of the machine's own address": GUEST.arp(VM),
-    "an answer about an address that nobody asked for": GUEST.arp(ROUTER, operation=2, to=ROUTER_MAC),
+    "an answer about an address that nobody asked for": resolved(),
+    "an answer to somebody else than it says": GUEST.arp(ROUTER, operation=2, to=ROUTER_MAC),
     "DHCP with a host's name": request(b"\x0c\3abc"),
     "DHCP with a name for the client": request(b"\x3d\x05\xffabcd"),
     "DHCP from the maker": request(b"\x3c\3abc"),
