@@ -15,7 +15,7 @@ from tests.e2e.lockdown.network.lan import SERVICE, VM_MAC, qmp
 from tests.e2e.lockdown.network.standin import plain_linux
 from tests.e2e.machine import vitrine
 
-CONTROL = "test_what_the_same_guest_sends_without_its_rules_is_seen"
+CONTROL = "test_what_plain_linux_sends_is_seen"
 
 
 def fetch(lan, path):

@@ -31,9 +31,11 @@ Name=eth*
 [Network]
 DHCP=ipv4
 LinkLocalAddressing=ipv6
-IPv6AcceptRA=yes
+IPv6AcceptRA=no
 
 [DHCPv4]
+# Else the offer of option 108 would end IPv4.
+IPv6OnlyMode=no
 SendHostname=yes
 UseRoutes=yes
 UseMTU=yes
@@ -205,8 +207,10 @@ def main():
     before = plugged()
     wait(lambda: plugged() > before + 1)
     open_up()
+    say("has no rules")
     time.sleep(10)
     wait(leased)
+    say("has an address without them")
     try_all("opened")
     say("opened")
     while held:
@@ -214,4 +218,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as error:
+        say(f"ended by {error!r}")
+        raise
