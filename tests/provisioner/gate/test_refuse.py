@@ -194,7 +194,7 @@ def test_a_debug_image_may_have_its_console_and_no_other_way_in(tree):
 
 
 def test_no_rule_can_be_left_out_of_a_release():
-    entry = {"id": "x", "check": "path", "patterns": ["x"], "why": "y", "not_in": "release"}
+    entry = {"id": "x", "property": "y", "check": "path", "patterns": ["x"], "why": "y", "not_in": "release"}
     with pytest.raises(BakeError, match="only a debug image may go without a rule"):
         parse_rules(json.dumps({"version": 1, "rules": [entry]}))
 
