@@ -85,7 +85,7 @@ def test_a_debug_image_has_small_tools_and_no_program_anywhere_else(tree):
     with pytest.raises(BakeError, match=r"minimal_userland \(unlisted-executable\): usr/bin/dmesg, usr/sbin/losetup"):
         refuse(tree)
     (tree / DEBUG_MARK).write_text("DEBUG\n")
-    refuse(tree)
+    refuse(tree, "debug")
     program("usr/libexec/tool")
     with pytest.raises(BakeError, match=r"minimal_userland \(unlisted-executable\): usr/libexec/tool"):
-        refuse(tree)
+        refuse(tree, "debug")
