@@ -101,6 +101,16 @@ def tools(shell: Shell, _: Machine) -> str:
     return f"{started} of {len(TOOLS)} tools start" if started else "nothing"
 
 
+def kernel_log(shell: Shell, _: Machine) -> str:
+    """Look for the kernel's log where the gateway, were it taken over, would look: among the devices that it sees."""
+    gateway = "grep -l -a serving.gateway /proc/[0-9]*/cmdline | grep -v self | head -n 1 | xargs dirname"
+    seen = shell.run(
+        f"[ -e $({gateway})/root/dev/kmsg ] && echo th''ere; [ -e $({gateway})/root/dev/null ] && echo lo''oked"
+    )
+    assert "looked" in seen, f"the gateway was not found: {seen}"
+    return "the gateway sees it" if "there" in seen else "nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     """A role, what is tried, where, and what the gate says at least of a tree without the role."""
@@ -122,6 +132,7 @@ REMOVALS = {
     "no_host_input": Removal(entropy, frozenset({"credentials-off", "host-units", "pcr-15"})),
     "egress_firewall": Removal(closed_port, frozenset({"firewall"})),
     "kernel_hardening": Removal(module, frozenset(), inside=True),
+    "service_sandbox": Removal(kernel_log, frozenset({"sandbox"}), inside=True),
     "minimal_userland": Removal(tools, frozenset({"package-manager", "privilege-tool", "compiler"}), inside=True),
 }
 INSIDE = {
@@ -130,6 +141,7 @@ INSIDE = {
     "no_host_input": "none: the driver is never loaded",
     "egress_firewall": "firewall",
     "kernel_hardening": "sysctl",
+    "service_sandbox": "none: the bake's own systemd judges units",
     "minimal_userland": "none: what is not there is measured",
 }
 
@@ -166,7 +178,7 @@ def in_shell():
             shell = Shell(vm.vm.directory / "console.sock", seconds=2 * BOOT_SECONDS)
             stack.callback(shell.close)
             shell.ready()
-            return {probe: partial(probe, shell) for probe in (journal, module, tools)}
+            return {probe: partial(probe, shell) for probe in (journal, kernel_log, module, tools)}
 
         yield _in_shell
 
