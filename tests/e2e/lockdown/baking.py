@@ -76,7 +76,7 @@ def _asked(made: Bake) -> frozenset[str]:
     try:
         refuse(tree, made.sources.mode)
     except BakeError as error:
-        return frozenset(re.findall(r"^  ([a-z0-9-]+): ", str(error), re.MULTILINE))
+        return frozenset(re.findall(r"^  \w+ \(([a-z0-9-]+)\): ", str(error), re.MULTILINE))
     return frozenset()
 
 
