@@ -80,6 +80,7 @@ def test_keys_during_the_whole_boot_change_nothing(boot, figures):
     assert STAMP.search(said[said.index("VITRINE") :]) is None
 
 
+@pytest.mark.slow
 def test_a_guest_that_looks_sees_every_key(boot, deployment, tmp_path):
     folder = probe.make_probe(deployment.image, tmp_path / "probe")
     vm = boot(image=folder, label="probe", edit=with_terminal)
