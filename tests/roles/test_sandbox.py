@@ -113,13 +113,8 @@ EXPOSURE = {
 
 @pytest.mark.parametrize("unit", EXPOSURE)
 def test_the_exposure_of_every_unit_is_written_down(inside, unit):
-    done = inside(
-        "/usr/bin/env", "SYSTEMD_COLORS=0", "systemd-analyze", "security", "--offline=yes", "--json=short", unit
-    )
-    assert done.returncode == 0, done.stderr
-    words = inside(
-        "/usr/bin/env", "SYSTEMD_COLORS=0", "systemd-analyze", "security", "--offline=yes", "--no-pager", unit
-    )
+    words = inside("/bin/sh", "-c", f"SYSTEMD_COLORS=0 exec systemd-analyze security --offline=yes --no-pager {unit}")
+    assert words.returncode == 0, words.stderr
     (line,) = [line for line in words.stdout.splitlines() if "Overall exposure level" in line]
     found = float(line.rpartition(": ")[2].split()[0])
     assert found == EXPOSURE[unit]
