@@ -59,9 +59,9 @@ system-packages:
 	@scripts/system-packages.sh
 
 # The tests of the report look at it in a browser, those of a fleet put a balancer before it, those of the GPU gate
-# build a library in C.
+# build a library in C, and the pages ask with curl.
 setup-test: setup
-	@scripts/system-packages.sh chromium haproxy gcc libc6-dev
+	@scripts/system-packages.sh chromium curl haproxy gcc libc6-dev
 
 # Marked at its end: an interrupted set-up goes on where it was, or starts over where not even pip is there.
 $(VENV)/.complete: requirements/dev.lock pyproject.toml

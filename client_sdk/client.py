@@ -7,29 +7,22 @@ lead requests elsewhere is shut: other base URLs and HTTP clients, WebSockets (t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from inspect import signature
 from typing import Any, ClassVar
 
-import httpx2
 from openai import AsyncOpenAI, OpenAI
 
-from client_sdk.accept import Accepted
+from client_sdk.attested import AsyncAttestedHttpClient, AttestedHttpClient, Limits, fleet_of
 from client_sdk.channel import MAX_AGE
 from client_sdk.collateral import Collateral
 from client_sdk.errors import Failure, PolicyError
-from client_sdk.fetch import Peer
 from client_sdk.fleet import Fleet, Refused
-from client_sdk.given import require_seconds
-from client_sdk.origin import Origin
-from client_sdk.policy import Policy, Production
-from client_sdk.publisher import Publisher, require_publisher
-from client_sdk.releases import ReleaseSources, open_releases
+from client_sdk.policy import Policy
+from client_sdk.publisher import Publisher
+from client_sdk.releases import ReleaseSources
 from client_sdk.report import Report
-from client_sdk.rounds import TIMEOUT, gather_from, judge, require_trust
+from client_sdk.rounds import TIMEOUT
 from client_sdk.rules import keeps
-from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
 NO_KEY = "none"
 # No scheme of WebSockets: libraries refuse it before they look a name up, ask a proxy, or connect.
@@ -38,30 +31,6 @@ _NO_WEBSOCKETS = "not-attested://websockets.invalid"
 _SHUT = ("base_url", "data_residency", "http_client", "provider", "websocket_base_url", "workload_identity")
 _KNOWN = frozenset(signature(OpenAI.__init__).parameters) | frozenset(signature(AsyncOpenAI.__init__).parameters)
 _FROM_ENVIRONMENT = ("admin_api_key", "organization", "project", "webhook_secret")
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """For how many seconds one verification holds, and how many it may take."""
-
-    max_age: float
-    attestation: float
-
-
-class AttestedHttpClient(httpx2.Client):
-    """A stock client whose only transport is an attested one; it follows nothing and reads no environment."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        super().__init__(transport=AttestedTransport(fleet), trust_env=False, follow_redirects=False)
-        self.fleet = fleet
-
-
-class AsyncAttestedHttpClient(httpx2.AsyncClient):
-    """The same, asynchronous."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        super().__init__(transport=AsyncAttestedTransport(fleet), trust_env=False, follow_redirects=False)
-        self.fleet = fleet
 
 
 class _Attested:
@@ -89,8 +58,8 @@ class _Attested:
         http = openai_options.get("http_client")
         if not isinstance(http, self._HTTP):  # openai's own copy() and with_options() hand it on
             _refuse(openai_options)
-            limits = _Limits(max_age, attestation_timeout)
-            fleet = _fleet_of(origin, releases, publisher, policy, collateral, limits=limits)
+            limits = Limits(max_age, attestation_timeout)
+            fleet = fleet_of(origin, releases, publisher, policy, collateral, limits=limits)
             http = self._HTTP(fleet)
         options = _options(openai_options, http.fleet, api_key)
         super().__init__(**options, http_client=http)  # type: ignore[call-arg]  # openai's, by the order of the bases
@@ -143,36 +112,6 @@ class AsyncClient(_Attested, AsyncOpenAI):
     """
 
     _HTTP = AsyncAttestedHttpClient
-
-
-@keeps("R1")
-def _fleet_of(
-    origin: str,
-    releases: ReleaseSources,
-    publisher: Publisher | None,
-    policy: Policy | None,
-    collateral: Collateral | None,
-    *,
-    limits: _Limits,
-) -> Fleet:
-    require_trust(policy, collateral)
-    require_seconds(limits.attestation, "attestation_timeout")
-    where = Origin.parse(origin)
-    if publisher is None:
-        raise PolicyError(
-            (Failure("R1: the publisher that you trust is given", "publisher=Publisher(keys=(…,))", "none"),)
-        )
-    require_publisher(publisher)
-
-    taken = Production() if policy is None else policy
-
-    def attest(peer: Peer) -> Accepted:
-        opened = open_releases(releases, publisher, now=datetime.now(UTC))
-        gathered = gather_from(peer)
-        return judge(gathered, releases=opened, policy=taken, now=datetime.now(UTC), collateral=collateral)
-
-    open_releases(releases, publisher, now=datetime.now(UTC))  # what nobody signed is not worth a connection
-    return Fleet(where, attest, max_age=limits.max_age, seconds=limits.attestation)
 
 
 @keeps("C3", "C7")

@@ -59,9 +59,12 @@ OFFLINE = (
     *(f"client_sdk/gather/{name}.py" for name in ("amd", "intel", "nvidia", "tpm")),
 )
 # The files of the client that may open a connection: the channel to a service, and the gatherer's to vendors.
-TALKERS = {f"client_sdk/{name}.py" for name in ("fetch", "pinning", "transport", "client", "gather/web")}
+TALKERS = {f"client_sdk/{name}.py" for name in ("fetch", "pinning", "transport", "client", "attested", "gather/web")}
 # A request's connection is attested before it is used: the streams for that, and how attestation runs on them.
 TALKERS |= {"client_sdk/backends.py", "client_sdk/wire.py", "client_sdk/cli/asking.py"}
+# The proxy listens on this machine, and asks services through the attested client alone.
+TALKERS |= {f"client_sdk/proxy/{name}.py" for name in ("app", "listening", "serving", "upstreams")}
+TALKERS |= {"client_sdk/cli/proxying.py"}
 SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|httpcore2|openai|asyncio|anyio)(\.|$)")
 JUDGING = tuple(f"client_sdk/{name}" for name in ("verify/", "clauses/", "platforms/", "policies/", "policy"))
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 import httpx2
 from openai import (
@@ -22,14 +19,12 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from client_sdk.cli.options import UsageError, now, opened, origin, patiently, trust
 from client_sdk.cli.printing import print_json, print_refusal, progress, refusal_as_dict
+from client_sdk.cli.token_option import VARIABLE, read_token
 from client_sdk.client import Client
 from client_sdk.errors import AttestationError, FetchError, printable
 
 REFUSED, NO_VERDICT = 1, 3
-VARIABLE = "VITRINE_TOKEN"
 _GIVE_ONE = f"give one with --token-file FILE or in {VARIABLE}"
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, 2.1
-_MAX_TOKEN = 8192
 ANSWER_SECONDS = 600.0  # between two tokens: small machines are slow
 
 
@@ -62,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _client(arguments: argparse.Namespace) -> Client:
-    where, trusted, token = origin(arguments), trust(arguments), _token(arguments.token_file)
+    where, trusted, token = origin(arguments), trust(arguments), read_token(arguments.token_file)
 
     opened(trusted, at_instant=now())  # a release that nobody signed is not worth a connection
 
@@ -79,24 +74,6 @@ def _client(arguments: argparse.Namespace) -> Client:
         )
 
     return patiently(connect, wait=arguments.wait, say=progress)
-
-
-def _token(path: Path | None) -> str | None:
-    """Read the token, which leaves this machine in verified connections alone.
-
-    Raises:
-        UsageError: it is none; the message does not repeat it.
-    """
-    where = VARIABLE if path is None else f"--token-file: {path}"
-    try:
-        found = os.environ.get(VARIABLE, "") if path is None else path.read_bytes()[:_MAX_TOKEN].decode("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{where} holds no token: {getattr(error, 'strerror', None) or 'not ASCII'}") from error
-    if not found.strip() and path is None:
-        return None
-    if not _TOKEN.fullmatch(found.strip()):
-        raise UsageError(f"{where} holds no token: expected one word, as `vitrine token issue` prints it")
-    return found.strip()
 
 
 def _ask(client: Client, arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from client_sdk import AsyncClient, Client, PolicyError, VerificationError
 from client_sdk.cli import main
-from client_sdk.cli.asking import VARIABLE
+from client_sdk.cli.token_option import VARIABLE
 from tests.fakes.simulated_server import ATTESTATION, MODEL, serving, show_other_key
 from tests.fakes.simulated_vm import SimulatedVm, ec_key, tls_certificate
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -96,11 +97,30 @@ def test_every_target_that_the_pages_name_exists_and_is_run_somewhere(target):
     assert run("make", "-n", target).status == 0
 
 
+def in_the_background(words):
+    """Start a command that serves, and return what ends it when it says that it does."""
+    program = BIN / words[0].removeprefix(".venv/bin/")
+    process = subprocess.Popen([program, *words[1:]], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while "serving at" not in said:
+        line = process.stderr.readline()
+        said += line
+        assert line, f"it ended: {said}"
+    return lambda: (process.terminate(), process.communicate(timeout=60))
+
+
 @pytest.mark.parametrize("text", blocks("sh"))
-def test_shell_commands(linked, text):
+def test_shell_commands(linked, text, request):
     for words in commands(at(linked, text)):
         if words[0] == "make":
             continue  # see the table above
+        if words[-1] == "&":
+            request.addfinalizer(in_the_background(words[:-1]))
+            continue
+        if words[0] == "curl" and "--unix-socket" in words:
+            outcome = run(*words)
+            assert outcome.status == 0, outcome.err
+            continue
         program = words[0].removeprefix(".venv/bin/")
         harmless = program in {"vitrine", "ansible-inventory"} or (
             program == "ansible-playbook" and {"--check", "--diff"} <= set(words)

@@ -44,6 +44,7 @@ class SimulatedServer(ThreadingHTTPServer):
         self.received: list[bytes] = []  # all that was decrypted, in pieces
         self.headers: list[dict[str, str]] = []
         self.connections = 0
+        self.latest: ssl.SSLSocket | None = None  # the connection of the latest request
         self.loading = 0  # how many times /healthz says that the model is loading
         self.cut_after: int | None = None  # close the connection after so many words of an answer
         self.close_after = ""  # a path: the connection ends with its answer
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._handle(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
     def _handle(self, body):
-        parts = urlsplit(self.path)
+        parts, self.server.latest = urlsplit(self.path), self.connection
         self.server.requests.append((self.command, parts.path, body))
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         if parts.path in self.server.answer_with:
@@ -123,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if urlsplit(self.path).path == self.server.close_after:
             self.send_header("Connection", "close")  # which http.server does, then, too
-        self.send_header("Content-Length", str(len(body)))
+        if "Content-Length" not in headers:  # a test may lie about it
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if not self.server.drip:
             self.wfile.write(body)
