@@ -3,7 +3,8 @@
 An engine that does not know a field mostly ignores it, and its answer then looks like one to what was asked. Found by
 asking: llama.cpp (xllamacpp 2026.10.11549) drops ``echo``, takes a named ``tool_choice`` for ``auto``, answers
 ``logprobs`` of a completion in another format, and gives embeddings with all their ``dimensions``; media without a
-projector is its error 500. vLLM, without a parser of calls, refuses tools by the names of its own flags.
+projector is its error 500; so is, in half of the answers, a schema's ``pattern`` with ``.`` or ``[^…]``, since it lets
+them end the string (``json_patterns``). vLLM, without a parser of calls, refuses tools by the names of its own flags.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Features:
 
     ``salted``: it shares prefixes between requests with one ``cache_salt`` alone. ``keeps``: a connection to it may be
     used again. llama.cpp's server has a thread for each connection that is open, so that idle ones keep others out.
+    ``json_patterns``: it takes a schema's pattern for one of the JSON that is written.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Features:
     structured_outputs: bool
     salted: bool
     keeps: bool
+    json_patterns: bool
     task: str = GENERATE
 
     def require(self, feature: str, param: str) -> None:
@@ -70,6 +73,7 @@ FEATURES = {
         structured_outputs=False,
         salted=False,
         keeps=False,
+        json_patterns=True,
     ),
     "vllm": Features(
         name="vllm",
@@ -82,6 +86,7 @@ FEATURES = {
         structured_outputs=True,
         salted=True,
         keeps=True,
+        json_patterns=False,
     ),
 }
 """By engine, of a model that generates and for which nothing else was turned on."""

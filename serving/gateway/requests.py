@@ -25,6 +25,7 @@ from serving.gateway.fields import (
     STREAM_OPTIONS,
     STRUCTURED,
 )
+from serving.gateway.json_patterns import write_schema
 from serving.gateway.limits import Limits
 from serving.gateway.rules import EngineRequest, Rules, encode, judge, judge_plain, read_part, refuse_unknown
 from serving.task import GENERATE
@@ -64,6 +65,8 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
         features.require("tools", "tools")
     if "response_format" in fields:
         _format(fields["response_format"])
+    if features.json_patterns:
+        _write_patterns(fields)
     return _forward("/v1/chat/completions", fields, rules, salt)
 
 
@@ -215,6 +218,21 @@ def _format(value: Any) -> None:
         where = "response_format.json_schema"
         fields = read_part(value.get("json_schema"), frozenset({"description", "name", "schema", "strict"}), where)
         _named(fields, where, schema="schema")
+
+
+def _write_patterns(fields: dict[str, Any]) -> None:
+    """Write the patterns of all schemas anew, for an engine that takes them for patterns of the JSON."""
+    if schema := fields.get("response_format", {}).get("json_schema", {}).get("schema"):
+        written = {**fields["response_format"]["json_schema"], "schema": write_schema(schema, "response_format")}
+        fields["response_format"] = {**fields["response_format"], "json_schema": written}
+    if "tools" in fields:
+        fields["tools"] = [{**tool, "function": _write_function(tool["function"])} for tool in fields["tools"]]
+
+
+def _write_function(function: dict[str, Any]) -> dict[str, Any]:
+    if "parameters" not in function:
+        return function
+    return {**function, "parameters": write_schema(function["parameters"], "tools")}
 
 
 def _forward(path: str, fields: dict[str, Any], rules: Rules, salt: str) -> EngineRequest:

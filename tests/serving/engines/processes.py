@@ -69,6 +69,15 @@ def lives(channel, seconds):
     return count
 
 
+def lives_again(channel, seconds):
+    """Whether the engine says once that it lives, within so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if lives(channel, 0.5):
+            return True
+    return False
+
+
 def family(pid):
     """The process and all that come from it, the oldest first."""
     found = [pid]
