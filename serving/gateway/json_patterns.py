@@ -25,7 +25,6 @@ _MANY = frozenset("*+?{")
 _LAST = 0x10FFFF
 Ranges = list[tuple[int, int]]
 
-_NO_DOT: Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]
 _DIGITS: Ranges = [(0x30, 0x39)]
 _WORD: Ranges = [*_DIGITS, (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
 _SPACE: Ranges = [(0x09, 0x0D), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)]
@@ -94,23 +93,22 @@ def _write(part: re.Match[str], *, repeated: bool) -> str:
         raise _UnreadError
     if part["kept"]:
         return text
-    negated = bool(part["dot"] or part["but"])
-    ranges = _read_part(part)
-    if any(_has(ranges, point) != negated for low, high in _MARKED for point in range(low, high + 1)):
-        plain = _class([*ranges, *_MARKED] if negated else _without_marked(ranges), negated=negated)
-        letters = "".join(letter for point, letter in _MARKS.items() if _has(ranges, point) != negated)
-        both = "|".join(filter(None, (plain, letters and rf"\\[{letters}]")))
-        return both and f"({both})"
+    if part["dot"]:
+        return _DOT
+    negated, ranges = bool(part["but"]), _read_some(part["some"]) if part["some"] else _read(part["one"])
+    if _meets_marked(ranges, negated=negated):
+        return _in_two(ranges, negated=negated)
     if "\\" in text or (repeated and part["one"] and not text.isascii()):
         return _class(ranges, negated=negated)
     return text
 
 
-def _read_part(part: re.Match[str]) -> Ranges:
-    """Return what a part fits, or does not fit."""
-    if part["dot"]:
-        return _NO_DOT
-    return _read_some(part["some"]) if part["some"] else _read(part["one"])
+def _in_two(ranges: Ranges, *, negated: bool) -> str:
+    """Write a class as what JSON holds as it is, and what it marks with a backslash."""
+    plain = _class([*ranges, *_MARKED] if negated else _without_marked(ranges), negated=negated)
+    letters = "".join(letter for point, letter in _MARKS.items() if _has(ranges, point) != negated)
+    both = "|".join(filter(None, (plain, letters and rf"\\[{letters}]")))
+    return both and f"({both})"
 
 
 def _read(text: str) -> Ranges:
@@ -152,6 +150,12 @@ def _has(ranges: Ranges, point: int) -> bool:
     return any(low <= point <= high for low, high in ranges)
 
 
+def _meets_marked(ranges: Ranges, *, negated: bool) -> bool:
+    if negated:
+        return not all(_has(ranges, point) for low, high in _MARKED for point in range(low, high + 1))
+    return any(low <= last and first <= high for low, high in ranges for first, last in _MARKED)
+
+
 def _inverted(ranges: Ranges) -> Ranges:
     """Return all other characters; the ranges are sorted and apart."""
     lows, highs = [0, *(high + 1 for _, high in ranges)], [*(low - 1 for low, _ in ranges), _LAST]
@@ -175,3 +179,7 @@ def _point(point: int) -> str:
     if point <= 0xFF:
         return f"\\x{point:02X}"
     return f"\\u{point:04X}" if point <= 0xFFFF else f"\\U{point:08X}"
+
+
+_DOT = _in_two([(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)], negated=True)
+"""What a point is: all but the ends of lines (ECMA-262, "LineTerminator")."""

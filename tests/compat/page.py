@@ -25,7 +25,7 @@ asked.
   answer without a call, not words before it; a model this small calls where the conversation has calls, and else
   talks until `max_tokens`. A named tool is refused: llama.cpp would take it for `auto`.
 - **Structured output** holds as far as the engine's converter goes: llama.cpp ignores a `pattern` that does not begin
-  with `^` and end with `$`.
+  with `^` and end with `$`, or has anchors, assertions or references within, and those of `patternProperties`.
 - **Responses** are translated to chats by the gateway, for every engine in the same way: `store` must be false or
   absent, so `previous_response_id` and what else needs a store are refused.
 - Tried with {versions}.
