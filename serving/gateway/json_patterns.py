@@ -17,7 +17,7 @@ from serving.errors import RequestError
 _ESCAPE = r"\\(?:x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|.)"
 _CHARACTER = re.compile(rf"{_ESCAPE}|[^\\]", re.DOTALL)
 _PART = re.compile(
-    r"(?P<kept>\((?!\?)|\(\?:|[)|*+?]|\{\d*,?\d*\})|(?P<dot>\.)"
+    r"(?P<kept>\((?!\?)|\(\?:|[)|*+?]|\{\d*,?\d*\})|\."
     rf"|\[(?P<but>\^?)(?P<some>(?:\\.|[^\]\\])+)\]|(?P<one>{_ESCAPE}|[^\\^$\[\](){{}}|*+?.])|(?P<unread>.)",
     re.DOTALL,
 )
@@ -91,10 +91,8 @@ def _write(part: re.Match[str], *, repeated: bool) -> str:
     text = part[0]
     if part["unread"]:
         raise _UnreadError
-    if part["kept"]:
-        return text
-    if part["dot"]:
-        return _DOT
+    if part["kept"] or text in _WRITTEN:
+        return _WRITTEN.get(text, text)
     negated, ranges = bool(part["but"]), _read_some(part["some"]) if part["some"] else _read(part["one"])
     if _meets_marked(ranges, negated=negated):
         return _in_two(ranges, negated=negated)
@@ -118,9 +116,8 @@ def _read(text: str) -> Ranges:
     letter = text[1]
     if len(text) > 2:
         point = int.from_bytes(bytes.fromhex(text[2:]))
-    elif letter.lower() in _CLASSES:
-        ranges = _CLASSES[letter.lower()]
-        return _inverted(ranges) if letter.isupper() else ranges
+    elif letter in _CLASSES:
+        return _CLASSES[letter]
     elif letter.isalnum() and letter not in _CONTROLS:
         raise _UnreadError
     else:
@@ -181,5 +178,8 @@ def _point(point: int) -> str:
     return f"\\u{point:04X}" if point <= 0xFFFF else f"\\U{point:08X}"
 
 
-_DOT = _in_two([(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)], negated=True)
-"""What a point is: all but the ends of lines (ECMA-262, "LineTerminator")."""
+_CLASSES |= {letter.upper(): _inverted(ranges) for letter, ranges in _CLASSES.items()}
+_LINE_ENDS: Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]  # ECMA-262, "LineTerminator"
+_WRITTEN = {rf"\{letter}": _in_two(_CLASSES[letter], negated=False) for letter in "DSW"}
+_WRITTEN["."] = _in_two(_LINE_ENDS, negated=True)
+"""What is longest to write, written once."""
