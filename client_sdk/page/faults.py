@@ -100,6 +100,9 @@ FAULTS: dict[str, Fault] = {
         "which software the VM runs.",
     ),
     "C7": Fault(_UNWANTED, _COMMAND),
+    "C8": Fault(
+        _UNWANTED, "It is about the proxy on this machine: where it listens, or who asked it. The message says which."
+    ),
     "D1": Fault(
         _FAILED,
         "For a development machine of your own, say so: --simulated with the certificate of its TPM's CA. Anywhere "
