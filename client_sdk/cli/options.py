@@ -126,10 +126,15 @@ def origin(arguments: argparse.Namespace) -> Origin:
     Raises:
         UsageError: it is not one.
     """
+    return read_origin(arguments.origin)
+
+
+def read_origin(text: str) -> Origin:
+    """Read an origin; see :func:`origin`."""
     try:
-        return Origin.parse(arguments.origin)
+        return Origin.parse(text)
     except PolicyError as error:
-        raise UsageError(f"{error}{_of_a_file(arguments.origin)}") from error
+        raise UsageError(f"{error}{_of_a_file(text)}") from error
 
 
 def _of_a_file(name: str) -> str:

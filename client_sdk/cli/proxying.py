@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from client_sdk.attested import AsyncAttestedHttpClient, Limits, fleet_of
-from client_sdk.cli.options import Trust, UsageError, now, opened, origin, patiently, trust
+from client_sdk.cli.options import Trust, UsageError, now, opened, patiently, read_origin, trust
 from client_sdk.cli.printing import print_refusal, progress
 from client_sdk.cli.token_option import read_token
 from client_sdk.errors import AttestationError, FetchError, PolicyError
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fleet(where: str, arguments: argparse.Namespace, trusted: Trust) -> Fleet:
     limits = Limits(arguments.max_age, arguments.timeout)
-    asked = str(origin(argparse.Namespace(origin=where)))
+    asked = str(read_origin(where))
 
     def connect() -> Fleet:
         return fleet_of(asked, trusted.releases, trusted.publisher, trusted.policy, trusted.collateral, limits=limits)

@@ -15,9 +15,9 @@ from typing import Any
 import httpx2
 
 from client_sdk.errors import AttestationError, FetchError
-from client_sdk.proxy.crossing import MAX_BODY, downwards, model_of, target, upwards
+from client_sdk.proxy.crossing import MAX_BODY, downwards, target, upwards
 from client_sdk.proxy.door import Door
-from client_sdk.proxy.refusals import Refusal, not_admitted
+from client_sdk.proxy.refusals import Refusal, json_headers, not_admitted
 from client_sdk.proxy.upstreams import Upstream, Upstreams
 
 Message = MutableMapping[str, Any]
@@ -43,12 +43,12 @@ class Proxy:
             path = target(scope["method"], scope["raw_path"], scope["query_string"])
             body = await _whole(receive)
             if path == _MODELS and scope["method"] == "GET":
-                await _answer(send, json.dumps({"object": "list", "data": await self._upstreams.models()}).encode())
+                body = json.dumps({"object": "list", "data": await self._upstreams.models()}).encode()
+                await _answer(send, 200, json_headers(body), body)
                 return
             await _until_gone(receive, self._forward(scope, path, body, send))
         except Refusal as refusal:
-            await send({"type": "http.response.start", "status": refusal.status, "headers": refusal.headers})
-            await send({"type": "http.response.body", "body": refusal.body})
+            await _answer(send, refusal.status, refusal.headers, refusal.body)
 
     async def _forward(self, scope: Message, path: str, body: bytes, send: Send) -> None:
         answer = await self._asked(scope, path, body)
@@ -69,7 +69,7 @@ class Proxy:
         Raises:
             Refusal: none is, or the answer did not come.
         """
-        services = await self._upstreams.with_model(model_of(body))
+        services = await self._upstreams.for_request(body)
         for service in services:
             request = _request(service, scope, path, body)
             try:
@@ -89,7 +89,7 @@ def _request(service: Upstream, scope: Message, path: str, body: bytes) -> httpx
 
 
 async def _whole(receive: Receive) -> bytes:
-    body: bytes = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -98,12 +98,11 @@ async def _whole(receive: Receive) -> bytes:
         if len(body) > MAX_BODY:
             raise Refusal(413, "body_too_large", f"The request has more than {MAX_BODY} bytes.")
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
-async def _answer(send: Send, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

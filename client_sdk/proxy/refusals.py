@@ -27,10 +27,15 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of the proxy's
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The answer's headers."""
-        found = [(b"content-type", b"application/json"), (b"content-length", str(len(self.body)).encode())]
+        found = json_headers(self.body)
         if self.retry_after is not None:
             found.append((b"retry-after", str(self.retry_after).encode()))
         return found
+
+
+def json_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer that is made here."""
+    return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
 
 
 def not_admitted(error: AttestationError) -> Refusal:

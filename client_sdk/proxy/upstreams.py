@@ -15,7 +15,7 @@ import httpx2
 
 from client_sdk.attested import AsyncAttestedHttpClient
 from client_sdk.errors import AttestationError
-from client_sdk.proxy.crossing import upwards
+from client_sdk.proxy.crossing import model_of, upwards
 from client_sdk.proxy.refusals import no_such_model
 
 REFRESH = 10.0  # seconds: how often, at most, services are asked for a model that is new
@@ -62,13 +62,14 @@ class Upstreams:
         async with self._asking:
             return await self._ask()
 
-    async def with_model(self, model: str | None) -> tuple[Upstream, ...]:
-        """Return the services that have a model. Where there is but one service, or no name, it judges itself.
+    async def for_request(self, body: bytes) -> tuple[Upstream, ...]:
+        """Return the services that have a request's model. Where there is but one, or no name, it judges itself.
 
         Raises:
             Refusal: none has it.
         """
-        if len(self.services) == 1 or model is None:
+        model = model_of(body) if len(self.services) > 1 else None
+        if model is None:
             return self.services[:1]
         if model not in self._having:
             async with self._asking:

@@ -5,6 +5,7 @@ The real one is served by tests/serving_vllm.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -230,7 +231,8 @@ def test_callers_are_hung_up_on_within_a_second(tmp_path):
             worker = family(process.pid)[-1]
             began = time.monotonic()
             os.kill(worker, signal.SIGKILL)
-            assert caller.recv(1) == b""
+            with contextlib.suppress(ConnectionResetError):  # of one that the server had not taken yet
+                assert caller.recv(1) == b""
             took.append(time.monotonic() - began)
         process.communicate(timeout=SECONDS)
     assert statistics.median(took) < 1
