@@ -16,9 +16,10 @@ MODEL_FILE = "model.gguf"
 # After so long without a question it gives back weights, KV cache and buffers. The next question, be it the
 # watchdog's, loads the weights again and makes new slots, so that of the texts of callers nothing is left.
 IDLE_SECONDS = 300
-# Each connection holds one. This many stay; others are made as they are needed, and end when they have been idle for
-# seconds: what they read lies on their stacks until then.
-_LASTING_THREADS = 1
+# Each connection holds one: those of the requests that the gateway lets through, of its probe and of the watchdog's,
+# the one by which it notices the engine's end, and those that are being closed. With fewer it makes more as they are
+# needed, but a request that comes while its one idle thread is being woken for another waits until some other ends.
+_MORE_THREADS = 8
 
 # The format that the model was trained on, without the system prompt that its own template adds when a caller gives
 # none: 21 tokens that nobody asked for, each of which costs half a second under software emulation. From how it writes
@@ -67,7 +68,7 @@ def parameters(settings: Settings) -> CommonParams:
     params.chat_template = _CHAT_TEMPLATE
     params.n_ctx = settings.context * settings.slots
     params.n_parallel = settings.slots
-    params.n_threads_http = _LASTING_THREADS
+    params.n_threads_http = settings.requests + _MORE_THREADS
     params.sleep_idle_seconds = IDLE_SECONDS
     params.n_gpu_layers = 0
     params.fit_params = False

@@ -35,7 +35,7 @@ mknod -m 666 dev/tpmrm0 c 10 251; mknod -m 666 dev/mapper/control c 10 252; mkno
 mount -t tmpfs -o nosuid,nodev,noexec,mode=0755 run run
 mount -t tmpfs tmp tmp; mount -t tmpfs tmp var
 mkdir -p run/systemd/system run/result run/probe; cp -r "$given/units/." run/systemd/system
-cp "$given/probe.py" run/probe; mount --bind "$given/result" run/result
+cp "$given/probe.py" "$given/files.py" run/probe; mount --bind "$given/result" run/result
 mkdir -p usr/share/vitrine/model; mount -t tmpfs model usr/share/vitrine/model; echo m >usr/share/vitrine/model/m
 ip link add eth0 type veth peer name peer0
 exec env -i PATH=/usr/sbin:/usr/bin container=tests chroot . /usr/lib/systemd/systemd --system --unit=probe.target
@@ -45,9 +45,18 @@ DefaultDependencies=no
 [Service]
 Type=oneshot
 ExecStart=systemd-tmpfiles --create /usr/lib/tmpfiles.d/vitrine.conf
-ExecStart=/usr/bin/mkdir -p /run/vitrine/selfcheck /run/vitrine/engine/m
-ExecStart=/bin/sh -c 'for d in tls attester selfcheck engine/m; do echo k >/run/vitrine/$d/k; done'
-ExecStart=/bin/sh -c 'chmod -R a+rX /run/vitrine; chmod a+w /run/vitrine/engine/m'
+ExecStart=/usr/bin/python3 -S -P /run/probe/files.py
+"""
+# The image has no mkdir and no chmod.
+FILES = """
+from pathlib import Path
+for name in ("tls", "attester", "selfcheck", "engine", "engine/m"):
+    folder = Path("/run/vitrine", name)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777 if name == "engine/m" else 0o755)
+    file = folder / "k"
+    file.write_text("k")
+    file.chmod(0o666 if name == "engine/m" else 0o644)
 """
 PROGRAM = """[Service]
 Type=oneshot
@@ -63,7 +72,7 @@ SuccessAction=exit-force
 FailureAction=exit-force
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'systemctl show {shown} {units} >/run/result/shown'
+ExecStart=/bin/sh -c 'systemd-analyze dump {units} >/run/result/shown'
 """
 SHOWN = ("MemoryMax", "TasksMax", "MemorySwapMax")
 
@@ -98,6 +107,7 @@ def _prepare(tree: Path, folder: Path, every: tuple[str, ...]) -> None:
     inside.mkdir(parents=True)
     (folder / "result").mkdir()
     (folder / "probe.py").write_text(PROBE.read_text())
+    (folder / "files.py").write_text(FILES)
     (inside / "setup.service").write_text(SETUP)
     for unit in every:
         written = "" if unit == "control.service" else original(tree, unit)
