@@ -74,6 +74,8 @@ FailureAction=exit-force
 Type=oneshot
 ExecStart=/bin/sh -c 'systemd-analyze dump {units} >/run/result/shown'
 """
+# Of what `systemd-analyze dump` says; this many bytes are no limit.
+INFINITY = str(2**64 - 1)
 SHOWN = ("MemoryMax", "TasksMax", "MemorySwapMax")
 
 
@@ -97,9 +99,13 @@ def probed(tree: Path, folder: Path, units: tuple[str, ...]) -> tuple[dict[str, 
     argv = [*spaces, "sh", "-c", BOOT, "sh", str(tree), str(folder)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    blocks = (folder / "result/shown").read_text().strip().split("\n\n")
-    values = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
-    return {unit: _result(folder, unit) for unit in every}, {block["Id"]: block for block in values}
+    return {unit: _result(folder, unit) for unit in every}, _shown((folder / "result/shown").read_text())
+
+
+def _shown(dump: str) -> dict[str, dict[str, str]]:
+    blocks = [block.splitlines() for block in re.split(r"^→ Unit ", dump, flags=re.MULTILINE)[1:]]
+    fields = {lines[0].rstrip(":"): [line.strip().partition(": ") for line in lines[1:]] for lines in blocks}
+    return {unit: {name: value for name, _, value in told if name in SHOWN} for unit, told in fields.items()}
 
 
 def _prepare(tree: Path, folder: Path, every: tuple[str, ...]) -> None:
@@ -115,8 +121,8 @@ def _prepare(tree: Path, folder: Path, every: tuple[str, ...]) -> None:
         (inside / unit).write_text(f"{about}{written}\n")
         (inside / f"{unit}.d").mkdir()
         (inside / f"{unit}.d/99-probe.conf").write_text(PROGRAM.format(unit=unit))
-    names, shown = " ".join(every), " ".join(f"-p {name}" for name in ("Id", *SHOWN))
-    (inside / "end.service").write_text(END.format(shown=shown, units=names))
+    names = " ".join(every)
+    (inside / "end.service").write_text(END.format(units=names))
     (inside / "probe.target").write_text(f"[Unit]\nWants={names}\nRequires=end.service\nAfter=end.service\n")
 
 
