@@ -106,7 +106,7 @@ EXPOSURE = {
     "vitrine-engine-vllm@m.service": 1.1,
     "vitrine-firewall.service": 1.3,
     "vitrine-gateway.service": 1.4,
-    "vitrine-no-hotplug.service": 0.0,
+    "vitrine-no-hotplug.service": 1.1,
     "vitrine-ready.service": 0.7,
     "vitrine-selfcheck.service": 2.8,
     NETWORK: 1.9,
