@@ -39,7 +39,7 @@ CAN = {
     },
     "vitrine-firewall.service": {"can": ["netlink socket", "the network"], "capabilities": [NET_ADMIN]},
     "vitrine-ready.service": {},
-    "vitrine-no-hotplug.service": {},
+    "vitrine-no-hotplug.service": {"can": ["other processes", "root"]},
     ENGINE: {"can": ["unix socket"], "writes": ["/tmp", "/var/tmp", SOCKET], "reads": [MODEL, f"{SOCKET}/k"]},
     VLLM: {
         "can": ["inet socket", "make machine code", "netlink socket", "unix socket"],
