@@ -133,7 +133,8 @@ def test_every_unit_of_ours_is_in_both_tables(configured):
 
 def test_without_the_sandbox_a_unit_is_exposed(inside):
     """The figure is of the sandbox, not of the unit: by another name it has none."""
-    copied = 'while IFS= read -r line; do echo "$line"; done <usr/lib/systemd/system/vitrine-gateway.service >tmp/bare.service'
+    unit = "usr/lib/systemd/system/vitrine-gateway.service"
+    copied = f'while IFS= read -r line; do echo "$line"; done <{unit} >tmp/bare.service'
     analysed = "exec systemd-analyze security --offline=yes --json=short /tmp/bare.service"
     done = inside("/bin/sh", "-c", f"{copied}; {analysed}")
     open_ones = [entry["name"] for entry in json.loads(done.stdout) if not entry["set"]]
