@@ -1,4 +1,4 @@
-"""Which kernel modules the initrd carries, in the order in which they can be loaded, and which the root keeps."""
+"""Which kernel modules the initrd carries, in the order in which they can be loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from provisioner.errors import BakeError
 from provisioner.image.packages import data_file
 
 _SUFFIX = ".ko.xz"
-_CRYPTO = ("kernel/crypto/", "kernel/arch/x86/crypto/", "kernel/lib/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +36,6 @@ def initrd_modules(tree: Path, release: str) -> tuple[Module, ...]:
     needs = parse_dependencies((folder / "modules.dep").read_text())
     builtin = {_name(line) for line in (folder / "modules.builtin").read_text().split()}
     return tuple(_read(folder / path) for path in load_order(wanted_modules(), needs, builtin))
-
-
-def strip_root_modules(tree: Path, release: str, *, crypto: bool) -> int:
-    """Take every module out of a tree but those that the root itself loads, and what they need; say how many went.
-
-    ``crypto`` keeps ciphers: NVIDIA's driver asks the kernel for some as it starts.
-
-    Raises:
-        BakeError: the kernel has a wanted module neither as a file nor built in.
-    """
-    folder = tree / "usr/lib/modules" / release
-    needs = parse_dependencies((folder / "modules.dep").read_text())
-    builtin = {_name(line) for line in (folder / "modules.builtin").read_text().split()}
-    kept = set(load_order(tuple(json.loads(data_file("root_modules.json"))), needs, builtin))
-    gone = [path for path in needs if path not in kept and not (crypto and path.startswith(_CRYPTO))]
-    for path in gone:
-        (folder / path).unlink(missing_ok=True)
-    return len(gone)
 
 
 def parse_dependencies(text: str) -> dict[str, tuple[str, ...]]:

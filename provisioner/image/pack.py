@@ -29,7 +29,6 @@ from provisioner.image.filesystem import Verity, make_filesystem
 from provisioner.image.initrd import make_initrd
 from provisioner.image.materials import distribution, find_debs, find_wheels
 from provisioner.image.model import ModelDisk, obtain_model
-from provisioner.image.modules import strip_root_modules
 from provisioner.image.normalise import DEBUG_MARK, normalise
 from provisioner.image.rootfs import Rootfs, kernel_release
 from provisioner.image.sbom import SBOM, Materials, serialise
@@ -92,7 +91,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     model = obtain_model(spec.weights, rootfs.tools, rootfs.epoch, spec.sources, progress=progress)
     root = _make_root(workshop, rootfs, progress=progress)
     cmdline = make_cmdline(root, model.verity, gpus=rootfs.gpus, debug=spec.sources.mode == "debug")
-    release = kernel_release(rootfs.tree)
+    release = kernel_release(rootfs.base.tree)
     progress("building initrd and UKI")
     initrd = make_initrd(workshop, rootfs.base.tree, release, cmdline)
     linux = rootfs.base.kernel.read_bytes()
@@ -127,7 +126,7 @@ def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Ver
     normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
     # The initrd carries its own; no other module is ever loaded, but by who tries things out on a debug image.
     if not (rootfs.tree / DEBUG_MARK).exists():
-        strip_root_modules(rootfs.tree, kernel_release(rootfs.tree), crypto=rootfs.gpus > 0)
+        shutil.rmtree(rootfs.tree / "usr/lib/modules")
     progress(f"byte code: {compile_tree(rootfs.tree)} files compiled anew")
     progress("packing the root file system")
     return make_filesystem(workshop, rootfs.tree, "root", compressed=True)
