@@ -125,8 +125,9 @@ def _make_root(workshop: Workshop, rootfs: Rootfs, *, progress: Progress) -> Ver
     words.write_text("\n".join(fixed_options(rootfs.gpus, debug=(rootfs.tree / DEBUG_MARK).exists())) + "\n")
     normalise(rootfs.tree, rootfs.epoch, (MODEL_MOUNT,))
     # The initrd carries its own; no other module is ever loaded, but by who tries things out on a debug image.
-    if not (rootfs.tree / DEBUG_MARK).exists():
-        shutil.rmtree(rootfs.tree / "usr/lib/modules")
+    modules = rootfs.tree / "usr/lib/modules"
+    if modules.exists() and not (rootfs.tree / DEBUG_MARK).exists():
+        shutil.rmtree(modules)
     progress(f"byte code: {compile_tree(rootfs.tree)} files compiled anew")
     progress("packing the root file system")
     return make_filesystem(workshop, rootfs.tree, "root", compressed=True)
