@@ -23,6 +23,7 @@ from serving.attest.tls import create_identity
 from serving.gateway.features import FEATURES
 from tests.ports import free_port
 from tests.serving.engines import processes
+from tests.serving.units import memory_settings
 
 NGINX = """
 {user}daemon off; pid {folder}/nginx.pid; error_log /dev/null; worker_processes 1;
@@ -44,12 +45,7 @@ http {{
 
 
 _SECONDS = 120
-UNIT = {
-    "MALLOC_MMAP_THRESHOLD_": "131072",
-    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
-    "PYTHONMALLOC": "malloc",
-}
-"""As the gateway's unit has it."""
+UNIT = memory_settings("gateway", "vitrine-gateway.service")
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,11 @@ from tests.process_memory import pieces
 from tests.serving.engines import llamacpp, processes
 from tests.serving.engines.asking import ask, post
 from tests.serving.gateway.running import MODEL
+from tests.serving.units import memory_settings, text
 
-ROOT = Path(__file__).resolve().parents[3]
-UNIT = ROOT / "roles/engine/files/tree/usr/lib/systemd/system/vitrine-engine-llamacpp@.service.j2"
-CLEARING = dict(
-    word.split("=", 1)
-    for line in re.findall(r"^Environment=(GLIBC_TUNABLES.*)$", UNIT.read_text(), re.MULTILINE)
-    for word in line.split()
-)
+PROGRAM = Path(__file__).resolve().parents[3] / "serving/engines/llamacpp.py"
+ENGINE = "vitrine-engine-llamacpp@.service"
+CLEARING = memory_settings("engine", ENGINE)
 IDLE = 4
 # Of the gateway's requests: one thread for each, and llama.cpp's eight more.
 REQUESTS, THREADS = 2, 10
@@ -126,7 +123,7 @@ def test_the_engine_clears_what_it_frees_and_is_asked_more_rarely_than_it_forget
         "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
         "PYTHONMALLOC": "malloc",
     }
-    (watchdog,) = re.findall(r"^WatchdogSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
-    (idle,) = re.findall(r"^IDLE_SECONDS = (\d+)$", (ROOT / "serving/engines/llamacpp.py").read_text(), re.MULTILINE)
+    (watchdog,) = re.findall(r"^WatchdogSec=(\d+)$", text("engine", ENGINE), re.MULTILINE)
+    (idle,) = re.findall(r"^IDLE_SECONDS = (\d+)$", PROGRAM.read_text(), re.MULTILINE)
     # Else its questions would keep an idle engine awake for ever.
     assert 0 < int(idle) < int(watchdog) / 4

@@ -17,6 +17,7 @@ from tests.serving.access.issuing import OTHER, by_tokens
 from tests.serving.gateway.fake_engine import FakeEngine
 from tests.serving.gateway.running import MODEL, OPEN, Gateway
 from tests.serving.gateway.test_access import chat, fresh
+from tests.serving.units import memory_settings
 
 pytestmark = pytest.mark.asyncio
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +41,7 @@ async def start(folder, port, *, key=True, access=OPEN, flags=("-X", "dev")):
     argv += ["--access", access.access, "--issuers", str(access.issuers), "--built", str(access.built)]
     argv += [f"--audience={access.audience}", f"--issued-after={access.issued_after}"]
     environment = {"PYTHONPATH": f"{ROOT}:/usr/lib/python3/dist-packages", "PYTHONWARNINGS": "ignore"}
+    environment |= memory_settings("gateway", "vitrine-gateway.service")
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         sys.executable, *argv, env=environment, cwd="/", stdout=pipe, stderr=pipe
