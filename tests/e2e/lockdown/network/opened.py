@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from provisioner.bake import Addresses, Bake, read_sources
-from provisioner.image.cmdline import make_cmdline
+from provisioner.image.cmdline import fixed_options
 from provisioner.image.normalise import clean
 from provisioner.image.pack import PackSpec, pack
 from provisioner.image.rootfs import load_rootfs
@@ -35,8 +35,8 @@ NAME = "vitrine-tries.service"
 DEAF = {"pcie_ports=compat", "acpiphp.disable=1"}
 
 
-def _deaf_to_nothing(*roots, **values):
-    return " ".join(word for word in make_cmdline(*roots, **values).split(" ") if word not in DEAF)
+def _hears(gpus, *, debug=False):
+    return [word for word in fixed_options(gpus, debug=debug) if word not in DEAF]
 
 
 def bake_opened(folder: Path) -> Path:
@@ -54,8 +54,8 @@ def bake_opened(folder: Path) -> Path:
     clean(tree)
     bake = Bake(CHECKOUT, folder, read_sources(CACHE, "test", Addresses()), {})
     spec = PackSpec(folder / "opened", "opened", bake.sources, bake.service(), bake.weights())
-    # On its command line nothing keeps it from noticing what is plugged in.
-    with patch("provisioner.image.pack.make_cmdline", _deaf_to_nothing):
+    # Nothing keeps it from noticing what is plugged in: neither on its command line, nor in what that is compared with.
+    with patch("provisioner.image.cmdline.fixed_options", _hears), patch("provisioner.image.pack.fixed_options", _hears):
         image = pack(load_rootfs(tree.parent), spec, progress=print)
     shutil.rmtree(tree.parent)
     return image.path
