@@ -54,8 +54,9 @@ def bake_opened(folder: Path) -> Path:
     clean(tree)
     bake = Bake(CHECKOUT, folder, read_sources(CACHE, "test", Addresses()), {})
     spec = PackSpec(folder / "opened", "opened", bake.sources, bake.service(), bake.weights())
-    # Nothing keeps it from noticing what is plugged in: neither on its command line, nor in what that is compared with.
-    with patch("provisioner.image.cmdline.fixed_options", _hears), patch("provisioner.image.pack.fixed_options", _hears):
+    # Nothing keeps it from noticing what is plugged in: neither its command line, nor what that is compared with.
+    line, words = (f"provisioner.image.{module}.fixed_options" for module in ("cmdline", "pack"))
+    with patch(line, _hears), patch(words, _hears):
         image = pack(load_rootfs(tree.parent), spec, progress=print)
     shutil.rmtree(tree.parent)
     return image.path
