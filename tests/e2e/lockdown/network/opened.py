@@ -32,6 +32,8 @@ StandardError=file:/dev/console
 NAME = "vitrine-tries.service"
 
 
+# Where nothing keeps it from noticing what is plugged in, the self-check of the image would see that.
+WANTED = "CLOSED_SLOTS = "
 DEAF = {"pcie_ports=compat", "acpiphp.disable=1"}
 
 
@@ -51,10 +53,13 @@ def bake_opened(folder: Path) -> Path:
     (units / NAME).write_text(UNIT)
     (units / "multi-user.target.wants").mkdir(exist_ok=True)
     (units / "multi-user.target.wants" / NAME).symlink_to(f"../{NAME}")
+    check = tree / "usr/lib/vitrine/serving/selfcheck/host.py"
+    lines = check.read_text().splitlines()
+    check.write_text("\n".join(f"{WANTED}()" if line.startswith(WANTED) else line for line in lines) + "\n")
     clean(tree)
     bake = Bake(CHECKOUT, folder, read_sources(CACHE, "test", Addresses()), {})
     spec = PackSpec(folder / "opened", "opened", bake.sources, bake.service(), bake.weights())
-    # Nothing keeps it from noticing what is plugged in: neither its command line, nor what that is compared with.
+    # On its command line, and in what that is compared with.
     line, words = (f"provisioner.image.{module}.fixed_options" for module in ("cmdline", "pack"))
     with patch(line, _hears), patch(words, _hears):
         image = pack(load_rootfs(tree.parent), spec, progress=print)
