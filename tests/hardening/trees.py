@@ -54,7 +54,7 @@ def sealed(image: BakedImage, tools: Path, folder: Path) -> Path:
 
 def settings(tree: Path, cmdline: str) -> str:
     """Return what the image sets, as ``sysctl -a`` would print it. Defaults of the kernel are not in it."""
-    files = [*sorted((tree / "etc/sysctl.d").glob("*.conf")), tree / "usr/lib/vitrine/modules-locked.conf"]
+    files = sorted((tree / "etc/sysctl.d").glob("*.conf"))
     lines = [line for path in files for line in path.read_text().splitlines() if "=" in line and line[:1] not in "#;"]
     words = [word.removeprefix("sysctl.") for word in cmdline.split() if word.startswith("sysctl.")]
     pairs = [line.partition("=") for line in (*lines, *words)]
