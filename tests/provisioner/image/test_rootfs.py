@@ -7,7 +7,8 @@ import pytest
 from provisioner.errors import BakeError
 from provisioner.image import rootfs
 from provisioner.image.pack import kernel_release
-from provisioner.image.reproduce import compare, copy_sources
+from provisioner.image.afresh import copy_sources
+from provisioner.image.reproduce import compare
 from provisioner.image.tools import parse_bind
 
 
