@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.encoding import canonical_json
+from provisioner.audit import command as archive
 from provisioner.contents import command as contents
 from provisioner.errors import ProvisionError
 from provisioner.progress import say
@@ -31,6 +32,7 @@ def register(commands: Any) -> None:
     """Add the commands; ``commands`` is what argparse's ``add_subparsers`` returns."""
     group = commands.add_parser("image", help="about a baked image").add_subparsers(dest="what", required=True)
     contents.add(group)
+    archive.add(group)
     parser = group.add_parser(
         "report",
         help=_HELP,
