@@ -101,8 +101,8 @@ def audit(subject: Subject, work: Path, judge: Callable[[], Judged] | None, *, p
         return Audit((Finding(where, f"by release {numbers}", archive.manifest_sha256.hex()),))
     told = materials(subject.source, archive.recipe, archive.manifest, archive.folder)
     progress("comparing the checkout with the manifest, and the archive with the lock")
-    notes = (f"release {release.number} of {release.service!r}", commit_note(subject.source, archive.manifest))
-    notes += _notes(archive, told)
+    about = (f"release {release.number} of {release.service!r}", commit_note(subject.source, archive.manifest))
+    notes = (*about, *_notes(archive, told))
     findings = [*compare_source(subject.source, archive.manifest, told), *_archive(archive, told)]  # (2), (3)
     if findings and not subject.anyway:
         return Audit(tuple(findings), notes)
