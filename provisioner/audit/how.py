@@ -14,6 +14,7 @@ from provisioner.audit.inside import difference
 _LINES = 40
 _SECONDS = 120
 _TEXT = 1 << 20
+_LONG = 200
 
 
 def how(where: str, before: bytes, after: bytes) -> tuple[str, ...]:
@@ -31,9 +32,11 @@ def _text(data: bytes) -> list[str] | None:
     if len(data) > _TEXT or b"\0" in data:
         return None
     try:
-        return data.decode().splitlines()
+        lines = data.decode().splitlines()
     except UnicodeDecodeError:
         return None
+    # A command line or minified code is one long line: word by word it can be read.
+    return [word for line in lines for word in (line.split(" ") if len(line) > _LONG else [line])]
 
 
 def _around(data: bytes, at: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from client_sdk.manifest import Manifest, Package
@@ -20,7 +20,7 @@ def compare_manifests(published: Manifest, rebuilt: Manifest) -> Iterator[Findin
     models = ({model.name: str(model) for model in one.models} for one in (published, rebuilt))
     yield from _rows("models", *models)
     for part in ("boot", "root", "model_disk"):
-        yield from _rows(part, _fields(getattr(published, part)), _fields(getattr(rebuilt, part)))
+        yield from map(_brief, _rows(part, _fields(getattr(published, part)), _fields(getattr(rebuilt, part))))
     for name in ("kernel", "token_issuer_key", "source_commit"):
         yield from _rows("manifest", {name: getattr(published, name)}, {name: getattr(rebuilt, name)})
 
@@ -30,6 +30,15 @@ def _rows(what: str, published: dict[str, str], rebuilt: dict[str, str]) -> Iter
         old, new = published.get(name, "nothing"), rebuilt.get(name, "nothing")
         if old != new:
             yield Finding(f"manifest: {what}: {name}", old, new)
+
+
+def _brief(finding: Finding) -> Finding:
+    """Leave out the words that both command lines have."""
+    old, new = finding.published.split(), finding.found.split()
+    if len(old) < 2 or len(new) < 2:
+        return finding
+    rest = (" ".join(word for word in one if word not in other) for one, other in ((old, new), (new, old)))
+    return replace(finding, published=next(rest), found=next(rest))
 
 
 def _packages(packages: tuple[Package, ...]) -> dict[str, str]:

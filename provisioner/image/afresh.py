@@ -78,14 +78,18 @@ def bake_afresh(order: Order, home: Path, cache: Path, circumstances: Circumstan
 
 
 def copy_sources(repository: Path, target: Path, umask: int) -> Path:
-    """Copy what git would commit, with the permissions that a checkout under this umask would have."""
+    """Copy what git would commit, with the permissions that a checkout under this umask would have; links as links."""
     listing = ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"]
     names = process.run(listing, what="listing the sources", cwd=repository).decode().split("\0")
     for name in filter(None, names):
         source = repository / name
+        copy = target / name
+        if source.is_symlink():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.symlink_to(source.readlink())
+            continue
         if not source.is_file():
             continue
-        copy = target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
         copy.chmod((0o777 if os.access(source, os.X_OK) and source.stat().st_mode & 0o100 else 0o666) & ~umask)
