@@ -33,6 +33,16 @@ def run(capfdbinary):
 
 
 @pytest.fixture
+def image(tiny_image):
+    return tiny_image
+
+
+@pytest.fixture
+def tree(tiny_tree):
+    return tiny_tree
+
+
+@pytest.fixture
 def copy(image, tmp_path):
     return shutil.copytree(image, tmp_path / "copy")
 

@@ -1,4 +1,4 @@
-"""A whole image of some hundred kilobytes, by the tools that make real ones: small trees, and a UKI that never starts."""
+"""A whole image of some hundred kilobytes, made by the tools that make real ones; its UKI is one that never starts."""
 
 from __future__ import annotations
 
