@@ -64,6 +64,8 @@ def bake_afresh(order: Order, home: Path, cache: Path, circumstances: Circumstan
         BakeError: it fails or leaves no image.
     """
     sources = copy_sources(order.repository, home / "sources", circumstances.umask)
+    # A checkout around it would answer in its place when the bake asks which commit this is.
+    process.run(["git", "init", "-q"], what="making a checkout of its own", cwd=sources)
     for path in (sources, *sources.rglob("*")) if circumstances.owner else ():
         os.chown(path, circumstances.owner, circumstances.owner, follow_symlinks=False)
     told = {**order.variables, "bake_output": str(home / "images"), "bake_cache": str(cache)}
