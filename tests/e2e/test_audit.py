@@ -65,7 +65,7 @@ def test_make_archives_and_audits(vm):
 
 
 def test_a_vm_with_another_image_is_refused_before_anything_is_baked(vm, clone, deployment, tmp_path):
-    """The release states another image's PCR 11: so the VM looks that was started from another disk than its archive."""
+    """The release states another image's PCR 11: as if the VM ran another disk than the archive's."""
     gathered = vitrine("image", "archive", deployment.image, "--output", tmp_path / "archive")
     assert gathered.status == 0, gathered.err
     pinned = Publisher(keys=(deployment.root / "publisher.pub",))
