@@ -22,7 +22,8 @@ from provisioner.image.artefacts import ARTEFACTS
 
 _FIRST_TASK = "Make a fresh root file system, unless this image exists already"
 # It ends with whoever asked for it. The loopback interface is Ansible's and Python's own business; there is no other.
-_ALONE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_SPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_ALONE = ("setpriv", "--pdeathsig", "KILL", "unshare", *_SPACES)
 _LOOPBACK = 'ip link set lo up 2>/dev/null || :; exec "$@"'
 
 
