@@ -53,7 +53,9 @@ def register(commands: Any) -> None:
         "origin", metavar="ORIGIN", nargs="?", help="https://HOST[:PORT] of the service (default: none)"
     )
     parser.add_argument("--source", metavar="DIR", type=Path, required=True, help="the checkout to rebuild from")
-    parser.add_argument("--archive", metavar="DIR", type=Path, required=True, help="the archive beside the release")
+    parser.add_argument(
+        "--archive", metavar="DIR|URL", required=True, help="the archive beside the release, or where it is published"
+    )
     options.add_trust(parser)
     options.add_simulated(parser)
     options.add_network(parser)
