@@ -57,6 +57,19 @@ class Holdings:
     wrong: tuple[tuple[Needed, str], ...]
 
 
+def manifest_digest(folder: Path) -> bytes:
+    """Return the digest of an archive's manifest, whatever that says: a release names it, or it is none of ours.
+
+    Raises:
+        BakeError: there is none.
+    """
+    path = folder / IMAGE / MANIFEST
+    try:
+        return digest(_limited(path))
+    except OSError as error:
+        raise BakeError(f"{folder} is no archive of a release: {path}: {error.strerror}") from error
+
+
 def open_archive(folder: Path) -> Archive:
     """Read an archive's manifest and recipe.
 

@@ -16,12 +16,12 @@ the source is harmless, that Debian's packages are built from theirs, nor that t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client_sdk.manifest import Manifest
 from client_sdk.release import Measurement, Release
-from provisioner.audit.archive import Archive, look, open_archive
+from provisioner.audit.archive import Archive, look, manifest_digest, open_archive
 from provisioner.audit.chain import EXAMPLE, Line, Quoted, chain, read_line
 from provisioner.audit.finding import Finding
 from provisioner.audit.how import how
@@ -91,14 +91,15 @@ def audit(subject: Subject, work: Path, judge: Callable[[], Judged] | None, *, p
         MeasureError: an image cannot be measured.
         AttestationError: the client does not accept the service, or cannot reach it.
     """
-    archive = open_archive(subject.archive)
     line = read_line(subject.source, subject.line)
     origin_of(subject.source, line.path)
-    release = _release(subject.releases, archive)  # (1)
+    named = manifest_digest(subject.archive)
+    release = next((one for one in subject.releases if one.manifest_sha256 == named), None)  # (1)
     if release is None:
         numbers = ", ".join(f"{one.number}: {one.manifest_sha256.hex()}" for one in subject.releases)
         where = f"manifest of the archive {subject.archive}"
-        return Audit((Finding(where, f"by release {numbers}", archive.manifest_sha256.hex()),))
+        return Audit((Finding(where, f"by release {numbers}", named.hex()),))
+    archive = open_archive(subject.archive)
     told = materials(subject.source, archive.recipe, archive.manifest, archive.folder)
     progress("comparing the checkout with the manifest, and the archive with the lock")
     about = (f"release {release.number} of {release.service!r}", commit_note(subject.source, archive.manifest))
@@ -135,13 +136,13 @@ def _compared(
     mine = _mine(predicted, release, judged)
     if judged:
         findings += compare_quote(mine, judged.quoted.pcrs)
-    links = chain(subject.source, line, image, mine.prediction, judged.quoted if judged else None)  # (8)
     digests = tuple((name, sha256_of(image / name)) for name in sorted((*FILES.values(), MANIFEST)))
-    return Audit(tuple(findings), before.notes, digests, predicted, links)
-
-
-def _release(releases: tuple[Release, ...], archive: Archive) -> Release | None:
-    return next((one for one in releases if one.manifest_sha256 == archive.manifest_sha256), None)
+    outcome = Audit(tuple(findings), before.notes, digests, predicted)
+    try:
+        links = chain(subject.source, line, image, mine.prediction, judged.quoted if judged else None)  # (8)
+    except BakeError as error:  # a later role may have taken the file out again; that is no difference
+        return replace(outcome, notes=(*before.notes, f"no chain from {line.path}: {error}"))
+    return replace(outcome, links=links)
 
 
 def _notes(archive: Archive, told: Materials) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from client_sdk import Accepted, FetchError, attest
 from client_sdk.cli import options
 from provisioner.audit.audit import Audit, Judged, Subject, audit
-from provisioner.audit.chain import EXAMPLE, Quoted
+from provisioner.audit.chain import EXAMPLE, Quoted, read_line
 from provisioner.audit.fetching import fetch, is_address
+from provisioner.audit.provenance import origin_of
 from provisioner.audit.rebuild import workplace
+from provisioner.errors import BakeError
 from provisioner.progress import Progress
 
 _PAUSE = 2.0
@@ -27,7 +29,7 @@ def run(arguments: argparse.Namespace, *, progress: Progress) -> Audit:
         MeasureError: an image cannot be measured.
     """
     trusted = options.trust(arguments)
-    source = _folder(arguments.source, "--source")
+    source = _checkout(arguments.source, arguments.line or EXAMPLE)
     opened = options.opened(trusted, at_instant=options.now())
     origin = options.origin(arguments) if arguments.origin else None
     if is_address(arguments.archive):
@@ -76,6 +78,18 @@ def _judged(accepted: Accepted) -> Judged:
     evidence = accepted.evidence
     quoted = Quoted(evidence.pcrs, evidence.ak_name.hex(), evidence.platform)
     return Judged(accepted.release, accepted.measurement, quoted)
+
+
+def _checkout(path: Path, line: str) -> Path:
+    """Return the checkout, which must be one, and must have the line that the chain is to begin with."""
+    source = _folder(path, "--source")
+    if not (source / "playbooks/bake.yml").is_file() or not (source / ".git").exists():
+        raise options.UsageError(f"--source: {path} is no checkout of Vitrine: the rebuild takes what git would commit")
+    try:
+        origin_of(source, read_line(source, line).path)
+    except BakeError as error:
+        raise options.UsageError(str(error)) from error
+    return source
 
 
 def _folder(path: Path, option: str) -> Path:

@@ -17,7 +17,7 @@ from provisioner.contents.cpio import read_cpio
 from provisioner.contents.entry import Entry, Part
 from provisioner.contents.erofs import Erofs, open_erofs
 from provisioner.contents.unpacked import unpacked
-from provisioner.contents.verity import BLOCK, Area, Verity
+from provisioner.contents.verity import Area, Verity
 from provisioner.errors import BakeError
 from provisioner.image.artefacts import FILES
 from provisioner.measure.gpt import find_partition, read_table
@@ -159,6 +159,3 @@ def _told(cmdline: str, name: str) -> tuple[str, str, int]:
 
 def _is_hex(word: str) -> bool:
     return all(letter in "0123456789abcdef" for letter in word)
-
-
-__all__ = ["BLOCK", "PARTS", "Contents", "Name", "open_contents", "split"]

@@ -130,14 +130,31 @@ def test_a_missing_package_is_no_verdict(site, rebuilt, tmp_path):
     assert asked == []
 
 
-@pytest.mark.parametrize("name", ["image/manifest.json", "recipe.json"])
-@pytest.mark.parametrize("data", [None, b"{", b"{}"])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("image/manifest.json", None), ("recipe.json", None), ("recipe.json", b"{"), ("recipe.json", b"{}")],
+)
 def test_an_archive_without_its_manifest_or_recipe_is_no_archive(site, tmp_path, name, data):
     (site.archive / name).unlink()
     if data is not None:
         (site.archive / name).write_bytes(data)
     with pytest.raises(BakeError, match=name.rpartition("/")[2]):
         audited(site, tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"no JSON"])
+def test_a_tampered_manifest_is_none_that_the_release_names(site, tmp_path, data):
+    (site.archive / "image/manifest.json").unlink()
+    (site.archive / "image/manifest.json").write_bytes(data)
+    assert wheres(audited(site, tmp_path)) == [f"manifest of the archive {site.archive}"]
+
+
+def test_a_file_that_a_later_role_took_out_again_has_no_chain_and_that_is_no_difference(site, rebuilt, tmp_path):
+    rebuilt(site.image)
+    sites.put(site.source / "roles/wall/files/tree/etc/gone", b"gone")
+    found = audited(site, tmp_path, line="roles/wall/files/tree/etc/gone:1")
+    assert found.is_identical
+    assert "no chain from roles/wall/files/tree/etc/gone: there is no /etc/gone in the image" in found.notes
 
 
 def test_a_release_of_another_manifest_is_refused(site, rebuilt, tmp_path):

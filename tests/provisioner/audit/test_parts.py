@@ -290,3 +290,22 @@ def test_an_archive_by_the_command(run, tmp_path):
     assert run("image", "archive", tmp_path, "--output", tmp_path / "a", "--weights", "x")[0] == 2
     status, told = run("image", "archive", tmp_path, "--output", tmp_path / "a", "--source", CHECKOUT)
     assert (status, "no image with a recipe" in told.err) == (1, True)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    source = sites.write_checkout(tmp_path / "source")
+    sites.put(source / "playbooks/bake.yml", b"---\n")
+    (source / ".git").mkdir()
+    return source
+
+
+def test_a_checkout_has_to_be_one_and_to_have_the_line(checkout):
+    assert running._checkout(checkout, sites.LINE) == checkout.resolve()
+    for line, words in (("roles/none:1", "No such file"), (f"{sites.RULES}:9", "has 3 lines"), ("x", "No such file")):
+        with pytest.raises(UsageError, match=f"--line: .*{words}"):
+            running._checkout(checkout, line)
+    (checkout / ".git").rmdir()
+    for path in (checkout, checkout / "roles", checkout / "nothing"):
+        with pytest.raises(UsageError, match="--source: "):
+            running._checkout(path, sites.LINE)
