@@ -26,7 +26,7 @@ def read_cpio(data: bytes) -> Iterator[Entry]:
         _, mode, uid, gid, links, _, size, _, _, major, minor, length, _ = fields
         if not 1 < length <= _MAX_NAME:
             raise BakeError(f"cpio: a name of {length} bytes at {at:#x}")
-        path = _slice(data, at + _HEADER, length).rstrip(b"\0").decode("utf-8", "surrogateescape")
+        path = _slice(data, at + _HEADER, length).rstrip(b"\0").decode("utf-8", "backslashreplace")
         begin = _aligned(at + _HEADER + length)
         if path == _TRAILER:
             return

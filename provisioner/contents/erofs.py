@@ -27,6 +27,8 @@ _COMPACT = struct.Struct("<HHHHIIIIHHI")
 _EXTENDED = struct.Struct("<HHHHQIIIIQII")
 _DIRENT = struct.Struct("<QHBB")
 _PLAIN, _FULL, _INLINE, _PACKED = 0, 1, 2, 3
+# What a byte of LZ4 can stand for.
+_MOST_LZ4 = 255
 _MAX_FOLDER = 1 << 24
 _MAX_ENTRIES = 2_000_000
 
@@ -162,6 +164,9 @@ class Erofs:
             header = _SLOT
         if layout not in (_PLAIN, _FULL, _INLINE, _PACKED):
             raise BakeError(f"erofs: inode {nid} has the layout {layout}, which our images do not use")
+        most = self.blocks.count * BLOCK * (_MOST_LZ4 if layout in (_FULL, _PACKED) else 1)
+        if size > most and _has_contents(mode):
+            raise BakeError(f"erofs: inode {nid} has {size} bytes, more than fit into the file system")
         body = place + header + (12 + 4 * (xattrs - 1) if xattrs else 0)
         return Inode(nid, mode, size, layout, start, uid, gid, links, body)
 
@@ -215,7 +220,7 @@ def _dirents(block: bytes, nid: int) -> Iterator[tuple[str, int]]:
     found = [_DIRENT.unpack_from(block, at) for at in range(0, first, _DIRENT.size)]
     ends = [place for _, place, _, _ in found[1:]] + [len(block)]
     for (child, place, _, _), end in zip(found, ends, strict=True):
-        name = block[place:end].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+        name = block[place:end].split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
         if not first <= place < end <= len(block) or not name or "/" in name:
             raise BakeError(f"erofs: the folder of inode {nid} has a malformed name")
         if name not in (".", ".."):

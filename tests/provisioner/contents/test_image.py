@@ -6,10 +6,15 @@ import argparse
 import json
 import shutil
 import stat
+from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from provisioner.contents.erofs import open_erofs
 from provisioner.contents.image import open_contents
+from provisioner.contents.verity import BLOCK
 from provisioner.errors import BakeError, MeasureError
 from provisioner.image.chroot import Bind, run_inside
 from provisioner.measure.gpt import find_partition, read_table
@@ -194,6 +199,56 @@ def test_a_disk_without_a_table_or_a_uki_that_is_none_is_refused(copy):
     (copy / "uki.efi").write_bytes(b"MZ")
     with pytest.raises(MeasureError, match=r"uki\.efi"):
         open_contents(copy)
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Blocks that nobody hashes: what a publisher who signs nonsense would have hashed."""
+
+    data: bytes
+
+    @property
+    def count(self):
+        return len(self.data) // BLOCK
+
+    def read(self, index):
+        if not 0 <= index < self.count:
+            raise BakeError("no such block")
+        return self.data[index * BLOCK : (index + 1) * BLOCK]
+
+
+@pytest.fixture(scope="module")
+def small(tools, tmp_path_factory):
+    """A file system of few blocks, in which every other byte decides something."""
+    root = tmp_path_factory.mktemp("small")
+    (root / "tree/folder").mkdir(parents=True)
+    (root / "tree/text").write_bytes(b"".join(b"%d, a text that is compressed\n" % n for n in range(600)))
+    (root / "tree/folder/noise").write_bytes(bytes(n * n * 7919 % 251 ^ n % 256 for n in range(9000)))
+    (root / "tree/link").symlink_to("folder/noise")
+    words = ["mkfs.erofs", f"-T{tiny.EPOCH}", "-x-1", "--quiet", "-zlz4hc", "/work/root.erofs", "/work/tree"]
+    run_inside(tools, words, what="packing", binds=(Bind(root, "/work", writable=True),))
+    return (root / "root.erofs").read_bytes()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6))
+def test_whatever_a_file_system_says_is_read_or_refused(small, changes):
+    """Its root hash may be right all the same: a hostile publisher computes it."""
+    data = bytearray(small)
+    for at, new in changes:
+        place = 1024 + at % (len(data) - 1032)
+        data[place : place + len(new)] = new
+    try:
+        for entry in open_erofs(Bare(bytes(data))).walk():
+            entry.read()
+    except BakeError:
+        pass
+
+
+def test_the_small_file_system_is_read_as_it_is(small):
+    found = {entry.path: entry for entry in open_erofs(Bare(small)).walk()}
+    assert set(found) == {"/folder", "/folder/noise", "/link", "/text"}
+    assert found["/text"].read().endswith(b"599, a text that is compressed\n")
 
 
 def test_one_and_many_workers_make_the_same_file_system(tools, tree, tmp_path):
