@@ -60,9 +60,15 @@ def add(group: Any) -> None:
         group,
         "packages",
         "list the packages of an image by name, version and digest",
-        ("packages build/local/image", "packages build/local/image python3.13 --json"),
+        ("packages build/local/image", "packages build/local/image nftables --archive build/local/archive"),
     )
     made.add_argument("package", metavar="PACKAGE", nargs="?", help="say all about this one")
+    made.add_argument(
+        "--archive",
+        metavar="DIR",
+        type=Path,
+        help="with PACKAGE: which of its files are in the image, as the archive has it",
+    )
     made.add_argument("--json", action="store_true", help="print one line of JSON")
 
 
@@ -85,6 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
     from provisioner.contents import telling  # noqa: PLC0415
     from provisioner.contents.image import open_contents, split  # noqa: PLC0415
 
+    if getattr(arguments, "archive", None) and not arguments.package:
+        say("vitrine: usage: --archive is about one PACKAGE: name it")
+        return USAGE
     try:
         contents = open_contents(arguments.image)
         where = split(getattr(arguments, "path", "/"))

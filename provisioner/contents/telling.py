@@ -7,10 +7,12 @@ import hashlib
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from client_sdk.errors import printable
 from client_sdk.manifest import Manifest, digest
+from provisioner.contents.deb import compare_deb
 from provisioner.contents.entry import Entry
 from provisioner.contents.image import Contents, Name
 from provisioner.contents.units import Unit, find_unit, read_units
@@ -86,7 +88,12 @@ def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Tol
     if not rows:
         raise BakeError(f"the image has no package {arguments.package}")
     named = digest(data).hex()
-    return Told({"manifest_sha256": named, "packages": rows}, (*map(_package, rows), f"manifest {named}"))
+    told: dict[str, Any] = {"manifest_sha256": named, "packages": rows}
+    if arguments.archive is None:
+        return Told(told, (*map(_package, rows), f"manifest {named}"))
+    held = _held(contents, arguments.archive, rows[0])
+    files = (f"  {one['state']:7} {one['part']:6} {printable(one['path'])}" for one in held)
+    return Told(told | {"files": held}, (*map(_package, rows), *files, f"manifest {named}"))
 
 
 TOLD: dict[str, Callable[[Contents, Where, argparse.Namespace], Told]] = {
@@ -184,6 +191,14 @@ def _packages(manifest: Manifest, bill: Bill) -> Iterator[dict[str, Any]]:
         }
     for wheel in manifest.wheels:
         yield {"name": wheel.name, "version": wheel.version, "sha256": wheel.sha256.hex(), "where": ["root"]}
+
+
+def _held(contents: Contents, archive: Path, row: dict[str, Any]) -> list[dict[str, str]]:
+    """Say what became of each file of a package that the archive has."""
+    deb = archive / "debs" / f"{row['sha256']}.deb"
+    if not deb.is_file():
+        raise BakeError(f"{archive} has no {deb.name}, which is {row['name']}; of wheels the files are not compared")
+    return [asdict(one) for one in compare_deb(deb, row["sha256"], contents.part("root"), contents.part("initrd"))]
 
 
 def _package(row: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from provisioner.image import packages
 from provisioner.image.files import sha256_of
 from provisioner.image.key import file_digests
 from provisioner.image.recipe import RECIPE, Recipe
-from provisioner.image.sbom import serialise
+from provisioner.image.records import Source
+from provisioner.image.sbom import Deb, serialise
 from provisioner.image.wheels import WHEELS_FILE
 from provisioner.measure import predict
 from provisioner.measure.pe import authenticode, section
@@ -99,9 +100,10 @@ def describe(image: Path, source: Path) -> None:
     contents = open_contents(image)
     for name in ("linux", "initrd", "cmdline"):
         (image / name).write_bytes(section(contents.uki, f".{name}"))
-    (image / "sbom.json").write_bytes(serialise(MATERIALS))
     (image / RECIPE).write_bytes(Recipe("test", {"gateway_access": '"open"'}).to_json())
     lock = packages.parse_lock((source / DATA / packages.LOCK_FILE).read_bytes())
+    debs = tuple(Deb(one, Source(one.name, one.version), (), ("root",), 3) for one in lock.image.packages)
+    (image / "sbom.json").write_bytes(serialise(replace(MATERIALS, debs=debs)))
     files = {
         f"{top}/{inner}": bytes.fromhex(found)
         for top in ("roles", "provisioner")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from client_sdk.cli.options import UsageError
+from client_sdk.encoding import canonical_json
 from client_sdk.errors import FetchError, VerificationError
 from provisioner.audit import command, running
 from provisioner.audit.archive import gather
@@ -309,3 +310,29 @@ def test_a_checkout_has_to_be_one_and_to_have_the_line(checkout):
     for path in (checkout, checkout / "roles", checkout / "nothing"):
         with pytest.raises(UsageError, match="--source: "):
             running._checkout(path, sites.LINE)
+
+
+@pytest.mark.root
+def test_packages_are_listed_with_their_digests_and_held_against_the_archive(run, site):
+    status, told = run("image", "packages", site.image)
+    names = [line.split()[1] for line in told.out.splitlines()]
+    assert (status, names[:3]) == (0, ["bash", "libc6", "engine"])
+    assert told.out.splitlines()[-1] == f"manifest {site.release.manifest_sha256.hex()}"
+    status, told = run("image", "packages", site.image, "bash", "--json")
+    (row,) = json.loads(told.out)["packages"]
+    assert (status, row["sha256"], row["source"]) == (0, sites.package("bash").sha256, "bash 1")
+    assert run("image", "packages", site.image, "nosuch")[0] == 1
+    assert run("image", "packages", site.image, "--archive", site.archive)[0] == 2
+    status, told = run("image", "packages", site.image, "engine", "--archive", site.archive)
+    assert (status, "of wheels the files are not compared" in told.err) == (1, True)
+    status, told = run("image", "packages", site.image, "bash", "--archive", site.archive)
+    assert (status, "is not what dpkg-deb unpacks" in told.err) == (1, True)
+
+
+@pytest.mark.root
+def test_a_bill_of_packages_that_the_manifest_does_not_name_is_refused(run, site):
+    manifest = json.loads((site.image / "manifest.json").read_bytes())
+    manifest["packages"].pop()
+    (site.image / "manifest.json").write_bytes(canonical_json(manifest))
+    status, told = run("image", "packages", site.image)
+    assert (status, told.err) == (1, "vitrine: the bill of materials has libc6, which the manifest does not name\n")
