@@ -69,7 +69,7 @@ def _unpacked(deb: Path) -> Iterator[tarfile.TarFile]:
     """Give the files of a package as a stream, by the program dpkg-deb."""
     with tempfile.TemporaryFile() as unpacked:
         try:
-            words = ["dpkg-deb", "--fsys-tarfile", deb]
+            words = ["dpkg-deb", "--fsys-tarfile", str(deb)]
             done = subprocess.run(words, stdout=unpacked, stderr=subprocess.DEVNULL, check=False)
         except OSError as error:
             raise BakeError("the package cannot be unpacked: install the package dpkg") from error
