@@ -35,7 +35,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-slow test-clouds mutants reproduce archive audit bench bench-attestation hardening-numbers pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-slow test-clouds mutants reproduce bench bench-attestation hardening-numbers pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -189,6 +189,7 @@ mutants: setup ## change the verifier in every way that matters, and see that a 
 reproduce: setup ## bake twice, differently, and compare the disks
 	@$(SUDO) $(BIN)/python -m provisioner.image.reproduce
 
+.PHONY: archive audit
 archive: published ## gather what a rebuild of the running VM's image needs, to be published beside its release
 	@rm -rf $(LOCAL)/archive
 	@$(BIN)/vitrine image archive $(LOCAL)/image --output $(LOCAL)/archive
