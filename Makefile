@@ -189,6 +189,15 @@ mutants: setup ## change the verifier in every way that matters, and see that a 
 reproduce: setup ## bake twice, differently, and compare the disks
 	@$(SUDO) $(BIN)/python -m provisioner.image.reproduce
 
+.PHONY: archive audit
+archive: published ## gather what a rebuild of the running VM's image needs, to be published beside its release
+	@rm -rf $(LOCAL)/archive
+	@$(BIN)/vitrine image archive $(LOCAL)/image --output $(LOCAL)/archive
+
+audit: published ## rebuild the image from this checkout and the archive, compare, and hold the running VM against it
+	@[ -f $(LOCAL)/archive/archive.json ] || { echo 'error: there is no archive in $(LOCAL); run: make archive NAME=$(NAME) PORT=$(PORT)' >&2; exit 2; }
+	@$(SUDO) $(BIN)/vitrine audit $(ORIGIN) --source . --archive $(LOCAL)/archive $(VERIFY)
+
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
 

@@ -1,0 +1,83 @@
+"""A Debian package beside an image: which of its files are in there, unchanged or not."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.contents.entry import Part
+from provisioner.errors import BakeError
+from provisioner.image.files import require_sha256
+
+SAME, CHANGED, ABSENT = "same", "changed", "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file or link of a package, and what became of it in the image: same, changed or absent, and in which part."""
+
+    path: str
+    state: str
+    part: str
+
+
+def compare_deb(deb: Path, sha256: str, root: Part, initrd: Part) -> Iterator[Held]:
+    """Yield the files and links of a package in its order; in the initrd they have other places, so contents count.
+
+    Raises:
+        BakeError: it is another file than the manifest names, or cannot be unpacked.
+    """
+    require_sha256(deb, sha256, deb.name, by="the manifest")
+    packed = {hashlib.sha256(entry.read()).digest() for entry in initrd.walk() if entry.is_file and entry.size}
+    with _unpacked(deb) as archive:
+        for member in archive:
+            if not (member.isreg() or member.issym() or member.islnk()):
+                continue
+            path = "/" + member.name.removeprefix(".").strip("/")
+            data = _contents(archive, member)
+            part = "initrd" if member.isreg() and hashlib.sha256(data).digest() in packed else "root"
+            state = _state(root, path, member, data)
+            yield Held(path, SAME if part == "initrd" else state, "root" if state == SAME else part)
+
+
+def _state(root: Part, path: str, member: tarfile.TarInfo, data: bytes) -> str:
+    try:
+        entry = root.find(path)
+    except BakeError:
+        return ABSENT
+    if member.islnk():
+        return SAME if entry.is_file else CHANGED
+    kind = entry.is_link if member.issym() else entry.is_file
+    return SAME if kind and entry.read() == data else CHANGED
+
+
+def _contents(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if not member.isreg():
+        return member.linkname.encode()
+    file = archive.extractfile(member)
+    return b"" if file is None else file.read()
+
+
+@contextmanager
+def _unpacked(deb: Path) -> Iterator[tarfile.TarFile]:
+    """Give the files of a package as a stream, by the program dpkg-deb."""
+    with tempfile.TemporaryFile() as unpacked:
+        try:
+            words = ["dpkg-deb", "--fsys-tarfile", str(deb)]
+            done = subprocess.run(words, stdout=unpacked, stderr=subprocess.DEVNULL, check=False)
+        except OSError as error:
+            raise BakeError("the package cannot be unpacked: install the package dpkg") from error
+        if done.returncode:
+            raise BakeError(f"{deb.name} is not what dpkg-deb unpacks")
+        unpacked.seek(0)
+        try:
+            with tarfile.open(fileobj=unpacked, mode="r:") as archive:
+                yield archive
+        except tarfile.TarError as error:
+            raise BakeError(f"{deb.name} holds no files that can be read: {error}") from error

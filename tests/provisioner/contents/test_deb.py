@@ -1,0 +1,62 @@
+"""A package beside the tiny image: what of it is in there, and packages that are none."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from provisioner.contents.deb import Held, compare_deb
+from provisioner.contents.image import open_contents
+from provisioner.errors import BakeError
+from provisioner.image.files import sha256_of
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def deb(tmp_path_factory):
+    root = tmp_path_factory.mktemp("deb")
+    tree = root / "tree"
+    files = {
+        "DEBIAN/control": "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n",
+        "etc/passwd": "root:x:0:0\n",
+        "block": "another text",
+        "none": "gone",
+        "sbin/init": "#!/bin/sh\n",
+        "empty": "",
+    }
+    for name, text in files.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    (tree / "bin").symlink_to("usr/lib")
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, root / "x.deb"], check=True, capture_output=True)
+    return root / "x.deb"
+
+
+def compared(image, deb, sha256=None):
+    contents = open_contents(image)
+    return list(compare_deb(deb, sha256 or sha256_of(deb), contents.part("root"), contents.part("initrd")))
+
+
+def test_each_file_is_said_to_be_the_same_changed_or_absent(tiny_image, deb):
+    assert sorted(compared(tiny_image, deb), key=lambda held: held.path) == [
+        Held("/bin", "same", "root"),
+        Held("/block", "changed", "root"),
+        Held("/empty", "changed", "root"),  # a folder in the image
+        Held("/etc/passwd", "same", "root"),
+        Held("/none", "absent", "root"),
+        Held("/sbin/init", "same", "initrd"),
+    ]
+
+
+def test_another_package_than_the_manifests_is_refused(tiny_image, deb):
+    with pytest.raises(BakeError, match="the manifest says sha256"):
+        compared(tiny_image, deb, "0" * 64)
+
+
+@pytest.mark.parametrize("data", [b"", b"!<arch>\n"])
+def test_what_is_no_package_is_refused(tiny_image, tmp_path, data):
+    (tmp_path / "x.deb").write_bytes(data)
+    with pytest.raises(BakeError, match="not what dpkg-deb unpacks"):
+        compared(tiny_image, tmp_path / "x.deb")
