@@ -37,6 +37,7 @@ ARROWS = {
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
 PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher"}
+PUBLIC |= {"client_sdk.rotation", "client_sdk.changes"}
 CERTIFICATES = {"client_sdk.parse.certificate", "client_sdk.parse.pem", "client_sdk.verify.chain", "client_sdk.report"}
 OFFLINE = (
     *(f"provisioner/endorsement/{name}.py" for name in ("wire", "parse", "verify", "vouched", "telling")),
@@ -48,7 +49,18 @@ OFFLINE = (
     "client_sdk/page/",
     *(
         f"client_sdk/{name}.py"
-        for name in ("verifier", "policy", "accept", "release", "rotation", "dsse", "roots", "binding", "ages")
+        for name in (
+            "verifier",
+            "policy",
+            "accept",
+            "release",
+            "rotation",
+            "changes",
+            "dsse",
+            "roots",
+            "binding",
+            "ages",
+        )
     ),
     *(
         f"client_sdk/{name}.py"
