@@ -61,7 +61,7 @@ def release_changes(old: Release, new: Release) -> tuple[Change, ...]:
     before, after = (
         {_platform(i, one, release): one for i, one in enumerate(release.measurements)} for release in (old, new)
     )
-    found = []
+    found: list[Change] = []
     for platform in sorted(before.keys() | after.keys()):
         found += _facts("measurement", platform, _measured(before.get(platform)), _measured(after.get(platform)))
     return (*found, *_facts("term", "", _terms(old), _terms(new)), *_revoked(old, new))
@@ -97,8 +97,8 @@ def _versions(packages: Iterable[Package]) -> str:
     return ", ".join(package.version for package in packages)
 
 
-def _digests(packages: Iterable[Package]) -> str:
-    return ", ".join(package.sha256.hex() for package in packages)
+def _with_digests(packages: Iterable[Package]) -> str:
+    return ", ".join(f"{package.version} (SHA-256 {package.sha256.hex()})" for package in packages)
 
 
 def _models(old: Manifest, new: Manifest) -> Iterator[Change]:

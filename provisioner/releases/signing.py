@@ -116,7 +116,7 @@ def open_signed(files: Mapping[str, bytes], holders: Holders) -> Signed:
             raise _different(first, statement, name, found)
     sets = holders.needed(statement)
     keys = tuple({key.public_bytes_raw(): key for _, wanted in sets for key in wanted.keys}.values())
-    signatures = {}
+    signatures: dict[bytes, tuple[Ed25519PublicKey, bytes]] = {}
     for name, (one, _) in opened.items():
         valid = valid_signatures(one, keys)
         _refuse_strangers(name, one, valid, sets)
