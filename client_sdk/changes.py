@@ -75,10 +75,7 @@ def _packages(part: str, old: Iterable[Package], new: Iterable[Package]) -> Iter
             continue
         versions = _versions(first), _versions(second)
         if versions[0] == versions[1]:
-            told = (
-                f"{version} (SHA-256 {_digests(of)})" for version, of in zip(versions, (first, second), strict=True)
-            )
-            yield Change(part, "", name, *told, REBUILT)
+            yield Change(part, "", name, _with_digests(first), _with_digests(second), REBUILT)
         else:
             yield Change(part, "", name, *versions, _kind(*versions))
 

@@ -28,6 +28,7 @@ docs/releasing.md explains it from the first key to a rotation.
 
 exit codes:
   0 done    1 it may not be signed or published as it is    2 usage, or a file that is not what it should be
+  3 not now: the log cannot be written, or its witnesses did not sign; the same command goes on
 """
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.changes import as_dict, manifest_changes, release_changes, summary
-from client_sdk.encoding import from_base64, strict_json
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE, Manifest, digest
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
+from client_sdk.transparency.bundle import unpack
 from provisioner.errors import Fault, SpecError
 from provisioner.publish import MANIFEST, MANIFESTS, RELEASE
 from provisioner.releases import telling
@@ -131,10 +131,8 @@ def _decode(path: Path, data: bytes) -> Manifest:
 
 def _envelope(path: Path) -> bytes:
     """Return the signed release in a file; of a log's bundle it is what the proof is about."""
-    data = read_file(path)
     try:
-        top = strict_json(data)
-        return from_base64(top["envelope"], "$.envelope") if isinstance(top, dict) and "envelope" in top else data
+        return unpack(read_file(path))[0]
     except EvidenceError as error:
         raise SpecError((Fault(str(path), "a release or a rotation, signed or not yet", str(error)),)) from error
 

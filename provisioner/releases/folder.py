@@ -3,8 +3,10 @@
 ::
 
     release.json, manifest.json       the newest: what clients are given
+    bundle.json                       the same release with the proof that the publisher's log has it
     releases/N.json, manifests/N.json every release, and what is inside its image
     sboms/N.json                      the bill of materials that manifest N names
+    bundles/N.json                    each with its proof, as it was when it was published
     rotations/N.json                  how the publisher's keys changed
     archive/                          what the images were made of, by digest (``archive.py``)
 
@@ -30,7 +32,7 @@ from provisioner.image.sbom import SBOM
 from provisioner.publish import MANIFEST, MANIFESTS, RELEASE, RELEASES
 from provisioner.releases.checks import History
 
-ROTATIONS, SBOMS = "rotations", "sboms"
+ROTATIONS, SBOMS, BUNDLES, BUNDLE = "rotations", "sboms", "bundles", "bundle.json"
 _Read = TypeVar("_Read")
 
 
@@ -104,12 +106,17 @@ def write_beside(root: Path, number: int, manifest: bytes, bill: bytes | None) -
             replace_file(root / folder / f"{number}.json", data)
 
 
-def write_release(root: Path, number: int, data: bytes, manifest: bytes) -> None:
+def write_release(root: Path, number: int, data: bytes, *, manifest: bytes, bundle: bytes | None) -> None:
     """Write the release under its number, then as the newest; last is what clients go by."""
-    (root / RELEASES).mkdir(parents=True, exist_ok=True)
-    replace_file(root / RELEASES / f"{number}.json", data)
-    replace_file(root / MANIFEST, manifest)
-    replace_file(root / RELEASE, data)
+    numbered = ((RELEASES, data), (BUNDLES, bundle))
+    newest = ((MANIFEST, manifest), (BUNDLE, bundle), (RELEASE, data))
+    for folder, content in numbered:
+        if content is not None:
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            replace_file(root / folder / f"{number}.json", content)
+    for name, content in newest:
+        if content is not None:
+            replace_file(root / name, content)
 
 
 def write_rotation(root: Path, number: int, data: bytes) -> Path:

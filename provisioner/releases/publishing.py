@@ -23,11 +23,12 @@ from client_sdk.release import Release
 from client_sdk.rotation import Rotation
 from provisioner.errors import Fault, ReleaseError, SpecError
 from provisioner.progress import Progress
-from provisioner.publish import MANIFEST, MANIFESTS, sole
+from provisioner.publish import MANIFEST, MANIFESTS, RELEASE, sole
 from provisioner.releases import telling
 from provisioner.releases.archive import ARCHIVE, archive
 from provisioner.releases.checks import require_manifest, require_next, require_rotation
 from provisioner.releases.folder import (
+    BUNDLE,
     Published,
     existing,
     read_published,
@@ -61,6 +62,7 @@ def publish(wanted: Wanted, *, now: datetime, progress: Progress) -> dict[str, A
         SpecError: a file is not what it should be.
         ReleaseError: it may not be published as it is. Nothing was.
         MeasureError: another run publishes here.
+        LogError: the log cannot be written now, or its witnesses did not sign; what clients are given is as before.
         OSError: a file cannot be written; what clients are given is the old release until all of it is there.
     """
     with sole(wanted.root):  # (1)
@@ -94,8 +96,9 @@ def _publish_release(
     bill = None if wanted.source is None else require_bill(read, wanted.source)
     kept = None if wanted.cache is None else archive(read, wanted.cache, wanted.root)  # (5)
     write_beside(wanted.root, release.number, manifest, bill)
-    logged = _log(signed, wanted, published, release.number)  # (6)
-    write_release(wanted.root, release.number, signed.data, manifest)  # (7)
+    logged = _log(signed.data, wanted, of_release=True, progress=progress)  # (6)
+    bundle = None if logged is None else logged.bundle
+    write_release(wanted.root, release.number, signed.data, manifest=manifest, bundle=bundle)  # (7)
     progress(f"{wanted.root}: published {signed.what}, signed by {', '.join(signed.signers)}")
     if kept is None:
         progress("nothing was archived (--cache): auditors depend on mirrors, which drop what is old")
@@ -112,7 +115,7 @@ def _publish_rotation(
     signed: Signed, rotation: Rotation, wanted: Wanted, published: Published, *, progress: Progress
 ) -> dict[str, Any]:
     require_rotation(rotation, published.keys, published.history)
-    logged = _log(signed, wanted, published, None)
+    logged = _log(signed.data, wanted, of_release=False, progress=progress)
     path = write_rotation(wanted.root, rotation.number, signed.data)
     progress(
         f"{path}: published {signed.what}; {rotation.following.threshold} of {len(rotation.following.keys)} sign now"
@@ -164,10 +167,8 @@ def _manifest(release: Release, wanted: Wanted) -> bytes:
     raise SpecError((Fault("--source", told, "nothing"),))
 
 
-def _log(signed: Signed, wanted: Wanted, published: Published, number: int | None) -> Logged | None:
-    if wanted.log is None:
-        return None
-    return log_entry(wanted.log, signed.data, published.rotations, wanted.root, number)
+def _log(entry: bytes, wanted: Wanted, *, of_release: bool, progress: Progress) -> Logged | None:
+    return None if wanted.log is None else log_entry(wanted.log, entry, of_release=of_release, progress=progress)
 
 
 def _tell_log(logged: Logged | None, progress: Progress) -> None:
@@ -175,3 +176,5 @@ def _tell_log(logged: Logged | None, progress: Progress) -> None:
         progress("no log was given (--log): clients that pin one refuse what is not in it")
     else:
         progress(f"entry {logged.index} of {logged.origin}, which has {logged.size} entries")
+        if logged.bundle:
+            progress(f"clients who pin the log are given {BUNDLE}, all others {RELEASE}")

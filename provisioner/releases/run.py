@@ -10,7 +10,7 @@ from typing import Any
 
 from client_sdk.dsse import key_id
 from client_sdk.encoding import canonical_json
-from client_sdk.errors import EvidenceError, VerificationError, printable
+from client_sdk.errors import EvidenceError, LogError, VerificationError, printable
 from client_sdk.publisher import Publisher
 from client_sdk.release import Release
 from client_sdk.rotation import KeySet, rotate
@@ -33,7 +33,7 @@ from provisioner.releases.signing import (
     require_loggable,
 )
 
-REFUSED, USAGE = 1, 2
+REFUSED, USAGE, NOT_NOW = 1, 2, 3
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,8 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
         told = sentences(error) if isinstance(error, ProvisionError) else f" {error}"
         say(printable_lines(f"vitrine: usage:{told}"))
         return USAGE
+    except LogError as error:
+        say(printable_lines(f"vitrine: not done: {error}; clients are given what they were: run it again"))
+        return NOT_NOW
     except OSError as error:
-        say(f"vitrine: usage: {error}; nothing was published" if arguments.action == "publish" else f"vitrine: {error}")
+        say(printable_lines(f"vitrine: usage: {error}"))
         return USAGE
     return 0
 

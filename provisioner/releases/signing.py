@@ -16,11 +16,10 @@ from client_sdk.dsse import Envelope, assemble, key_id, pre_authentication_encod
 from client_sdk.errors import AttestationError
 from client_sdk.release import Release, read_release
 from client_sdk.rotation import KeySet, Rotation, read_rotation
+from client_sdk.transparency.bundle import MAX_ENTRY
 from provisioner.errors import Fault, ReleaseError, SpecError
 
 MAX_FILE = 4 * 1024 * 1024
-MAX_ENTRY = 65_535
-"""What an entry of a log may have (C2SP tlog-tiles: its length has 16 bits). A signed release is one."""
 
 
 @dataclass(frozen=True, slots=True)
