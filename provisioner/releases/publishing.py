@@ -133,9 +133,7 @@ def _rotated_already(wanted: Wanted, published: Published, progress: Progress) -
         return None
     for there in published.rotations:
         if Envelope.from_json(there).payload == Envelope.from_json(data).payload:
-            logged = (
-                None if wanted.log is None else log_entry(wanted.log, there, published.rotations, wanted.root, None)
-            )
+            logged = _log(there, wanted, of_release=False, progress=progress)
             progress(f"rotation {statement.number} of the publisher's keys is published already")
             _tell_log(logged, progress)
             return telling.rotation_as_dict(statement) | {"log": None if logged is None else logged.as_dict()}
