@@ -28,12 +28,17 @@ _FILE, _LOCK, _PARTIAL = "memory.json", "memory.lock", "memory.json.partial"
 
 
 class Held:
-    """What is remembered, while nobody else may change it; ``state`` is kept, new, or lost."""
+    """What is remembered, while nobody else may change it; ``state`` is kept, new, lost, or None without a memory."""
 
     __slots__ = ("_folder", "seen", "state")
 
-    def __init__(self, seen: Seen, state: str, folder: Path) -> None:
+    def __init__(self, seen: Seen, state: str | None, folder: Path) -> None:
         self.seen, self.state, self._folder = seen, state, folder
+
+    @classmethod
+    def nothing(cls) -> Held:
+        """Stand for no memory at all."""
+        return cls(Seen(), None, Path())
 
     def keep(self, seen: Seen) -> None:
         """Remember this instead, before anything else happens.
@@ -123,8 +128,11 @@ def _read(folder: Path, descriptor: int) -> Held:
     if data is None:
         held = Held(Seen(), LOST if was_there else NEW, folder)
         if not was_there:
-            _begin(held, folder, descriptor)
+            held.keep(Seen())
+            _mark(folder, descriptor)
         return held
+    if not was_there:
+        _mark(folder, descriptor)
     try:
         return Held(Seen.from_json(data), KEPT, folder)
     except EvidenceError as error:
@@ -132,9 +140,8 @@ def _read(folder: Path, descriptor: int) -> Held:
         raise EvidenceError(f"memory {folder}", what) from error
 
 
-def _begin(held: Held, folder: Path, descriptor: int) -> None:
-    """Write an empty memory, then the byte that says there is one: a crash between both is no loss."""
-    held.keep(Seen())
+def _mark(folder: Path, descriptor: int) -> None:
+    """Note that there is a memory: after it, not before, so that a crash between both is no loss."""
     try:
         os.pwrite(descriptor, b"1", 0)
         os.fsync(descriptor)
