@@ -85,9 +85,16 @@ class _Signed:
 
 @keeps("R4")
 def open_releases(
-    sources: ReleaseSources, publisher: Publisher, *, now: datetime, memory: Memory | Path | str | None = None
+    sources: ReleaseSources,
+    publisher: Publisher,
+    *,
+    now: datetime,
+    memory: Memory | Path | str | None = None,
+    remember: bool = True,
 ) -> Opened:
     """Read one or many releases, or bundles; what they say is remembered where there is a memory.
+
+    Without ``remember`` they are held against the memory, and it stays as it is.
 
     Raises:
         EvidenceError: a file cannot be read, or the memory cannot be used.
@@ -107,7 +114,8 @@ def open_releases(
         else:
             with kept.held() as held:
                 opened, seen = _opened(given, publisher, now, held, ledger)
-                held.keep(seen)
+                if remember:
+                    held.keep(seen)
     except AttestationError as error:
         error.checks, error.sources = ledger.checks, digests((("releases", files),))
         raise
@@ -135,10 +143,10 @@ def _opened(
     left = _not_revoked(dated, gone, ledger)  # (6)
     judge_numbers(dated, known, ledger)  # (7)
     remembered = bool(before.services) and (not logged or tree is not None)
-    not_run, facts = tell(publisher, Looked(logged, held.state, remembered=remembered, grown=grown))
+    not_run, facts = tell(publisher, Looked(logged, held, remembered=remembered, grown=grown))
     left_out = (*outside, *map(str, gone))
     opened = Opened(left, tuple(ledger.rows), left_out, revoked=gone, not_run=not_run, facts=facts)
-    return opened, seen.with_known(known.joined(_said(dated, every)))
+    return opened, replace(seen.with_known(known.joined(_said(dated, every))), since=seen.since or now)
 
 
 def _said(dated: Iterable[Release], every: Iterable[Release]) -> Known:

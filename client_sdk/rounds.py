@@ -238,7 +238,9 @@ def _held_against(verified: Callable[[], VerifiedEvidence], *, releases: Opened,
         try:
             accepted = accept(evidence, releases=releases.releases, policy=policy)
         except PolicyError as error:
-            raise _runs_revoked(evidence, releases, policy) or error from error
+            if revoked := _runs_revoked(evidence, releases, policy):
+                raise revoked from error
+            raise
     except AttestationError as error:
         error.checks = as_checks(releases.rows) + error.checks
         error.not_run = releases.not_run + error.not_run

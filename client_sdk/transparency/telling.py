@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from client_sdk.fields import format_instant
 from client_sdk.publisher import Publisher
 from client_sdk.transparency.judge import Logged, told_time
-from client_sdk.transparency.memory import KEPT, LOST, NEW
+from client_sdk.transparency.memory import KEPT, LOST, NEW, Held
 
 Facts = tuple[tuple[str, Any], ...]
 NotRun = tuple[tuple[str, str], ...]
 ALONE = "publisher trusted alone"
 _MEMORY = {
-    KEPT: "kept: what was seen before was compared with",
+    KEPT: "kept since {since}: what was seen before was compared with",
     NEW: "new: nothing was seen before, so nothing could be compared",
     LOST: "lost: what was seen before is gone, so what has gone back since would not be noticed this time",
 }
@@ -22,14 +23,14 @@ _MEMORY = {
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was looked at: the proofs, and the state of the memory, which is None where there is none.
+    """What was looked at: the proofs, and the memory as it was before.
 
     ``remembered`` is whether publisher and log were in it, ``grown`` whether the tree is proven to have grown from the
     one that was.
     """
 
     logged: Sequence[Logged]
-    memory: str | None
+    memory: Held
     remembered: bool
     grown: bool
 
@@ -44,13 +45,15 @@ def tell(publisher: Publisher, looked: Looked) -> tuple[NotRun, Facts]:
         missing.append(("R2.witnesses, R5", f"{ALONE}: no witness is pinned, so the log may show others another tree"))
     elif publisher.max_checkpoint_age is None:
         missing.append(("R2.age", "no age is set: witnesses may have seen the checkpoint any time ago"))
-    if looked.memory is None:
+    state = NEW if looked.memory.state == KEPT and not looked.remembered else looked.memory.state
+    if state is None:
         missing.append(("R3.number, R3.tree", "no memory is kept: what goes back from one time to the next shows not"))
     else:
-        state = NEW if looked.memory == KEPT and not looked.remembered else looked.memory
-        facts.append(("memory", _MEMORY[state]))
+        since = looked.memory.seen.since
+        told = _MEMORY[state].format(since=format_instant(since) if since else "")
+        facts.append(("memory", told))
         if state != KEPT:
-            missing.append(("R3.number, R3.tree", f"the memory is {_MEMORY[state]}"))
+            missing.append(("R3.number, R3.tree", f"the memory is {told}"))
     if not looked.grown:
         why = "no proof leads from the tree that was seen to this one: that it only grew is its witnesses' word"
         missing.append(("R3.consistency", why if publisher.quorum else f"{why}, and there is none"))
