@@ -1,4 +1,4 @@
-"""What is published goes into the publisher's log, once, whatever interrupts it; clients who pin the log take the bundle."""
+"""What is published goes into the log once, whatever interrupts it; clients who pin the log take the bundle."""
 
 from __future__ import annotations
 
