@@ -1,101 +1,87 @@
-"""What an image was made of, kept beside its release by digest: an auditor rebuilds from it when mirrors have moved on.
+"""What auditors rebuild an image from, published beside its release: the archive that ``vitrine image archive`` makes.
 
-The archive is laid out as a bake's cache is (``debs/<SHA-256>.deb``, ``wheels/<SHA-256>/<file>.whl``, and for files of
-models ``weights/<SHA-256>``), so a bake that is given a copy of it downloads none of them. What several releases name
-is there once.
+Each release has one under its number. On one disk a file that several of them have, or the bake's cache, is there once.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from client_sdk.manifest import Manifest
+from client_sdk.encoding import from_hex, strict_json
+from client_sdk.errors import EvidenceError
+from client_sdk.fields import exact_keys, mapping, version
+from provisioner.audit.archive import INDEX, VERSION
 from provisioner.errors import Fault, ReleaseError
-from provisioner.image.files import sha256_of
+from provisioner.image.files import sha256_of, share
+from provisioner.image.shelf import make_once
 
-ARCHIVE = "archive"
-
-
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """How many files an image was made of, how many of them were new to the archive, and those that nobody has."""
-
-    files: int
-    new: int
-    missing: tuple[str, ...]
+ARCHIVES = "archives"
+_MAX_INDEX = 64 << 20
+_KEYS = frozenset({"version", "manifest_sha256", "files"})
+_REMEDY = "make it anew: vitrine image archive IMAGE --output DIR, into a folder that is not there yet"
 
 
-def archive(manifest: Manifest, cache: Path, root: Path) -> Archived:
-    """Copy what the manifest names from a bake's cache into the archive.
+def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: int) -> int:
+    """Put an archive beside the releases, whole or not at all; return how many files it has.
 
     Raises:
-        ReleaseError: a file in the cache or in the archive is not what its name says.
-        OSError: a file cannot be written; what was begun is not taken for whole.
+        ReleaseError: it is none, it is of another image, or a file in it is not the one that its index names.
+        BakeError: it cannot be written.
     """
-    files = new = 0
-    missing = []
-    for digest, name, places in wanted(manifest):
-        found = _find(root / ARCHIVE, places)
-        if found is None:
-            source = _find(cache, places)
-            if source is None:
-                missing.append(name)
-                continue
-            found = root / ARCHIVE / source.relative_to(cache)
-            _copy(source, found, digest)
-            new += 1
-        else:
-            _require(found, digest)
-        files += 1
-    return Archived(files, new, tuple(missing))
+    index = _bytes_of(archive / INDEX)
+    files = dict(_read(archive / INDEX, index, manifest_sha256))
+
+    def make(folder: Path) -> None:
+        for name, digest in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            share(archive / name, folder / name)
+            found = sha256_of(folder / name)
+            if found != digest:
+                raise _refused(archive / name, f"the SHA-256 {digest}, which {INDEX} names", found)
+        (folder / INDEX).write_bytes(index)
+        folder.chmod(0o755)
+
+    target = root / ARCHIVES / str(number)
+    make_once(target, INDEX, make, what="publishing the archive")
+    if (target / INDEX).read_bytes() != index:
+        raise _refused(target, "the same archive, where one is published already", "another one")
+    return len(files)
 
 
-def wanted(manifest: Manifest) -> Iterator[tuple[bytes, str, tuple[str, ...]]]:
-    """Yield every file: its digest, its name for people, and the patterns of where a cache may have it."""
-    for package in dict.fromkeys((*manifest.packages, *manifest.tools)):
-        where = f"debs/{package.sha256.hex()}.deb"
-        # What a tools tree has of Python comes as a wheel.
-        yield package.sha256, f"{package.name} {package.version}", (where, _wheel(package.sha256))
-    for wheel in manifest.wheels:
-        yield wheel.sha256, f"{wheel.name} {wheel.version}", (_wheel(wheel.sha256),)
-    for model in manifest.models:
-        for path, digest in model.files:
-            places = (f"weights/{digest.hex()}", f"weights/{digest.hex()}/*")
-            yield digest, f"{model.name} {path}", places
+def _bytes_of(path: Path) -> bytes:
+    if not path.is_file():
+        raise _refused(path, "the index of an archive", "no file")
+    with path.open("rb") as file:
+        return file.read(_MAX_INDEX + 1)
 
 
-def _wheel(digest: bytes) -> str:
-    return f"wheels/{digest.hex()}/*.whl"
-
-
-def _find(folder: Path, places: tuple[str, ...]) -> Path | None:
-    found = (path for place in places for path in sorted(folder.glob(place)) if path.is_file())
-    return next(found, None)
-
-
-def _copy(source: Path, target: Path, digest: bytes) -> None:
-    """Copy a file whole or not at all; where the disk is the same, it is the same file under another name."""
-    _require(source, digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.part")
-    beside.unlink(missing_ok=True)
+def _read(path: Path, data: bytes, manifest_sha256: bytes) -> Iterator[tuple[str, str]]:
+    """Yield path and digest of every file that an archive's index names."""
     try:
-        try:
-            os.link(source, beside)
-        except OSError:
-            shutil.copyfile(source, beside)
-            _require(beside, digest)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+        index = _index(data)
+        if index["manifest_sha256"] != manifest_sha256.hex():
+            raise _refused(path, f"the archive of the manifest {manifest_sha256.hex()}", str(index["manifest_sha256"]))
+        for name, told in mapping(index["files"], "$.files").items():
+            yield _inside(name), from_hex(told.get("sha256"), f"$.files.{name}.sha256", size=32).hex()
+    except (EvidenceError, AttributeError) as error:
+        raise _refused(path, "the index of an archive", str(error)) from error
 
 
-def _require(path: Path, digest: bytes) -> None:
-    found = sha256_of(path)
-    if found != digest.hex():
-        remedy = "delete that file: a bake downloads it again, and publishing copies it again"
-        raise ReleaseError((Fault(str(path), f"the SHA-256 {digest.hex()}, which the manifest names", found),), remedy)
+def _index(data: bytes) -> dict[str, Any]:
+    index = exact_keys(strict_json(data, limit=_MAX_INDEX), _KEYS, "$")
+    version(index["version"], "$.version", VERSION)
+    return index
+
+
+def _inside(name: str) -> str:
+    """Refuse a name that leads out of the folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or str(path) != name or name in {"", ".", INDEX} or "\0" in name:
+        raise EvidenceError("$.files", f"{name[:200]!r} is no path inside the archive")
+    return name
+
+
+def _refused(path: Path, expected: str, got: str) -> ReleaseError:
+    return ReleaseError((Fault(str(path), expected, got),), _REMEDY)

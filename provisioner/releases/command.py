@@ -21,7 +21,7 @@ _EPILOG = """a release by two of three holders, each on a machine of his own:
   vitrine release create build/prod --published site --publisher *.pub --threshold 2 --output next.json
   vitrine release sign next.json --key alice.key --publisher *.pub --threshold 2
   vitrine release sign next.json --key bob.key --publisher *.pub --threshold 2
-  vitrine release publish next.json --source build/prod --cache build/cache --published site \\
+  vitrine release publish next.json --source build/prod --archive archive --published site \\
       --publisher *.pub --threshold 2
 
 docs/releasing.md explains it from the first key to a rotation.
@@ -100,7 +100,7 @@ def _publish(parser: argparse.ArgumentParser) -> None:
         "--source", metavar="DIR", type=Path, help="folder with the manifest: of the deployment, or of the image"
     )
     parser.add_argument(
-        "--cache", metavar="DIR", type=Path, help="the bake's cache (build/cache), to keep what auditors rebuild from"
+        "--archive", metavar="DIR", type=Path, help="what `vitrine image archive` made, for auditors to rebuild from"
     )
     parser.add_argument("--log", metavar="DIR", type=Path, help="the publisher's log, as `vitrine log init` made it")
     _trust(parser, required=True)

@@ -8,7 +8,7 @@
     sboms/N.json                      the bill of materials that manifest N names
     bundles/N.json                    each with its proof, as it was when it was published
     rotations/N.json                  how the publisher's keys changed
-    archive/                          what the images were made of, by digest (``archive.py``)
+    archives/N/                       what auditors rebuild the image from (``archive.py``)
 
 Whoever can write to it can take files away, and add none: each is signed, or named by digest in what is.
 """

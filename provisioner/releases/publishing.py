@@ -25,7 +25,7 @@ from provisioner.errors import Fault, ReleaseError, SpecError
 from provisioner.progress import Progress
 from provisioner.publish import MANIFEST, MANIFESTS, RELEASE, sole
 from provisioner.releases import telling
-from provisioner.releases.archive import ARCHIVE, archive
+from provisioner.releases.archive import ARCHIVES, publish_archive
 from provisioner.releases.checks import require_manifest, require_next, require_rotation
 from provisioner.releases.folder import (
     BUNDLE,
@@ -44,14 +44,14 @@ from provisioner.releases.signing import Holders, Signed, open_signed, read_stat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to publish, where, and by whose keys. ``source`` has the manifest, ``cache`` what the image was made of."""
+    """What to publish, where, by whose keys. ``source`` has the manifest, ``archive`` what auditors rebuild from."""
 
     files: Mapping[str, bytes]
     root: Path
     pin: Publisher
     rebuilders: tuple[Ed25519PublicKey, ...] = ()
     source: Path | None = None
-    cache: Path | None = None
+    archive: Path | None = None
     log: Path | None = None
 
 
@@ -94,21 +94,18 @@ def _publish_release(
     manifest = _manifest(release, wanted)
     read = require_manifest(release, manifest)  # (4)
     bill = None if wanted.source is None else require_bill(read, wanted.source)
-    kept = None if wanted.cache is None else archive(read, wanted.cache, wanted.root)  # (5)
+    kept = _archived(release, wanted)  # (5)
     write_beside(wanted.root, release.number, manifest, bill)
     logged = _log(signed.data, wanted, of_release=True, progress=progress)  # (6)
     bundle = None if logged is None else logged.bundle
     write_release(wanted.root, release.number, signed.data, manifest=manifest, bundle=bundle)  # (7)
     progress(f"{wanted.root}: published {signed.what}, signed by {', '.join(signed.signers)}")
     if kept is None:
-        progress("nothing was archived (--cache): auditors depend on mirrors, which drop what is old")
+        progress("no archive was given (--archive): auditors depend on mirrors, which drop what is old")
     else:
-        progress(f"{wanted.root / ARCHIVE}: {kept.files} files of the image, {kept.new} of them new")
-        for name in kept.missing:
-            progress(f"  not in the cache: {name}")
+        progress(f"{wanted.root / ARCHIVES / str(release.number)}: {kept} files that the image can be rebuilt from")
     _tell_log(logged, progress)
-    archived = None if kept is None else {"files": kept.files, "new": kept.new, "missing": list(kept.missing)}
-    return telling.signed_as_dict(signed) | {"archive": archived, "log": None if logged is None else logged.as_dict()}
+    return telling.signed_as_dict(signed) | {"archive": kept, "log": None if logged is None else logged.as_dict()}
 
 
 def _publish_rotation(
@@ -138,6 +135,12 @@ def _rotated_already(wanted: Wanted, published: Published, progress: Progress) -
             _tell_log(logged, progress)
             return telling.rotation_as_dict(statement) | {"log": None if logged is None else logged.as_dict()}
     return None
+
+
+def _archived(release: Release, wanted: Wanted) -> int | None:
+    if wanted.archive is None:
+        return None
+    return publish_archive(wanted.archive, release.manifest_sha256, wanted.root, release.number)
 
 
 def _refuse_another(there: bytes, signed: Signed, release: Release) -> None:

@@ -147,7 +147,7 @@ def _publish(arguments: argparse.Namespace) -> Told:
         pin=_pin(arguments),
         rebuilders=_rebuilders(arguments),
         source=arguments.source,
-        cache=arguments.cache,
+        archive=arguments.archive,
         log=arguments.log,
     )
     done = publish(wanted, now=_now(), progress=say)

@@ -22,7 +22,7 @@ from provisioner.releases.command import register
 from tests.provisioner.measure.fake_artefacts import write_artefacts
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-DEB, MODEL, SBOM = b"a package", b"a model", b'{"bomFormat":"CycloneDX"}\n'
+SBOM = b'{"bomFormat":"CycloneDX"}\n'
 A, B, C, D, STRANGER = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(40, 45))
 
 
@@ -37,13 +37,13 @@ def manifest_of(image, **values):
     """Write and return a manifest of this image that is made up but for the digest of the UKI."""
     disk = Verity(bytes(32), bytes(32), 1, "11111111-2222-3333-4444-555555555555")
     manifest = Manifest(
-        packages=(Package("openssl", "3.5.1-1", sha256(DEB).digest()),),
+        packages=(Package("openssl", "3.5.1-1", bytes(32)),),
         files=(("roles/base/tasks/main.yml", bytes(32)), ("sbom.json", sha256(SBOM).digest())),
         tools=(),
         kernel="6.12.1",
         boot=Boot(bytes(32), predict(image).authenticode, bytes(32), bytes(32), bytes(32), "quiet"),
         root=disk,
-        models=(Model("m", "llamacpp", "r", "1", (("model.gguf", sha256(MODEL).digest()),)),),
+        models=(Model("m", "llamacpp", "r", "1", (("model.gguf", bytes(32)),)),),
         model_disk=disk,
         wheels=(),
         token_issuer_key="",
@@ -83,13 +83,15 @@ def another(tmp_path):
 
 
 @pytest.fixture
-def cache(tmp_path):
-    """A bake's cache with all that the image was made of."""
-    root = tmp_path / "cache"
-    for name, data in ((f"debs/{sha256(DEB).hexdigest()}.deb", DEB), (f"weights/{sha256(MODEL).hexdigest()}", MODEL)):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
-    return root
+def archive(tmp_path, image):
+    """What auditors rebuild the image from, with one file."""
+    folder, uki = tmp_path / "archive", (image / "uki.efi").read_bytes()
+    (folder / "image").mkdir(parents=True)
+    (folder / "image/uki.efi").write_bytes(uki)
+    files = {"image/uki.efi": {"sha256": sha256(uki).hexdigest(), "size": len(uki)}}
+    manifest = sha256((image / "manifest.json").read_bytes()).hexdigest()
+    (folder / "archive.json").write_text(json.dumps({"version": 1, "manifest_sha256": manifest, "files": files}))
+    return folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from client_sdk.rotation import KeySet, verify_rotations
 from provisioner.keys import load, public_pem
 from tests.provisioner.releases.conftest import STRANGER, A, accepted, days, manifest_of, resigned
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[3] / "distributions/provisioner/pyproject.toml"
 DONE, REFUSED, USAGE = 0, 1, 2
 
 
@@ -26,7 +26,7 @@ def pin(site, names="abc", threshold=2):
 
 
 def test_the_command_is_registered():
-    entries = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["entry-points"]["vitrine.commands"]
+    entries = tomllib.loads(PROJECT.read_text())["project"]["entry-points"]["vitrine.commands"]
     module, _, name = entries["release"].partition(":")
     assert callable(getattr(import_module(module), name))
 
@@ -41,12 +41,12 @@ def test_every_action_explains_itself(command, action):
 # ---- two of three
 
 
-def test_what_two_of_three_holders_sign_is_published(site, deployment, cache):
+def test_what_two_of_three_holders_sign_is_published(site, deployment, archive):
     assert site.create(deployment).code == DONE
     first, second = site.sign("a"), site.sign("b")
     assert "pass it on to the next holder" in first.err
     assert "all signatures are there: publish it" in second.err
-    assert site.publish("--source", deployment, "--cache", cache).code == DONE
+    assert site.publish("--source", deployment, "--archive", archive).code == DONE
     release = open_release((site.folder / "release.json").read_bytes(), pin(site))
     own = read_release((deployment / "release.json").read_bytes())
     assert (release.measurements, release.service, release.supersedes) == (own.measurements, own.service, None)
@@ -54,7 +54,10 @@ def test_what_two_of_three_holders_sign_is_published(site, deployment, cache):
     files = site.files()
     assert files["releases/1.json"] == files["release.json"]
     assert files["manifests/1.json"] == files["manifest.json"]
-    assert sum(name.startswith("archive/") for name in files) == 2
+    assert {name for name in files if name.startswith("archives/")} == {
+        "archives/1/archive.json",
+        "archives/1/image/uki.efi",
+    }
 
 
 def test_json_tells_the_same(site, deployment):
@@ -72,14 +75,23 @@ def test_the_bill_of_materials_is_published_where_the_image_has_one(site, deploy
     assert site.files()["sboms/1.json"] == (image / "sbom.json").read_bytes()
 
 
-def test_publishing_again_goes_on_where_it_was_interrupted(site, deployment, cache):
+def test_publishing_again_goes_on_where_it_was_interrupted(site, deployment, archive):
     site.released(deployment)
     whole = site.files()
     (site.folder / "release.json").unlink()
     (site.folder / "manifest.json").unlink()
     assert site.publish("--source", deployment).code == DONE
     assert site.files() == whole
-    assert site.publish("--source", deployment, "--cache", cache).code == DONE
+    assert site.publish("--source", deployment, "--archive", archive).code == DONE
+
+
+def test_the_archive_of_another_image(site, deployment, archive, another):
+    site.create(another)
+    site.sign("a")
+    site.sign("b")
+    said = site.publish("--source", another, "--archive", archive)
+    assert (said.code, "the archive of the manifest" in said.err) == (REFUSED, True)
+    assert "release.json" not in site.files()
 
 
 def test_several_platforms_of_one_image_become_one_release(site, deployment, tmp_path, image):
