@@ -116,6 +116,9 @@ def test_rotations_are_logged_and_come_with_the_bundle(site, deployment, another
     assert site.publish("--source", another, "--log", log).code == DONE
     bundle = Bundle.from_json((site.folder / "bundle.json").read_bytes())
     assert bundle.rotations == ((site.folder / "rotations/2.json").read_bytes(),)
+    # The real client gets from the keys that it pinned to those that signed.
+    (release,) = open_releases(site.folder / "bundle.json", trusting(site, log), now=datetime.now(UTC)).releases
+    assert release.number == 2
 
 
 def test_the_real_client_takes_the_bundle_and_no_bare_release(site, deployment):
