@@ -60,7 +60,9 @@ def test_it_signs_what_it_sees_first_and_what_grew_from_it(tmp_path, witness, lo
     (signed,) = open_note(request.checkpoint + line, (witness.verifier,)).signed
     assert signed.at == NOW
     log.append((entry(4), entry(5)))
-    assert witness.add_checkpoint(asked(tmp_path / "log", 3).to_bytes(), now=NOW).startswith(b"\xe2\x80\x94 witness.example")
+    assert witness.add_checkpoint(asked(tmp_path / "log", 3).to_bytes(), now=NOW).startswith(
+        b"\xe2\x80\x94 witness.example"
+    )
     assert witness.last(ORIGIN).size == 5
 
 

@@ -70,7 +70,9 @@ def test_the_tree_does_not_depend_on_how_it_grew(tmp_path):
 
 def test_what_is_hosted_is_the_checkpoint_and_tiles_and_nothing_else(tmp_path):
     many(tmp_path, 300)
-    files = {path.relative_to(tmp_path / "public").as_posix() for path in (tmp_path / "public").rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(tmp_path / "public").as_posix() for path in (tmp_path / "public").rglob("*") if path.is_file()
+    }
     wanted = {"checkpoint", "tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1"}
     assert files == wanted | {"tile/entries/000", "tile/entries/001.p/44"}
 
@@ -102,7 +104,9 @@ def test_keys_that_follow_sign_from_then_on(tmp_path):
 def test_private_keys_are_their_owners_alone(tmp_path, key):
     make(tmp_path)
     assert (tmp_path / key).stat().st_mode & 0o777 == 0o600
-    assert "PRIVATE" not in "".join(p.read_text("utf-8", "replace") for p in (tmp_path / "public").rglob("*") if p.is_file())
+    assert "PRIVATE" not in "".join(
+        p.read_text("utf-8", "replace") for p in (tmp_path / "public").rglob("*") if p.is_file()
+    )
 
 
 def test_a_key_that_others_may_read(tmp_path):
