@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - lines of the documents
 """Our files, read by a reader that was written from the documents alone, and that reader on the documents' examples."""
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from client_sdk.transparency.proof import Proof
 from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint
 from client_sdk.transparency.tiles import Tile, rightmost
 from client_sdk.transparency.witness import Request
-from tests.transparency import second_reader
+from tests.transparency import tiles_reader
 from tests.transparency.keeping import LOG, entry, make, many
 
 # C2SP tlog-checkpoint, its example.
@@ -44,9 +45,9 @@ CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 def test_every_file_of_a_log(tmp_path, size):
     many(tmp_path, size)
     public = tmp_path / "public"
-    origin, found, root, signed = second_reader.checkpoint((public / "checkpoint").read_bytes(), [str(LOG)])
+    origin, found, root, signed = tiles_reader.checkpoint((public / "checkpoint").read_bytes(), [str(LOG)])
     assert (origin, found, signed) == (LOG.name, size, {LOG.name: None})
-    assert second_reader.whole_log(public, size) == ([entry(number) for number in range(1, size + 1)], root)
+    assert tiles_reader.whole_log(public, size) == ([entry(number) for number in range(1, size + 1)], root)
 
 
 def test_a_cosigned_proof_in_a_bundle(tmp_path):
@@ -61,10 +62,10 @@ def test_a_cosigned_proof_in_a_bundle(tmp_path):
     shown = read_checkpoint(source, LOG)
     for number in range(1, 12):
         made = make_bundle(entry(number), shown, RemoteTree(source, shown.checkpoint), ())
-        signed = second_reader.proof(made.proof.to_bytes(), entry(number), [str(LOG), str(witness.verifier)])
+        signed = tiles_reader.proof(made.proof.to_bytes(), entry(number), [str(LOG), str(witness.verifier)])
         assert signed == {LOG.name: None, "witness.example/w1": 1_800_000_000}
         with pytest.raises(AssertionError):
-            second_reader.proof(made.proof.to_bytes(), entry(number + 1), [str(LOG)])
+            tiles_reader.proof(made.proof.to_bytes(), entry(number + 1), [str(LOG)])
         assert Proof.from_bytes(made.proof.to_bytes()) == made.proof
 
 
@@ -72,11 +73,11 @@ def test_the_second_reader_sees_a_changed_signature(tmp_path):
     many(tmp_path, 1)
     data = (tmp_path / "public/checkpoint").read_bytes()
     with pytest.raises(InvalidSignature):
-        second_reader.checkpoint(data.replace(b"\n1\n", b"\n2\n", 1), [str(LOG)])
+        tiles_reader.checkpoint(data.replace(b"\n1\n", b"\n2\n", 1), [str(LOG)])
 
 
 def test_the_example_of_a_checkpoint():
-    origin, size, root, _ = second_reader.checkpoint(CHECKPOINT.encode(), [])
+    origin, size, root, _ = tiles_reader.checkpoint(CHECKPOINT.encode(), [])
     assert (origin, size) == ("example.com/behind-the-sofa", 20_852_163)
     assert root == base64.b64decode("CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=")
 
@@ -93,7 +94,7 @@ def test_the_example_of_a_request():
     [(0, 1_234_067, 256, "tile/0/x001/x234/067"), (0, 273, 112, "tile/0/273.p/112"), (1, 0, 17, "tile/1/000.p/17")],
 )
 def test_both_name_files_alike(level, index, width, path):
-    assert second_reader.tile_path(level, index, width) == Tile(level, index, width).path == path
+    assert tiles_reader.tile_path(level, index, width) == Tile(level, index, width).path == path
 
 
 def test_the_example_of_a_tree_of_70000():
