@@ -110,7 +110,8 @@ def bundle(arguments: argparse.Namespace) -> int:
         require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
         contents = own.contents() if own else contents_of(tree, publisher(arguments))
-        made = make_bundle(release, shown, tree, contents.rotations).to_json()
+        since = sorted({size for size in arguments.since if size < tree.size}) or None
+        made = make_bundle(release, shown, tree, contents.rotations, since=since).to_json()
     finally:
         source.close()
     try:

@@ -17,10 +17,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.cli import main
+from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.transparency import endpoint, serving
 from client_sdk.transparency.checkpoint import Checkpoint
+from client_sdk.transparency.memory import Memory
 from client_sdk.transparency.note import NoteSigner, sign_note
 from client_sdk.transparency.pins import read_verifier
 from client_sdk.transparency.store import Store
@@ -361,3 +363,23 @@ def test_a_full_disk_is_no_verdict_and_the_next_run_goes_on(tmp_path, run, home)
     assert (code, "No space left on device; free space" in err) == (3, True)
     assert run("append", home, *path)[0] == 0
     assert Path(home / "public/tile/0/000.p/1").exists()
+
+
+def test_a_bundle_proves_to_who_was_there_before_that_the_log_grew(tmp_path, run, home):
+    """The client that took the first bundle takes the second; it remembers the size, and the proof is in the bundle."""
+    pinned = Publisher(keys=(publisher_key().public_key(),), log=key_of(home))
+    kept = tmp_path / "client"
+    for number in (1, 2, 3):
+        run("append", home, *files(tmp_path, number))
+        assert run("bundle", home, tmp_path / f"{number}.json", "--output", tmp_path / "b.json")[0] == 0
+        opened = open_releases(tmp_path / "b.json", pinned, now=NOW, memory=Memory(kept))
+        assert [found.number for found in opened.releases] == [number]
+    fork = tmp_path / "fork"
+    signer = NoteSigner.from_text((home / "log.key").read_text().strip())
+    serve_dishonestly(fork, [entry(1), entry(2), entry(5), entry(6)], signer=signer)
+    (tmp_path / "6.json").write_bytes(entry(6))
+    words = ("--log", key_of(home), "--publisher", tmp_path / "publisher.pub", "--since", 3)
+    assert run("bundle", fork, tmp_path / "6.json", "--output", tmp_path / "b.json", *words)[0] == 0
+    with pytest.raises(VerificationError) as caught:
+        open_releases(tmp_path / "b.json", pinned, now=NOW, memory=Memory(kept))
+    assert caught.value.rule == "R3.consistency"
