@@ -27,6 +27,7 @@ _EXAMPLES = (
 )
 _PLACE = "https:// URL, or a folder"
 DEFAULT_PORT, WITNESS_PORT = 8480, 8481
+MOST = 20_000_000
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -78,8 +79,18 @@ def _add_owner(actions: Commands) -> None:
     bundle.add_argument("place", metavar="LOG", help=f"the log: {_PLACE}")
     bundle.add_argument("release", metavar="RELEASE", type=Path, help="release.json, as it was appended")
     bundle.add_argument("--output", metavar="FILE", type=Path, required=True, help="where the bundle goes")
+    bundle.add_argument(
+        "--since",
+        metavar="SIZE",
+        type=_number(1, 2**63 - 1),
+        nargs="+",
+        action="extend",
+        default=[],
+        help="sizes of the log that clients remember: it is proven to have grown from them (the last 16)",
+    )
     bundle.add_argument("--log", metavar="KEY", dest="key", help="the log's key (of a log that is not your own)")
     _add_publisher(bundle, required=False)
+    _add_most(bundle)
     _add_timeout(bundle)
 
 
@@ -87,6 +98,7 @@ def _add_readers(actions: Commands) -> None:
     verify = _action(actions, "verify", "check every file of a log", "log_reader")
     _add_read(verify)
     _add_publisher(verify, required=False)
+    _add_most(verify)
     monitor = _action(
         actions, "monitor", "print every new release, and hold the log to what it showed before", "log_reader"
     )
@@ -146,6 +158,12 @@ def _add_publisher(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--threshold", metavar="N", type=int, default=1, help="how many of these keys must sign (1)")
 
 
+def _add_most(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--most", metavar="N", type=_number(1, 10**11), default=MOST, help=f"entries that are read at most ({MOST})"
+    )
+
+
 def _add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=_number(1, 3600), default=30, help="limit of one request (30)"
@@ -171,7 +189,7 @@ def _running(module: str, name: str) -> Run:
 
 def _number(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
             raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}")
         return int(text)
 

@@ -12,6 +12,7 @@ from client_sdk.cli.options import UsageError
 from client_sdk.errors import (
     DuplicateEntryError,
     EvidenceError,
+    FetchError,
     LogBusyError,
     LogError,
     LogStorageError,
@@ -85,6 +86,16 @@ def witness_keys(given: Sequence[str]) -> tuple[NoteVerifier, ...]:
     return tuple(_key(key, "--witness", COSIGNATURE) for key in given)
 
 
+def require_size(size: int, most: int) -> None:
+    """Refuse to read a whole log that says it is larger than anybody expected: whoever made it up has endless tiles.
+
+    Raises:
+        FetchError: it is over the limit.
+    """
+    if size > most:
+        raise FetchError(f"the log says that it has {size} entries: give --most {size} to read that many")
+
+
 def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
     """Read a file that was named.
 
@@ -103,8 +114,8 @@ def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
 
 def served(name: str, work: Callable[[], object]) -> int:
     """Run what serves until it is interrupted."""
-    say(f"serving at {name}; end it with Ctrl-C")
     try:
+        say(f"serving at {name}; end it with Ctrl-C")
         work()
     except KeyboardInterrupt:
         say("ended")
