@@ -36,7 +36,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce bench bench-attestation bench-log hardening-numbers pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce archive audit bench bench-attestation bench-log hardening-numbers pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -198,6 +198,14 @@ mutants: setup ## change the verifier in every way that matters, and see that a 
 
 reproduce: setup ## bake twice, differently, and compare the disks
 	@$(SUDO) $(BIN)/python -m provisioner.image.reproduce
+
+archive: published ## gather what a rebuild of the running VM's image needs, to be published beside its release
+	@rm -rf $(LOCAL)/archive
+	@$(BIN)/vitrine image archive $(LOCAL)/image --output $(LOCAL)/archive
+
+audit: published ## rebuild the image from this checkout and the archive, compare, and hold the running VM against it
+	@[ -f $(LOCAL)/archive/archive.json ] || { echo 'error: there is no archive in $(LOCAL); run: make archive NAME=$(NAME) PORT=$(PORT)' >&2; exit 2; }
+	@$(SUDO) $(BIN)/vitrine audit $(ORIGIN) --source . --archive $(LOCAL)/archive $(VERIFY)
 
 bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench

@@ -3,7 +3,7 @@
 # Says nothing when all are there.
 set -eu
 
-packages="mmdebstrap debian-archive-keyring qemu-system-x86 swtpm swtpm-tools python3-venv iproute2 util-linux mount"
+packages="mmdebstrap debian-archive-keyring qemu-system-x86 swtpm swtpm-tools python3-venv iproute2 util-linux mount git zstd"
 [ $# = 0 ] || packages="$*"
 
 if ! command -v dpkg-query >/dev/null; then

@@ -107,9 +107,11 @@ def audit(subject: Subject, work: Path, judge: Callable[[], Judged] | None, *, p
     if findings and not subject.anyway:
         return Audit(tuple(findings), notes)
     judged = _judged(judge, progress)  # (4)
-    if judged and judged.release != release:
-        where, got = "release of the running service", judged.release
-        findings.append(Finding(where, f"{release.number}", f"{got.number}, of {got.manifest_sha256.hex()}"))
+    if judged and judged.release.manifest_sha256 == archive.manifest_sha256:
+        release = judged.release  # of several with this manifest the one that the service was accepted under
+    elif judged:
+        got = f"{judged.release.number}, of manifest {judged.release.manifest_sha256.hex()}"
+        findings.append(Finding("release that the service was accepted under", f"{release.number}", got))
         if not subject.anyway:
             return Audit(tuple(findings), notes)
     progress("rebuilding the image in a clean root, without a network (some minutes)")

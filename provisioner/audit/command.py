@@ -14,6 +14,7 @@ from typing import Any
 
 from client_sdk.cli import options
 from client_sdk.encoding import canonical_json
+from client_sdk.errors import AttestationError, FetchError
 from provisioner.errors import ProvisionError
 from provisioner.progress import say
 
@@ -53,7 +54,9 @@ def register(commands: Any) -> None:
         "origin", metavar="ORIGIN", nargs="?", help="https://HOST[:PORT] of the service (default: none)"
     )
     parser.add_argument("--source", metavar="DIR", type=Path, required=True, help="the checkout to rebuild from")
-    parser.add_argument("--archive", metavar="DIR", type=Path, required=True, help="the archive beside the release")
+    parser.add_argument(
+        "--archive", metavar="DIR|URL", required=True, help="the archive beside the release, or where it is published"
+    )
     options.add_trust(parser)
     options.add_simulated(parser)
     options.add_network(parser)
@@ -102,14 +105,24 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with _ended_in_order():
             found = running.run(arguments, progress=say)
-    except ProvisionError as error:
-        say(f"vitrine: no verdict: {error}")
-        return NO_VERDICT
+    except (ProvisionError, AttestationError) as error:
+        return _without(error, arguments)
     if arguments.json:
         sys.stdout.buffer.write(canonical_json(telling.as_dict(found, arguments.origin)) + b"\n")
     else:
         sys.stdout.write("".join(f"{line}\n" for line in telling.lines(found, arguments.origin)))
     return 0 if found.is_identical else DIFFERENT
+
+
+def _without(error: Exception, arguments: argparse.Namespace) -> int:
+    """Say why there is no comparison; return the exit code."""
+    refused = isinstance(error, AttestationError) and not isinstance(error, FetchError)
+    verdict = "refused" if refused else "no verdict"
+    say(f"vitrine: {verdict}: {error}")
+    if arguments.json:
+        told = {"version": 1, "verdict": verdict, "origin": arguments.origin, "why": str(error)}
+        sys.stdout.buffer.write(canonical_json(told) + b"\n")
+    return DIFFERENT if refused else NO_VERDICT
 
 
 def run_archive(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from client_sdk import Accepted, FetchError, attest
 from client_sdk.cli import options
 from provisioner.audit.audit import Audit, Judged, Subject, audit
 from provisioner.audit.chain import EXAMPLE, Quoted
+from provisioner.audit.fetching import fetch, is_address
 from provisioner.audit.rebuild import workplace
 from provisioner.progress import Progress
 
@@ -26,9 +27,13 @@ def run(arguments: argparse.Namespace, *, progress: Progress) -> Audit:
         MeasureError: an image cannot be measured.
     """
     trusted = options.trust(arguments)
-    source, archive = _folder(arguments.source, "--source"), _folder(arguments.archive, "--archive")
+    source = _folder(arguments.source, "--source")
     opened = options.opened(trusted, at_instant=options.now())
     origin = options.origin(arguments) if arguments.origin else None
+    if is_address(arguments.archive):
+        archive = fetch(arguments.archive, source / "build/archives", progress=progress)
+    else:
+        archive = _folder(Path(arguments.archive), "--archive")
     subject = Subject(
         source=source,
         archive=archive,

@@ -21,8 +21,9 @@ from provisioner.image import process
 from provisioner.image.artefacts import ARTEFACTS
 
 _FIRST_TASK = "Make a fresh root file system, unless this image exists already"
-# The loopback interface is Ansible's and Python's own business; there is no other.
-_ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+# It ends with whoever asked for it. The loopback interface is Ansible's and Python's own business; there is no other.
+_SPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_ALONE = ("setpriv", "--pdeathsig", "KILL", "unshare", *_SPACES)
 _LOOPBACK = 'ip link set lo up 2>/dev/null || :; exec "$@"'
 
 

@@ -38,6 +38,8 @@ TARGETS = {
     "fuzz": "tests/slow/test_targets.py",
     "hardening-numbers": "tests/slow/test_targets.py",
     "reproduce": "tests/slow/test_targets.py",
+    "archive": "tests/e2e/test_audit.py",
+    "audit": "tests/e2e/test_audit.py",
     "mutants": "tests/slow/test_targets.py",
     "clean": "Makefile",  # what it runs has tests of its own (tests/provisioner/test_make_clean.py)
     "test-clouds": "Makefile",  # the same tests as in the unit tests, at every call in place of some

@@ -152,7 +152,14 @@ def test_of_two_releases_the_one_of_the_archive_is_audited(site, rebuilt, tmp_pa
     newer = dataclasses.replace(site.release, number=4, manifest_sha256=bytes(32))
     assert audited(site, tmp_path, site.judged, releases=(newer, site.release)).is_identical
     found = audited(site, tmp_path, lambda: site.judged(release=newer), releases=(newer, site.release))
-    assert wheres(found) == ["release of the running service"]
+    assert wheres(found) == ["release that the service was accepted under"]
+
+
+def test_a_renewed_release_of_the_same_image_is_taken_as_well(site, rebuilt, tmp_path):
+    rebuilt(site.image)
+    renewed = dataclasses.replace(site.release, number=9)
+    both = (site.release, renewed)
+    assert audited(site, tmp_path, lambda: site.judged(release=renewed), releases=both).is_identical
 
 
 def test_a_service_with_another_image_is_refused_by_the_client(site, rebuilt, tmp_path):

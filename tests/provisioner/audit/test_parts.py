@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from client_sdk.cli.options import UsageError
+from client_sdk.errors import FetchError, VerificationError
 from provisioner.audit import command, running
 from provisioner.audit.archive import gather
 from provisioner.audit.audit import Audit
@@ -251,12 +252,22 @@ def test_the_exit_codes_of_an_audit(run):
     )
 
 
-def test_an_audit_that_cannot_be_made_is_no_verdict(run):
+@pytest.mark.parametrize(
+    ("error", "status", "verdict"),
+    [
+        (BakeError("no disk"), 3, "no verdict"),
+        (FetchError("unreachable"), 3, "no verdict"),
+        (VerificationError("L1.pcr4", "another image"), 1, "refused"),
+    ],
+)
+def test_an_audit_that_compares_nothing_says_why(run, error, status, verdict):
     def outcome(_, progress):
-        raise BakeError("no disk")
+        raise error
 
-    status, told = run(*WORDS, outcome=outcome)
-    assert (status, told.err) == (3, "vitrine: no verdict: no disk\n")
+    got, told = run(*WORDS, outcome=outcome)
+    assert (got, told.out, told.err) == (status, "", f"vitrine: {verdict}: {error}\n")
+    got, told = run(*WORDS, "--json", outcome=outcome)
+    assert (got, json.loads(told.out)["verdict"], json.loads(told.out)["why"]) == (status, verdict, str(error))
 
 
 def test_an_audit_wants_root(run):

@@ -1,0 +1,133 @@
+"""Fetching an archive from the web server that publishes it; what is here already is not fetched again.
+
+Its index says which files there are, how long and with which hash. A server that lies about them gains nothing: what an
+audit takes, it takes by the hashes in the checkout's locks and in the signed manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from client_sdk.encoding import strict_json
+from client_sdk.errors import EvidenceError
+from client_sdk.fields import exact_keys, integer, mapping, text, version
+from provisioner.audit.archive import INDEX, VERSION
+from provisioner.errors import BakeError
+from provisioner.image.files import sha256_of
+from provisioner.image.shelf import alone
+from provisioner.image.space import require_space
+from provisioner.progress import Progress, paced
+
+_SECONDS = 60
+_BLOCK = 1 << 20
+_MAX_INDEX = 64 << 20
+_MAX_FILES = 100_000
+# Names of packages have '+', '~' and ':'; no name begins with a dot.
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~:-]*(/[A-Za-z0-9_][A-Za-z0-9_.+~:-]*){0,4}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file of an archive, as its index says it."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def is_address(text_: str) -> bool:
+    """Tell whether an archive is named by its address, not by a folder."""
+    return text_.startswith(("https://", "http://"))
+
+
+def fetch(address: str, shelf: Path, *, progress: Progress) -> Path:
+    """Return a folder with the archive of an address; an interrupted fetch goes on where it was.
+
+    Raises:
+        BakeError: the server cannot be reached, or has other files than its index says; or the disk is full.
+    """
+    base = address.rstrip("/")
+    folder = shelf / hashlib.sha256(base.encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(folder):
+            _fetch_all(base, folder, progress=progress)
+    except OSError as error:
+        raise BakeError(f"{error.filename or folder}: {error.strerror or error}") from error
+    return folder
+
+
+def read_index(data: bytes) -> tuple[Remote, ...]:
+    """Read an archive's index.
+
+    Raises:
+        BakeError: it is malformed, or names files that would lie elsewhere.
+    """
+    try:
+        top = exact_keys(strict_json(data, limit=_MAX_INDEX), frozenset({"version", "manifest_sha256", "files"}), "$")
+        version(top["version"], "$.version", VERSION)
+        return tuple(_remote(path, told) for path, told in mapping(top["files"], "$.files", limit=_MAX_FILES).items())
+    except EvidenceError as error:
+        raise BakeError(f"{INDEX}: {error}") from error
+
+
+def _remote(path: str, told: object) -> Remote:
+    where = f"$.files.{path}"
+    fields: Mapping[str, object] = mapping(told, where, limit=8)
+    sha256 = text(fields.get("sha256"), f"{where}.sha256")
+    if not _PATH.fullmatch(path) or path == INDEX or not _SHA256.fullmatch(sha256):
+        raise EvidenceError(where, "no plain relative path with a SHA-256")
+    return Remote(path, integer(fields.get("size"), f"{where}.size"), sha256)
+
+
+def _fetch_all(base: str, folder: Path, *, progress: Progress) -> None:
+    _download(f"{base}/{INDEX}", folder / INDEX, limit=_MAX_INDEX)
+    files = read_index((folder / INDEX).read_bytes())
+    left = [one for one in files if not _is_here(folder / one.path, one)]
+    size = sum(one.size for one in left)
+    if not left:
+        return
+    require_space(folder, size, "fetching the archive")
+    progress(f"fetching {len(left)} of {len(files)} files of the archive ({size / 1e6:.0f} MB)")
+    paced_progress, done = paced(progress), 0
+    for one in left:
+        target = folder / one.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _download(f"{base}/{quote(one.path)}", target, limit=one.size)
+        if not _is_here(target, one):
+            target.unlink()
+            raise BakeError(f"{base}/{one.path} is not the file that the archive's index names; try again later")
+        done += one.size
+        paced_progress(f"fetched {done / 1e6:.0f} of {size / 1e6:.0f} MB")
+
+
+def _is_here(path: Path, one: Remote) -> bool:
+    return path.is_file() and path.stat().st_size == one.size and sha256_of(path) == one.sha256
+
+
+def _download(url: str, target: Path, *, limit: int) -> None:
+    part = target.with_name(f"{target.name}.part")
+    try:
+        # What comes is judged by its hash.
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, part.open("wb") as file:  # noqa: S310
+            got = 0
+            while block := answer.read(_BLOCK):
+                got += len(block)
+                if got > limit:
+                    raise BakeError(f"{url}: longer than the {limit} bytes that it is to have")
+                file.write(block)
+    except (ValueError, urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+        raise BakeError(f"{url}: {error}; fetch the archive yourself and name its folder") from error
+    else:
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""Fetching an archive from a server that is honest, slow to have files, or a liar."""
+
+from __future__ import annotations
+
+import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from provisioner.audit.fetching import fetch, is_address, read_index
+from provisioner.errors import BakeError
+
+GOOD = {"size": 1, "sha256": "0" * 64}
+
+
+def quiet(_line):
+    pass
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def published(site):
+    """The site's archive on a server; returns its folder and its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=site.archive)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield site.archive, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.root
+def test_what_is_fetched_is_what_is_published(published, tmp_path):
+    folder, address = published
+    said = []
+    got = fetch(address, tmp_path, progress=said.append)
+    assert files(got) == files(folder)
+    assert "fetching 9 of 9 files" in said[0]
+
+
+@pytest.mark.root
+def test_what_is_here_is_not_fetched_again_and_what_was_damaged_is(published, tmp_path):
+    folder, address = published
+    got = fetch(address, tmp_path, progress=quiet)
+    (got / "recipe.json").write_bytes(b"damaged")
+    said = []
+    assert files(fetch(f"{address}/", tmp_path, progress=said.append)) == files(folder)
+    assert [line.split(" (")[0] for line in said] == ["fetching 1 of 9 files of the archive"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("data", [b"", b"short", b"x" * 100_000])
+def test_a_file_that_is_not_the_indexs_is_not_kept(published, tmp_path, data):
+    folder, address = published
+    deb = next((folder / "debs").iterdir())
+    deb.unlink()
+    deb.write_bytes(data)
+    with pytest.raises(BakeError, match=r"is not the file|longer than"):
+        fetch(address, tmp_path / "shelf", progress=quiet)
+    assert not [path for path in (tmp_path / "shelf").rglob("*") if path.name.startswith(deb.name)]
+
+
+@pytest.mark.root
+def test_a_file_that_is_missing_is_said_with_its_address(published, tmp_path):
+    folder, address = published
+    (folder / "recipe.json").unlink()
+    with pytest.raises(BakeError, match=r"/recipe\.json: HTTP Error 404"):
+        fetch(address, tmp_path, progress=quiet)
+
+
+def test_a_server_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(BakeError, match="refused"):
+        fetch("http://127.0.0.1:9", tmp_path, progress=quiet)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "../x", "a/../x", "a//b", ".ssh/x", "a/.x", "archive.json", "", "a\\b", "a b", "a/b/c/d/e/f"],
+)
+def test_an_index_cannot_name_files_elsewhere(path):
+    with pytest.raises(BakeError, match=r"archive\.json"):
+        read_index(json.dumps({"version": 1, "manifest_sha256": "", "files": {path: GOOD}}).encode())
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        {"version": 2, "manifest_sha256": "", "files": {}},
+        {"version": 1, "files": {}},
+        {"version": 1, "manifest_sha256": "", "files": {"a": 1}},
+        {"version": 1, "manifest_sha256": "", "files": {"a": GOOD | {"size": -1}}},
+        {"version": 1, "manifest_sha256": "", "files": {"a": GOOD | {"sha256": "0"}}},
+        {"version": 1, "manifest_sha256": "", "files": {"a": {"size": 1}}},
+    ],
+)
+def test_a_malformed_index_is_refused(told):
+    with pytest.raises(BakeError, match=r"archive\.json"):
+        read_index(json.dumps(told).encode())
+
+
+@pytest.mark.parametrize(("text", "expected"), [("https://x/a", True), ("http://x", True), ("build/archive", False)])
+def test_an_address_is_told_from_a_folder(text, expected):
+    assert is_address(text) is expected
