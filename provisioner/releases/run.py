@@ -10,10 +10,19 @@ from typing import Any
 
 from client_sdk.dsse import key_id
 from client_sdk.encoding import canonical_json
-from client_sdk.errors import EvidenceError, LogError, VerificationError, printable
+from client_sdk.errors import (
+    EvidenceError,
+    FetchError,
+    LogBusyError,
+    LogError,
+    LogStorageError,
+    UnwitnessedError,
+    VerificationError,
+    printable,
+)
 from client_sdk.publisher import Publisher
 from client_sdk.release import Release
-from client_sdk.rotation import KeySet, rotate
+from client_sdk.rotation import KeySet, Rotation, rotate
 from provisioner import keys
 from provisioner.atomic import replace_file
 from provisioner.errors import Fault, ProvisionError, ReleaseError, SpecError, sentences
@@ -26,6 +35,7 @@ from provisioner.releases.folder import Published, read_published
 from provisioner.releases.publishing import Wanted, publish
 from provisioner.releases.signing import (
     Holders,
+    Signed,
     add_signature,
     open_signed,
     read_file,
@@ -34,31 +44,32 @@ from provisioner.releases.signing import (
 )
 
 REFUSED, USAGE, NOT_NOW = 1, 2, 3
+_LATER = (LogBusyError, LogStorageError, UnwitnessedError, FetchError)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what is asked; return the exit code that the command's help explains."""
     try:
         _print(_ACTIONS[arguments.action](arguments), as_json=arguments.json)
-    except (ReleaseError, VerificationError) as error:
-        say(printable_lines(f"vitrine: refused:{sentences(error) if isinstance(error, ReleaseError) else f' {error}'}"))
-        return REFUSED
+    except _LATER as error:
+        return _end(f"not done: {error}; clients are given what they were: run it again", NOT_NOW)
+    except (ReleaseError, VerificationError, LogError) as error:
+        return _end(f"refused:{_told(error)}", REFUSED)
     except (ProvisionError, EvidenceError) as error:
-        told = sentences(error) if isinstance(error, ProvisionError) else f" {error}"
-        say(printable_lines(f"vitrine: usage:{told}"))
-        return USAGE
-    except LogError as error:
-        say(printable_lines(f"vitrine: not done: {error}; clients are given what they were: run it again"))
-        return NOT_NOW
+        return _end(f"usage:{_told(error)}", USAGE)
     except OSError as error:
-        say(printable_lines(f"vitrine: usage: {error}"))
-        return USAGE
+        return _end(f"usage: {error}", USAGE)
     return 0
 
 
-def printable_lines(text: str) -> str:
-    """Spell what is not printable in each line as escapes."""
-    return "\n".join(map(printable, text.splitlines()))
+def _end(message: str, code: int) -> int:
+    """Say why nothing was done; each line of it printable, for it may quote a file of somebody else's."""
+    say("\n".join(map(printable, f"vitrine: {message}".splitlines())))
+    return code
+
+
+def _told(error: Exception) -> str:
+    return sentences(error) if isinstance(error, ProvisionError) else f" {error}"
 
 
 Told = tuple[dict[str, Any], Iterable[str]]
@@ -129,7 +140,9 @@ def _sign(arguments: argparse.Namespace) -> Told:
     return telling.signed_as_dict(done) | {"file": str(output)}, ()
 
 
-def _require_signable(statement: object, published: Published | None, holders: Holders, *, now: datetime) -> None:
+def _require_signable(
+    statement: Release | Rotation, published: Published | None, holders: Holders, *, now: datetime
+) -> None:
     """Refuse to sign what can be seen to be wrong; against the published ones, where the holder has them."""
     if isinstance(statement, Release):
         if published is None:
@@ -137,7 +150,7 @@ def _require_signable(statement: object, published: Published | None, holders: H
         else:
             require_next(statement, published.history, now=now)
     elif published is not None:
-        require_rotation(statement, holders.keys, published.history)  # type: ignore[arg-type]
+        require_rotation(statement, holders.keys, published.history)
 
 
 def _publish(arguments: argparse.Namespace) -> Told:
@@ -176,7 +189,7 @@ def _draft(arguments: argparse.Namespace, release: Release) -> Told:
     return telling.release_as_dict(release) | {"file": str(arguments.output)}, ()
 
 
-def _shown(signed: Any) -> Iterable[str]:
+def _shown(signed: Signed) -> Iterable[str]:
     said = signed.statement
     yield from telling.release_lines(said) if isinstance(said, Release) else telling.rotation_lines(said)
     yield from telling.signature_lines(signed)

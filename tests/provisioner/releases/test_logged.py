@@ -103,6 +103,16 @@ def test_no_log_where_one_is_named(site, deployment):
     assert (said.code, "vitrine log init" in said.err) == (NOT_NOW, True), said.err
 
 
+def test_a_log_that_somebody_changed(site, deployment, another):
+    log = make_log(site)
+    logged(site, deployment, log)
+    before = site.files()
+    (log / "public/tile/0/000.p/1").write_bytes(bytes(32))
+    said = logged(site, another, log)
+    assert (said.code, "refused" in said.err) == (REFUSED, True), said.err
+    assert site.files()["release.json"] == before["release.json"]
+
+
 def test_rotations_are_logged_and_come_with_the_bundle(site, deployment, another):
     log = make_log(site)
     logged(site, deployment, log)
