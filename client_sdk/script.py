@@ -1,6 +1,7 @@
 """The program ``vitrine`` as pip installs it: says what to install where the libraries of the command are missing.
 
-Verifying in a program of one's own needs none of them; the command prints with ``rich`` and asks with ``openai``.
+It names no package of an index: there, ``vitrine`` is somebody else's. Verifying in a program of one's own needs none
+of them; the command prints with ``rich`` and asks with ``openai``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in OPTIONAL:
             raise
-        sys.stderr.write(f"vitrine: usage: {error.name} is not installed: pip install 'vitrine[client]'\n")
+        sys.stderr.write(
+            f"vitrine: usage: {error.name} is not installed: pip install '.[client]', in this project's checkout\n"
+        )
         return USAGE
     return int(command.main())

@@ -103,6 +103,17 @@ def test_the_distributions_belong_together():
     assert len(licences) == 1
 
 
+def test_nothing_says_to_install_by_a_name():
+    """On the index the name is somebody else's."""
+    listed = ["git", "-c", "safe.directory=*", "ls-files", "client_sdk", "provisioner", "serving", "docs", "README.md"]
+    files = run(listed, cwd=CHECKOUT, capture_output=True, check=True, text=True).stdout.split()
+    texts = {path: (CHECKOUT / path).read_bytes().decode(errors="replace") for path in files}
+    assert "docs/releasing.md" in texts
+    by_name = re.compile(r"(pip|uv|pipx) (\S+ )*?install (-\S+ )*['\"]?vitrine(?![-_][\d.]*\d)")
+    assert by_name.search("pip install 'vitrine[client]'")
+    assert [path for path, text in texts.items() if by_name.search(text)] == []
+
+
 def test_what_builds_them_is_one_version_that_the_lock_has():
     (tool,) = {tuple(project_of(name)["build-system"]["requires"]) for name in PROJECTS}
     assert re.fullmatch(r"setuptools==[\d.]+", tool[0])
@@ -115,7 +126,7 @@ def test_the_program_says_what_is_missing():
     done = run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, check=False, text=True)
     assert (done.returncode, done.stderr) == (
         2,
-        "vitrine: usage: rich.console is not installed: pip install 'vitrine[client]'\n",
+        "vitrine: usage: rich is not installed: pip install '.[client]', in this project's checkout\n",
     )
 
 
