@@ -19,10 +19,10 @@ def main() -> int:
     try:
         command = import_module("client_sdk.cli.command")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in OPTIONAL:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in OPTIONAL:
             raise
-        sys.stderr.write(
-            f"vitrine: usage: {error.name} is not installed: pip install '.[client]', in this project's checkout\n"
-        )
+        told = "pip install '.[client]', in this project's checkout"
+        sys.stderr.write(f"vitrine: usage: {missing} is not installed: {told}\n")
         return USAGE
     return int(command.main())
