@@ -18,6 +18,7 @@ from client_sdk.transparency.note import COSIGNATURE, NoteSigner, sign_note
 from client_sdk.transparency.remote import Folder
 from client_sdk.transparency.tiles import ENTRIES, Tile, pack
 from client_sdk.transparency.tree import Growing
+from client_sdk.transparency.writer import LogWriter
 from tests.fakes.simulated_vm import publisher, release, signed
 from tests.transparency.keeping import LOG, NEXT_KEY, SIGNER, entry, log_of, make, many, rotation, stranger
 
@@ -109,9 +110,6 @@ def test_who_stops_in_the_middle_goes_on_there(home):
 
 
 def test_keys_that_follow_are_told_and_believed(home, watching):
-    log_of(home.parent / "other")
-    from client_sdk.transparency.writer import LogWriter
-
     LogWriter(home).append((rotation(), entry(4, key=NEXT_KEY)))
     first, second = watching.look()
     assert isinstance(first.entry.said, Rotation)
