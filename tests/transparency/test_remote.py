@@ -127,6 +127,37 @@ def test_a_tile_in_the_place_of_another(files):
             read_all(Changed(files, **{name: files[other]}))
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Return the files of a log of the same size with other entries, all of them right in themselves."""
+    home = tmp_path_factory.mktemp("other")
+    many(home, 260, start=2)
+    return {name: (home / "public" / name).read_bytes() for name in FILES}
+
+
+@pytest.mark.parametrize(
+    "exchanged",
+    [
+        ("tile/0/000", "tile/entries/000"),
+        ("tile/0/001.p/4", "tile/entries/001.p/4"),
+        ("tile/0/000", "tile/entries/000", "tile/1/000.p/1"),
+        FILES[1:],
+    ],
+)
+def test_other_entries_with_hashes_that_fit_them(files, others, exchanged):
+    """All that is left of the log is what its key signed, and what hangs on it."""
+    with pytest.raises(VerificationError, match=r"R2\.tile"):
+        read_all(Changed(files, **{name: others[name] for name in exchanged}))
+
+
+def test_a_proof_from_tiles_that_fit_each_other(files, others):
+    """Whoever makes a proof reads no entry: the tiles themselves have to hang on the checkpoint."""
+    for exchanged in (("tile/0/000",), ("tile/1/000.p/1",), ("tile/0/000", "tile/1/000.p/1"), ("tile/0/001.p/4",)):
+        source = Changed(files, **{name: others[name] for name in exchanged})
+        with pytest.raises(VerificationError, match=r"R2\.tile"):
+            RemoteTree(source, read_checkpoint(source, LOG).checkpoint).inclusion(3)
+
+
 # ---- over the network
 
 
