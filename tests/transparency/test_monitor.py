@@ -132,6 +132,13 @@ def test_a_fork_of_the_same_size(home, watching):
     assert watching.monitor.seen != watching.monitor.shown  # both are signed: they convince anybody
 
 
+def test_a_fork_of_which_nothing_but_the_checkpoint_is_shown(home, watching):
+    """Its signature is proof enough: nobody has to wait for its tiles."""
+    note = Checkpoint(LOG.name, 3, bytes(32)).to_text()
+    (home / "public/checkpoint").write_bytes(sign_note(note, SIGNER))
+    watching.alarmed("R3.fork")
+
+
 @pytest.mark.parametrize("size", [4, 9, 300])
 def test_a_fork_that_is_larger(home, watching, size):
     served(home, [entry(1), entry(2), *(entry(number) for number in range(4, size + 2))])
