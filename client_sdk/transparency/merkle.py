@@ -58,7 +58,7 @@ def root_by(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes
             raise VerificationError("R2.inclusion", what, expected="a proof of the tree's height", got="a longer one")
         if at & 1 or at == last:
             found = node_hash(sibling, found)
-            while not at & 1:  # it ends: one that is not odd is the last here, and not 0
+            while not at & 1 and at:
                 at, last = at >> 1, last >> 1
         else:
             found = node_hash(found, sibling)
@@ -120,7 +120,7 @@ def _roots(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes
             raise wrong
         if at & 1 or at == last:
             older, newer = node_hash(sibling, older), node_hash(sibling, newer)
-            while not at & 1:  # it ends: one that is not odd is the last here, and not 0
+            while not at & 1 and at:
                 at, last = at >> 1, last >> 1
         else:
             newer = node_hash(newer, sibling)
