@@ -168,8 +168,9 @@ class RemoteTree:
         leaves = self.hashes(tiles.at(0, index, self.size))
         for place, (entry, leaf) in enumerate(zip(entries, leaves, strict=True)):
             if leaf_hash(entry) != leaf:  # (3)
-                what = f"entry {index * WIDTH + place} is the one that the log's tree has"
-                raise VerificationError("R2.tile", what, expected=leaf.hex(), got=leaf_hash(entry).hex())
+                what = "each entry is the one that the log's tree has"
+                got = f"{leaf_hash(entry).hex()} of entry {index * WIDTH + place}"
+                raise VerificationError("R2.tile", what, expected=leaf.hex(), got=got)
         return entries
 
     def entries(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
