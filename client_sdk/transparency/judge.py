@@ -22,7 +22,7 @@ from client_sdk.rules import keeps
 from client_sdk.transparency.bundle import Bundle
 from client_sdk.transparency.checkpoint import Checkpoint, open_checkpoint
 from client_sdk.transparency.merkle import leaf_hash, verify_inclusion
-from client_sdk.transparency.note import NoteVerifier, Signed
+from client_sdk.transparency.note import NoteVerifier, Signed, without_others
 
 CLOCK_SKEW = timedelta(minutes=5)
 _LAST = 253_402_300_799  # the end of the year 9999, where dates end
@@ -32,13 +32,15 @@ _LAST = 253_402_300_799  # the end of the year 9999, where dates end
 class Logged:
     """A checkpoint that has the release, its witnesses, and the POSIX time of which as many as must be are later.
 
-    ``extra`` is what came with the proof; nothing in it is verified.
+    ``note`` has the signatures of the pinned keys under it. ``extra`` is what came with the proof; nothing in it is
+    verified.
     """
 
     checkpoint: Checkpoint
     witnesses: tuple[Signed, ...]
     at: int | None
     extra: bytes
+    note: bytes
 
 
 def judge_proof(bundle: Bundle | None, publisher: Publisher, *, now: datetime, ledger: Ledger) -> Logged | None:
@@ -55,10 +57,11 @@ def judge_proof(bundle: Bundle | None, publisher: Publisher, *, now: datetime, l
     opened = open_checkpoint(proof.checkpoint, publisher.log_key, witnesses, ledger=ledger)  # (2)
     found, leaf = opened.checkpoint, leaf_hash(bundle.envelope)
     verify_inclusion(leaf, proof.index, found.size, proof.hashes, found.root, ledger=ledger)  # (3)
+    note = without_others(proof.checkpoint, (publisher.log_key, *witnesses))
     if not witnesses:
-        return Logged(found, (), None, proof.extra)
+        return Logged(found, (), None, proof.extra, note)
     at = _judge_witnesses(opened.witnessed, publisher, now=now, ledger=ledger)
-    return Logged(found, opened.witnessed, at, proof.extra)
+    return Logged(found, opened.witnessed, at, proof.extra, note)
 
 
 @keeps("R5.rebuilders")
@@ -103,7 +106,7 @@ def _require_bundle(bundle: Bundle | None, log: NoteVerifier, ledger: Ledger) ->
 @keeps("R2.witnesses", "R2.future", "R2.age")
 def _judge_witnesses(witnessed: tuple[Signed, ...], publisher: Publisher, *, now: datetime, ledger: Ledger) -> int:
     quorum, present = publisher.quorum, int(now.timestamp())
-    times = sorted(((signed.at or 0, signed.by.name) for signed in witnessed), reverse=True)
+    times = sorted(((signed.at, signed.by.name) for signed in witnessed if signed.at is not None), reverse=True)
     names = ", ".join(key.name for key in publisher.witness_keys)
     ledger.holds(  # (4)
         "R2.witnesses",

@@ -207,8 +207,7 @@ def open_note(data: bytes, verifiers: Iterable[NoteVerifier]) -> Note:
         if key is None:
             continue
         found = Signed(key, _verified(signature, key, note.text))
-        if key not in signed or (found.at or 0) > (signed[key].at or 0):
-            signed[key] = found
+        signed[key] = max(signed.get(key, found), found, key=lambda one: one.at or 0)
     if not signed:
         expected = ", ".join(key.name for key in known.values()) or "no key at all"
         got = ", ".join(signature.name for signature in note.signatures)
@@ -232,6 +231,12 @@ def add_signature(data: bytes, signature: Signature) -> bytes:
     note = UnverifiedNote.from_bytes(data)
     others = [kept for kept in note.signatures if (kept.name, kept.key_id) != (signature.name, signature.key_id)]
     return UnverifiedNote(note.text, (*others, signature)).to_bytes()
+
+
+def without_others(data: bytes, keys: Iterable[NoteVerifier]) -> bytes:
+    """Return the note with the signatures of these keys alone: those that mean something to whoever pinned them."""
+    note, known = UnverifiedNote.from_bytes(data), {(key.name, key.key_id) for key in keys}
+    return UnverifiedNote(note.text, tuple(s for s in note.signatures if (s.name, s.key_id) in known)).to_bytes()
 
 
 def require_name(name: object, where: str) -> None:

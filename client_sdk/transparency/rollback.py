@@ -17,7 +17,7 @@ from client_sdk.rules import keeps
 from client_sdk.transparency.growth import read_growths
 from client_sdk.transparency.judge import Logged
 from client_sdk.transparency.merkle import verify_consistency
-from client_sdk.transparency.seen import Known, Tree
+from client_sdk.transparency.seen import MAX_CHECKPOINT, Known, Tree
 
 
 @keeps("R3.view", "R3.tree")
@@ -37,7 +37,8 @@ def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> 
             got=found.root,
         )
     newest = max(logged, key=lambda one: one.checkpoint.size)
-    tree = Tree(newest.checkpoint.size, newest.checkpoint.root)
+    note = newest.note.decode() if len(newest.note) <= MAX_CHECKPOINT else ""  # one that an evil log made long
+    tree = Tree(newest.checkpoint.size, newest.checkpoint.root, note)
     if seen is None:
         return tree, True
     ledger.holds(  # (2)
@@ -47,6 +48,8 @@ def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> 
         got=f"{tree.size} entries",
         condition=tree.size >= seen.size,
     )
+    if tree.size == seen.size:
+        return seen, True  # (1) has compared the roots
     return tree, _judge_growth(newest, seen, ledger)
 
 
@@ -75,8 +78,6 @@ def judge_numbers(releases: Sequence[Release], known: Known, ledger: Ledger) -> 
 
 def _judge_growth(newest: Logged, seen: Tree, ledger: Ledger) -> bool:
     found = newest.checkpoint
-    if found.size == seen.size:
-        return True  # (1) has compared the roots
     proofs = [one.hashes for one in read_growths(newest.extra) if one.old_size == seen.size]
     if not proofs:
         return False

@@ -17,6 +17,7 @@ from client_sdk.fields import exact_keys, format_instant, instant, integer, item
 VERSION = 1
 MAX_FILE = 4 * 1024 * 1024
 MAX_REVOKED = 10_000
+MAX_CHECKPOINT = 64 * 1024
 _KEYS = frozenset({"version", "since", "publishers", "logs"})
 
 
@@ -56,10 +57,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The size and the root of a log's tree."""
+    """The size and the root of a log's tree, and the note in which the log and pinned witnesses signed both."""
 
     size: int
     root: bytes
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,10 @@ class Seen:
                 "version": VERSION,
                 "since": None if self.since is None else format_instant(self.since),
                 "publishers": [_of_publisher(known) for known in self.publishers],
-                "logs": {log: {"size": tree.size, "root": tree.root.hex()} for log, tree in self.trees},
+                "logs": {
+                    log: {"size": tree.size, "root": tree.root.hex(), "checkpoint": tree.note}
+                    for log, tree in self.trees
+                },
             }
         )
 
@@ -165,5 +170,8 @@ def _number(digits: str, where: str) -> int:
 
 
 def _tree(value: Any, where: str) -> Tree:
-    fields = exact_keys(value, frozenset({"size", "root"}), where)
-    return Tree(integer(fields["size"], f"{where}.size"), from_hex(fields["root"], f"{where}.root", size=32))
+    fields = exact_keys(value, frozenset({"size", "root", "checkpoint"}), where)
+    if not isinstance(fields["checkpoint"], str) or len(fields["checkpoint"]) > MAX_CHECKPOINT:
+        raise EvidenceError(f"{where}.checkpoint", f"not a text of at most {MAX_CHECKPOINT} characters")
+    root = from_hex(fields["root"], f"{where}.root", size=32)
+    return Tree(integer(fields["size"], f"{where}.size"), root, fields["checkpoint"])

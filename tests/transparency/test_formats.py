@@ -235,7 +235,7 @@ def test_what_is_written_is_read_again():
 def test_a_note_that_nobody_we_know_signed():
     with pytest.raises(VerificationError, match=r"R2\.note") as caught:
         open_note(GOOD, [W1.verifier])
-    assert caught.value.got == LOG.name
+    assert (caught.value.expected, caught.value.got) == (W1.name, LOG.name)
     with pytest.raises(VerificationError, match="no key at all"):
         open_note(GOOD, [])
 
@@ -281,6 +281,11 @@ def test_a_cosignature_of_another_age_of_the_universe():
 def test_a_witness_that_signed_twice_is_one_with_its_latest_time():
     many = UnverifiedNote(TEXT, tuple(W1.sign(TEXT, at=at) for at in (5, 9, 7))).to_bytes()
     assert [(one.by, one.at) for one in open_note(many, [W1.verifier, W2.verifier]).signed] == [(W1.verifier, 9)]
+
+
+def test_a_log_that_signed_twice_is_one():
+    twice = UnverifiedNote(TEXT, (LOG.sign(TEXT), LOG.sign(TEXT))).to_bytes()
+    assert [(one.by, one.at) for one in open_note(twice, [LOG.verifier]).signed] == [(LOG.verifier, None)]
 
 
 def test_two_keys_that_cannot_be_told_apart(monkeypatch):

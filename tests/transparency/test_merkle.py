@@ -120,6 +120,32 @@ def test_a_consistency_proof_with(attack):
     assert error.rule == "R3.consistency"
 
 
+LEAF = leaf_hash(ENTRIES[0])
+
+
+@pytest.mark.parametrize(
+    ("index", "size", "proof", "root"),
+    [
+        (1, 1, [], LEAF),
+        (5, 1, [], LEAF),
+        (-1, 1, [], LEAF),
+        (0, 0, [], LEAF),
+        (0, 1, [OTHER], node_hash(OTHER, LEAF)),
+        (1, 2, [OTHER, OTHER], node_hash(OTHER, node_hash(OTHER, LEAF))),
+    ],
+)
+def test_a_proof_whose_hashes_fit_and_whose_place_does_not(index, size, proof, root):
+    """The hashes alone would lead to the root: that there is no such place has to be seen."""
+    assert refused(verify_inclusion, LEAF, index, size, proof, root).rule == "R2.inclusion"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"), [(2, 1, []), (1, 0, []), (4, 2, []), (-1, 1, [OTHER]), (0, 1, [OTHER]), (3, 2, [OTHER])]
+)
+def test_growth_whose_hashes_fit_and_whose_sizes_do_not(old, new, proof):
+    assert refused(verify_consistency, old, OTHER, new, OTHER, proof).rule == "R3.consistency"
+
+
 @pytest.mark.parametrize("proof", [[b"short"], [OTHER] * 65])
 def test_what_is_no_proof_at_all(proof):
     assert isinstance(refused(verify_inclusion, OTHER, 0, 2, proof, OTHER), EvidenceError)

@@ -12,10 +12,12 @@ from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.rotation import KeySet, rotate
 from client_sdk.transparency.bundle import Bundle
+from client_sdk.transparency.checkpoint import open_checkpoint
 from client_sdk.transparency.growth import Growth, write_growths
 from client_sdk.transparency.memory import Memory
+from client_sdk.transparency.note import UnverifiedNote
 from tests.fakes.simulated_vm import NOW, publisher_key, release, signed
-from tests.transparency.logs import FakeLog, others, pinned
+from tests.transparency.logs import LOG, STRANGER, W1, W2, FakeLog, others, pinned
 from tests.transparency.second_reader import growth
 
 BARE = Publisher(keys=(publisher_key().public_key(),))
@@ -141,10 +143,27 @@ class TestTrees:
         opened(self.bundle(*others(5)))
         assert "at least 9 entries, got 8 entries" in refused("R3.tree", self.bundle(*others(5), after=2))
 
-    def test_a_log_of_the_same_size_with_another_root(self, opened, refused):
-        """Log and witnesses signed both: this client keeps the proof of it in its refusal."""
+    def test_a_log_of_the_same_size_with_another_root(self, opened, refused, memory):
+        """Log and witnesses signed both: what is remembered and what was refused convince anybody."""
         opened(self.bundle(*others(5)))
-        assert "two views" in refused("R3.view", self.bundle(b"forged", *others(4)))
+        forged = self.bundle(b"forged", *others(4))
+        assert "two views" in refused("R3.view", forged)
+        with memory.held() as held:
+            kept = held.seen.tree(str(LOG.verifier)).note.encode()
+        views = [open_checkpoint(note, LOG.verifier) for note in (kept, Bundle.from_json(forged).proof.checkpoint)]
+        assert len({view.checkpoint.root for view in views}) == 2
+        assert len({view.checkpoint.size for view in views}) == 1
+
+    def test_what_strangers_signed_is_not_remembered(self, opened, memory):
+        opened(self.bundle(*others(5), by=(W1, W2, STRANGER)))
+        with memory.held() as held:
+            kept = held.seen.tree(str(LOG.verifier)).note.encode()
+        assert [s.name for s in UnverifiedNote.from_bytes(kept).signatures] == [LOG.name, W1.name, W2.name]
+
+    def test_a_checkpoint_too_long_to_remember_is_remembered_by_its_root(self, opened, refused):
+        log = FakeLog(others(5)).add(TWO)
+        opened(log.bundle(TWO, text=log.text() + "x" * 70_000 + "\n").to_json())
+        refused("R3.view", self.bundle(b"forged", *others(4), after=0))
 
     def test_two_views_at_once(self, refused):
         refused("R3.view", self.bundle(*others(5)), self.bundle(b"forged", *others(4)))
