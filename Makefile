@@ -18,7 +18,8 @@ PORT ?= 8443
 LOCAL := build/$(NAME)
 CLIENTS := build/clients
 ORIGIN := https://127.0.0.1:$(PORT)
-# More for `make bench-serving` (for example BENCH=--quick) or for `make bench-attestation` (BENCH="--seconds 2").
+# More for `make bench-serving` (for example BENCH=--quick), `make bench-attestation` (BENCH="--seconds 2") or
+# `make bench-log` (BENCH="--entries 100000").
 BENCH ?=
 # How long `make soak` takes.
 MINUTES ?= 60
@@ -35,7 +36,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-slow test-clouds mutants reproduce bench bench-attestation hardening-numbers pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce archive audit bench bench-attestation bench-log hardening-numbers pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -64,12 +65,12 @@ setup-test: setup
 	@scripts/system-packages.sh chromium curl haproxy gcc libc6-dev
 
 # Marked at its end: an interrupted set-up goes on where it was, or starts over where not even pip is there.
-$(VENV)/.complete: requirements/dev.lock pyproject.toml
+$(VENV)/.complete: requirements/dev.lock pyproject.toml distributions/provisioner/pyproject.toml
 	@echo "== virtual environment in $(VENV) (wheels from requirements/dev.lock, by hash)"
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; set PYTHON=")'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e distributions/provisioner
 	@touch $@
 
 deploy: named setup ## bake, boot, verify, ask one question; leaves the VM running
@@ -115,7 +116,7 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients and not packaging" tests
 
 e2e: setup-test
 	@echo "== end to end"
@@ -161,6 +162,10 @@ test-lockdown: setup-test ## every property of the locked image, seen from outsi
 	@echo "== lock-down"
 	@$(SUDO) $(BIN)/python -m pytest tests/e2e/lockdown
 
+test-transparency: setup-test ## the log of releases: how many tests saw each rule refuse something
+	@echo "== transparency"
+	@$(BIN)/python -m tests.transparency.counts
+
 # Triton's own driver, which ours is compared with, is built against Python's headers.
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@scripts/system-packages.sh python3-dev
@@ -179,6 +184,11 @@ test-clients: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteL
 
 compat-page: setup-test $(CLIENTS)/.complete ## write docs/api-compat.md from what the clients get
 	@$(SUDO) $(BIN)/python -m tests.compat.page
+
+# Some of it, which needs no network, is part of `make test`.
+test-packaging: setup ## build every distribution twice, differently, and install it on every supported Python that is here
+	@echo "== packaging"
+	@$(BIN)/python -m pytest -rA tests/distributions
 
 test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds (hours)
 	@VITRINE_EVERY_CALL=1 $(BIN)/python -m pytest tests/provisioner/clouds
@@ -203,6 +213,10 @@ bench: setup ## print the figures of docs/performance.md
 
 bench-attestation: setup ## fresh attestations under load: shared quotes, and what an answer costs (three minutes)
 	@$(SUDO) $(BIN)/python -m tests.bench.attestation $(BENCH)
+
+bench-log: setup ## a log of ten million entries: proofs, appending, storage, what a client pays (a minute, 350 MB)
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench.log --folder build $(BENCH)
 
 hardening-numbers: setup ## count what is in the image before and after, ask Lynis and the kernel's checker, write docs/hardening/numbers.md
 	@$(SUDO) $(BIN)/python -m tests.hardening $(LOCAL)/image

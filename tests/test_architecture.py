@@ -34,12 +34,16 @@ ARROWS = {
     "provisioner/audit/command.py": lambda name: name == "client_sdk.cli" or ARROWS["provisioner"](name),
     "provisioner/audit/running.py": lambda name: name == "client_sdk.cli" or ARROWS["provisioner"](name),
     "plugins": lambda name: not name.startswith(("serving", "client_sdk")),
+    "provisioner/releases/logged.py": lambda name: name in LOG or ARROWS["provisioner"](name),
     # A vendor's certificate is read and judged as strictly as the client does, by the same code.
     "provisioner/endorsement/wire.py": lambda name: name == "client_sdk.parse.reader" or ARROWS["provisioner"](name),
     "provisioner/endorsement/verify.py": lambda name: name in CERTIFICATES or ARROWS["provisioner"](name),
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
 PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher"}
+PUBLIC |= {"client_sdk.rotation", "client_sdk.changes", "client_sdk.transparency.bundle"}
+# What is published is put into the publisher's log, by the code that keeps it.
+LOG = {f"client_sdk.transparency.{name}" for name in ("bundling", "merkle", "remote", "submit", "writer")}
 CERTIFICATES = {"client_sdk.parse.certificate", "client_sdk.parse.pem", "client_sdk.verify.chain", "client_sdk.report"}
 OFFLINE = (
     *(f"provisioner/endorsement/{name}.py" for name in ("wire", "parse", "verify", "vouched", "telling")),
@@ -51,12 +55,28 @@ OFFLINE = (
     "client_sdk/page/",
     *(
         f"client_sdk/{name}.py"
-        for name in ("verifier", "policy", "accept", "release", "dsse", "roots", "binding", "ages")
+        for name in (
+            "verifier",
+            "policy",
+            "accept",
+            "release",
+            "rotation",
+            "changes",
+            "dsse",
+            "roots",
+            "binding",
+            "ages",
+        )
     ),
     *(
         f"client_sdk/{name}.py"
         for name in ("evidence", "manifest", "report", "encoding", "fields", "sources", "collateral")
     ),
+    # Of the log, all but the edges: the memory's folder, and what reads, keeps and serves a log.
+    *(f"client_sdk/transparency/{name}.py" for name in ("note", "checkpoint", "merkle", "proof", "bundle", "growth")),
+    *(f"client_sdk/transparency/{name}.py" for name in ("judge", "keys", "revoked", "rollback", "seen")),
+    *(f"client_sdk/transparency/{name}.py" for name in ("tiles", "tree", "contents", "config", "bundling")),
+    *(f"client_sdk/transparency/{name}.py" for name in ("monitor", "witness")),
     # Of the gatherer, all but the edge: what to ask for and how to read an answer are data.
     *(f"client_sdk/gather/{name}.py" for name in ("plan", "wanted", "hosts", "chains", "answers", "contents")),
     *(f"client_sdk/gather/{name}.py" for name in ("amd", "intel", "nvidia", "tpm")),
@@ -68,6 +88,8 @@ TALKERS |= {"client_sdk/backends.py", "client_sdk/wire.py", "client_sdk/cli/aski
 # The proxy listens on this machine, and asks services through the attested client alone.
 TALKERS |= {f"client_sdk/proxy/{name}.py" for name in ("app", "listening", "serving", "upstreams")}
 TALKERS |= {"client_sdk/cli/proxying.py"}
+# A log or a witness over HTTPS, and the two small servers of the loopback.
+TALKERS |= {f"client_sdk/transparency/{name}.py" for name in ("web", "listening", "serving", "endpoint")}
 SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|httpcore2|openai|asyncio|anyio)(\.|$)")
 JUDGING = tuple(f"client_sdk/{name}" for name in ("verify/", "clauses/", "platforms/", "policies/", "policy"))
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name != "uvicorn":
             raise
-        raise UsageError("the proxy is not installed: pip install 'vitrine[proxy]'") from error
+        raise UsageError("the proxy is not installed: pip install '.[proxy]', in this project's checkout") from error
     return int(work.run(arguments))
 
 

@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
         # Loading Ansible takes a second, and whoever verifies needs none of it.
         from provisioner.status.run import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        return _refuse(f"{error.name} is not installed: pip install 'vitrine[deploy]'")
+        return _refuse(f"{error.name} is not installed: pip install '.[deploy]'")
     return run(arguments)
 
 

@@ -32,6 +32,8 @@ TARGETS = {
     "lock": "tests/slow/test_targets.py",
     "vllm-lock": "tests/slow/test_targets.py",
     "bench": "tests/slow/test_targets.py",
+    "bench-log": "tests/slow/test_targets.py",
+    "test-transparency": "Makefile",  # the tests themselves
     "bench-attestation": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
     "hardening-numbers": "tests/slow/test_targets.py",
@@ -44,6 +46,7 @@ TARGETS = {
     "test-serving": "tests/slow/test_targets.py",
     "bench-serving": "tests/slow/test_targets.py",
     "soak": "tests/slow/test_targets.py",
+    "test-packaging": "Makefile",  # the tests themselves
     "test-clients": "Makefile",  # the tests themselves
     "compat-page": "Makefile",  # test-clients compares what it would write
     "test-lockdown": "Makefile",  # the tests themselves

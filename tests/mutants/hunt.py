@@ -26,8 +26,9 @@ TESTS = [
     ),
     *(
         f"tests/client_sdk/test_{name}.py"
-        for name in ("policy_clauses", "policy_file", "cloud_bindings", "cloud_collateral")
+        for name in ("policy_clauses", "policy_file", "cloud_bindings", "cloud_collateral", "releases", "release")
     ),
+    *(f"tests/transparency/test_{name}.py" for name in ("judge", "rollback", "merkle", "formats", "client")),
 ]
 SLOW = 0.5
 Function = tuple[str, str]

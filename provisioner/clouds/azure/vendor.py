@@ -78,5 +78,5 @@ def connect(place: Place, *, progress: Progress) -> Session:
         # Loading the SDK takes seconds, and a preview needs none of it.
         from provisioner.clouds.azure.session import log_in  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise CloudError(f"{error.name} is not installed; run: make setup (or pip install 'vitrine[azure]')") from error
+        raise CloudError(f"{error.name} is not installed; run: make setup (or pip install '.[azure]')") from error
     return log_in(place, progress=progress)

@@ -52,4 +52,4 @@ def load() -> Libraries:
             json_format=import_module("google.protobuf.json_format"),
         )
     except ImportError as error:
-        raise CloudError(f"Google's libraries are missing ({error}): pip install 'vitrine[gcp]'") from error
+        raise CloudError(f"Google's libraries are missing ({error}): pip install '.[gcp]'") from error

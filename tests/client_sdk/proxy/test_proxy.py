@@ -212,7 +212,7 @@ def test_without_its_library_it_says_what_to_install(monkeypatch):
     for name in [name for name in sys.modules if name.startswith(ours)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(UsageError, match=r"pip install 'vitrine\[proxy\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[proxy\]'"):
         proxy_command.run(SimpleNamespace())
 
 

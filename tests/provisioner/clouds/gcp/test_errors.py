@@ -290,7 +290,7 @@ def test_missing_libraries_say_what_to_install(monkeypatch):
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(libraries, "import_module", absent)
-    with pytest.raises(CloudError, match=r"pip install 'vitrine\[gcp\]'"):
+    with pytest.raises(CloudError, match=r"pip install '\.\[gcp\]'"):
         libraries.load()
 
 
