@@ -36,7 +36,7 @@ ARROWS = {
     "provisioner/endorsement/verify.py": lambda name: name in CERTIFICATES or ARROWS["provisioner"](name),
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
-PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher"}
+PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher", "client_sdk.transparency.changes"}
 CERTIFICATES = {"client_sdk.parse.certificate", "client_sdk.parse.pem", "client_sdk.verify.chain", "client_sdk.report"}
 OFFLINE = (
     *(f"provisioner/endorsement/{name}.py" for name in ("wire", "parse", "verify", "vouched", "telling")),
@@ -46,6 +46,8 @@ OFFLINE = (
     "client_sdk/platforms/",
     "client_sdk/policies/",
     "client_sdk/page/",
+    "client_sdk/transparency/changes.py",
+    "client_sdk/transparency/page/",
     *(
         f"client_sdk/{name}.py"
         for name in ("verifier", "policy", "accept", "release", "dsse", "roots", "binding", "ages")
