@@ -1,1 +1,1 @@
-"""The public log of what a publisher released: reading, verifying and keeping it, and showing it to people."""
+"""The public log of releases: its formats, and what a client asks of it (rules R2, R3, R5, R6)."""
