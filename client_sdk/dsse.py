@@ -55,18 +55,30 @@ def pre_authentication_encoding(payload: bytes) -> bytes:
 
 
 def sign(payload: bytes, keys: tuple[Ed25519PrivateKey, ...]) -> bytes:
-    """Make an envelope, signed by every key."""
+    """Make an envelope, signed by every key; without any it is one that waits for signatures."""
     message = pre_authentication_encoding(payload)
-    signatures = [{"keyid": key_id(key.public_key()), "sig": to_base64(key.sign(message))} for key in keys]
-    body = {"payloadType": PAYLOAD_TYPE, "payload": to_base64(payload), "signatures": signatures}
-    return canonical_json(body)
+    return assemble(payload, tuple((key.public_key(), key.sign(message)) for key in keys))
+
+
+def assemble(payload: bytes, signatures: tuple[tuple[Ed25519PublicKey, bytes], ...]) -> bytes:
+    """Make an envelope of signatures that were made elsewhere; they are not looked at."""
+    told = [{"keyid": key_id(key), "sig": to_base64(signature)} for key, signature in signatures]
+    return canonical_json({"payloadType": PAYLOAD_TYPE, "payload": to_base64(payload), "signatures": told})
 
 
 def signers(envelope: Envelope, keys: tuple[Ed25519PublicKey, ...]) -> tuple[Ed25519PublicKey, ...]:
     """Return those of the caller's keys that signed; a key counts once, however often it signed."""
+    return tuple(key for key, _ in valid_signatures(envelope, keys))
+
+
+def valid_signatures(
+    envelope: Envelope, keys: tuple[Ed25519PublicKey, ...]
+) -> tuple[tuple[Ed25519PublicKey, bytes], ...]:
+    """Return the same with the signature of each."""
     message = pre_authentication_encoding(envelope.payload)
     distinct = {key.public_bytes_raw(): key for key in keys}
-    return tuple(key for key in distinct.values() if _signed(envelope, key, message))
+    found = ((key, _signature_of(envelope, key, message)) for key in distinct.values())
+    return tuple((key, signature) for key, signature in found if signature is not None)
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -75,11 +87,11 @@ def key_id(key: Ed25519PublicKey) -> str:
     return sha256(spki).hexdigest()[:16]
 
 
-def _signed(envelope: Envelope, key: Ed25519PublicKey, message: bytes) -> bool:
+def _signature_of(envelope: Envelope, key: Ed25519PublicKey, message: bytes) -> bytes | None:
     for signature in envelope.signatures:
         try:
             key.verify(signature, message)
         except InvalidSignature:
             continue
-        return True
-    return False
+        return signature
+    return None

@@ -50,7 +50,7 @@ OFFLINE = (
     "client_sdk/transparency/page/",
     *(
         f"client_sdk/{name}.py"
-        for name in ("verifier", "policy", "accept", "release", "dsse", "roots", "binding", "ages")
+        for name in ("verifier", "policy", "accept", "release", "rotation", "dsse", "roots", "binding", "ages")
     ),
     *(
         f"client_sdk/{name}.py"

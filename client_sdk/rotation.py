@@ -1,0 +1,236 @@
+"""Rotation of a publisher's keys: who pinned one set learns of the next from the set that it replaces (rule R1).
+
+A rotation is an in-toto Statement v1 in a DSSE envelope, as a release is, with a predicate of its own. What makes it
+valid is what the TUF specification (section 5.3, "Update the root role") asks of a new root: the threshold of the
+previous set signed it, the threshold of the new set signed it too, and it follows directly. The second shows that the
+new keys exist and that their holders agree.
+
+A rotation proves what the previous set wanted. It does not prove that there is no later one: whoever kept the keys of
+a set that was replaced, and cuts a client off from what came after, is seen by that client's memory and by the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from client_sdk.dsse import MAX_SIGNATURES, Envelope, key_id, sign, signers
+from client_sdk.encoding import canonical_json, from_hex, lp, strict_json
+from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.fields import exact_keys, integer, items, version
+from client_sdk.given import require_bytes
+from client_sdk.publisher import Publisher, require_publisher
+from client_sdk.release import STATEMENT_TYPE
+from client_sdk.report import Ledger, show
+from client_sdk.rules import keeps
+
+VERSION = 1
+PREDICATE_TYPE = "urn:vitrine:publisher-keys/v1"
+SUBJECT = "publisher-keys"
+FIRST = 2
+"""The number of the first rotation: the set that it replaces is the first."""
+MAX_KEYS = MAX_SIGNATURES // 2  # an envelope has room for a signature of each, of two sets
+MAX_ROTATIONS = 256
+_PREFIX = b"vitrine/publisher-keys/v1"
+_KEYS = frozenset({"version", "number", "previous_sha256", "keys", "threshold"})
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """Keys, and how many of them must sign. In which order they are given says nothing.
+
+    Raises:
+        EvidenceError: no key, too many, one twice, or a threshold that cannot be met.
+    """
+
+    keys: tuple[Ed25519PublicKey, ...]
+    threshold: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.keys) > MAX_KEYS:
+            raise EvidenceError("publisher.keys", f"expected at most {MAX_KEYS} keys, got {len(self.keys)}")
+        Publisher(keys=self.keys, threshold=self.threshold)  # a set is what somebody can pin
+
+    @classmethod
+    def of(cls, publisher: Publisher) -> KeySet:
+        """Return the set that a publisher's pin has."""
+        return cls(publisher.public_keys, publisher.threshold)
+
+    @property
+    def digest(self) -> bytes:
+        """The name of the set: SHA-256 over a prefix and the canonical JSON of its keys and threshold."""
+        return sha256(_PREFIX + lp(canonical_json(self.as_dict()))).digest()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The key ids, for people, in the order of the format."""
+        return tuple(key_id(key) for key in self._ordered)
+
+    @property
+    def _ordered(self) -> tuple[Ed25519PublicKey, ...]:
+        return tuple(sorted(self.keys, key=lambda key: key.public_bytes_raw()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the format says of a set."""
+        return {"keys": [key.public_bytes_raw().hex() for key in self._ordered], "threshold": self.threshold}
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The predicate of a rotation: ``previous`` is the digest of the set that ``following`` replaces."""
+
+    number: int
+    previous: bytes
+    following: KeySet
+
+    def to_statement(self) -> bytes:
+        """Serialise as an in-toto Statement v1, canonical JSON: the bytes that get signed."""
+        predicate = {"version": VERSION, "number": self.number, "previous_sha256": self.previous.hex()}
+        return canonical_json(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [_subject(self.following)],
+                "predicateType": PREDICATE_TYPE,
+                "predicate": predicate | self.following.as_dict(),
+            }
+        )
+
+
+def rotate(previous: KeySet, following: KeySet, *, number: int, keys: tuple[Ed25519PrivateKey, ...] = ()) -> bytes:
+    """Make a rotation, signed by these keys; without any it waits for the signatures of their holders.
+
+    Raises:
+        EvidenceError: the set stays the same, or the number is none of a rotation.
+    """
+    integer(number, "rotation.number", low=FIRST)
+    if previous.digest == following.digest:
+        raise EvidenceError("rotation.keys", "the new keys are the previous ones, with the same threshold")
+    return sign(Rotation(number, previous.digest, following).to_statement(), keys)
+
+
+def read_rotation(data: bytes) -> Rotation:
+    """Decode a rotation. Nothing is verified: this is for showing it, and for finding out whose signatures it needs.
+
+    Raises:
+        EvidenceError: it is malformed, or something else.
+        VerificationError: R1, it is an envelope of something else.
+    """
+    require_bytes(data, "rotation")
+    return _from_statement(Envelope.from_json(data).payload)
+
+
+@keeps("R1")
+def verify_rotation(envelope: bytes, publisher: Publisher, *, ledger: Ledger | None = None) -> Publisher:
+    """Return the publisher with the keys that follow; whatever else is pinned of him (his log, say) stays.
+
+    (1) R1: the threshold of the pinned set signed the payload.
+    (2) F1: the payload is a rotation v1 and nothing else.
+    (3) R1: it replaces the pinned set, not another one.
+    (4) R1: the threshold of the new set signed it as well.
+
+    Raises:
+        EvidenceError: the file is malformed, or an argument is of another type.
+        VerificationError: R1.
+    """
+    require_bytes(envelope, "rotation")
+    require_publisher(publisher)
+    recorded, pinned = ledger or Ledger(), KeySet.of(publisher)
+    opened = Envelope.from_json(envelope)  # (2), in part
+    _signed(opened, pinned, "the rotation is signed by the keys that it replaces", recorded)  # (1)
+    rotation = _from_statement(opened.payload)  # (2)
+    recorded.equal(  # (3)
+        "R1",
+        f"rotation {rotation.number} replaces the keys that you pinned, or those that followed them",
+        expected=pinned.digest,
+        got=rotation.previous,
+    )
+    _signed(opened, rotation.following, "the rotation is signed by the new keys as well", recorded)  # (4)
+    return replace(publisher, keys=rotation.following.keys, threshold=rotation.following.threshold)
+
+
+@keeps("R1")
+def verify_rotations(envelopes: Sequence[bytes], publisher: Publisher, *, ledger: Ledger | None = None) -> Publisher:
+    """Return the publisher with the newest of his keys, by his rotations from the oldest on.
+
+    Those from before the caller's pin are left aside: of their signatures nothing can be known, and nothing depends
+    on them. All of them must form one chain (each directly follows the one before), and the pin must be in it.
+
+    Raises:
+        EvidenceError: a file is malformed, or there are too many.
+        VerificationError: R1, with what to do.
+    """
+    require_publisher(publisher)
+    if len(envelopes) > MAX_ROTATIONS:
+        raise EvidenceError("rotations", f"expected at most {MAX_ROTATIONS}, got {len(envelopes)}")
+    if not envelopes:
+        return publisher
+    read = [read_rotation(data) for data in envelopes]
+    _require_chain(read)
+    sets = [read[0].previous, *(rotation.following.digest for rotation in read)]
+    pinned = KeySet.of(publisher).digest
+    if pinned not in sets:
+        told = f"one of {len(sets)} sets, of which the newest is {', '.join(read[-1].following.names)}"
+        message = (
+            "the publisher's rotations lead on from the keys that you pinned (else ask the publisher for his keys)"
+        )
+        raise VerificationError("R1", message, expected=told, got=publisher.names)
+    for envelope in envelopes[sets.index(pinned) :]:
+        publisher = verify_rotation(envelope, publisher, ledger=ledger)
+    return publisher
+
+
+@keeps("R1")
+def _require_chain(rotations: list[Rotation]) -> None:
+    """Refuse a gap, another order, and what was put in between."""
+    for before, after in pairwise(rotations):
+        expected, got = (before.number + 1, before.following.digest), (after.number, after.previous)
+        if expected != got:
+            message = f"rotation {after.number} directly follows rotation {before.number}"
+            raise VerificationError("R1", message, expected=show(expected), got=show(got))
+
+
+@keeps("R1")
+def _signed(envelope: Envelope, wanted: KeySet, what: str, ledger: Ledger) -> None:
+    found = signers(envelope, wanted.keys)
+    ledger.holds(
+        "R1",
+        what,
+        expected=f"{wanted.threshold} of {', '.join(wanted.names)}",
+        got=tuple(key_id(key) for key in found) or "no valid signature of theirs",
+        condition=len(found) >= wanted.threshold,
+    )
+
+
+def _subject(following: KeySet) -> dict[str, Any]:
+    return {"name": SUBJECT, "digest": {"sha256": following.digest.hex()}}
+
+
+def _from_statement(payload: bytes) -> Rotation:
+    top = exact_keys(strict_json(payload), frozenset({"_type", "subject", "predicateType", "predicate"}), "$")
+    for key, wanted in (("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)):
+        if top[key] != wanted:
+            raise EvidenceError(f"$.{key}", f"expected {wanted}")
+    fields = exact_keys(top["predicate"], _KEYS, "$.predicate")
+    version(fields["version"], "$.predicate.version", VERSION)
+    found = items(fields["keys"], "$.predicate.keys", limit=MAX_KEYS)
+    raw = [from_hex(item, f"$.predicate.keys[{i}]", size=32) for i, item in enumerate(found)]
+    if raw != sorted(raw):
+        raise EvidenceError("$.predicate.keys", "not in order")
+    rotation = Rotation(
+        number=integer(fields["number"], "$.predicate.number", low=FIRST),
+        previous=from_hex(fields["previous_sha256"], "$.predicate.previous_sha256", size=32),
+        following=KeySet(
+            tuple(Ed25519PublicKey.from_public_bytes(item) for item in raw),
+            integer(fields["threshold"], "$.predicate.threshold", low=1),
+        ),
+    )
+    if top["subject"] != [_subject(rotation.following)]:
+        raise EvidenceError("$.subject", "does not name the predicate's keys")
+    if rotation.previous == rotation.following.digest:
+        raise EvidenceError("$.predicate.previous_sha256", "the set replaces itself")
+    return rotation
