@@ -381,6 +381,10 @@ def test_facts_what_was_not_run_and_sources():
     assert dict(report.sources)["event_log"][0].hex() in listed
 
 
+def style_of(*sheets):
+    return "".join(resources.files("client_sdk.page").joinpath(name).read_text() for name in sheets)
+
+
 def colours(style, theme):
     """Return the custom properties of a theme, the light ones where the dark theme says nothing."""
     blocks = re.findall(r":root \{([^}]*)\}", style)
@@ -408,13 +412,13 @@ def luminance(colour):
     ],
 )
 def test_text_has_contrast(theme, ink, backs):
-    found = colours(resources.files("client_sdk.page").joinpath("style.css").read_text(), theme)
+    found = colours(style_of("base.css"), theme)
     for back in backs:
         lighter, darker = sorted((luminance(found[ink]), luminance(found[back])), reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, back
 
 
 def test_the_style_has_no_colour_that_the_themes_do_not_know():
-    style = resources.files("client_sdk.page").joinpath("style.css").read_text()
+    style = style_of("base.css", "style.css")
     rules = re.sub(r":root \{[^}]*\}", "", style)
     assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b(?!\w*[ ,{])", rules)) <= {"#fff"}, "white paper only"
