@@ -6,7 +6,14 @@
      ├ FetchError         network, or the peer is not ready; retrying may help
      ├ EvidenceError      bytes are malformed, or what you handed over is no such thing; carries the place
      ├ VerificationError  not genuine, not fresh or not bound; never retry, never cache; carries the rule
-     └ PolicyError        genuine, but not what you asked for; carries every failed clause
+     ├ PolicyError        genuine, but not what you asked for; carries every failed clause
+     └ LogError           a log of your own takes no entry now; what it shows is what it showed before
+        ├ LogBusyError         another run writes it; try again after it
+        ├ LogStorageError      a file cannot be read or written; free space or say where, the next run goes on
+        ├ LogDamagedError      its files are not those that it wrote; restore them
+        ├ DuplicateEntryError  the entry is in the log already
+        ├ OutOfOrderError      a release with a number that is not above the last one
+        └ UnwitnessedError     too few witnesses signed; the next run goes on
 """
 
 from __future__ import annotations
@@ -128,3 +135,34 @@ class PolicyError(AttestationError):
         self.rules = tuple(dict.fromkeys(failure.rule for failure in failures)) or ("R4",)
         self.rule = self.rules[0]
         super().__init__("; ".join(str(failure) for failure in failures) or "[R4] the policy is empty")
+
+
+class LogError(AttestationError):
+    """A log of the caller's own that takes no entry now; what it shows to others is what it showed before."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+class LogBusyError(LogError):
+    """Another run writes the log, or the state of a monitor or witness."""
+
+
+class LogStorageError(LogError):
+    """A file cannot be read or written: a disk is full, say."""
+
+
+class LogDamagedError(LogError):
+    """Files of the log are not those that it wrote; nothing is signed over them."""
+
+
+class DuplicateEntryError(LogError):
+    """The entry is in the log already."""
+
+
+class OutOfOrderError(LogError):
+    """A release whose number is not above the last one of its service."""
+
+
+class UnwitnessedError(LogError):
+    """Too few witnesses signed the new checkpoint; it is kept, and the next run asks again."""

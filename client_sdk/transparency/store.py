@@ -1,0 +1,166 @@
+"""Files of a log, or of who watches one: each is there whole or not at all, whatever interrupts the writing.
+
+A file is written in a folder that nobody is shown, with its final mode from the first byte on, is flushed to the disk
+and then renamed to its place; the folder is flushed after that. A process that dies leaves at most a file in that
+folder, which the next one overwrites. One process at a time writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from client_sdk.errors import LogBusyError, LogDamagedError, LogStorageError
+from client_sdk.writing import PRIVATE, READABLE
+
+_PARTIAL = "tmp/partial"
+_LOCK = "lock"
+_FOLDER_MODE = 0o755
+_REMEDY = {errno.ENOSPC: "free space", errno.EDQUOT: "free space", errno.EROFS: "make it writable"}
+
+
+class Store:
+    """A folder; names are paths below it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @contextmanager
+    def sole(self) -> Iterator[None]:
+        """Hold the folder, which is made where there is none, as its only writer.
+
+        Raises:
+            LogBusyError: another process holds it.
+            LogStorageError: it cannot be held.
+        """
+        with _telling(self.home, "hold"):
+            self._make(self.home)
+            descriptor = os.open(self.home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        try:
+            with _telling(self.home, "hold"):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise LogBusyError(f"{self.home}: another run writes here; run it again after it") from error
+            yield
+        finally:
+            os.close(descriptor)  # and the lock is gone, as it is when the process dies
+
+    def read(self, name: str, *, limit: int) -> bytes | None:
+        """Return a file, None where there is none.
+
+        Raises:
+            LogStorageError: it cannot be read.
+            LogDamagedError: it is over the limit.
+        """
+        with _telling(self.home / name, "read"):
+            try:
+                with (self.home / name).open("rb") as file:
+                    found = file.read(limit + 1)
+            except FileNotFoundError:
+                return None
+        if len(found) > limit:
+            raise LogDamagedError(f"{self.home / name}: over the {limit} bytes that it can have")
+        return found
+
+    def put(self, name: str, data: bytes, *, mode: int = READABLE) -> None:
+        """Write a file; who reads it meanwhile sees the old one or the new one.
+
+        Raises:
+            LogStorageError: it cannot be written; the old one is still there.
+        """
+        target = self.home / name
+        with _telling(target, "write"):
+            self._make(target.parent)
+            self._write(data, mode)
+            os.replace(self.home / _PARTIAL, target)
+            _flush(target.parent)
+
+    def add(self, name: str, data: bytes) -> None:
+        """Write a file that never changes; it may be there already, with the same bytes.
+
+        Raises:
+            LogStorageError: it cannot be written.
+            LogDamagedError: other bytes are there.
+        """
+        found = self.read(name, limit=len(data))
+        if found is None:
+            self.put(name, data)
+        elif found != data:
+            raise LogDamagedError(f"{self.home / name}: other bytes are in it than the log has written")
+
+    def remove(self, name: str) -> None:
+        """Remove a file, and its folder where it was the last in it; it may be gone already.
+
+        Raises:
+            LogStorageError: it cannot be removed.
+        """
+        target = self.home / name
+        with _telling(target, "remove"):
+            try:
+                os.unlink(target)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            _flush(target.parent)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder of files; it may be gone already.
+
+        Raises:
+            LogStorageError: it cannot be removed.
+        """
+        folder = self.home / name
+        with _telling(folder, "remove"):
+            if not folder.is_dir():
+                return
+            for entry in os.listdir(folder):
+                os.unlink(folder / entry)
+            os.rmdir(folder)
+            _flush(folder.parent)
+
+    def _write(self, data: bytes, mode: int) -> None:
+        partial = self.home / _PARTIAL
+        self._make(partial.parent)
+        partial.unlink(missing_ok=True)  # of another mode, perhaps
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _make(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make(folder.parent)
+        try:
+            os.mkdir(folder, _FOLDER_MODE)
+        except FileExistsError:
+            return
+        _flush(folder.parent)
+
+
+@contextmanager
+def _telling(path: Path, what: str) -> Iterator[None]:
+    """Turn what the system says into our error."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDY.get(error.errno or 0, "see to it")
+        message = f"cannot {what} {path}: {error.strerror}; {remedy} and run it again, it goes on where it was"
+        raise LogStorageError(message) from error
+
+
+def _flush(folder: Path) -> None:
+    """Put the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
