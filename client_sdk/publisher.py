@@ -1,4 +1,4 @@
-"""The publisher that a caller pins: keys and how many of them must sign (rule R1).
+"""The publisher that a caller pins: his keys, his log and its witnesses, and who rebuilt what he releases (R1, R2, R5).
 
 Never read from the release, the working folder or the peer: whoever writes those would choose who is trusted.
 """
@@ -6,6 +6,7 @@ Never read from the release, the working folder or the peer: whoever writes thos
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,27 +16,41 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from client_sdk.dsse import key_id
 from client_sdk.errors import EvidenceError
 from client_sdk.given import require, require_number
+from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
+from client_sdk.transparency.pins import KeySource, read_verifier
 
 MAX_KEY_FILE = 16_384
+PublicKey = Ed25519PublicKey | bytes | str | Path
 
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
     """Ed25519 keys (objects, PEM bytes, or paths of PEM files) and the number of them that must have signed.
 
+    ``log`` is the key of the log that every release of his is in, ``witnesses`` are keys of those who watch it (texts
+    ``NAME+ID+KEY``, or paths of files with them); ``witness_quorum`` of them, all unless it is given, must have signed
+    what the log says. ``max_checkpoint_age`` is how long ago they may have done so; None sets no limit, and the report
+    says that. With a log a release needs a proof that it is there; without one the publisher is trusted alone.
+    ``rebuilders`` are keys as ``keys`` are: each of them must have signed the release beside the publisher.
+
     Raises:
-        EvidenceError: no key, a key given twice, a threshold that cannot be met, or a file that is no Ed25519 key.
+        EvidenceError: no key, one given twice, a number that cannot be met, a file that is no key, or a limit that
+            nobody could be held to.
     """
 
-    keys: tuple[Ed25519PublicKey | bytes | str | Path, ...]
+    keys: tuple[PublicKey, ...]
     threshold: int = 1
+    log: KeySource | None = None
+    witnesses: tuple[KeySource, ...] = ()
+    witness_quorum: int | None = None
+    rebuilders: tuple[PublicKey, ...] = ()
+    max_checkpoint_age: timedelta | None = None
     public_keys: tuple[Ed25519PublicKey, ...] = field(init=False, repr=False)
+    rebuilder_keys: tuple[Ed25519PublicKey, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.keys, (tuple, list)):  # a string would be taken apart into characters
-            raise EvidenceError("publisher.keys", "expected a tuple of keys, got one: write keys=(key,)")
         # Read once: what is pinned must not follow a file that somebody replaces later.
-        found = tuple(_read(key, f"publisher.keys[{i}]") for i, key in enumerate(self.keys))
+        found = _read_all(self.keys, "publisher.keys")
         object.__setattr__(self, "public_keys", found)
         if not found:
             raise EvidenceError("publisher.keys", "expected at least one key, got none: write keys=(key,)")
@@ -43,8 +58,58 @@ class Publisher:
         if not 1 <= self.threshold <= len(found):
             what = f"expected 1 to {len(found)}, as many keys as are given, got {self.threshold}"
             raise EvidenceError("publisher.threshold", f"{what}: give more keys, or another threshold")
-        if len({key.public_bytes_raw() for key in found}) != len(found):
-            raise EvidenceError("publisher.keys", "a key is given twice")
+        rebuilders = _read_all(self.rebuilders, "publisher.rebuilders")
+        object.__setattr__(self, "rebuilder_keys", rebuilders)
+        if {key.public_bytes_raw() for key in found} & {key.public_bytes_raw() for key in rebuilders}:
+            raise EvidenceError("publisher.rebuilders", "one of the publisher's own keys: it says nothing more")
+        self._read_log()
+
+    def _read_log(self) -> None:
+        if self.log is not None:
+            object.__setattr__(self, "log", read_verifier(self.log, "publisher.log", kind=ED25519))
+        _require_tuple(self.witnesses, "publisher.witnesses")
+        witnesses = tuple(
+            read_verifier(key, f"publisher.witnesses[{i}]", kind=COSIGNATURE) for i, key in enumerate(self.witnesses)
+        )
+        object.__setattr__(self, "witnesses", witnesses)
+        others = [key.public_key for key in (*([self.log_key] if self.log_key else []), *witnesses)]
+        if len(set(others)) != len(others):
+            raise EvidenceError("publisher.witnesses", "a key is given twice, or is the log's: it would count twice")
+        if len({key.name for key in witnesses}) != len(witnesses):
+            raise EvidenceError("publisher.witnesses", "two witnesses have one name")
+        self._require_quorum()
+
+    def _require_quorum(self) -> None:
+        given = len(self.witnesses)
+        if self.log is None and (given or self.witness_quorum is not None or self.max_checkpoint_age is not None):
+            raise EvidenceError("publisher.log", "witnesses and an age are of a log's checkpoints: give its key, log=…")
+        if self.witness_quorum is not None:
+            require_number(self.witness_quorum, "publisher.witness_quorum")
+            if not 1 <= self.witness_quorum <= given:
+                what = f"expected 1 to {given}, as many witnesses as are given, got {self.witness_quorum}"
+                raise EvidenceError("publisher.witness_quorum", what if given else "no witness is given")
+        age = self.max_checkpoint_age
+        if age is None:
+            return
+        if not isinstance(age, timedelta) or age <= timedelta(0):
+            raise EvidenceError("publisher.max_checkpoint_age", "expected a time above zero: write timedelta(days=7)")
+        if not given:
+            raise EvidenceError("publisher.max_checkpoint_age", "only witnesses say when: give their keys, witnesses=…")
+
+    @property
+    def log_key(self) -> NoteVerifier | None:
+        """The log's key, as it was read."""
+        return self.log if isinstance(self.log, NoteVerifier) else None
+
+    @property
+    def witness_keys(self) -> tuple[NoteVerifier, ...]:
+        """The witnesses' keys, as they were read."""
+        return tuple(key for key in self.witnesses if isinstance(key, NoteVerifier))
+
+    @property
+    def quorum(self) -> int:
+        """How many witnesses must have signed; none where none is pinned."""
+        return len(self.witnesses) if self.witness_quorum is None else self.witness_quorum
 
     @property
     def names(self) -> str:
@@ -64,7 +129,21 @@ def require_publisher(value: object) -> None:
     require(value, Publisher, "publisher", expected="the publisher that you trust", remedy=remedy)
 
 
-def _read(key: Ed25519PublicKey | bytes | str | Path, where: str) -> Ed25519PublicKey:
+def _read_all(keys: object, where: str) -> tuple[Ed25519PublicKey, ...]:
+    found = tuple(_read(key, f"{where}[{i}]") for i, key in enumerate(_require_tuple(keys, where)))
+    if len({key.public_bytes_raw() for key in found}) != len(found):
+        raise EvidenceError(where, "a key is given twice")
+    return found
+
+
+def _require_tuple(keys: object, where: str) -> tuple[PublicKey, ...]:
+    if not isinstance(keys, (tuple, list)):  # a string would be taken apart into characters
+        name = where.rpartition(".")[2]
+        raise EvidenceError(where, f"expected a tuple of keys, got one: write {name}=(key,)")
+    return tuple(keys)
+
+
+def _read(key: PublicKey, where: str) -> Ed25519PublicKey:
     if isinstance(key, Ed25519PublicKey):
         return key
     remedy = "give a path, the bytes of a PEM file, or a key object"

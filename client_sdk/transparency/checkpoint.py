@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from client_sdk.encoding import from_base64, to_base64
-from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.errors import EvidenceError
+from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 from client_sdk.transparency.note import MAX_NAME, NoteVerifier, Signed, open_note
 
@@ -70,7 +71,9 @@ class SignedCheckpoint:
 
 
 @keeps("R2.checkpoint")
-def open_checkpoint(data: bytes, log: NoteVerifier, witnesses: Iterable[NoteVerifier] = ()) -> SignedCheckpoint:
+def open_checkpoint(
+    data: bytes, log: NoteVerifier, witnesses: Iterable[NoteVerifier] = (), *, ledger: Ledger | None = None
+) -> SignedCheckpoint:
     """Return a checkpoint that this log signed; how many witnesses must have signed it too is the caller's to ask.
 
     It does not prove that the log shows everybody the same, which is what witnesses are for.
@@ -79,14 +82,17 @@ def open_checkpoint(data: bytes, log: NoteVerifier, witnesses: Iterable[NoteVeri
         EvidenceError: it is malformed.
         VerificationError: R2.note or R2.checkpoint, it is not this log's.
     """
-    note = open_note(data, (log, *witnesses))
-    if log not in [signed.by for signed in note.signed]:
-        got = ", ".join(signed.by.name for signed in note.signed)
-        raise VerificationError("R2.checkpoint", "the log that you pinned signed it", expected=log.name, got=got)
+    note, recorded = open_note(data, (log, *witnesses)), ledger or Ledger()
+    recorded.holds(
+        "R2.checkpoint",
+        "the log that you pinned signed the checkpoint",
+        expected=log.name,
+        got=tuple(signed.by.name for signed in note.signed),
+        condition=log in [signed.by for signed in note.signed],
+    )
     checkpoint = Checkpoint.from_text(note.text)
-    if checkpoint.origin != log.name:
-        what = "the checkpoint is of the log whose key signed it"
-        raise VerificationError("R2.checkpoint", what, expected=log.name, got=checkpoint.origin)
+    what = "the checkpoint is of the log whose key signed it"
+    recorded.equal("R2.checkpoint", what, expected=log.name, got=checkpoint.origin)
     return SignedCheckpoint(checkpoint, tuple(signed for signed in note.signed if signed.by != log), data)
 
 

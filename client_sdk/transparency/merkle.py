@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.report import Ledger
 from client_sdk.rules import keeps
 
 EMPTY_ROOT = sha256(b"").digest()
@@ -28,14 +29,27 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 @keeps("R2.inclusion")
-def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
-    """Check that the tree of this size and root has this leaf at this index (from zero).
+def verify_inclusion(
+    leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes, *, ledger: Ledger | None = None
+) -> None:
+    """Check that the tree of this size and root has a leaf (its hash is given) at this index, from zero.
 
     Raises:
         VerificationError: R2.inclusion.
     """
+    found = root_by(leaf, index, size, proof)
+    (ledger or Ledger()).equal("R2.inclusion", "the log has this entry at this place", expected=root, got=found)
+
+
+@keeps("R2.inclusion")
+def root_by(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """Return the root that an inclusion proof leads to (RFC 9162, section 2.1.3.2).
+
+    Raises:
+        VerificationError: R2.inclusion, no tree of this size has such a proof at this index.
+    """
     _require_hashes(proof)
-    what = "the log has this entry at this place"
+    what = "the proof is one for this place in a tree of this size"
     if not 0 <= index < size:
         raise VerificationError("R2.inclusion", what, expected=f"an index below {size}", got=str(index))
     at, last, found = index, size - 1, leaf
@@ -51,35 +65,38 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         at, last = at >> 1, last >> 1
     if last:
         raise VerificationError("R2.inclusion", what, expected="a proof of the tree's height", got="a shorter one")
-    if found != root:
-        raise VerificationError("R2.inclusion", what, expected=f"root {root.hex()}", got=f"root {found.hex()}")
+    return found
 
 
 @keeps("R3.consistency")
-def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
+def verify_consistency(
+    old_size: int,
+    old_root: bytes,
+    new_size: int,
+    new_root: bytes,
+    proof: Sequence[bytes],
+    *,
+    ledger: Ledger | None = None,
+) -> None:
     """Check that the newer tree begins with all that the older one has.
 
     Raises:
         VerificationError: R3.consistency.
     """
     _require_hashes(proof)
-    what = "the log has only grown"
+    what = "the log has only grown: its newer tree begins with the older one"
     if not 0 <= old_size <= new_size:
         expected = f"at least {old_size} entries"
         raise VerificationError("R3.consistency", what, expected=expected, got=str(new_size))
-    if old_size in (0, new_size):
-        empty = old_size == 0
-        same = (not empty or old_root == EMPTY_ROOT) and (old_size != new_size or old_root == new_root)
-        if proof or not same:
-            expected = f"root {EMPTY_ROOT.hex() if empty else old_root.hex()} and no proof"
-            got = f"roots {old_root.hex()} and {new_root.hex()}, {len(proof)} hashes of proof"
-            raise VerificationError("R3.consistency", what, expected=expected, got=got)
-        return
-    older, newer = _roots(old_size, new_size, proof, old_root)
-    if (older, newer) != (old_root, new_root):
-        expected = f"roots {old_root.hex()} and {new_root.hex()}"
-        got = f"roots {older.hex()} and {newer.hex()}"
-        raise VerificationError("R3.consistency", what, expected=expected, got=got)
+    if old_size in (0, new_size) and proof:
+        raise VerificationError("R3.consistency", what, expected="no hashes", got=f"{len(proof)} hashes")
+    if old_size == 0:
+        found = (EMPTY_ROOT, new_root if new_size else EMPTY_ROOT)
+    elif old_size == new_size:
+        found = (old_root, old_root)
+    else:
+        found = _roots(old_size, new_size, proof, old_root)
+    (ledger or Ledger()).equal("R3.consistency", what, expected=(old_root, new_root), got=found)
 
 
 @keeps("R3.consistency")
@@ -87,7 +104,7 @@ def _roots(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes
     """Return the roots of the older and of the newer tree that a proof leads to (RFC 9162, section 2.1.4.2)."""
     wrong = VerificationError(
         "R3.consistency",
-        "the log has only grown",
+        "the proof is one between trees of these sizes",
         expected=f"a proof from {old_size} to {new_size} entries",
         got=f"{len(proof)} hashes",
     )

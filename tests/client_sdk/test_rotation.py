@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -24,6 +24,7 @@ from client_sdk.rotation import (
     verify_rotation,
     verify_rotations,
 )
+from client_sdk.transparency.note import NoteSigner
 
 A, B, C, D, E = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(10, 15))
 
@@ -69,16 +70,10 @@ def test_another_set_has_another_digest(other):
     assert other.digest != key_set(A, B).digest
 
 
-@dataclass(frozen=True, slots=True)
-class Wider(Publisher):
-    """A publisher of whom more is pinned than keys."""
-
-    log: str = ""
-
-
 def test_whatever_else_is_pinned_stays():
-    found = verify_rotation(TO_SECOND, Wider(keys=FIRST.keys, threshold=2, log="log.example"))
-    assert (found.log, KeySet.of(found).digest) == ("log.example", SECOND.digest)
+    log = NoteSigner("log.example", bytes(32)).verifier
+    found = verify_rotation(TO_SECOND, replace(pin(FIRST), log=log))
+    assert (found.log, KeySet.of(found).digest) == (log, SECOND.digest)
 
 
 def test_rotations_lead_from_any_pin_to_the_newest_keys():

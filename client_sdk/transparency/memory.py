@@ -1,0 +1,174 @@
+"""What a client remembers, in a folder of its own: one file, replaced as a whole, by one process at a time (R3, R6).
+
+Whoever may write to the folder can make the client forget, and whoever restores it from a backup does so; of a loss
+the report tells, as far as it shows. No key and no prompt is in it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from client_sdk.errors import EvidenceError
+from client_sdk.given import require
+from client_sdk.transparency.seen import MAX_FILE, Seen
+
+try:
+    import fcntl
+except ImportError:  # a system without POSIX's locks
+    fcntl = None  # type: ignore[assignment]
+
+KEPT, NEW, LOST = "kept", "new", "lost"
+PATIENCE = 10.0  # seconds: a judgement holds the lock for a few milliseconds
+_FILE, _LOCK, _PARTIAL = "memory.json", "memory.lock", "memory.json.partial"
+
+
+class Held:
+    """What is remembered, while nobody else may change it; ``state`` is kept, new, or lost."""
+
+    __slots__ = ("_folder", "seen", "state")
+
+    def __init__(self, seen: Seen, state: str, folder: Path) -> None:
+        self.seen, self.state, self._folder = seen, state, folder
+
+    def keep(self, seen: Seen) -> None:
+        """Remember this instead, before anything else happens.
+
+        Raises:
+            EvidenceError: it cannot be written; what was there before still is.
+        """
+        if seen == self.seen and self.state == KEPT:
+            return
+        data = seen.to_json()
+        Seen.from_json(data)  # what could not be read again would make every later verification fail
+        try:
+            _replace(self._folder, data)
+        except OSError as error:
+            raise _trouble(self._folder, "cannot be written", error) from error
+        self.seen = seen
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory in a folder, which is made where there is none.
+
+    Raises:
+        EvidenceError: the folder is given as something else than a path.
+    """
+
+    folder: Path | str
+
+    def __post_init__(self) -> None:
+        require(self.folder, (str, Path), "memory", expected="the path of a folder", remedy='write Memory("state")')
+
+    @contextmanager
+    def held(self) -> Iterator[Held]:
+        """Hold the memory: others wait, threads of this process as well.
+
+        Raises:
+            EvidenceError: the folder or the file in it cannot be used, or somebody holds it for too long.
+        """
+        folder = Path(self.folder)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _trouble(folder, "cannot be used", error) from error
+        try:
+            _lock(descriptor, folder)
+            yield _read(folder, descriptor)
+        finally:
+            os.close(descriptor)  # which unlocks
+
+
+def as_memory(given: Memory | Path | str | None) -> Memory | None:
+    """Take a folder for the memory in it.
+
+    Raises:
+        EvidenceError: it is something else.
+    """
+    if given is None or isinstance(given, Memory):
+        return given
+    return Memory(given)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    if fcntl is None:
+        raise EvidenceError(f"memory {folder}", "this system has no locks that keep several processes apart")
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise EvidenceError(f"memory {folder}", "another process holds it and does not let go") from error
+            time.sleep(0.01)
+        except OSError as error:
+            raise _trouble(folder, "cannot be locked", error) from error
+        else:
+            return
+
+
+def _read(folder: Path, descriptor: int) -> Held:
+    """Read the file. The lock's has a byte in it from the first time on: a memory that should be there is missed."""
+    try:
+        was_there = os.fstat(descriptor).st_size > 0
+        data = _bytes(folder / _FILE)
+    except OSError as error:
+        raise _trouble(folder, "cannot be read", error) from error
+    if data is None:
+        held = Held(Seen(), LOST if was_there else NEW, folder)
+        if not was_there:
+            _begin(held, folder, descriptor)
+        return held
+    try:
+        return Held(Seen.from_json(data), KEPT, folder)
+    except EvidenceError as error:
+        what = f"{_FILE} is damaged ({error}); whoever removes it makes this client forget what it has seen"
+        raise EvidenceError(f"memory {folder}", what) from error
+
+
+def _begin(held: Held, folder: Path, descriptor: int) -> None:
+    """Write an empty memory, then the byte that says there is one: a crash between both is no loss."""
+    held.keep(Seen())
+    try:
+        os.pwrite(descriptor, b"1", 0)
+        os.fsync(descriptor)
+    except OSError as error:
+        raise _trouble(folder, "cannot be written", error) from error
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        return None
+
+
+def _replace(folder: Path, data: bytes) -> None:
+    """Write beside, make it last, and rename: after a crash there is the old file or the new one."""
+    partial = folder / _PARTIAL
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(folder / _FILE)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    above = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(above)
+    finally:
+        os.close(above)
+
+
+def _trouble(folder: Path, what: str, error: OSError) -> EvidenceError:
+    return EvidenceError(f"memory {folder}", f"{what}: {error.strerror}")

@@ -1,0 +1,84 @@
+"""What is given now, held against what a client remembers: nothing has gone back, nobody has another view (rule R3).
+
+(1) R3.view: of every log, trees of one size have one root, those that are given and the one that is remembered.
+(2) R3.tree: the largest tree that is given is not smaller than the one that is remembered.
+(3) R3.consistency: where it is larger and a proof came along, the proof holds. Without one, that the log has only
+    grown is its witnesses' word, and the report says so.
+(4) R3.number: of every service, the newest release that is given is not older than the newest that is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from client_sdk.release import Release
+from client_sdk.report import Ledger
+from client_sdk.rules import keeps
+from client_sdk.transparency.growth import read_growths
+from client_sdk.transparency.judge import Logged
+from client_sdk.transparency.merkle import verify_consistency
+from client_sdk.transparency.seen import Known, Tree
+
+
+@keeps("R3.view", "R3.tree")
+def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> tuple[Tree, bool]:
+    """Judge the trees of one log; return the largest, and whether it is proven to have grown out of what was seen.
+
+    Raises:
+        VerificationError: R3.view, R3.tree or R3.consistency.
+    """
+    roots = {} if seen is None else {seen.size: seen.root}
+    for one in logged:  # (1)
+        found = one.checkpoint
+        ledger.equal(
+            "R3.view",
+            f"the log shows one tree of {found.size} entries, as before (else it has two views: tell the others)",
+            expected=roots.setdefault(found.size, found.root),
+            got=found.root,
+        )
+    newest = max(logged, key=lambda one: one.checkpoint.size)
+    tree = Tree(newest.checkpoint.size, newest.checkpoint.root)
+    if seen is None:
+        return tree, True
+    ledger.holds(  # (2)
+        "R3.tree",
+        "the log has not gone back to fewer entries than this client has seen (ask the publisher for a new bundle)",
+        expected=f"at least {seen.size} entries",
+        got=f"{tree.size} entries",
+        condition=tree.size >= seen.size,
+    )
+    return tree, _judge_growth(newest, seen, ledger)
+
+
+@keeps("R3.number")
+def judge_numbers(releases: Sequence[Release], known: Known, ledger: Ledger) -> None:
+    """Check that no service's newest release is older than one that this client has seen.
+
+    Raises:
+        VerificationError: R3.number.
+    """
+    newest: dict[str, int] = {}
+    for release in releases:
+        newest[release.service] = max(release.number, newest.get(release.service, 0))
+    for name, number in sorted(newest.items()):
+        service = known.service(name)
+        if service is None:
+            continue
+        ledger.holds(
+            "R3.number",
+            f"the newest release of {name!r} that was given is not older than one that this client has seen",
+            expected=f"release {service.number} or a later one",
+            got=f"release {number}",
+            condition=number >= service.number,
+        )
+
+
+def _judge_growth(newest: Logged, seen: Tree, ledger: Ledger) -> bool:
+    found = newest.checkpoint
+    if found.size == seen.size:
+        return True  # (1) has compared the roots
+    proofs = [one.hashes for one in read_growths(newest.extra) if one.old_size == seen.size]
+    if not proofs:
+        return False
+    verify_consistency(seen.size, seen.root, found.size, found.root, proofs[0], ledger=ledger)
+    return True
