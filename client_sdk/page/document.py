@@ -38,10 +38,11 @@ def about(*rows: tuple[str, Html]) -> Html:
     return tag("dl", *(tag("div", tag("dt", text(name)), tag("dd", found)) for name, found in rows), class_="about")
 
 
-def moment(when: datetime) -> Html:
-    """Return an instant, for people and for programs."""
+def moment(when: datetime, *, day: bool = False) -> Html:
+    """Return an instant, for people (its day alone, where that is enough) and for programs."""
     written = format_instant(when)
-    return tag("time", text(f"{written.replace('T', ' ').removesuffix('Z')} UTC"), datetime=written)
+    shown = written[:10] if day else f"{written.replace('T', ' ').removesuffix('Z')} UTC"
+    return tag("time", text(shown), datetime=written)
 
 
 @cache

@@ -65,11 +65,15 @@ class Section:
     alike: int
 
     @property
-    def summary(self) -> str:
-        """How many changed, in words: "2 changed, 1 new, 40 as before"."""
+    def counts(self) -> str:
+        """How many changed, in words: "2 changed, 1 new"."""
         counted = Counter(change.kind for change in self.changes)
-        parts = [f"{counted[kind]} {kind}" for kind in (CHANGED, NEW, GONE) if counted[kind]]
-        return ", ".join([*parts, f"{self.alike} as before"] if self.alike else parts)
+        return ", ".join(f"{counted[kind]} {kind}" for kind in (CHANGED, NEW, GONE) if counted[kind])
+
+    @property
+    def summary(self) -> str:
+        """The same, and how many did not: "2 changed, 1 new, 40 as before"."""
+        return f"{self.counts}, {self.alike} as before" if self.alike else self.counts
 
 
 class Entry(NamedTuple):
