@@ -77,7 +77,7 @@ class Store:
         with _telling(target, "write"):
             self._make(target.parent)
             self._write(data, mode)
-            os.replace(self.home / _PARTIAL, target)
+            (self.home / _PARTIAL).replace(target)
             _flush(target.parent)
 
     def add(self, name: str, data: bytes) -> None:
@@ -94,7 +94,7 @@ class Store:
             raise LogDamagedError(f"{self.home / name}: other bytes are in it than the log has written")
 
     def remove(self, name: str) -> None:
-        """Remove a file, and its folder where it was the last in it; it may be gone already.
+        """Remove a file; it may be gone already.
 
         Raises:
             LogStorageError: it cannot be removed.
@@ -102,8 +102,8 @@ class Store:
         target = self.home / name
         with _telling(target, "remove"):
             try:
-                os.unlink(target)
-            except (FileNotFoundError, NotADirectoryError):
+                target.unlink()
+            except FileNotFoundError:
                 return
             _flush(target.parent)
 
@@ -117,9 +117,9 @@ class Store:
         with _telling(folder, "remove"):
             if not folder.is_dir():
                 return
-            for entry in os.listdir(folder):
-                os.unlink(folder / entry)
-            os.rmdir(folder)
+            for entry in folder.iterdir():
+                entry.unlink()
+            folder.rmdir()
             _flush(folder.parent)
 
     def _write(self, data: bytes, mode: int) -> None:
@@ -140,7 +140,7 @@ class Store:
             return
         self._make(folder.parent)
         try:
-            os.mkdir(folder, _FOLDER_MODE)
+            folder.mkdir(_FOLDER_MODE)
         except FileExistsError:
             return
         _flush(folder.parent)

@@ -1,0 +1,199 @@
+"""Watching a log for a publisher: every new entry is told once, and the log is held to what it showed before.
+
+(1) R2: the checkpoint is signed by the log's key; R2.tile, R2.missing: its tiles are there and give its root.
+(2) R3.fork: a tree of the size that was seen has the root that was seen, and a larger one begins with it.
+(3) R3.stale: a smaller tree that is the beginning of the one seen is an old file; R3.shrunken: the files of what was
+    seen are gone as well. R3.stale too: no witness signed what is shown since long, where the caller asks for that.
+(4) R2.tile: some of the entries that were told before are read again, and are the same.
+(5) R3.order: the numbers of each service's releases go up.
+
+A monitor sees what it is shown. That everybody is shown the same is what witnesses are for, and comparing its
+checkpoint with another monitor's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from client_sdk.encoding import canonical_json, from_base64, strict_json, to_base64
+from client_sdk.errors import (
+    DuplicateEntryError,
+    EvidenceError,
+    FetchError,
+    LogDamagedError,
+    OutOfOrderError,
+    VerificationError,
+)
+from client_sdk.fields import exact_keys, text, version
+from client_sdk.publisher import Publisher
+from client_sdk.rules import keeps
+from client_sdk.transparency.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
+from client_sdk.transparency.contents import MAX_STATE, Contents, Entry
+from client_sdk.transparency.merkle import verify_consistency
+from client_sdk.transparency.note import NoteVerifier
+from client_sdk.transparency.remote import RemoteTree, Source, read_checkpoint
+from client_sdk.transparency.tiles import WIDTH
+
+VERSION = 1
+RECHECKED = 4
+"""Bundles of entries that were told before and are read again in each round."""
+MOST = 100_000
+"""Entries that one round tells; the next goes on."""
+_KEYS = frozenset({"version", "log", "checkpoint", "contents"})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a monitor saw last: the checkpoint as it was signed, and what the entries that it told have in them."""
+
+    checkpoint: bytes
+    contents: Contents
+
+    def to_json(self, log: NoteVerifier) -> bytes:
+        """Write it, for a file of one's own."""
+        contents = to_base64(self.contents.to_json())
+        told = {"version": VERSION, "log": str(log), "checkpoint": to_base64(self.checkpoint), "contents": contents}
+        return canonical_json(told)
+
+    @classmethod
+    def from_json(cls, data: bytes, log: NoteVerifier) -> Memory:
+        """Read it.
+
+        Raises:
+            EvidenceError: it is something else.
+            LogDamagedError: it is of another log.
+        """
+        top = exact_keys(strict_json(data, limit=2 * MAX_STATE), _KEYS, "$")
+        version(top["version"], "$.version", VERSION)
+        if text(top["log"], "$.log") != str(log):
+            raise LogDamagedError(f"the state is of the log {top['log']}, not of {log}: give another folder")
+        checkpoint = from_base64(top["checkpoint"], "$.checkpoint")
+        return cls(checkpoint, Contents.from_json(from_base64(top["contents"], "$.contents", limit=MAX_STATE)))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Whom a monitor watches, and how old a witness's signature may be, in seconds; None: it does not ask."""
+
+    log: NoteVerifier
+    publisher: Publisher
+    witnesses: tuple[NoteVerifier, ...] = ()
+    max_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An entry of a log at its place: the publisher's, or of somebody else; or an ``alarm`` about its number."""
+
+    index: int
+    entry: Entry | None = None
+    alarm: VerificationError | None = None
+
+
+class Monitor:
+    """Looks at a log again and again; ``memory`` is what to keep until the next look, also of another process.
+
+    ``seen`` and ``shown`` are the signed checkpoints that an alarm is about: together they prove a fork to anybody.
+    """
+
+    def __init__(self, source: Source, watched: Watched, memory: Memory | None) -> None:
+        self._source, self._watched, self.memory = source, watched, memory
+        self.seen, self.shown = b"" if memory is None else memory.checkpoint, b""
+
+    def look(self, *, now: int, recheck: int | None = RECHECKED, most: int = MOST) -> Iterator[Told]:
+        """Yield the new entries; ``memory`` moves on with each. ``recheck`` None reads all of the old ones again.
+
+        Raises:
+            FetchError: the log cannot be read now.
+            EvidenceError: it serves what is malformed.
+            VerificationError: R2 or R3, it is not the log that it was. ``memory`` stays as it is.
+        """
+        signed = read_checkpoint(self._source, self._watched.log, self._watched.witnesses)  # (1)
+        self.shown = signed.data
+        tree = self._grown(signed)  # (2), (3)
+        self._refuse_old(signed, now)
+        contents = Contents(self._watched.publisher) if self.memory is None else self.memory.contents
+        for index in _chosen(contents.size, recheck):
+            tree.bundle(index)  # (4)
+        self.memory, self.seen = Memory(signed.data, contents), signed.data
+        for place, data in tree.entries(contents.size, min(tree.size, contents.size + most)):
+            contents, told = _told(contents, place, data)  # (5)
+            yield told
+            self.memory = Memory(signed.data, contents)
+
+    @keeps("R3.fork")
+    def _grown(self, signed: SignedCheckpoint) -> RemoteTree:
+        """Return the tree that is shown, after holding it to the one seen."""
+        shown = signed.checkpoint
+        if self.memory is None:
+            return RemoteTree(self._source, shown)
+        seen = open_checkpoint(self.memory.checkpoint, self._watched.log).checkpoint
+        what = "the log has only grown since it was seen"
+        if shown.size == seen.size and shown.root != seen.root:
+            raise VerificationError("R3.fork", what, expected=_spelt(seen), got=_spelt(shown))
+        if shown.size < seen.size:
+            raise self._smaller(seen, shown)
+        tree = RemoteTree(self._source, shown)
+        try:
+            verify_consistency(seen.size, seen.root, shown.size, shown.root, tree.consistency(seen.size))
+        except VerificationError as error:
+            if error.rule != "R3.consistency":
+                raise
+            got = f"another history, at {_spelt(shown)}"
+            raise VerificationError("R3.fork", what, expected=f"what begins with {_spelt(seen)}", got=got) from error
+        return tree
+
+    @keeps("R3.fork", "R3.stale", "R3.shrunken")
+    def _smaller(self, seen: Checkpoint, shown: Checkpoint) -> VerificationError:
+        """Say what a tree is that is smaller than the one seen."""
+        expected, got = _spelt(seen), _spelt(shown)
+        try:
+            tree = RemoteTree(self._source, seen)
+            verify_consistency(shown.size, shown.root, seen.size, seen.root, tree.consistency(shown.size))
+        except FetchError:
+            raise
+        except VerificationError as error:
+            if error.rule == "R3.consistency":
+                what = "the log has only grown since it was seen"
+                return VerificationError("R3.fork", what, expected=expected, got=got)
+            if error.rule == "R2.missing":
+                what = "the log still has what it showed before"
+                return VerificationError("R3.shrunken", what, expected=expected, got=f"{got}, and other files are gone")
+            raise
+        what = "the checkpoint is not older than the one seen: is an old file served, by a cache say?"
+        return VerificationError("R3.stale", what, expected=expected, got=got)
+
+    @keeps("R3.stale")
+    def _refuse_old(self, signed: SignedCheckpoint, now: int) -> None:
+        if self._watched.max_age is None:
+            return
+        newest = max((found.at or 0 for found in signed.witnessed), default=0)
+        if not newest or now - newest > self._watched.max_age:
+            got = f"{now - newest} seconds ago" if newest else "no signature of a witness that was named"
+            expected = f"within {self._watched.max_age} seconds"
+            raise VerificationError("R3.stale", "a witness signed the checkpoint lately", expected=expected, got=got)
+
+
+@keeps("R3.order")
+def _told(contents: Contents, place: int, data: bytes) -> tuple[Contents, Told]:
+    """Return what an entry adds; what is not the publisher's adds nothing."""
+    try:
+        after, entry = contents.take(data)
+    except (DuplicateEntryError, OutOfOrderError) as error:
+        alarm = VerificationError("R3.order", "release numbers go up", expected="a higher number", got=str(error))
+        return contents.skip(), Told(place, alarm=alarm)
+    except (EvidenceError, VerificationError):
+        return contents.skip(), Told(place)
+    return after, Told(place, entry)
+
+
+def _chosen(size: int, recheck: int | None) -> list[int]:
+    """Choose bundles that were told before."""
+    many = -(-size // WIDTH)
+    return sorted(random.sample(range(many), many if recheck is None else min(recheck, many)))
+
+
+def _spelt(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.size} entries with root {checkpoint.root.hex()}"
