@@ -81,7 +81,7 @@ class Accepted:
     """Verified evidence that fits a release and a policy: the only thing that a channel is opened for.
 
     ``received`` is what it was held against, for the digests in a report; ``opted_out`` is what the policy goes
-    without, with its reasons.
+    without, with its reasons. ``not_run`` and ``told`` are what the releases bring for the report.
     """
 
     evidence: VerifiedEvidence
@@ -92,15 +92,25 @@ class Accepted:
     left_out: tuple[str, ...] = ()
     received: Parts = ()
     opted_out: tuple[str, ...] = ()
+    not_run: tuple[tuple[str, str], ...] = ()
+    told: tuple[tuple[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         """Name release and policy in a line: the evidence in it is tens of kilobytes."""
         told = f"release {self.release.number} of {self.release.service!r}, by policy {self.policy!r}"
         return f"<Accepted: {told}, {len(self.rows)} checks, of {self.evidence!r}>"
 
-    def held_against(self, rows: tuple[Row, ...], *, received: Parts, left_out: tuple[str, ...]) -> Accepted:
-        """Add the checks of the releases' own signatures, their bytes, and the releases that did not count."""
-        return replace(self, rows=rows + self.rows, received=received, left_out=left_out)
+    def held_against(
+        self,
+        rows: tuple[Row, ...],
+        *,
+        received: Parts,
+        left_out: tuple[str, ...],
+        not_run: tuple[tuple[str, str], ...] = (),
+        told: tuple[tuple[str, Any], ...] = (),
+    ) -> Accepted:
+        """Add the checks of the releases' own signatures and proofs, their bytes, and those that did not count."""
+        return replace(self, rows=rows + self.rows, received=received, left_out=left_out, not_run=not_run, told=told)
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -111,11 +121,10 @@ class Accepted:
     def report(self) -> Report:
         """Every check that was made, and facts about the VM and its release."""
         facts = _facts(self.release, self.measurement, self.policy, self.opted_out) + self.evidence.facts
-        facts += (("releases_left_out", self.left_out),)
+        facts += (*self.told, ("releases_left_out", self.left_out))
         sources = digests(self.received) + self.evidence.sources
-        return Report(
-            ACCEPTED, self.checks, self.evidence.not_run + _unpinned(self.evidence, self.measurement), facts, sources
-        )
+        not_run = self.not_run + self.evidence.not_run + _unpinned(self.evidence, self.measurement)
+        return Report(ACCEPTED, self.checks, not_run, facts, sources)
 
 
 @dataclass(frozen=True, slots=True)

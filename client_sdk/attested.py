@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx2
 
@@ -20,6 +21,7 @@ from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.releases import ReleaseSources, open_releases
 from client_sdk.rounds import TIMEOUT, gather_from, judge, require_trust
 from client_sdk.rules import keeps
+from client_sdk.transparency.memory import Memory, as_memory
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
 
@@ -56,6 +58,7 @@ def fleet_of(
     collateral: Collateral | None,
     *,
     limits: Limits,
+    memory: Memory | Path | str | None = None,
 ) -> Fleet:
     """Verify one machine of an origin, and return the fleet that knows it; every other is verified when it is met.
 
@@ -74,12 +77,13 @@ def fleet_of(
         )
     require_publisher(publisher)
 
-    taken = Production() if policy is None else policy
+    taken, kept = Production() if policy is None else policy, as_memory(memory)
 
     def attest(peer: Peer) -> Accepted:
-        opened = open_releases(releases, publisher, now=datetime.now(UTC))
+        opened = open_releases(releases, publisher, now=datetime.now(UTC), memory=kept)
         gathered = gather_from(peer)
         return judge(gathered, releases=opened, policy=taken, now=datetime.now(UTC), collateral=collateral)
 
-    open_releases(releases, publisher, now=datetime.now(UTC))  # what nobody signed is not worth a connection
+    # What nobody signed is not worth a connection.
+    open_releases(releases, publisher, now=datetime.now(UTC), memory=kept, remember=False)
     return Fleet(where, attest, max_age=limits.max_age, seconds=limits.attestation)

@@ -8,6 +8,7 @@ lead requests elsewhere is shut: other base URLs and HTTP clients, WebSockets (t
 from __future__ import annotations
 
 from inspect import signature
+from pathlib import Path
 from typing import Any, ClassVar
 
 from openai import AsyncOpenAI, OpenAI
@@ -23,6 +24,7 @@ from client_sdk.releases import ReleaseSources
 from client_sdk.report import Report
 from client_sdk.rounds import TIMEOUT
 from client_sdk.rules import keeps
+from client_sdk.transparency.memory import Memory
 
 NO_KEY = "none"
 # No scheme of WebSockets: libraries refuse it before they look a name up, ask a proxy, or connect.
@@ -50,6 +52,7 @@ class _Attested:
         publisher: Publisher | None = None,
         policy: Policy | None = None,
         collateral: Collateral | None = None,
+        memory: Memory | Path | str | None = None,
         api_key: str | None = None,
         max_age: float = MAX_AGE,
         attestation_timeout: float = TIMEOUT,
@@ -59,7 +62,7 @@ class _Attested:
         if not isinstance(http, self._HTTP):  # openai's own copy() and with_options() hand it on
             _refuse(openai_options)
             limits = Limits(max_age, attestation_timeout)
-            fleet = fleet_of(origin, releases, publisher, policy, collateral, limits=limits)
+            fleet = fleet_of(origin, releases, publisher, policy, collateral, limits=limits, memory=memory)
             http = self._HTTP(fleet)
         options = _options(openai_options, http.fleet, api_key)
         super().__init__(**options, http_client=http)  # type: ignore[call-arg]  # openai's, by the order of the bases
@@ -90,10 +93,12 @@ class Client(_Attested, OpenAI):
     """``openai.OpenAI`` for one verified service; making it verifies a node, and may take a second or two.
 
     Behind a balancer every other node is verified when a connection first leads to it, on that connection.
-    ``origin`` is ``https://host[:port]`` without ``/v1``. ``releases`` are paths or bytes. ``publisher`` and ``policy``
-    say whom you trust. ``max_age`` is for how many seconds one verification holds, ``attestation_timeout`` how many it
-    may take. Other options go to ``openai.OpenAI``; its ``timeout`` is about requests. A verdict says nothing about
-    bugs in the code that was verified.
+    ``origin`` is ``https://host[:port]`` without ``/v1``. ``releases`` are paths or bytes, of bundles where the
+    publisher's log is pinned. ``publisher`` and ``policy`` say whom you trust; ``memory`` is a folder where it is
+    remembered what publisher and log have shown, so that nothing goes back unnoticed. ``max_age`` is for how many
+    seconds one verification holds, ``attestation_timeout`` how many it may take. Other options go to
+    ``openai.OpenAI``; its ``timeout`` is about requests. A verdict says nothing about bugs in the code that was
+    verified.
 
     Raises:
         FetchError: unreachable or not ready; retrying may help.

@@ -1,19 +1,23 @@
-"""The releases that a caller gives: which of them are signed, in date and not revoked, and why others are left out.
+"""The releases that a caller gives: which of them are signed, logged, in date and not revoked, and why others are not.
 
 (1) R4: there is at least one.
-(2) R1: the pinned publisher signed each of them; one that he did not sign is refused, whatever the others say.
-(3) R6: those outside their dates are left out as long as one is inside.
-(4) R3: those that another of them revokes, whatever its own dates, are left out as long as one stays: what was revoked
-    once does not come back when the release that said so has run out.
+(2) R1: the pinned publisher signed each of them, with the newest of his keys (``transparency/keys.py``); one that he
+    did not sign is refused, whatever the others say. R5: so did each rebuilder who is pinned.
+(3) R2: where a log is pinned, each comes with a proof that the log has it (``transparency/judge.py``).
+(4) R3: the log has not gone back, nor two views, since this client last looked (``transparency/rollback.py``).
+(5) R6: those outside their dates are left out as long as one is inside.
+(6) R3: those that another of them revokes, or one that this client has seen, whatever its own dates, are left out as
+    long as one stays: what was revoked once does not come back when the release that said so has run out.
+(7) R3: no service's newest release is older than one that this client has seen.
 
-It judges what it is given: that no newer release exists, or one that revokes these, is not known without a log (R2, R5)
-and a memory of the highest number seen.
+(4) and (7) need a memory, and (6) is better with one. Without a log the publisher is trusted alone (R5): that no newer
+release exists, or one that revokes these, is then not known. The report says which of both was missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,8 +26,17 @@ from client_sdk.given import require, require_all, require_instant
 from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.release import Release, open_release, verify_dates
 from client_sdk.report import Ledger, Row
+from client_sdk.rotation import KeySet
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
+from client_sdk.transparency.bundle import Bundle, unpack
+from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders
+from client_sdk.transparency.keys import newest_keys
+from client_sdk.transparency.memory import Held, Memory, as_memory
+from client_sdk.transparency.revoked import Revoked, revoked_among
+from client_sdk.transparency.rollback import judge_numbers, judge_trees
+from client_sdk.transparency.seen import Known, Seen, Service
+from client_sdk.transparency.telling import Facts, Looked, NotRun, tell
 
 MAX_RELEASE = 4 * 1024 * 1024
 ReleaseSource = str | Path | bytes
@@ -34,13 +47,17 @@ ReleaseSources = ReleaseSource | Sequence[ReleaseSource]
 class Opened:
     """Releases to compare with, the checks that say so, and a sentence for each one that was left out.
 
-    ``files`` are all that were given, as they were read.
+    ``files`` are all that were given, as they were read; ``revoked`` are those that no service should run any more.
+    ``not_run`` and ``facts`` are for the report: what the log and this client's memory say, or that there is none.
     """
 
     releases: tuple[Release, ...]
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
     files: tuple[bytes, ...] = ()
+    revoked: tuple[Revoked, ...] = ()
+    not_run: NotRun = ()
+    facts: Facts = ()
 
     @property
     def received(self) -> Parts:
@@ -48,29 +65,100 @@ class Opened:
         return (("releases", self.files),) if self.files else ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """One file: the signed release in it, and the bundle where it is one."""
+
+    source: ReleaseSource
+    envelope: bytes
+    bundle: Bundle | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A release that is signed and, where that is asked, logged, with the checks that say so."""
+
+    release: Release
+    logged: Logged | None
+    tried: Ledger
+
+
 @keeps("R4")
-def open_releases(sources: ReleaseSources, publisher: Publisher, *, now: datetime) -> Opened:
-    """Read one or many releases.
+def open_releases(
+    sources: ReleaseSources,
+    publisher: Publisher,
+    *,
+    now: datetime,
+    memory: Memory | Path | str | None = None,
+    remember: bool = True,
+) -> Opened:
+    """Read one or many releases, or bundles; what they say is remembered where there is a memory.
+
+    Without ``remember`` they are held against the memory, and it stays as it is.
 
     Raises:
-        EvidenceError: a file cannot be read.
-        VerificationError: R1 for any of them; R6 or R3 when none is left.
+        EvidenceError: a file cannot be read, or the memory cannot be used.
+        VerificationError: R1, R2 or R5 for any of them; R3 for all; R6 or R3 when none is left.
         PolicyError: R4, there is none.
     """
     require_publisher(publisher)
     require_instant(now, "now")
-    many = _many(sources)
+    many, kept = _many(sources), as_memory(memory)
     if not many:
         raise PolicyError((Failure("R4: there is a release to compare with", "at least one", "none"),))  # (1)
     ledger, files = Ledger(), tuple(_read(source) for source in many)
     try:
-        opened = [_signed(*one, publisher, ledger) for one in zip(many, files, strict=True)]  # (2)
-        dated, outside = _in_date(opened, now=now, ledger=ledger)  # (3)
-        left, revoked = _not_revoked(dated, [release for release, _ in opened], ledger)  # (4)
+        given = [_unpacked(*one) for one in zip(many, files, strict=True)]
+        if kept is None:
+            opened, _ = _opened(given, publisher, now, Held.nothing(), ledger)
+        else:
+            with kept.held() as held:
+                opened, seen = _opened(given, publisher, now, held, ledger)
+                if remember:
+                    held.keep(seen)
     except AttestationError as error:
         error.checks, error.sources = ledger.checks, digests((("releases", files),))
         raise
-    return Opened(left, tuple(ledger.rows), (*outside, *revoked), files)
+    return replace(opened, files=files)
+
+
+def _opened(
+    given: Sequence[_Given], publisher: Publisher, now: datetime, held: Held, ledger: Ledger
+) -> tuple[Opened, Seen]:
+    """Judge releases against what is remembered; return what is left of them, and what to remember from now on."""
+    seen = held.seen
+    before = seen.known(KeySet.of(publisher).digest)
+    rotations = [one.bundle.rotations for one in given if one.bundle]
+    newest, known = newest_keys(publisher, before, rotations, ledger)
+    signed = [_signed(one, newest, now, ledger) for one in given]  # (2), (3)
+    logged, log = [one.logged for one in signed if one.logged], str(publisher.log_key)
+    tree = seen.tree(log)
+    grown = True
+    if logged:
+        largest, grown = judge_trees(logged, tree, ledger)  # (4)
+        seen = seen.with_tree(log, largest)
+    dated, outside = _in_date(signed, now=now, ledger=ledger)  # (5)
+    every = [one.release for one in signed]
+    gone = revoked_among(dated, every, known)
+    left = _not_revoked(dated, gone, ledger)  # (6)
+    judge_numbers(dated, known, ledger)  # (7)
+    remembered = bool(before.services) and (not logged or tree is not None)
+    not_run, facts = tell(publisher, Looked(logged, held, remembered=remembered, grown=grown))
+    left_out = (*outside, *map(str, gone))
+    opened = Opened(left, tuple(ledger.rows), left_out, revoked=gone, not_run=not_run, facts=facts)
+    return opened, replace(seen.with_known(known.joined(_said(dated, every))), since=seen.since or now)
+
+
+def _said(dated: Iterable[Release], every: Iterable[Release]) -> Known:
+    """Return what releases say that is to be remembered: numbers of those in date, and what any of them revokes."""
+    found = Known()
+    for release in dated:
+        found = found.joined(Known(services=((release.service, Service(release.number)),)))
+    for release in every:
+        revoked = tuple((number, release.number) for number in release.revokes)
+        if revoked:
+            found = found.joined(Known(services=((release.service, Service(1, revoked)),)))
+    return found
 
 
 def _many(sources: ReleaseSources) -> tuple[ReleaseSource, ...]:
@@ -83,18 +171,18 @@ def _many(sources: ReleaseSources) -> tuple[ReleaseSource, ...]:
 
 
 def _in_date(
-    signed: Iterable[tuple[Release, Ledger]], *, now: datetime, ledger: Ledger
+    signed: Iterable[_Signed], *, now: datetime, ledger: Ledger
 ) -> tuple[tuple[Release, ...], tuple[str, ...]]:
     inside: list[Release] = []
     outside: list[tuple[VerificationError, Ledger]] = []
-    for release, tried in signed:
+    for one in signed:
         try:
-            verify_dates(release, now=now, ledger=tried)
+            verify_dates(one.release, now=now, ledger=one.tried)
         except VerificationError as error:
-            outside.append((error, tried))
+            outside.append((error, one.tried))
         else:
-            inside.append(release)
-            ledger.rows += tried.rows
+            inside.append(one.release)
+            ledger.rows += one.tried.rows
     if outside and not inside:
         first, tried = outside[0]
         ledger.rows += tried.rows
@@ -103,36 +191,43 @@ def _in_date(
 
 
 @keeps("R3")
-def _not_revoked(
-    releases: tuple[Release, ...], signed: Iterable[Release], ledger: Ledger
-) -> tuple[tuple[Release, ...], tuple[str, ...]]:
-    revokers = {(r.service, number): r.number for r in signed for number in r.revokes}
-    left = tuple(r for r in releases if (r.service, r.number) not in revokers)
-    gone = tuple(
-        f"release {r.number} is revoked by release {revokers[r.service, r.number]}" for r in releases if r not in left
-    )
+def _not_revoked(releases: tuple[Release, ...], gone: tuple[Revoked, ...], ledger: Ledger) -> tuple[Release, ...]:
+    revoked = [one.release for one in gone]
+    left = tuple(release for release in releases if release not in revoked)
     ledger.holds(
         "R3",
         "a release is left that none of the others revokes",
         expected="at least one",
-        got=tuple(f"release {r.number}" for r in left) or gone,
+        got=tuple(f"release {release.number}" for release in left) or tuple(map(str, gone)),
         condition=left,
     )
-    return left, gone
+    return left
 
 
-def _signed(source: ReleaseSource, data: bytes, publisher: Publisher, ledger: Ledger) -> tuple[Release, Ledger]:
-    """Return a release with the checks of its signatures: they count once its dates are known."""
+def _unpacked(source: ReleaseSource, data: bytes) -> _Given:
+    try:
+        return _Given(source, *unpack(data))
+    except EvidenceError as error:
+        raise _of(source, error) from error
+
+
+def _signed(one: _Given, publisher: Publisher, now: datetime, ledger: Ledger) -> _Signed:
+    """Return a release with the checks of its signatures and of its proof: they count once its dates are known."""
     tried = Ledger()
     try:
-        return open_release(data, publisher, ledger=tried), tried
+        release = open_release(one.envelope, publisher, ledger=tried)
+        judge_rebuilders(one.envelope, publisher, tried)
+        return _Signed(release, judge_proof(one.bundle, publisher, now=now, ledger=tried), tried)
     except VerificationError:
         ledger.rows += tried.rows
         raise
     except EvidenceError as error:
-        if isinstance(source, bytes):
-            raise
-        raise EvidenceError(f"release {source}", f"this is no release: {error}") from error
+        raise _of(one.source, error) from error
+
+
+def _of(source: ReleaseSource, error: EvidenceError) -> EvidenceError:
+    """Name the file that cannot be read, where it is one."""
+    return error if isinstance(source, bytes) else EvidenceError(f"release {source}", f"this is no release: {error}")
 
 
 def _read(source: ReleaseSource) -> bytes:

@@ -2,7 +2,8 @@
 
 (1) C1: a fresh nonce of 32 random bytes. (2) One TLS connection: evidence, and where the attestation key has no
 certificate, its activation. (3) C3.1: the certificate of that connection is the one in the evidence.
-(4) ``verify``. (5) R1, R6: the releases are signed by the pinned publisher and in their dates. (6) ``accept``.
+(4) ``verify``. (5) R1 to R3, R5, R6: the releases are signed by the pinned publisher, logged where a log is pinned, in
+their dates, and have not gone back. (6) ``accept``. R3.revoked: what is genuine and revoked is told as that.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from client_sdk.accept import Accepted, accept
 from client_sdk.binding import NONCE_SIZE
 from client_sdk.collateral import Collateral, require_collateral
 from client_sdk.encoding import from_base64, strict_json
-from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
+from client_sdk.errors import AttestationError, EvidenceError, FetchError, PolicyError, VerificationError
 from client_sdk.evidence import Evidence
 from client_sdk.fetch import Peer
 from client_sdk.fields import exact_keys
@@ -30,10 +33,12 @@ from client_sdk.policies.interface import require_policy
 from client_sdk.policy import Policy, Production
 from client_sdk.publisher import Publisher
 from client_sdk.releases import Opened, ReleaseSources, open_releases
-from client_sdk.report import Ledger, as_checks
+from client_sdk.report import Check, Ledger, as_checks
 from client_sdk.roots import Roots
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, Sources, digests, parts
+from client_sdk.transparency.memory import Memory
+from client_sdk.transparency.revoked import refuse_running
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 
@@ -229,13 +234,40 @@ def verify_stored(
 
 def _held_against(verified: Callable[[], VerifiedEvidence], *, releases: Opened, policy: Policy) -> Accepted:
     try:
-        accepted = accept(verified(), releases=releases.releases, policy=policy)
+        evidence = verified()
+        try:
+            accepted = accept(evidence, releases=releases.releases, policy=policy)
+        except PolicyError as error:
+            if revoked := _runs_revoked(evidence, releases, policy):
+                raise revoked from error
+            raise
     except AttestationError as error:
         error.checks = as_checks(releases.rows) + error.checks
-        error.facts = (*(error.facts or _compared(releases)), ("releases_left_out", releases.left_out))
+        error.not_run = releases.not_run + error.not_run
+        facts = error.facts or _compared(releases)
+        error.facts = (*facts, *releases.facts, ("releases_left_out", releases.left_out))
         error.sources = digests(releases.received) + error.sources
         raise
-    return accepted.held_against(releases.rows, received=releases.received, left_out=releases.left_out)
+    return accepted.held_against(
+        releases.rows,
+        received=releases.received,
+        left_out=releases.left_out,
+        not_run=releases.not_run,
+        told=releases.facts,
+    )
+
+
+def _runs_revoked(evidence: VerifiedEvidence, releases: Opened, policy: Policy) -> VerificationError | None:
+    """Return what to say of a service that is exactly a revoked release; None where it is none of them."""
+    for revoked in releases.revoked:
+        with suppress(PolicyError):
+            accepted = accept(evidence, releases=(revoked.release,), policy=policy)
+            error, report = refuse_running(revoked), accepted.report
+            failed = Check(error.rule, error.what, error.expected, error.got, passed=False)
+            error.checks, error.not_run, error.sources = (*accepted.checks, failed), report.not_run, report.sources
+            error.facts = tuple(fact for fact in report.facts if fact[0] != "releases_left_out")
+            return error
+    return None
 
 
 def attest(
@@ -245,10 +277,12 @@ def attest(
     publisher: Publisher,
     policy: Policy | None = None,
     collateral: Collateral | None = None,
+    memory: Memory | Path | str | None = None,
     timeout: float = TIMEOUT,
 ) -> Accepted:
     """Verify a service once, over the network, and return what was accepted; ``policy`` is production by default.
 
+    ``memory`` is a folder of this client's own: what publisher and log showed is remembered there, and may not go back.
     It says what answered now: a connection that is made later is not covered (use :class:`client_sdk.Client`).
     A service that is busy and says for how long is asked again, within ``timeout`` seconds in all.
 
@@ -260,7 +294,7 @@ def attest(
     """
     require_trust(policy, collateral)
     require_seconds(timeout, "timeout")
-    opened = open_releases(releases, publisher, now=datetime.now(UTC))
+    opened = open_releases(releases, publisher, now=datetime.now(UTC), memory=memory)
     gathered = gather_in_time(Origin.parse(origin), timeout=timeout)
     now = datetime.now(UTC)
     taken = Production() if policy is None else policy

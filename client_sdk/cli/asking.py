@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _client(arguments: argparse.Namespace) -> Client:
     where, trusted, token = origin(arguments), trust(arguments), read_token(arguments.token_file)
 
-    opened(trusted, at_instant=now())  # a release that nobody signed is not worth a connection
+    opened(trusted, at_instant=now(), remember=False)  # a release that nobody signed is not worth a connection
 
     def connect() -> Client:
         return Client(
@@ -68,6 +68,7 @@ def _client(arguments: argparse.Namespace) -> Client:
             publisher=trusted.publisher,
             policy=trusted.policy,
             collateral=trusted.collateral,
+            memory=trusted.memory,
             api_key=token,
             attestation_timeout=arguments.timeout,
             timeout=ANSWER_SECONDS,

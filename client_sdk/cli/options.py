@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from client_sdk.cli.pins import add_publisher, memory, publisher
 from client_sdk.collateral import Collateral, load_collateral
 from client_sdk.errors import EvidenceError, FetchError, PolicyError
 from client_sdk.fields import instant
@@ -18,6 +19,7 @@ from client_sdk.origin import Origin
 from client_sdk.policy import Policy, Production, SimulatedCloud, SimulatedPlatform, load_policy
 from client_sdk.publisher import Publisher
 from client_sdk.releases import Opened, open_releases
+from client_sdk.transparency.memory import Memory
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 PAUSE = 2.0
@@ -37,6 +39,7 @@ class Trust:
     publisher: Publisher
     policy: Policy
     collateral: Collateral | None
+    memory: Memory | None = None
 
 
 def add_command(commands: Commands, name: str, help_text: str, examples: Sequence[str]) -> argparse.ArgumentParser:
@@ -65,20 +68,9 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         action="extend",
         required=True,
         type=Path,
-        help="signed release; during a rollout give both",
+        help="signed release, or the bundle around it; during a rollout give both",
     )
-    group.add_argument(
-        "--publisher",
-        metavar="KEY.pub",
-        nargs="+",
-        action="extend",
-        required=True,
-        type=Path,
-        help="public key of the publisher, from the publisher (PEM, Ed25519)",
-    )
-    group.add_argument(
-        "--threshold", metavar="N", type=int, default=1, help="how many of the publisher's keys must have signed (1)"
-    )
+    add_publisher(group)
     group.add_argument(
         "--policy", metavar="FILE", type=Path, help="what to accept (TOML, see docs/policy.md; default: production's)"
     )
@@ -196,24 +188,29 @@ def trust(arguments: argparse.Namespace) -> Trust:
     if not 1 <= threshold <= keys:
         what = f"--threshold: expected 1 to {keys}, as many keys as --publisher names, got {threshold}"
         raise UsageError(f"{what}; name more keys, or another threshold")
+    if arguments.state and getattr(arguments, "evidence", None):
+        raise UsageError("--state and --evidence exclude each other: what is remembered is about now")
     try:
-        publisher = Publisher(keys=tuple(arguments.publisher), threshold=arguments.threshold)
+        pinned = publisher(arguments)
     except EvidenceError as error:
-        raise UsageError(f"--publisher: {error}") from error
-    return Trust(tuple(arguments.release), publisher, policy(arguments), collateral(arguments))
+        raise UsageError(str(error)) from error
+    return Trust(tuple(arguments.release), pinned, policy(arguments), collateral(arguments), memory(arguments))
 
 
-def opened(trusted: Trust, *, at_instant: datetime) -> Opened:
+def opened(trusted: Trust, *, at_instant: datetime, remember: bool = True) -> Opened:
     """Open the releases.
 
     Raises:
         UsageError: a file cannot be read, or is no release.
-        VerificationError: R1, R3 or R6.
+        VerificationError: R1, R2, R3, R5 or R6.
     """
     try:
-        return open_releases(trusted.releases, trusted.publisher, now=at_instant)
+        return open_releases(
+            trusted.releases, trusted.publisher, now=at_instant, memory=trusted.memory, remember=remember
+        )
     except EvidenceError as error:
-        raise UsageError(f"--release: {error}") from error
+        option = "--state" if error.where.startswith("memory ") else "--release"
+        raise UsageError(f"{option}: {error}") from error
 
 
 def patiently(attempt: Callable[[], Result], *, wait: float, say: Say) -> Result:

@@ -23,6 +23,8 @@ _SHOWN = (
     "opted_out",
     "service",
     "release",
+    "transparency",
+    "memory",
     "manifest_sha256",
     "image_authenticode",
     "phases",

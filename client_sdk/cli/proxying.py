@@ -23,7 +23,7 @@ REFUSED, NO_VERDICT = 1, 3
 def run(arguments: argparse.Namespace) -> int:
     """Verify, listen, serve until told to end; return the exit code."""
     trusted, tokens = trust(arguments), _tokens(arguments)
-    opened(trusted, at_instant=now())  # a release that nobody signed is not worth a connection
+    opened(trusted, at_instant=now(), remember=False)  # a release that nobody signed is not worth a connection
     if arguments.secret_file and arguments.port is None:
         raise UsageError("--secret-file: a UNIX socket has no secret; it goes with --port")
     services = []
@@ -40,10 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _fleet(where: str, arguments: argparse.Namespace, trusted: Trust) -> Fleet:
     limits = Limits(arguments.max_age, arguments.timeout)
-    asked = str(read_origin(where))
+    asked, judged_by = str(read_origin(where)), (trusted.policy, trusted.collateral)
 
     def connect() -> Fleet:
-        return fleet_of(asked, trusted.releases, trusted.publisher, trusted.policy, trusted.collateral, limits=limits)
+        return fleet_of(asked, trusted.releases, trusted.publisher, *judged_by, limits=limits, memory=trusted.memory)
 
     return patiently(connect, wait=arguments.wait, say=progress)
 

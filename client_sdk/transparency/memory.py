@@ -28,12 +28,17 @@ _FILE, _LOCK, _PARTIAL = "memory.json", "memory.lock", "memory.json.partial"
 
 
 class Held:
-    """What is remembered, while nobody else may change it; ``state`` is kept, new, or lost."""
+    """What is remembered, while nobody else may change it; ``state`` is kept, new, lost, or None without a memory."""
 
-    __slots__ = ("_folder", "seen", "state")
+    __slots__ = ("_folder", "_lock", "seen", "state")
 
-    def __init__(self, seen: Seen, state: str, folder: Path) -> None:
-        self.seen, self.state, self._folder = seen, state, folder
+    def __init__(self, seen: Seen, state: str | None, folder: Path, lock: int) -> None:
+        self.seen, self.state, self._folder, self._lock = seen, state, folder, lock
+
+    @classmethod
+    def nothing(cls) -> Held:
+        """Stand for no memory at all."""
+        return cls(Seen(), None, Path(), -1)
 
     def keep(self, seen: Seen) -> None:
         """Remember this instead, before anything else happens.
@@ -47,6 +52,7 @@ class Held:
         Seen.from_json(data)  # what could not be read again would make every later verification fail
         try:
             _replace(self._folder, data)
+            _mark(self._lock)
         except OSError as error:
             raise _trouble(self._folder, "cannot be written", error) from error
         self.seen = seen
@@ -116,30 +122,23 @@ def _lock(descriptor: int, folder: Path) -> None:
 def _read(folder: Path, descriptor: int) -> Held:
     """Read the file. The lock's has a byte in it from the first time on: a memory that should be there is missed."""
     try:
-        was_there = os.fstat(descriptor).st_size > 0
-        data = _bytes(folder / _FILE)
+        data, marked = _bytes(folder / _FILE), os.fstat(descriptor).st_size > 0
     except OSError as error:
         raise _trouble(folder, "cannot be read", error) from error
     if data is None:
-        held = Held(Seen(), LOST if was_there else NEW, folder)
-        if not was_there:
-            _begin(held, folder, descriptor)
-        return held
+        return Held(Seen(), LOST if marked else NEW, folder, descriptor)
     try:
-        return Held(Seen.from_json(data), KEPT, folder)
+        return Held(Seen.from_json(data), KEPT, folder, descriptor)
     except EvidenceError as error:
         what = f"{_FILE} is damaged ({error}); whoever removes it makes this client forget what it has seen"
         raise EvidenceError(f"memory {folder}", what) from error
 
 
-def _begin(held: Held, folder: Path, descriptor: int) -> None:
-    """Write an empty memory, then the byte that says there is one: a crash between both is no loss."""
-    held.keep(Seen())
-    try:
+def _mark(descriptor: int) -> None:
+    """Note that there is a memory: after it was written, so that a crash between both is no loss."""
+    if not os.fstat(descriptor).st_size:
         os.pwrite(descriptor, b"1", 0)
         os.fsync(descriptor)
-    except OSError as error:
-        raise _trouble(folder, "cannot be written", error) from error
 
 
 def _bytes(path: Path) -> bytes | None:

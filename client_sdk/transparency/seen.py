@@ -6,17 +6,18 @@ services the highest number of a release, and which numbers were revoked by whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_json, to_base64
 from client_sdk.errors import EvidenceError
-from client_sdk.fields import exact_keys, integer, items, mapping, text, version
+from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
 
 VERSION = 1
 MAX_FILE = 4 * 1024 * 1024
 MAX_REVOKED = 10_000
+_KEYS = frozenset({"version", "since", "publishers", "logs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,11 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that is remembered; ``trees`` by the text of the log's key."""
+    """All that is remembered, and since when; ``trees`` by the text of the log's key."""
 
     publishers: tuple[Known, ...] = ()
     trees: tuple[tuple[str, Tree], ...] = ()
+    since: datetime | None = None
 
     def known(self, keys: bytes) -> Known:
         """Return what is remembered of the publisher who has or had this set of keys."""
@@ -99,6 +101,7 @@ class Seen:
         return canonical_json(
             {
                 "version": VERSION,
+                "since": None if self.since is None else format_instant(self.since),
                 "publishers": [_of_publisher(known) for known in self.publishers],
                 "logs": {log: {"size": tree.size, "root": tree.root.hex()} for log, tree in self.trees},
             }
@@ -111,22 +114,16 @@ class Seen:
         Raises:
             EvidenceError: it is anything else: half a file, say.
         """
-        top = exact_keys(strict_json(data, limit=MAX_FILE), frozenset({"version", "publishers", "logs"}), "$")
+        top = exact_keys(strict_json(data, limit=MAX_FILE), _KEYS, "$")
         version(top["version"], "$.version", VERSION)
+        since = None if top["since"] is None else instant(top["since"], "$.since")
         publishers = items(top["publishers"], "$.publishers", limit=10_000)
         logs = mapping(top["logs"], "$.logs", limit=10_000)
         return cls(
             tuple(_publisher(item, f"$.publishers[{i}]") for i, item in enumerate(publishers)),
             tuple((text(log, "$.logs"), _tree(item, f"$.logs.{log}")) for log, item in sorted(logs.items())),
+            since,
         )
-
-
-def merged(services: Iterable[tuple[str, Service]]) -> tuple[tuple[str, Service], ...]:
-    """Join what is said of each service."""
-    found = Known()
-    for one in services:
-        found = found.joined(Known(services=(one,)))
-    return found.services
 
 
 def _of_publisher(known: Known) -> dict[str, Any]:

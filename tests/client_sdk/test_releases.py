@@ -37,7 +37,7 @@ def test_during_a_rollout_both_are_compared_with():
 def test_a_revoked_release_is_left_out_and_said_so():
     opened = open_releases((signed(ONE), signed(REVOKING)), publisher(), now=NOW)
     assert [found.number for found in opened.releases] == [2]
-    assert opened.left_out == ("release 1 is revoked by release 2",)
+    assert opened.left_out == ("release 1 is revoked by release 2, its successor",)
 
 
 def test_a_revoked_release_alone_is_refused_with_its_revoker():
