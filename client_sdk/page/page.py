@@ -15,6 +15,7 @@ from typing import Any
 
 from client_sdk.errors import AttestationError
 from client_sdk.page import tables, words
+from client_sdk.page.address import Address
 from client_sdk.page.checks import anchor, check_list, expected_and_got, link_section, mark, verdict_of
 from client_sdk.page.document import about, document, moment, notice, section
 from client_sdk.page.faults import State, advice
@@ -32,6 +33,7 @@ class Heading:
     """What the caller asked for: the service, the policy, when, and what was judged.
 
     ``saved`` is a file of ``vitrine verify --save``. ``stored`` is raw evidence: ``origin`` is its file then.
+    ``log_page`` is where the pages of the publisher's log are, to lead to the release on them.
     """
 
     origin: str
@@ -40,6 +42,7 @@ class Heading:
     simulated: bool = False
     saved: bool = False
     stored: bool = False
+    log_page: Address | None = None
 
 
 def render(
@@ -87,6 +90,14 @@ def _header(report: Report, heading: Heading, found: tuple[Finding, ...]) -> Htm
     )
 
 
+def _logged(facts: Mapping[str, Any], log_page: Address | None) -> Html:
+    """Lead to the release in its log, where both are known: the one thing in a report that is elsewhere."""
+    number, manifest = facts.get("release"), facts.get("manifest_sha256")
+    if log_page is None or not isinstance(number, int) or not isinstance(manifest, bytes):
+        return NOTHING
+    return tag("span", text("("), tag("a", text("in its log"), href=log_page.release(number, manifest)), text(")"))
+
+
 def _about_the_past(heading: Heading) -> Html:
     if heading.stored:
         return notice("Stored evidence: this says nothing about now, and nobody connected.", words.STORED)
@@ -102,7 +113,7 @@ def _about(report: Report, heading: Heading, facts: Mapping[str, Any]) -> Html:
         ("evidence in" if heading.stored else "service at", value(heading.origin)),
         ("when", moment(heading.when)),
         ("policy", value(facts.get("policy", heading.policy))),
-        ("release", _fact(facts, "release", "number ")),
+        ("release", join(_fact(facts, "release", "number "), _logged(facts, heading.log_page))),
         ("service", _fact(facts, "service", "")),
         ("checks", text(made)),
     )

@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from client_sdk.binding import DEBUG_LOCKDOWN, LOCKDOWN, NO_GPU, SEALED
 from client_sdk.dsse import sign
 from client_sdk.manifest import Boot, Manifest, Model, Package, Verity, digest
+from client_sdk.page.address import Address
 from client_sdk.publisher import Publisher
 from client_sdk.release import EXACT_PCRS, Measurement, Release, TemplateEvent
 from client_sdk.rotation import KeySet, rotate
 from client_sdk.transparency.checkpoint import Checkpoint, open_checkpoint
 from client_sdk.transparency.merkle import leaf_hash, node_hash
 from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.page import Address, Named, Overview, render, survey
+from client_sdk.transparency.page import Named, Overview, render, survey
 
 BEGUN = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SEEN = datetime(2026, 5, 20, 8, 30, tzinfo=UTC)
@@ -237,7 +238,7 @@ def overview(
     seen = open_checkpoint(checkpoint(found, by=by, at=at), LOG.verifier, keys)
     files = {digest(data): data for data in (one.to_json() for one in manifests)}
     named = [publisher()] if publishers is None else publishers
-    return survey(seen, found, named, log=LOG.verifier, witnesses=keys, manifests=files)
+    return survey(seen, found, named, log=LOG.verifier, witnesses=keys, manifest_of=files.get)
 
 
 def pages(entries: Sequence[bytes] | None = None, **options: object) -> dict[str, bytes]:

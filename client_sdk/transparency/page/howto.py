@@ -7,68 +7,53 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from client_sdk.errors import EvidenceError, printable
+from client_sdk.page.address import Address
 from client_sdk.page.markup import Html, join, tag, text
-from client_sdk.transparency.page.overview import Fate, Overview
-from client_sdk.transparency.page.parts import paragraphs
+from client_sdk.transparency.page.overview import Fate, Overview, Shelf
+from client_sdk.transparency.page.parts import paragraphs, signed_path
 
 MANIFESTS = "manifest"
 """The folder beside the pages that has manifests, each named by its SHA-256."""
 SERVICE = "https://llm.example"
-PUBLISHER = "publisher.pub"
 _KEYS = (
     "The keys of the log and of its witnesses in these lines are the ones that this page was made with. Take them, and "
-    "the publisher's, from where you trust: from the publisher's documents, say, not from the place that serves this."
+    "the publisher's, from where you trust: from the publisher's documents, say, not from the place that serves this. "
+    "Where his keys were replaced, his first ones lead on to the present ones, by the rotations in the log."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the log, and this page with it, is served: what commands are given. The page itself does without.
-
-    Raises:
-        EvidenceError: it is no URL of HTTPS.
-    """
-
-    url: str
-
-    def __post_init__(self) -> None:
-        if not self.url.startswith("https://") or not self.url.isprintable() or " " in self.url:
-            raise EvidenceError("url", f"expected https://…, got {printable(self.url)}")
-
-    @property
-    def manifests(self) -> str:
-        """The folder of manifests, below the page's own."""
-        return MANIFESTS
 
 
 def check_log(overview: Overview, address: Address) -> list[Html]:
     """Return how to check all of the log, and how to pin it."""
     pins = _pins(overview)
     verify = _command("vitrine", "log", "verify", address.url, *pins)
-    monitor = _command("vitrine", "log", "monitor", address.url, *pins, "--publisher", PUBLISHER, "--state", "seen")
-    pin = "Pin the log in a client: from then on it takes no release that is not in it."
-    return [
+    found = [
         paragraphs(_KEYS),
         _step("Read every file of the log, and compare all of it with its checkpoint:", verify, "shell"),
-        _step("Be told of every release that is added, and see that nothing else changed:", monitor, "shell"),
-        _step(pin, _pinned(overview), "Python"),
     ]
+    for shelf in overview.shelves:
+        told = f"Be told of every release of {shelf.name} that is added, and see that nothing else changed:"
+        monitor = _command("vitrine", "log", "monitor", address.url, *pins, *_publisher(shelf), "--state", "seen")
+        pin = f"Pin the log in a client: from then on it takes no release of {shelf.name} that is not in it."
+        found += [_step(told, monitor, "shell"), _step(pin, _pinned(overview, shelf), "Python")]
+    return found
 
 
-def check_release(overview: Overview, fate: Fate, address: Address) -> list[Html]:
+def check_release(overview: Overview, shelf: Shelf, fate: Fate, address: Address) -> list[Html]:
     """Return how to get a release with its proof, and how to hold a service against it."""
-    index = str(fate.entry.index)
-    pins = _pins(overview)
-    fetch = _command("vitrine", "log", "bundle", address.url, "--index", index, *pins[:2], "--output", "bundle.json")
-    verify = _command("vitrine", "verify", SERVICE, "--release", "bundle.json", "--publisher", PUBLISHER, *pins)
+    path = signed_path(fate.entry.index)
+    fetch = shlex.join(["curl", "-fsS", "-o", "release.json", address.of(path)])
+    pins, publisher = _pins(overview), _publisher(shelf)
+    prove = _command("vitrine", "log", "bundle", address.url, "release.json", *pins[:2], *publisher)
+    prove += _more("--output", "bundle.json")
+    verify = _command("vitrine", "verify", SERVICE, "--release", "bundle.json", *publisher, *pins)
     verify += _more("--html", "report.html", "--log-page", address.url)
-    talk = f"{_pinned(overview)}client = Client({SERVICE!r}, releases='bundle.json', publisher=publisher)\n"
+    talk = f"{_pinned(overview, shelf)}client = Client({SERVICE!r}, releases='bundle.json', publisher=publisher)\n"
+    file = tag("p", text("The signed file is "), tag("a", text("release.json"), href=f"../{path}"), text("."))
     return [
         paragraphs(_KEYS),
-        _step("Get the release with the proof that it is in the log:", fetch, "shell"),
+        file,
+        _step("Get the release, and the proof that it is in the log:", f"{fetch}\n{prove}", "shell"),
         _step("Hold a service against it, and keep a report that leads back to this page:", verify, "shell"),
         _step("Or talk to the service, which happens only if all of that holds:", talk, "Python"),
     ]
@@ -100,14 +85,25 @@ def _more(*options: str) -> str:
     return "".join(f" \\\n    {shlex.join(pair)}" for pair in pairs)
 
 
-def _pinned(overview: Overview) -> str:
-    witnesses = _tuple([str(witness.key) for witness in overview.witnesses])
+def _publisher(shelf: Shelf) -> tuple[str, ...]:
+    threshold = ("--threshold", str(shelf.first.threshold)) if shelf.first.threshold > 1 else ()
+    return ("--publisher", *_key_files(shelf), *threshold)
+
+
+def _key_files(shelf: Shelf) -> tuple[str, ...]:
+    """Name the files of the publisher's first keys: rotations in the log lead on from those."""
+    many = len(shelf.first.public_keys)
+    return ("publisher.pub",) if many == 1 else tuple(f"publisher-{place}.pub" for place in range(1, many + 1))
+
+
+def _pinned(overview: Overview, shelf: Shelf) -> str:
+    threshold = f"    threshold={shelf.first.threshold},\n" if shelf.first.threshold > 1 else ""
     return (
         "from client_sdk import Client, Publisher\n\n"
         "publisher = Publisher(\n"
-        f"    keys=({PUBLISHER!r},),\n"
+        f"    keys={_tuple(_key_files(shelf))},\n{threshold}"
         f"    log={str(overview.log)!r},\n"
-        f"    witnesses={witnesses},\n"
+        f"    witnesses={_tuple([str(witness.key) for witness in overview.witnesses])},\n"
         ")\n"
     )
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from client_sdk.dsse import key_id
+from client_sdk.page.address import INDEX, Address, row_id
 from client_sdk.page.document import about, document, moment, notice, section
 from client_sdk.page.markup import NOTHING, Html, join, tag, text
 from client_sdk.page.table import table
 from client_sdk.rotation import KeySet
 from client_sdk.transparency.page.differences import in_short
-from client_sdk.transparency.page.howto import Address, check_log
+from client_sdk.transparency.page.howto import check_log
 from client_sdk.transparency.page.overview import Fate, Overview, Service, Shelf, Witness
 from client_sdk.transparency.page.parts import (
     BRAND,
-    INDEX,
     SHEETS,
     as_at,
     copied,
@@ -24,7 +24,6 @@ from client_sdk.transparency.page.parts import (
     navigation,
     paragraphs,
     pill,
-    row_id,
     said,
     service_path,
 )

@@ -40,13 +40,12 @@ class Named:
 class Entry:
     """A release in the log. ``late`` tells that its keys had been replaced, by a rotation before it.
 
-    ``sha256`` is of the signed file, ``leaf`` its hash in the log's tree.
+    ``data`` is the signed file, as the log has it.
     """
 
     index: int
     release: Release
-    sha256: bytes
-    leaf: bytes
+    data: bytes
     signed_by: tuple[str, ...]
     late: bool
     manifest: Manifest | None
@@ -88,9 +87,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """All that is in the log of one publisher; ``keys`` are those after the last rotation."""
+    """All that is in the log of one publisher: his first keys, which clients may have pinned, and his present ones."""
 
     name: str
+    first: Publisher
     keys: Publisher
     services: tuple[Service, ...]
     rotations: tuple[Rotated, ...]

@@ -9,7 +9,6 @@ from client_sdk.page.markup import NOTHING, Html, join, tag, text
 from client_sdk.transparency.page.overview import Fate, Overview, State
 
 SHEETS: tuple[Sheet, ...] = (("client_sdk.transparency.page", "log.css"),)
-INDEX = "index.html"
 BRAND = "Vitrine · public log of releases"
 _STYLES = {
     State.NEWEST: "ok",
@@ -41,14 +40,14 @@ def entry_path(index: int) -> str:
     return f"release/{index}.html"
 
 
+def signed_path(index: int) -> str:
+    """Return where the signed file of a release lies."""
+    return f"release/{index}.json"
+
+
 def service_path(index: int) -> str:
     """Return where a service's whole list lies, by the place of its first release."""
     return f"service/{index}.html"
-
-
-def row_id(number: int, manifest_sha256: bytes) -> str:
-    """Name the row of a release; the verification report leads to it (``client_sdk.page.page``)."""
-    return f"release-{number}-{manifest_sha256.hex()[:16]}"
 
 
 def style_of(state: State) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from client_sdk.transparency.page.howto import Address
+from client_sdk.page.address import INDEX, Address
 from client_sdk.transparency.page.index import first_index, index_page, is_long, service_page
 from client_sdk.transparency.page.overview import Overview
-from client_sdk.transparency.page.parts import INDEX, entry_path, service_path
+from client_sdk.transparency.page.parts import entry_path, service_path, signed_path
 from client_sdk.transparency.page.single import single_page
 
 
 def render(overview: Overview, address: Address) -> dict[str, bytes]:
-    """Return every page by its path below the log's folder; the first page is last, since it leads to all others."""
+    """Return every file by its path below the log's folder: the pages, and each release as it was signed.
+
+    The first page is last, since it leads to all others.
+    """
     pages: dict[str, bytes] = {}
     for shelf in overview.shelves:
         for service in shelf.services:
             for place, fate in enumerate(service.releases):
+                pages[signed_path(fate.entry.index)] = fate.entry.data
                 pages[entry_path(fate.entry.index)] = single_page(overview, shelf, service, place, address)
             if is_long(service):
                 pages[service_path(first_index(service))] = service_page(overview, shelf, service)

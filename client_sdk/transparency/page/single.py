@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from client_sdk.manifest import Manifest, Package
+from client_sdk.page.address import INDEX, Address
 from client_sdk.page.document import about, document, moment, notice, section
 from client_sdk.page.markup import NOTHING, Html, join, tag, text
 from client_sdk.page.table import table
 from client_sdk.release import Measurement
 from client_sdk.transparency.changes import measured
+from client_sdk.transparency.merkle import leaf_hash
 from client_sdk.transparency.page.differences import changes
-from client_sdk.transparency.page.howto import Address, check_release
+from client_sdk.transparency.page.howto import MANIFESTS, check_release
 from client_sdk.transparency.page.overview import Entry, Fate, Overview, Service, Shelf, State
 from client_sdk.transparency.page.parts import (
     BRAND,
-    INDEX,
     SHEETS,
     as_at,
     copied,
@@ -42,9 +44,9 @@ def single_page(overview: Overview, shelf: Shelf, service: Service, place: int, 
         tag(
             "main",
             section("changes", "What changed", *changes(fate)),
-            section("contents", "What is in it", *_contents(fate.entry, address)),
+            section("contents", "What is in it", *_contents(fate.entry)),
             section("measurements", "What it measures", *_measurements(fate.entry)),
-            section("check", "Check it yourself", *check_release(overview, fate, address)),
+            section("check", "Check it yourself", *check_release(overview, shelf, fate, address)),
             section("entry", "In the log", *_entry(overview, fate.entry)),
         ),
         footer(),
@@ -96,7 +98,7 @@ def _notices(fate: Fate) -> Iterator[Html]:
         yield notice("Signed by keys that had been replaced before.", what)
 
 
-def _contents(entry: Entry, address: Address) -> tuple[Html, ...]:
+def _contents(entry: Entry) -> tuple[Html, ...]:
     manifest = entry.manifest
     if manifest is None:
         missing = "The manifest of this release was not published here. Whoever has it can tell by its SHA-256, above."
@@ -111,7 +113,7 @@ def _contents(entry: Entry, address: Address) -> tuple[Html, ...]:
         ("source commit", copied(manifest.source_commit) if manifest.source_commit else text("not named")),
         ("files of the source", text(f"{len(manifest.files)}, by digest in the manifest")),
     ]
-    name = f"{address.manifests}/{entry.release.manifest_sha256.hex()}.json"
+    name = f"{MANIFESTS}/{entry.release.manifest_sha256.hex()}.json"
     return (
         table(("what", "value"), [(text(what), found) for what, found in boot], caption="Boot, keys and source"),
         _models(manifest),
@@ -164,8 +166,8 @@ def _entry(overview: Overview, entry: Entry) -> tuple[Html, ...]:
     checkpoint = overview.seen.checkpoint
     rows = [
         (text("place in the log"), text(f"entry {entry.index} of {checkpoint.size}, counted from 0")),
-        (text("SHA-256 of the signed file"), copied(entry.sha256.hex())),
-        (text("hash of its leaf (RFC 6962)"), copied(entry.leaf.hex())),
+        (text("SHA-256 of the signed file"), copied(sha256(entry.data).hexdigest())),
+        (text("hash of its leaf (RFC 6962)"), copied(leaf_hash(entry.data).hex())),
         (text("root of the tree"), copied(checkpoint.root.hex())),
     ]
     return (

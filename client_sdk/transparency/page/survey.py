@@ -7,7 +7,7 @@ the same log has the same page.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,7 +19,6 @@ from client_sdk.publisher import Publisher
 from client_sdk.release import open_release
 from client_sdk.rotation import read_rotation, verify_rotation
 from client_sdk.transparency.checkpoint import SignedCheckpoint
-from client_sdk.transparency.merkle import leaf_hash
 from client_sdk.transparency.note import NoteVerifier, UnverifiedNote
 from client_sdk.transparency.page.overview import (
     Entry,
@@ -33,6 +32,9 @@ from client_sdk.transparency.page.overview import (
     State,
     Witness,
 )
+
+
+ManifestOf = Callable[[bytes], bytes | None]
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,31 +54,34 @@ def survey(
     *,
     log: NoteVerifier,
     witnesses: Sequence[NoteVerifier] = (),
-    manifests: Mapping[bytes, bytes],
+    manifest_of: ManifestOf,
 ) -> Overview:
     """Sort the entries of a log: all of them, from the first on, as the checkpoint that was opened has them.
 
-    ``manifests`` are files by their SHA-256; one that is not what its digest says, or no manifest, is left aside.
+    ``manifest_of`` returns the file of a digest, where there is one; what is not of that digest, or no manifest, is left
+    aside.
     """
     sorting = tuple(_Sorting(named.name, [named.publisher]) for named in publishers)
     others: list[Other] = []
     for index, data in enumerate(entries):
-        what = _sort(index, data, sorting, manifests)
+        what = _sort(index, data, sorting, manifest_of)
         if what:
             others.append(Other(index, sha256(data).digest(), what))
     watched = _witnesses(seen, witnesses)
     as_at = max((found.at for found in watched if found.at is not None), default=None)
-    shelves = tuple(
-        Shelf(found.name, found.sets[-1], tuple(_services(found.entries, as_at)), tuple(found.rotations[::-1]))
-        for found in sorting
-    )
+    shelves = tuple(_shelf(found, as_at) for found in sorting)
     return Overview(log, seen, watched, _strangers(seen, (log, *witnesses)), shelves, tuple(others))
 
 
-def _sort(index: int, data: bytes, sorting: Sequence[_Sorting], manifests: Mapping[bytes, bytes]) -> str:
+def _shelf(found: _Sorting, as_at: datetime | None) -> Shelf:
+    services, rotations = tuple(_services(found.entries, as_at)), tuple(found.rotations[::-1])
+    return Shelf(found.name, found.sets[0], found.sets[-1], services, rotations)
+
+
+def _sort(index: int, data: bytes, sorting: Sequence[_Sorting], manifest_of: ManifestOf) -> str:
     """Put an entry where it belongs; return what it is where it belongs to nobody."""
     for found in sorting:
-        if (entry := _released(index, data, found.sets, manifests)) is not None:
+        if (entry := _released(index, data, found.sets, manifest_of)) is not None:
             found.entries.append(entry)
             return ""
         if (following := _following(data, found.sets[-1])) is not None:
@@ -86,7 +91,7 @@ def _sort(index: int, data: bytes, sorting: Sequence[_Sorting], manifests: Mappi
     return _stranger(data)
 
 
-def _released(index: int, data: bytes, sets: Sequence[Publisher], manifests: Mapping[bytes, bytes]) -> Entry | None:
+def _released(index: int, data: bytes, sets: Sequence[Publisher], manifest_of: ManifestOf) -> Entry | None:
     for place in reversed(range(len(sets))):
         try:
             release = open_release(data, sets[place])
@@ -95,8 +100,8 @@ def _released(index: int, data: bytes, sets: Sequence[Publisher], manifests: Map
         except EvidenceError:
             return None
         by = tuple(key_id(key) for key in signers(Envelope.from_json(data), sets[place].public_keys))
-        manifest = _manifest(manifests.get(release.manifest_sha256), release.manifest_sha256)
-        return Entry(index, release, sha256(data).digest(), leaf_hash(data), by, place + 1 < len(sets), manifest)
+        manifest = _manifest(manifest_of(release.manifest_sha256), release.manifest_sha256)
+        return Entry(index, release, data, by, place + 1 < len(sets), manifest)
     return None
 
 
