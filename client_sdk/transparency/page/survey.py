@@ -33,7 +33,6 @@ from client_sdk.transparency.page.overview import (
     Witness,
 )
 
-
 ManifestOf = Callable[[bytes], bytes | None]
 
 
@@ -58,8 +57,7 @@ def survey(
 ) -> Overview:
     """Sort the entries of a log: all of them, from the first on, as the checkpoint that was opened has them.
 
-    ``manifest_of`` returns the file of a digest, where there is one; what is not of that digest, or no manifest, is left
-    aside.
+    ``manifest_of`` returns the file of a digest, where there is one; one that is no such manifest is left aside.
     """
     sorting = tuple(_Sorting(named.name, [named.publisher]) for named in publishers)
     others: list[Other] = []
