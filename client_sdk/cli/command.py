@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from importlib.metadata import entry_points, version
 from typing import NoReturn
 
-from client_sdk.cli import ask, collateral, observe, proxy, rules, verify
+from client_sdk.cli import ask, collateral, log, observe, proxy, rules, verify
 from client_sdk.cli.options import Commands, UsageError
 from client_sdk.errors import AttestationError, FetchError
 
@@ -72,7 +72,7 @@ def _run(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"vitrine {version('vitrine')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (verify, ask, proxy, observe, collateral, rules):
+    for module in (verify, ask, proxy, observe, collateral, log, rules):
         module.register(commands)
     _register_others(commands)
     arguments, unknown = parser.parse_known_args(argv)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.publisher import Publisher
 from client_sdk.rules import keeps
 from client_sdk.transparency.bundle import Bundle
 from client_sdk.transparency.checkpoint import SignedCheckpoint
-from client_sdk.transparency.contents import is_rotation
+from client_sdk.transparency.contents import Contents
 from client_sdk.transparency.merkle import leaf_hash
 from client_sdk.transparency.proof import Proof
 from client_sdk.transparency.remote import RemoteTree
 
 
 @keeps("R2.inclusion")
-def make_bundle(release: bytes, shown: SignedCheckpoint, tree: RemoteTree) -> Bundle:
-    """Make the bundle of a release that is in the log; every entry is read, to find the rotations before and after it.
-
-    Who made a rotation is for the client to judge: what is none of the publisher's would be refused with the bundle.
+def make_bundle(release: bytes, shown: SignedCheckpoint, tree: RemoteTree, rotations: Sequence[int]) -> Bundle:
+    """Make the bundle of a release that is in the log, with those of the rotations that came before it.
 
     Raises:
         FetchError, EvidenceError: the log cannot be read, or what it has is malformed.
@@ -26,12 +27,21 @@ def make_bundle(release: bytes, shown: SignedCheckpoint, tree: RemoteTree) -> Bu
     if place is None:
         what, got = "the log has the release", f"none of {tree.size} entries is this file: append it first"
         raise VerificationError("R2.inclusion", what, expected="its exact bytes", got=got)
-    rotations = tuple(entry for _, entry in tree.entries(0, tree.size) if _rotates(entry))
-    return Bundle(release, Proof(place, tree.inclusion(place), shown.data), rotations)
+    before = tuple(tree.entry(rotation) for rotation in rotations if rotation < place)
+    return Bundle(release, Proof(place, tree.inclusion(place), shown.data), before)
 
 
-def _rotates(entry: bytes) -> bool:
-    try:
-        return is_rotation(entry)
-    except (EvidenceError, VerificationError):
-        return False
+def contents_of(tree: RemoteTree, publisher: Publisher) -> Contents:
+    """Return what a log has of a publisher, whose first keys these are: every entry is read and verified.
+
+    Raises:
+        FetchError, EvidenceError, VerificationError: the log cannot be read, or its files are not right.
+        DuplicateEntryError, OutOfOrderError: R3, his releases are not in order.
+    """
+    contents = Contents(publisher)
+    for _, entry in tree.entries(0, tree.size):
+        try:
+            contents, _ = contents.take(entry)
+        except (EvidenceError, VerificationError):
+            contents = contents.skip()
+    return contents

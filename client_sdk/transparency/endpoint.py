@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http
+from collections.abc import Callable
 
 from client_sdk.errors import LogError
 from client_sdk.transparency.listening import Handler, Server
 from client_sdk.transparency.witness import MAX_REQUEST, TEXT_TYPE, RefusedError, Witness
-from collections.abc import Callable
 
 PATH = "/add-checkpoint"
 
@@ -20,7 +20,7 @@ def server(witness: Witness, port: int, *, now: Callable[[], int], say: Callable
     """
 
     class AddCheckpoint(Handler):
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - http.server's name
             length = self.headers.get("Content-Length", "")
             if self.path != PATH:
                 self.refuse(http.HTTPStatus.NOT_FOUND)
@@ -31,7 +31,7 @@ def server(witness: Witness, port: int, *, now: Callable[[], int], say: Callable
             else:
                 self.answer(*_answered(witness, self.rfile.read(int(length)), now=now, say=say))
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802 - http.server's name
             self.refuse(http.HTTPStatus.METHOD_NOT_ALLOWED if self.path == PATH else http.HTTPStatus.NOT_FOUND)
 
     return Server(port, AddCheckpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from client_sdk.errors import EvidenceError, LogDamagedError, LogStorageError
-from client_sdk.transparency.note import NoteSigner, NoteVerifier
+from client_sdk.transparency.note import NoteSigner
 from client_sdk.transparency.store import Store
 from client_sdk.writing import PRIVATE
 
@@ -40,18 +40,3 @@ def load(store: Store, name: str) -> NoteSigner:
         return NoteSigner.from_text(found.decode("ascii", "replace").strip())
     except EvidenceError as error:
         raise LogDamagedError(f"{path}: {error}") from error
-
-
-def read_public(given: str) -> NoteVerifier:
-    """Return a public key: written out, or in a file.
-
-    Raises:
-        EvidenceError: it is neither.
-    """
-    if "+" in given and "\n" not in given and not Path(given).exists():
-        return NoteVerifier.from_text(given)
-    try:
-        with Path(given).open("rb") as file:
-            return NoteVerifier.from_text(file.read(MAX_KEY).decode("utf-8", "replace").strip())
-    except OSError as error:
-        raise EvidenceError(given, f"cannot be read: {error.strerror}; write NAME+ID+KEY, or a file with it") from error

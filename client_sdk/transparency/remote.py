@@ -170,6 +170,14 @@ class RemoteTree:
                 if start <= place < end:
                     yield place, entry
 
+    def entry(self, place: int) -> bytes:
+        """Return one entry, proven.
+
+        Raises:
+            FetchError, EvidenceError, VerificationError: as ``bundle`` does.
+        """
+        return self.bundle(place // WIDTH)[place % WIDTH]
+
     def inclusion(self, index: int) -> tuple[bytes, ...]:
         """Make the proof that an entry is in the tree."""
         return tree.inclusion(index, self.size, self.hashes)

@@ -16,7 +16,9 @@ from client_sdk.transparency.tiles import CHECKPOINT, is_tile
 IMMUTABLE, FRESH = "public, max-age=31536000, immutable", "no-cache"
 _BUNDLES = "tile/entries/"
 # What lies beside the log for people to look at: plain names, no hidden ones, nothing that leads upwards.
-_PAGE = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*\.(html|css|js|json|svg|png|txt|xml)")
+_PAGE = re.compile(
+    r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*\.(html|css|js|json|svg|png|txt|xml)"
+)
 _KINDS = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -37,10 +39,10 @@ def server(public: Path, port: int) -> Server:
     """
 
     class Files(Handler):
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802 - http.server's name
             _answer(self, public)
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - the same
 
     return Server(port, Files)
 

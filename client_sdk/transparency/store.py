@@ -48,7 +48,8 @@ class Store:
                     raise LogBusyError(f"{self.home}: another run writes here; run it again after it") from error
             yield
         finally:
-            os.close(descriptor)  # and the lock is gone, as it is when the process dies
+            with _telling(self.home, "let go of"):
+                os.close(descriptor)  # and the lock is gone, as it is when the process dies
 
     def read(self, name: str, *, limit: int) -> bytes | None:
         """Return a file, None where there is none.

@@ -6,7 +6,6 @@ clock, is not taken. A witness that saw more of the log than the log has says so
 
 from __future__ import annotations
 
-import http
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +15,12 @@ from client_sdk.transparency.checkpoint import Checkpoint, number
 from client_sdk.transparency.config import Witness
 from client_sdk.transparency.note import NoteVerifier, Signature, UnverifiedNote, open_note
 from client_sdk.transparency.web import Answer, Web
-from client_sdk.transparency.witness import SIZE_TYPE, Request
+from client_sdk.transparency.witness import CONFLICT, SIZE_TYPE, Request
 
 MAX_ANSWER = 64 * 1024
 SKEW = 300
 """Seconds that a witness's clock may differ from this machine's."""
+OK = 200
 _PATH = "add-checkpoint"
 
 
@@ -49,10 +49,13 @@ class Asking:
         return tuple(found)
 
     def _ask(self, witness: Witness, note: bytes, tiles: tree.Tiles) -> Signature:
-        web, size = Web(witness.url, seconds=self.seconds), Checkpoint.from_text(UnverifiedNote.from_bytes(note).text).size
+        web, size = (
+            Web(witness.url, seconds=self.seconds),
+            Checkpoint.from_text(UnverifiedNote.from_bytes(note).text).size,
+        )
         try:
             answer, old = _post(web, Request(0, (), note)), 0
-            if answer.status == http.HTTPStatus.CONFLICT and answer.kind == SIZE_TYPE:
+            if answer.status == CONFLICT and answer.kind == SIZE_TYPE:
                 old = _size(answer.body)
                 if old > size:
                     told = f"it saw {old} entries of the log, which has {size}: were files of the log restored?"
@@ -60,24 +63,28 @@ class Asking:
                 answer = _post(web, Request(old, tree.consistency(old, size, tiles), note))
         finally:
             web.close()
-        if answer.status != http.HTTPStatus.OK:
+        if answer.status != OK:
             raise FetchError(f"{witness.url} answered HTTP {answer.status} to a proof from {old} to {size} entries")
         return taken(answer.body, note, witness.key, now=self.now())
 
 
-def taken(lines: bytes, note: bytes, witness: NoteVerifier, *, now: int) -> Signature:
+def taken(lines: bytes, note: bytes, witness: NoteVerifier, *, now: int, past: int = SKEW) -> Signature:
     """Return a witness's signature among lines that are said to be signatures of a checkpoint.
 
+    ``past`` is how many seconds ago it may have signed.
+
     Raises:
-        EvidenceError: they are malformed, the witness's is not among them, or it says another time than now.
-        VerificationError: R2.note, the one in its name is not its signature.
+        EvidenceError: they are malformed, or it says another time than now.
+        VerificationError: R2.note, the witness's is not among them, or the one in its name is not its signature.
     """
     text = UnverifiedNote.from_bytes(note).text
     whole = f"{text}\n".encode() + lines
     (signed,) = open_note(whole, (witness,)).signed
-    if abs((signed.at or 0) - now) > SKEW:
+    if not now - past <= (signed.at or 0) <= now + SKEW:
         raise EvidenceError(witness.name, f"it signed at {signed.at}, now is {now}: is one of the clocks wrong?")
-    same = [s for s in UnverifiedNote.from_bytes(whole).signatures if (s.name, s.key_id) == (witness.name, witness.key_id)]
+    same = [
+        s for s in UnverifiedNote.from_bytes(whole).signatures if (s.name, s.key_id) == (witness.name, witness.key_id)
+    ]
     return max(same, key=lambda signature: signature.data[:8])
 
 

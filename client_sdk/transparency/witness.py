@@ -6,7 +6,6 @@ vouches for none: with its signature clients know that others were shown the sam
 
 from __future__ import annotations
 
-import http
 import threading
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,6 +26,7 @@ from client_sdk.transparency.note import (
 from client_sdk.transparency.store import Store
 
 KEY = "witness.key"
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, CONFLICT, UNPROCESSABLE_ENTITY, SERVICE_UNAVAILABLE = 400, 403, 404, 409, 422, 503
 MAX_REQUEST = 256 * 1024
 MAX_PROOF = 63
 SIZE_TYPE, TEXT_TYPE = "text/x.tlog.size", "text/plain; charset=utf-8"
@@ -35,9 +35,9 @@ SIZE_TYPE, TEXT_TYPE = "text/x.tlog.size", "text/plain; charset=utf-8"
 class RefusedError(Exception):
     """A request that is not signed for: the HTTP status of the specification, and what to answer."""
 
-    def __init__(self, status: http.HTTPStatus, body: str, kind: str = TEXT_TYPE) -> None:
+    def __init__(self, status: int, body: str, kind: str = TEXT_TYPE) -> None:
         self.status, self.body, self.kind = status, f"{body}\n".encode(), kind
-        super().__init__(f"{status.value}: {body}")
+        super().__init__(f"{status}: {body}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Witness:
             _require_grown(request, last, checkpoint)
             if now < at:
                 # It would say that the log was smaller at a later time.
-                raise RefusedError(http.HTTPStatus.SERVICE_UNAVAILABLE, "the witness's clock is behind its last signature")
+                raise RefusedError(SERVICE_UNAVAILABLE, "the witness's clock is behind its last signature")
             signature = self._signer.sign(checkpoint.to_text(), at=now)
             self._store.put(_file(log), UnverifiedNote(checkpoint.to_text(), (signature,)).to_bytes())
             return str(signature).encode()
@@ -122,16 +122,16 @@ class Witness:
             request = Request.from_bytes(body)
             origin = UnverifiedNote.from_bytes(request.checkpoint).text.partition("\n")[0]
         except EvidenceError as error:
-            raise RefusedError(http.HTTPStatus.BAD_REQUEST, str(error)) from error
+            raise RefusedError(BAD_REQUEST, str(error)) from error
         log = self._logs.get(origin)
         if log is None:
-            raise RefusedError(http.HTTPStatus.NOT_FOUND, "this witness does not know the log")
+            raise RefusedError(NOT_FOUND, "this witness does not know the log")
         try:
             return request, log, open_checkpoint(request.checkpoint, log).checkpoint
         except VerificationError as error:
-            raise RefusedError(http.HTTPStatus.FORBIDDEN, "the checkpoint is not signed by the log's key") from error
+            raise RefusedError(FORBIDDEN, "the checkpoint is not signed by the log's key") from error
         except EvidenceError as error:
-            raise RefusedError(http.HTTPStatus.BAD_REQUEST, str(error)) from error
+            raise RefusedError(BAD_REQUEST, str(error)) from error
 
     def _last(self, log: NoteVerifier) -> tuple[Checkpoint, int]:
         """Return what was signed last, and when."""
@@ -161,13 +161,13 @@ def create(store: Store, name: str) -> NoteVerifier:
 
 def _require_grown(request: Request, last: Checkpoint, shown: Checkpoint) -> None:
     if request.old > shown.size:
-        raise RefusedError(http.HTTPStatus.BAD_REQUEST, "the old size is over the checkpoint's")
+        raise RefusedError(BAD_REQUEST, "the old size is over the checkpoint's")
     if request.old != last.size or (shown.size == last.size and shown.root != last.root):
-        raise RefusedError(http.HTTPStatus.CONFLICT, str(last.size), SIZE_TYPE)
+        raise RefusedError(CONFLICT, str(last.size), SIZE_TYPE)
     try:
         verify_consistency(last.size, last.root, shown.size, shown.root, request.proof)
     except (EvidenceError, VerificationError) as error:
-        raise RefusedError(http.HTTPStatus.UNPROCESSABLE_ENTITY, "the proof of consistency does not hold") from error
+        raise RefusedError(UNPROCESSABLE_ENTITY, "the proof of consistency does not hold") from error
 
 
 def _file(log: NoteVerifier) -> str:

@@ -160,6 +160,14 @@ class LogWriter:
         found = self._store.read(WAITING, limit=MAX_NOTE) or self._store.read(name, limit=MAX_NOTE)
         return found or b""
 
+    def contents(self) -> Contents:
+        """Return what the log has in it.
+
+        Raises:
+            LogError: it cannot be read.
+        """
+        return self._contents()
+
     def tiles(self, tile: Tile) -> tuple[bytes, ...]:
         """Return the hashes in a tile of the log, as it wrote them.
 
@@ -227,7 +235,7 @@ class LogWriter:
             missing = sorted({key.name for key in witnesses} - {found.by.name for found in signed.witnessed})
             raise UnwitnessedError(
                 f"{len(signed.witnessed)} of {self.config.quorum} witnesses signed the checkpoint of "
-                f"{signed.checkpoint.size} entries; {', '.join(missing)} did not. It is kept and not shown: run it again"
+                f"{signed.checkpoint.size} entries, not {', '.join(missing)}. It is kept and not shown: run it again"
             )
         self._store.put(f"{PUBLIC}/{CHECKPOINT}", note)
 
@@ -268,9 +276,7 @@ class LogWriter:
         tile = tiles.at(ENTRIES, index, size)
         if self._store.read(f"{PUBLIC}/{tile.path}", limit=tile.limit) is None:
             tile = tile.full  # it became full, and the partial one was removed
-        found = _reading(
-            self.public / tile.path, lambda: tiles.unpack(self._read(tile), tile.path, width=tile.width)
-        )
+        found = _reading(self.public / tile.path, lambda: tiles.unpack(self._read(tile), tile.path, width=tile.width))
         return found[: size - index * WIDTH]
 
     def _keep(self, tile: Tile, data: bytes) -> None:

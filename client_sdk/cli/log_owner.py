@@ -1,0 +1,162 @@
+"""`vitrine log init`, `append`, `serve` and `bundle`: for whoever keeps a log."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from client_sdk.cli.log_edge import log_key, now, publisher, read_file, say, served, witness_keys
+from client_sdk.cli.options import UsageError
+from client_sdk.cli.printing import print_json
+from client_sdk.errors import AttestationError, EvidenceError
+from client_sdk.transparency import serving
+from client_sdk.transparency.bundling import contents_of, make_bundle
+from client_sdk.transparency.config import Config, Witness
+from client_sdk.transparency.note import NoteSigner, Signature
+from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.submit import MAX_ANSWER, Asking, taken
+from client_sdk.transparency.tree import Tiles
+from client_sdk.transparency.web import Web
+from client_sdk.transparency.writer import CONFIG, KEY, PUBLIC, LogWriter, create
+from client_sdk.writing import READABLE, write
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """Make a log.
+
+    Raises:
+        UsageError: an option that cannot be.
+        LogError: it cannot be written, or there is one.
+    """
+    witnesses = tuple(_witness(given) for given in arguments.witness)
+    quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
+    pinned = publisher(arguments)
+    try:
+        signer = NoteSigner.generate(arguments.origin)
+        made = create(arguments.log, lambda key: Config(key.verifier, pinned, witnesses, quorum), signer)
+    except EvidenceError as error:
+        raise UsageError(str(error)) from error
+    print_lines(
+        f"log      {made.log.name}",
+        f"key      {made.log}",
+        f"         in {arguments.log / 'log.pub'}, for your clients; {arguments.log / KEY} is private",
+        f"witness  {quorum} of {len(witnesses)} must sign before anything is shown",
+        f"host     {arguments.log / PUBLIC}",
+    )
+    return 0
+
+
+def append(arguments: argparse.Namespace) -> int:
+    """Add entries, or have what is shown signed anew.
+
+    Raises:
+        UsageError: a file that cannot be read.
+        AttestationError: as ``LogWriter.append`` does.
+    """
+    log = LogWriter(arguments.log)
+    if arguments.export:
+        return _export(log, arguments.export)
+    answers = [read_file(path, limit=MAX_ANSWER) for path in arguments.cosignatures]
+    asking = Asking(log.config.witnesses, now, say, arguments.timeout)
+
+    def cosign(note: bytes, tiles: Tiles) -> tuple[Signature, ...]:
+        return (*_brought(answers, note, log.config), *asking(note, tiles))
+
+    entries = [read_file(path) for path in arguments.files]
+    if not entries:
+        size, places = log.renew(cosign), ()
+    else:
+        done = log.append(entries, cosign)
+        size, places = done.size, done.places
+    if arguments.json:
+        print_json({"size": size, "places": list(places)})
+        return 0
+    told = [f"{path}: entry {place}" for path, place in zip(arguments.files, places, strict=False)]
+    print_lines(*told, f"{log.config.log.name} has {size} entries")
+    return 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Serve the files.
+
+    Raises:
+        UsageError: the port is taken.
+        LogError: there is no log.
+    """
+    log = LogWriter(arguments.log)
+    try:
+        server = serving.server(log.public, arguments.port)
+    except OSError as error:
+        raise UsageError(f"port {arguments.port}: {error.strerror}; choose another with --port") from error
+    with server:
+        return served(f"http://127.0.0.1:{server.server_port}", server.serve_forever)
+
+
+def bundle(arguments: argparse.Namespace) -> int:
+    """Write the bundle of a release.
+
+    Raises:
+        UsageError: a file that cannot be read or written, or an option that is missing.
+        AttestationError: the log has no such release, or cannot be read.
+    """
+    home, release = Path(arguments.place), read_file(arguments.release)
+    own = LogWriter(home) if (home / CONFIG).is_file() else None
+    if own is None and not (arguments.key and arguments.publisher):
+        raise UsageError(f"{arguments.place} is no log of your own: give --log and --publisher")
+    source = source_of(arguments.place, seconds=arguments.timeout)
+    try:
+        shown = read_checkpoint(source, own.config.log if own else log_key(arguments.key))
+        tree = RemoteTree(source, shown.checkpoint)
+        contents = own.contents() if own else contents_of(tree, publisher(arguments))
+        made = make_bundle(release, shown, tree, contents.rotations).to_json()
+    finally:
+        source.close()
+    try:
+        write(arguments.output, made, mode=READABLE)
+    except OSError as error:
+        raise UsageError(f"cannot write {arguments.output}: {error.strerror}") from error
+    print_lines(f"{arguments.output}: {len(made)} bytes, of a log of {tree.size} entries")
+    return 0
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines."""
+    print(*lines, sep="\n")  # noqa: T201 - what a command says
+
+
+def _export(log: LogWriter, path: Path) -> int:
+    try:
+        write(path, log.waiting(), mode=READABLE)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    print_lines(f"{path}: the checkpoint to sign")
+    return 0
+
+
+def _brought(answers: Sequence[bytes], note: bytes, config: Config) -> tuple[Signature, ...]:
+    """Return the cosignatures in files: each must be of one of the witnesses."""
+    found = []
+    for answer in answers:
+        errors = []
+        for witness in config.witnesses:
+            try:
+                found.append(taken(answer, note, witness.key, now=now(), past=now()))
+                break
+            except AttestationError as error:
+                errors.append(error)
+        else:
+            why = errors[0] if errors else "the log has no witness"
+            raise UsageError(f"--cosignatures: no witness of the log signed this checkpoint there: {why}")
+    return tuple(found)
+
+
+def _witness(given: str) -> Witness:
+    key, _, url = given.partition(",")
+    (verifier,) = witness_keys((key,))
+    if url:
+        try:
+            Web(url)
+        except EvidenceError as error:
+            raise UsageError(f"--witness: {error}") from error
+    return Witness(verifier, url)

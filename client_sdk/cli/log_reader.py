@@ -1,0 +1,186 @@
+"""`vitrine log verify` and `monitor`: for whoever looks at somebody else's log."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from client_sdk.cli.log_edge import REFUSED, log_key, now, publisher, say, witness_keys
+from client_sdk.cli.options import UsageError
+from client_sdk.cli.printing import print_json
+from client_sdk.errors import EvidenceError, FetchError, VerificationError, printable
+from client_sdk.release import Release
+from client_sdk.rotation import Rotation
+from client_sdk.transparency.checkpoint import SignedCheckpoint
+from client_sdk.transparency.contents import MAX_STATE, Contents
+from client_sdk.transparency.judge import told_time
+from client_sdk.transparency.monitor import Memory, Monitor, Told, Watched
+from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.store import Store
+
+STATE = "state.json"
+_EVERY = 1 << 16  # entries between two words about how far it is
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Check every file of a log, and with a publisher that his releases are in order.
+
+    Raises:
+        FetchError: it cannot be read.
+        EvidenceError, VerificationError: it is not right.
+    """
+    pinned = publisher(arguments) if arguments.publisher else None
+    source = source_of(arguments.place, seconds=arguments.timeout)
+    try:
+        shown = read_checkpoint(source, log_key(arguments.key), witness_keys(arguments.witness))
+        tree = RemoteTree(source, shown.checkpoint)
+        contents = Contents(pinned) if pinned else None
+        others = 0
+        for place, entry in tree.entries(0, tree.size):
+            if contents is not None:
+                before, contents = contents, _next(contents, entry)
+                others += contents.services == before.services and contents.rotation == before.rotation
+            if place % _EVERY == _EVERY - 1:
+                say(f"{place + 1} of {tree.size} entries")
+    finally:
+        source.close()
+    found = _checkpoint(shown) | {"verdict": "right"}
+    if contents is not None:
+        numbers = {name: last[0] for name, last in contents.services.items()}
+        found |= {"services": numbers, "keys_set": contents.rotation, "others": others}
+    _tell(arguments, found, _verified(found))
+    return 0
+
+
+def monitor(arguments: argparse.Namespace) -> int:
+    """Tell what is new in a log, once or again and again.
+
+    Raises:
+        UsageError: an option that cannot be.
+        FetchError: it cannot be read, and there is no further look.
+        EvidenceError, VerificationError: it is not the log that it was.
+        LogError: the state cannot be read or written.
+    """
+    log, witnesses = log_key(arguments.key), witness_keys(arguments.witness)
+    watched = Watched(log, publisher(arguments), witnesses, arguments.max_age)
+    if arguments.max_age is not None and not witnesses:
+        raise UsageError("--max-age is about witnesses' signatures: name at least one with --witness")
+    store, source = Store(arguments.state), source_of(arguments.place, seconds=arguments.timeout)
+    with store.sole():
+        watching = Monitor(source, watched, _memory(store, watched))
+        if watching.memory is None:
+            say("nothing was seen of this log before: from now on it is held to what it shows")
+        while True:
+            code = _look(watching, store, arguments, watched)
+            if code or not arguments.interval:
+                source.close()
+                return code
+            time.sleep(arguments.interval)
+
+
+def _look(watching: Monitor, store: Store, arguments: argparse.Namespace, watched: Watched) -> int:
+    """Look once and keep what was seen; return 1 where an entry is not in order."""
+    code = 0
+    before = watching.memory
+    try:
+        for told in watching.look(now=now(), recheck=arguments.recheck):
+            _tell(arguments, *_described(told))
+            code = REFUSED if told.alarm else code
+    except FetchError as error:
+        if not arguments.interval:
+            raise
+        say(f"no verdict now: {error}")
+    except (EvidenceError, VerificationError) as error:
+        _alarm(watching, store, arguments, error)
+        raise
+    finally:
+        if watching.memory is not None and watching.memory is not before:
+            store.put(STATE, watching.memory.to_json(watched.log))
+    return code
+
+
+def _alarm(
+    watching: Monitor, store: Store, arguments: argparse.Namespace, error: EvidenceError | VerificationError
+) -> None:
+    """Say it loudly, and keep both checkpoints: with the log's signatures on them they convince anybody."""
+    kept = []
+    for name, note in (("seen", watching.seen), ("shown", watching.shown)):
+        if note:
+            store.put(f"alarm/{name}", note)
+            kept.append(str(store.home / "alarm" / name))
+    rule = error.rule if isinstance(error, VerificationError) else "F3"
+    if arguments.json:
+        print_json({"event": "alarm", "rule": rule, "message": str(error), "kept": kept})
+    say(f"ALARM [{rule}]: this is not the log that it should be. Kept as proof: {' and '.join(kept) or 'nothing'}")
+
+
+def _memory(store: Store, watched: Watched) -> Memory | None:
+    found = store.read(STATE, limit=2 * MAX_STATE)
+    if found is None:
+        return None
+    try:
+        return Memory.from_json(found, watched.log)
+    except EvidenceError as error:
+        raise UsageError(f"{store.home / STATE}: {error}; another program's file, or a disk that failed") from error
+
+
+def _next(contents: Contents, entry: bytes) -> Contents:
+    try:
+        return contents.take(entry)[0]
+    except (EvidenceError, VerificationError):
+        return contents.skip()
+
+
+def _described(told: Told) -> tuple[dict[str, Any], str]:
+    """Return an event as data and in words."""
+    found: dict[str, Any] = {"event": "other", "index": told.index}
+    if told.alarm is not None:
+        found |= {"event": "alarm", "rule": told.alarm.rule, "message": str(told.alarm)}
+        return found, f"ALARM: entry {told.index}: {told.alarm}"
+    if told.entry is None:
+        return found, f"entry {told.index}: not this publisher's"
+    said, found["sha256"] = told.entry.said, told.entry.sha256.hex()
+    if isinstance(said, Rotation):
+        found |= {"event": "rotation", "number": said.number, "keys": list(said.following.names)}
+        text = f"keys' set number {said.number}: {said.following.threshold} of {', '.join(said.following.names)}"
+        return found | {"threshold": said.following.threshold}, f"entry {told.index}: {text}"
+    return found | _release(said), f"entry {told.index}: {_in_words(said)}, file {found['sha256']}"
+
+
+def _release(said: Release) -> dict[str, Any]:
+    return {
+        "event": "release",
+        "service": said.service,
+        "number": said.number,
+        "supersedes": said.supersedes,
+        "revokes": list(said.revokes),
+        "manifest_sha256": said.manifest_sha256.hex(),
+    }
+
+
+def _in_words(said: Release) -> str:
+    revokes = f", revokes {', '.join(map(str, said.revokes))}" if said.revokes else ""
+    return f"release {said.number} of {said.service}{revokes}, manifest {said.manifest_sha256.hex()}"
+
+
+def _checkpoint(shown: SignedCheckpoint) -> dict[str, Any]:
+    found = shown.checkpoint
+    witnesses = {signed.by.name: told_time(signed.at or 0) for signed in shown.witnessed}
+    return {"log": found.origin, "size": found.size, "root": found.root.hex(), "witnesses": witnesses}
+
+
+def _verified(found: dict[str, Any]) -> str:
+    lines = [f"right: {found['log']}, {found['size']} entries, root {found['root']}"]
+    lines += [f"witness {name}: {when}" for name, when in found["witnesses"].items()]
+    lines += [f"{name}: up to release {number}" for name, number in found.get("services", {}).items()]
+    if found.get("others"):
+        lines.append(f"{found['others']} entries are not this publisher's")
+    return "\n".join(lines)
+
+
+def _tell(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
+    if arguments.json:
+        print_json(found)
+    else:
+        print("\n".join(map(printable, text.split("\n"))), flush=True)  # noqa: T201 - what a command says

@@ -1,0 +1,89 @@
+"""`vitrine log witness`: for whoever vouches that a log only grows, at a port or by hand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from client_sdk.cli.log_edge import NO_VERDICT, REFUSED, log_key, now, read_file, say, served
+from client_sdk.cli.options import UsageError
+from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.transparency import endpoint
+from client_sdk.transparency.checkpoint import open_checkpoint
+from client_sdk.transparency.note import MAX_NOTE, NoteVerifier
+from client_sdk.transparency.remote import RemoteTree, source_of
+from client_sdk.transparency.store import Store
+from client_sdk.transparency.witness import SERVICE_UNAVAILABLE, RefusedError, Request, Witness, create
+from client_sdk.writing import READABLE, write
+
+
+def witness(arguments: argparse.Namespace) -> int:
+    """Make a witness's key, take checkpoints at a port, or sign one in a file.
+
+    Raises:
+        UsageError: options that do not go together.
+        LogError: its folder cannot be read or written.
+    """
+    if not (arguments.name or arguments.serve is not None or arguments.checkpoint):
+        raise UsageError("give --name to make a key, --serve or --checkpoint to sign")
+    store, logs = Store(arguments.state), tuple(map(log_key, arguments.keys))
+    with store.sole():
+        if arguments.name:
+            try:
+                say(
+                    f"key {create(store, arguments.name)}, also in {arguments.state / 'witness.pub'}, for logs and clients"
+                )
+            except EvidenceError as error:
+                raise UsageError(f"--name: {error}") from error
+        if arguments.serve is None and not arguments.checkpoint:
+            return 0
+        if not logs:
+            raise UsageError("give the key of a log with --log")
+        made = Witness(store, logs)
+        return _serve(made, arguments.serve) if arguments.serve is not None else _by_hand(made, logs, arguments)
+
+
+def _serve(made: Witness, port: int) -> int:
+    try:
+        server = endpoint.server(made, port, now=now, say=say)
+    except OSError as error:
+        raise UsageError(f"port {port}: {error.strerror}; choose another") from error
+    with server:
+        return served(f"http://127.0.0.1:{server.server_port}", server.serve_forever)
+
+
+def _by_hand(made: Witness, logs: tuple[NoteVerifier, ...], arguments: argparse.Namespace) -> int:
+    note = read_file(arguments.checkpoint, limit=MAX_NOTE)
+    try:
+        line = made.add_checkpoint(_request(made, logs, note, arguments).to_bytes(), now=now())
+    except RefusedError as error:
+        say(f"vitrine: refused: the witness does not sign it ({error})")
+        return NO_VERDICT if error.status == SERVICE_UNAVAILABLE else REFUSED
+    if arguments.output is None:
+        sys.stdout.write(line.decode())
+        return 0
+    try:
+        write(arguments.output, line, mode=READABLE)
+    except OSError as error:
+        raise UsageError(f"cannot write {arguments.output}: {error.strerror}") from error
+    return 0
+
+
+def _request(made: Witness, logs: tuple[NoteVerifier, ...], note: bytes, arguments: argparse.Namespace) -> Request:
+    """Make what the log would ask; the proof comes from its tiles, which are not believed."""
+    for log in logs:
+        try:
+            shown = open_checkpoint(note, log).checkpoint
+        except (EvidenceError, VerificationError):
+            continue
+        last = made.last(log.name)
+        if last.size in (0, shown.size) or last.size > shown.size:
+            return Request(last.size, (), note)
+        if arguments.place is None:
+            raise UsageError(f"{last.size} entries were signed before: give --from, where the log's tiles are")
+        source = source_of(arguments.place, seconds=arguments.timeout)
+        try:
+            return Request(last.size, RemoteTree(source, shown).consistency(last.size), note)
+        finally:
+            source.close()
+    return Request(0, (), note)
