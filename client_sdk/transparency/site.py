@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from client_sdk.errors import LogStorageError
@@ -23,6 +23,9 @@ from client_sdk.transparency.remote import PUBLIC, RemoteTree, Source, read_chec
 from client_sdk.transparency.store import Store
 
 MAX_PAGE = 256 * 1024 * 1024
+REPORTS = "report"
+"""Reports of ``vitrine verify --html`` lie there, named by the place of the release's entry; pages lead to them."""
+_REPORT = re.compile(r"(0|[1-9][0-9]{0,17})\.html")
 _OURS = {"release": re.compile(r"[0-9]+\.(html|json)"), "service": re.compile(r"[0-9]+\.html")}
 
 
@@ -77,6 +80,7 @@ def write_site(source: Source, home: Path, site: Site, *, manifests: Iterable[by
         overview = survey(
             shown, entries, site.publishers, log=site.log, witnesses=site.witnesses, manifest_of=known.find
         )
+        overview = replace(overview, reports=_reports(home))
         named = [data for sha256, data in known.given.items() if sha256 in known.used]
         for data in named:
             store.add(_manifest_path(digest(data)), data)  # (2)
@@ -89,6 +93,12 @@ def write_site(source: Source, home: Path, site: Site, *, manifests: Iterable[by
 
 def _manifest_path(sha256: bytes) -> str:
     return f"{PUBLIC}/{MANIFESTS}/{sha256.hex()}.json"
+
+
+def _reports(home: Path) -> frozenset[int]:
+    """Return the entries that somebody put a verification report for beside the log."""
+    found = _files(home / PUBLIC / REPORTS, _REPORT)
+    return frozenset(int(path.partition("/")[2].partition(".")[0]) for path in found)
 
 
 def _put(store: Store, path: str, data: bytes) -> int:

@@ -50,6 +50,26 @@ def test_an_accepted_service(run, server, pins, file):
     assert list(file.parent.glob("*.partial")) == []
 
 
+def test_the_report_leads_to_the_pages_of_the_log(run, server, pins, file):
+    said = run("verify", server.origin, *pins.words, "--html", file, "--log-page", "https://log.example/releases")
+    assert said.code == 0
+    outside = [e["attrs"]["href"] for e in Page(file.read_bytes()).all("a") if e["attrs"]["href"][0] != "#"]
+    assert [href.split("#release-1-")[0] for href in outside] == ["https://log.example/releases/index.html"]
+
+
+@pytest.mark.parametrize("url", ["http://log.example", "javascript:alert(1)", "https://log.example/#x", "log.example"])
+def test_pages_of_a_log_that_are_elsewhere_than_at_https_are_a_usage_error(run, server, pins, file, url):
+    said = run("verify", server.origin, *pins.words, "--html", file, "--log-page", url)
+    assert (said.code, file.exists()) == (2, False)
+    assert "--log-page" in said.err
+
+
+def test_the_pages_of_the_log_are_for_a_report(run, server, pins):
+    said = run("verify", server.origin, *pins.words, "--log-page", "https://log.example")
+    assert said.code == 2
+    assert "--html" in said.err
+
+
 def test_with_json_both_say_the_same(run, server, pins, file):
     said = run("verify", server.origin, *pins.words, "--json", "--html", file)
     assert said.code == 0

@@ -26,6 +26,7 @@ from client_sdk.errors import (
     printable,
 )
 from client_sdk.page import Heading, render
+from client_sdk.page.address import Address
 from client_sdk.page.faults import State
 from client_sdk.page.markup import MAX_SHOWN, tag, text
 from client_sdk.report import Check, Report, refusal
@@ -288,6 +289,23 @@ def test_a_simulated_platform_says_that_it_proves_nothing_about_the_host():
     assert says in page_of(report, PRODUCTION).all("header")[0]["text"], (
         "the report says so, whoever asked for the page"
     )
+
+
+def test_the_release_leads_to_its_log_where_that_is_given():
+    report, heading, _ = made("accepted")
+    facts = dict(report.facts)
+    address = f"https://log.example/x/index.html#release-{facts['release']}-{facts['manifest_sha256'].hex()[:16]}"
+    page = page_of(report, replace(heading, log_page=Address("https://log.example/x/")))
+    (link,) = [e for e in page.all("a") if not e["attrs"]["href"].startswith("#")]
+    assert (link["attrs"]["href"], link["text"]) == (address, "in its log")
+    assert "header" in link["path"]
+
+
+@pytest.mark.parametrize("name", ["hostile", "verified", "unreachable", "nothing"])
+def test_a_report_without_a_release_leads_nowhere(name):
+    report, heading, found = made(name)
+    page = page_of(report, replace(heading, log_page=Address("https://log.example")), error=found)
+    assert [e for e in page.all("a") if not e["attrs"]["href"].startswith("#")] == []
 
 
 def test_saved_evidence_says_nothing_about_now():

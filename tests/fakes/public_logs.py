@@ -25,9 +25,8 @@ from client_sdk.transparency.page import Named, Overview, render, survey
 BEGUN = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SEEN = datetime(2026, 5, 20, 8, 30, tzinfo=UTC)
 ADDRESS = Address("https://releases.example/log")
-HOSTILE = (
-    '"><script>alert(1)</script><a href="https://evil.example" onclick=x>\u202eacc\x00epted</a>&amp;]]><!-- \ud800'
-)
+# What a hostile publisher or log can be called: names of notes have neither spaces nor plus signs.
+SCRIPT = "\"><script>alert(1)</script><img/src='https://evil.example'/onerror=alert(2)>&amp;]]><!--$(id)`id`;'"
 
 
 def bytes_of(name: str, size: int = 32) -> bytes:
@@ -56,10 +55,12 @@ def root_of(entries: Sequence[bytes]) -> bytes:
     return node_hash(root_of(entries[:half]), root_of(entries[half:]))
 
 
-def checkpoint(entries: Sequence[bytes], *, by: Sequence[NoteSigner] = WITNESSES, at: datetime = SEEN) -> bytes:
+def checkpoint(
+    entries: Sequence[bytes], *, by: Sequence[NoteSigner] = WITNESSES, at: datetime = SEEN, log: NoteSigner = LOG
+) -> bytes:
     """Sign a checkpoint as the log, and as these witnesses, each a minute after the one before."""
-    text = Checkpoint(LOG.name, len(entries), root_of(entries)).to_text()
-    note = sign_note(text, LOG)
+    text = Checkpoint(log.name, len(entries), root_of(entries)).to_text()
+    note = sign_note(text, log)
     for place, witness in enumerate(by):
         note = add_signature(note, witness.sign(text, at=int((at + timedelta(minutes=place)).timestamp())))
     return note
@@ -231,15 +232,47 @@ def overview(
     asked: Sequence[NoteSigner] = WITNESSES,
     manifests: Sequence[Manifest] = IMAGES,
     at: datetime = SEEN,
+    log: NoteSigner = LOG,
 ) -> Overview:
     """Survey a log as whoever makes its pages does."""
     found = story() if entries is None else tuple(entries)
     keys = tuple(witness.verifier for witness in asked)
-    seen = open_checkpoint(checkpoint(found, by=by, at=at), LOG.verifier, keys)
+    seen = open_checkpoint(checkpoint(found, by=by, at=at, log=log), log.verifier, keys)
     files = {digest(data): data for data in (one.to_json() for one in manifests)}
     named = [publisher()] if publishers is None else publishers
-    return survey(seen, found, named, log=LOG.verifier, witnesses=keys, manifest_of=files.get)
+    return survey(seen, found, named, log=log.verifier, witnesses=keys, manifest_of=files.get)
 
 
 def pages(entries: Sequence[bytes] | None = None, **options: object) -> dict[str, bytes]:
     return render(overview(entries, **options), ADDRESS)
+
+
+def hostile() -> Overview:
+    """A log in which everything that its writers choose is an attack on whoever looks at it."""
+    first = manifest("one")
+    bad = replace(
+        first,
+        packages=(Package(SCRIPT, SCRIPT, bytes_of("bad")),),
+        files=((f"roles/{SCRIPT}/a", bytes_of("bad")), (SCRIPT, bytes_of("worse"))),
+        tools=(Package(SCRIPT, SCRIPT, bytes_of("tool")),),
+        wheels=(Package(SCRIPT, SCRIPT, bytes_of("wheel")),),
+        kernel=SCRIPT,
+        boot=replace(first.boot, cmdline=f"{SCRIPT} {SCRIPT}={SCRIPT}"),
+        models=(Model(SCRIPT, SCRIPT, SCRIPT, SCRIPT, ((SCRIPT, bytes_of("model")),)),),
+        token_issuer_key=SCRIPT,
+        source_commit=SCRIPT,
+    )
+    measured = replace(measurement("bad"), platform=SCRIPT[:32], boot_mode=SCRIPT[-32:], phases=(SCRIPT[:64],))
+    entries = (
+        signed(released(1, first, measured, service=SCRIPT, supersedes=None), "anna", "bram"),
+        signed(released(2, bad, measured, replace(measured, boot_mode="b"), service=SCRIPT), "anna", "bram"),
+        SCRIPT.encode(),
+    )
+    return overview(
+        entries,
+        publishers=[replace(publisher(), name=SCRIPT)],
+        by=(note_signer(SCRIPT), note_signer(f"{SCRIPT}?")),
+        asked=(note_signer(SCRIPT),),
+        manifests=(first, bad),
+        log=NoteSigner(SCRIPT, bytes_of("note log")),
+    )

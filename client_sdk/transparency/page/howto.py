@@ -6,12 +6,12 @@ What comes from the log or from keys is quoted, for a shell and for Python: whoe
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from client_sdk.page.address import Address
 from client_sdk.page.markup import Html, join, tag, text
 from client_sdk.transparency.page.overview import Fate, Overview, Shelf
-from client_sdk.transparency.page.parts import paragraphs, signed_path
+from client_sdk.transparency.page.parts import paragraphs, report_path, signed_path
 
 MANIFESTS = "manifest"
 """The folder beside the pages that has manifests, each named by its SHA-256."""
@@ -52,11 +52,19 @@ def check_release(overview: Overview, shelf: Shelf, fate: Fate, address: Address
     file = tag("p", text("The signed file is "), tag("a", text("release.json"), href=f"../{path}"), text("."))
     return [
         paragraphs(_KEYS),
+        *_report(overview, fate.entry.index),
         file,
         _step("Get the release, and the proof that it is in the log:", f"{fetch}\n{prove}", "shell"),
         _step("Hold a service against it, and keep a report that leads back to this page:", verify, "shell"),
         _step("Or talk to the service, which happens only if all of that holds:", talk, "Python"),
     ]
+
+
+def _report(overview: Overview, index: int) -> Iterator[Html]:
+    if index in overview.reports:
+        link = tag("a", text("a verification report"), href=f"../{report_path(index)}")
+        rest = " of a service that ran this release, as whoever keeps this log saw it. Your own is the one that counts."
+        yield tag("p", text("There is "), link, text(rest))
 
 
 def _step(what: str, lines: str, language: str) -> Html:

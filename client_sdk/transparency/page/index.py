@@ -43,7 +43,7 @@ def index_page(overview: Overview, address: Address) -> bytes:
     parts = _parts(overview, address)
     return document(
         f"{origin}: public log of releases (Vitrine)",
-        tag("a", text("Skip to the releases"), href="#shelf-1", class_="skip"),
+        tag("a", text("Skip to the releases"), href=f"#{parts[0][0]}", class_="skip"),
         _header(overview, [(title, f"#{key}") for key, title, _ in parts]),
         tag("main", *(section(key, title, *content) for key, title, content in parts)),
         footer(),

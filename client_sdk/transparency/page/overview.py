@@ -115,7 +115,10 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A log for people. ``strangers`` are names under the checkpoint whose keys were not given: not checked."""
+    """A log for people. ``strangers`` are names under the checkpoint whose keys were not given: not checked.
+
+    ``reports`` are the entries beside whose pages whoever keeps the log put a report of ``vitrine verify --html``.
+    """
 
     log: NoteVerifier
     seen: SignedCheckpoint
@@ -123,6 +126,7 @@ class Overview:
     strangers: tuple[str, ...]
     shelves: tuple[Shelf, ...]
     others: tuple[Other, ...]
+    reports: frozenset[int] = frozenset()
 
     @property
     def as_at(self) -> datetime | None:

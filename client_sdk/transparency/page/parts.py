@@ -45,6 +45,11 @@ def signed_path(index: int) -> str:
     return f"release/{index}.json"
 
 
+def report_path(index: int) -> str:
+    """Return where a verification report of a release lies, if there is one."""
+    return f"report/{index}.html"
+
+
 def service_path(index: int) -> str:
     """Return where a service's whole list lies, by the place of its first release."""
     return f"service/{index}.html"

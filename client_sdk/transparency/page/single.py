@@ -89,7 +89,8 @@ def _neighbours(service: Service, place: int) -> Iterator[tuple[str, str]]:
 
 def _notices(fate: Fate) -> Iterator[Html]:
     if fate.state is State.REVOKED:
-        yield notice("Revoked: do not use it.", fate_in_words(fate))
+        what = "Clients refuse a service that runs it, however genuine the machine is."
+        yield notice("Revoked: do not use it.", what)
     if fate.entry.is_debug:
         what = "It has a console for developers, or goes without another part of the lock-down. Production refuses it."
         yield notice("Debug image: who runs it can see what is said to it.", what)
