@@ -11,16 +11,18 @@ from collections.abc import Iterator, Sequence
 from client_sdk.page.address import Address
 from client_sdk.page.markup import Html, join, tag, text
 from client_sdk.transparency.page.overview import Fate, Overview, Shelf
-from client_sdk.transparency.page.parts import paragraphs, report_path, signed_path
+from client_sdk.transparency.page.parts import paragraphs, report_path, signed_path, style_of
 
 MANIFESTS = "manifest"
 """The folder beside the pages that has manifests, each named by its SHA-256."""
 SERVICE = "https://llm.example"
 _KEYS = (
-    "The keys of the log and of its witnesses in these lines are the ones that this page was made with. Take them, and "
-    "the publisher's, from where you trust: from the publisher's documents, say, not from the place that serves this. "
-    "Where his keys were replaced, his first ones lead on to the present ones, by the rotations in the log."
+    "These lines have the keys of the log and its witnesses that this page was made with, and name the publisher's key "
+    "files. Compare the keys with what the publisher gave you in another way: who serves this page could have put "
+    "others here. Where a publisher's keys were replaced, his first ones lead on to the present ones, by the rotations "
+    "in the log."
 )
+_REFUSED = "Clients refuse this release. These lines are for whoever wants to see that."
 
 
 def check_log(overview: Overview, address: Address) -> list[Html]:
@@ -51,11 +53,11 @@ def check_release(overview: Overview, shelf: Shelf, fate: Fate, address: Address
     talk = f"{_pinned(overview, shelf)}client = Client({SERVICE!r}, releases='bundle.json', publisher=publisher)\n"
     file = tag("p", text("The signed file is "), tag("a", text("release.json"), href=f"../{path}"), text("."))
     return [
-        paragraphs(_KEYS),
+        paragraphs(*([_REFUSED] if style_of(fate.state) == "bad" else []), _KEYS),
         *_report(overview, fate.entry.index),
         file,
         _step("Get the release, and the proof that it is in the log:", f"{fetch}\n{prove}", "shell"),
-        _step("Hold a service against it, and keep a report that leads back to this page:", verify, "shell"),
+        _step(f"Hold a service (here {SERVICE}) against it, and keep a report that leads here:", verify, "shell"),
         _step("Or talk to the service, which happens only if all of that holds:", talk, "Python"),
     ]
 
