@@ -28,6 +28,7 @@ _EXAMPLES = (
 )
 _PLACE = "https:// URL, or a folder"
 DEFAULT_PORT, WITNESS_PORT = 8480, 8481
+MOST = 20_000_000
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -82,6 +83,7 @@ def _add_owner(actions: Commands) -> None:
     bundle.add_argument("--output", metavar="FILE", type=Path, required=True, help="where the bundle goes")
     bundle.add_argument("--log", metavar="KEY", dest="key", help="the log's key (of a log that is not your own)")
     _add_publisher(bundle, required=False)
+    _add_most(bundle)
     _add_timeout(bundle)
 
 
@@ -89,6 +91,7 @@ def _add_readers(actions: Commands) -> None:
     verify = _action(actions, "verify", "check every file of a log", "log_reader")
     _add_read(verify)
     _add_publisher(verify, required=False)
+    _add_most(verify)
     monitor = _action(
         actions, "monitor", "print every new release, and hold the log to what it showed before", "log_reader"
     )
@@ -169,6 +172,12 @@ def _add_publisher(parser: argparse.ArgumentParser, *, required: bool) -> None:
         help="public key of the publisher: of the first set, where keys were rotated (PEM, Ed25519)",
     )
     parser.add_argument("--threshold", metavar="N", type=int, default=1, help="how many of these keys must sign (1)")
+
+
+def _add_most(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--most", metavar="N", type=_number(1, 10**11), default=MOST, help=f"entries that are read at most ({MOST})"
+    )
 
 
 def _add_timeout(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from client_sdk.cli.options import UsageError
 from client_sdk.errors import (
     DuplicateEntryError,
     EvidenceError,
+    FetchError,
     LogBusyError,
     LogError,
     LogStorageError,
@@ -83,6 +84,16 @@ def witness_keys(given: Sequence[str]) -> tuple[NoteVerifier, ...]:
         UsageError: one of them is none.
     """
     return tuple(_key(key, "--witness", COSIGNATURE) for key in given)
+
+
+def require_size(size: int, most: int) -> None:
+    """Refuse to read a whole log that says it is larger than anybody expected: whoever made it up has endless tiles.
+
+    Raises:
+        FetchError: it is over the limit.
+    """
+    if size > most:
+        raise FetchError(f"the log says that it has {size} entries: give --most {size} to read that many")
 
 
 def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from client_sdk.cli.log_edge import log_key, now, publisher, read_file, say, served, witness_keys
+from client_sdk.cli.log_edge import log_key, now, publisher, read_file, require_size, say, served, witness_keys
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json
 from client_sdk.errors import AttestationError, EvidenceError
@@ -107,6 +107,7 @@ def bundle(arguments: argparse.Namespace) -> int:
     source = source_of(arguments.place, seconds=arguments.timeout)
     try:
         shown = read_checkpoint(source, own.config.log if own else log_key(arguments.key))
+        require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
         contents = own.contents() if own else contents_of(tree, publisher(arguments))
         made = make_bundle(release, shown, tree, contents.rotations).to_json()

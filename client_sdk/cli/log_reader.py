@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from client_sdk.cli.log_edge import REFUSED, log_key, now, publisher, say, witness_keys
+from client_sdk.cli.log_edge import REFUSED, log_key, now, publisher, require_size, say, witness_keys
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json
 from client_sdk.errors import EvidenceError, FetchError, VerificationError, printable
@@ -34,6 +34,7 @@ def verify(arguments: argparse.Namespace) -> int:
     source = source_of(arguments.place, seconds=arguments.timeout)
     try:
         shown = read_checkpoint(source, log_key(arguments.key), witness_keys(arguments.witness))
+        require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
         contents = Contents(pinned) if pinned else None
         others = 0

@@ -108,7 +108,7 @@ class Monitor:
         Raises:
             FetchError: the log cannot be read now.
             EvidenceError: it serves what is malformed.
-            VerificationError: R2 or R3, it is not the log that it was. ``memory`` stays as it is.
+            VerificationError: R2 or R3, it is not the log that it was. ``memory`` stays at what was proven.
         """
         signed = read_checkpoint(self._source, self._watched.log, self._watched.witnesses)  # (1)
         self.shown = signed.data

@@ -205,6 +205,9 @@ class LogWriter:
             raise LogDamagedError(f"{self.public}: its tiles are not those of its checkpoint")
         index = pending.size // WIDTH
         row = list(self._bundle(index, pending.size))
+        leaves = self.tiles(tiles.at(0, index, pending.size)) if row else ()
+        if tuple(map(leaf_hash, row)) != leaves:
+            raise LogDamagedError(f"{self.public}: the last entries are not those of its tiles")
         for entry in pending.entries:
             row.append(entry)
             if len(row) == WIDTH:

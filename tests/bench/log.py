@@ -121,7 +121,9 @@ def proofs(home, signer, size, figures):
         "inclusion proof", f"{max(hashes)} hashes, {32 * max(hashes)} bytes", f"the longest of {TRIES} random entries"
     )
     figures.add(
-        "making one", f"{max(files)} files, {max(read) / 1e3:.0f} kB read", "the most; every tile proven, none kept before"
+        "making one",
+        f"{max(files)} files, {max(read) / 1e3:.0f} kB read",
+        "the most; every tile proven, none kept before",
     )
     figures.add("verifying one", f"{statistics.median(spent) * 1e6:.0f} µs", "median, hashes alone")
     lengths, remote = [], RemoteTree(source, shown.checkpoint)
@@ -130,7 +132,9 @@ def proofs(home, signer, size, figures):
         proof = remote.consistency(old)
         verify_consistency(old, _root(home, old, remote), size, shown.checkpoint.root, proof)
         lengths.append(len(proof))
-    figures.add("consistency proof", f"{max(lengths)} hashes, {32 * max(lengths)} bytes", f"longest of {TRIES} random sizes")
+    figures.add(
+        "consistency proof", f"{max(lengths)} hashes, {32 * max(lengths)} bytes", f"longest of {TRIES} random sizes"
+    )
 
 
 def _root(home, old, remote):
@@ -191,7 +195,9 @@ def client(home, signer, newest, figures):
     (home / PUBLIC / "checkpoint").write_bytes(note)
     shown, began = read_checkpoint(source, signer.verifier), time.process_time()
     made = make_bundle(newest, shown, RemoteTree(source, shown.checkpoint), ()).to_json()
-    figures.add("making a bundle", f"{(time.process_time() - began) * 1e3:.0f} ms", "of a new release, which is found first")
+    figures.add(
+        "making a bundle", f"{(time.process_time() - began) * 1e3:.0f} ms", "of a new release, which is found first"
+    )
     figures.add("bundle", f"{len(made):,} bytes", f"a release of {len(newest):,} bytes, {WITNESSES} witnesses")
     keys = (publisher_key().public_key(),)
     keyed = Publisher(
@@ -212,7 +218,9 @@ def client(home, signer, newest, figures):
 
 def storage(size, newest, figures):
     """Say what entries would take, and what partial bundles take until a full one is there."""
-    figures.add("entries of this size", f"{size * (len(newest) + 2) / 1e9:.0f} GB", f"{len(newest):,} bytes each, computed")
+    figures.add(
+        "entries of this size", f"{size * (len(newest) + 2) / 1e9:.0f} GB", f"{len(newest):,} bytes each, computed"
+    )
     partial = (len(newest) + 2 + 32) * WIDTH * (WIDTH - 1) / 2
     figures.add("partial files", f"{partial / 1e6:.0f} MB at most", "while a bundle fills one by one, computed")
 

@@ -133,7 +133,9 @@ def test_the_error_says_what_to_do(tmp_path):
     make(tmp_path)
     with pytest.MonkeyPatch.context() as patching:
         Faults(patching, at=5, how=HOWS["disk full"])
-        with pytest.raises(LogStorageError, match=r"cannot write .*No space left on device; free space and run it again"):
+        with pytest.raises(
+            LogStorageError, match=r"cannot write .*No space left on device; free space and run it again"
+        ):
             LogWriter(tmp_path).append([entry(1)])
 
 

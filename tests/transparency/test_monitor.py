@@ -1,0 +1,273 @@
+"""A monitor: it tells every new release once, and says loudly when the log is not the one that it was."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from client_sdk.errors import EvidenceError, FetchError, LogDamagedError, VerificationError
+from client_sdk.rotation import Rotation
+from client_sdk.transparency.checkpoint import Checkpoint
+from client_sdk.transparency.config import Witness
+from client_sdk.transparency.merkle import leaf_hash
+from client_sdk.transparency.monitor import Memory, Monitor, Watched
+from client_sdk.transparency.note import COSIGNATURE, NoteSigner, sign_note
+from client_sdk.transparency.remote import Folder
+from client_sdk.transparency.tiles import ENTRIES, Tile, pack
+from client_sdk.transparency.tree import Growing
+from tests.fakes.simulated_vm import publisher, release, signed
+from tests.transparency.keeping import LOG, NEXT_KEY, SIGNER, entry, log_of, make, many, rotation, stranger
+
+NOW = 1_800_000_000
+WATCHED = Watched(LOG, publisher())
+
+
+class Watching:
+    """A monitor of a folder that is asked again and again, each time from what it wrote down."""
+
+    def __init__(self, home, watched=WATCHED):
+        self.source, self.watched, self.kept = Folder(home), watched, None
+
+    def look(self, **options):
+        memory = None if self.kept is None else Memory.from_json(self.kept, self.watched.log)
+        self.monitor = Monitor(self.source, self.watched, memory)
+        try:
+            return list(self.monitor.look(now=NOW, **options))
+        finally:
+            if self.monitor.memory is not None:
+                self.kept = self.monitor.memory.to_json(self.watched.log)
+
+    def numbers(self, **options):
+        return [told.entry.said.number if told.entry else None for told in self.look(**options)]
+
+    def alarmed(self, rule, **options):
+        before = self.kept
+        with pytest.raises(VerificationError) as caught:
+            self.look(**options)
+        assert caught.value.rule == rule
+        assert self.kept == before  # it stays with what it saw
+        return str(caught.value)
+
+
+def served(home, entries, *, signer=SIGNER):
+    """Write the files of a log without asking what is in it: what a dishonest one serves."""
+    shutil.rmtree(home / "public", ignore_errors=True)
+
+    def keep(tile, data):
+        path = home / "public" / tile.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    growing = Growing(keep)
+    for data in entries:
+        growing.add(leaf_hash(data))
+    for start in range(0, len(entries), 256):
+        row = entries[start : start + 256]
+        keep(Tile(ENTRIES, start // 256, len(row)), pack(row))
+    checkpoint = Checkpoint(signer.name, len(entries), growing.finish())
+    (home / "public/checkpoint").write_bytes(sign_note(checkpoint.to_text(), signer))
+
+
+@pytest.fixture
+def home(tmp_path):
+    log_of(tmp_path / "log", 1, 2, 3)
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def watching(home):
+    made = Watching(home)
+    assert made.numbers() == [1, 2, 3]
+    return made
+
+
+def test_every_release_is_told_once(home, watching):
+    assert watching.numbers() == []
+    many(home, 2, start=4)
+    assert watching.numbers() == [4, 5]
+    assert watching.numbers() == []
+
+
+def test_a_large_log_is_told_in_parts(home, watching):
+    many(home, 600, start=4)
+    assert watching.numbers(most=100) == list(range(4, 104))
+    assert watching.numbers(most=300) == list(range(104, 404))
+    assert watching.numbers(recheck=None) == list(range(404, 604))
+
+
+def test_who_stops_in_the_middle_goes_on_there(home):
+    monitor = Monitor(Folder(home), WATCHED, None)
+    telling = monitor.look(now=NOW)
+    assert next(telling).index == 0
+    assert next(telling).index == 1  # what was asked for after the first: the first is told
+    assert monitor.memory.contents.size == 1
+    rest = Monitor(Folder(home), WATCHED, monitor.memory)
+    assert [told.index for told in rest.look(now=NOW)] == [1, 2]
+
+
+def test_keys_that_follow_are_told_and_believed(home, watching):
+    log_of(home.parent / "other")
+    from client_sdk.transparency.writer import LogWriter
+
+    LogWriter(home).append((rotation(), entry(4, key=NEXT_KEY)))
+    first, second = watching.look()
+    assert isinstance(first.entry.said, Rotation)
+    assert second.entry.said.number == 4
+
+
+def test_what_another_signed_is_told_as_such(home):
+    watching = Watching(home, replace(WATCHED, publisher=stranger()))
+    assert watching.numbers() == [None, None, None]
+
+
+def test_what_is_no_release_is_told_as_such(tmp_path):
+    served(tmp_path, [entry(1), b"{}", b"\xff", entry(2)])
+    assert Watching(tmp_path).numbers() == [1, None, None, 2]
+
+
+def test_a_fork_of_the_same_size(home, watching):
+    served(home, [entry(1), entry(2), entry(4)])
+    assert "the log has only grown since it was seen" in watching.alarmed("R3.fork")
+    assert watching.monitor.seen != watching.monitor.shown  # both are signed: they convince anybody
+
+
+@pytest.mark.parametrize("size", [4, 9, 300])
+def test_a_fork_that_is_larger(home, watching, size):
+    served(home, [entry(1), entry(2), *(entry(number) for number in range(4, size + 2))])
+    watching.alarmed("R3.fork")
+
+
+def test_a_fork_that_is_smaller(home, watching):
+    """Its files are there as well, so it is no old file."""
+    keep = home.parent / "keep"
+    shutil.copytree(home / "public", keep)
+    served(home, [entry(1), entry(4)])
+    note = (home / "public/checkpoint").read_bytes()
+    shutil.rmtree(home / "public")
+    shutil.copytree(keep, home / "public")
+    (home / "public/checkpoint").write_bytes(note)
+    watching.alarmed("R3.fork")
+
+
+def test_an_old_checkpoint_in_a_cache(home):
+    old = (home / "public/checkpoint").read_bytes()
+    many(home, 300, start=4)
+    watching = Watching(home)
+    assert len(watching.numbers()) == 303
+    (home / "public/checkpoint").write_bytes(old)
+    assert "is an old file served, by a cache say?" in watching.alarmed("R3.stale")
+
+
+@pytest.mark.parametrize("count", [2, 300])
+def test_a_log_that_shrank(tmp_path, count):
+    log_of(tmp_path, 1)
+    shutil.copytree(tmp_path / "public", tmp_path / "old")
+    many(tmp_path, count, start=2)
+    watching = Watching(tmp_path)
+    watching.look()
+    shutil.rmtree(tmp_path / "public")
+    shutil.move(tmp_path / "old", tmp_path / "public")
+    assert "and other files are gone" in watching.alarmed("R3.shrunken")
+
+
+@pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000.p/3"])
+def test_a_file_that_changed(home, watching, path):
+    data = bytearray((home / "public" / path).read_bytes())
+    data[50] ^= 1
+    (home / "public" / path).write_bytes(data)
+    watching.alarmed("R2.tile")
+
+
+@pytest.mark.parametrize("name", ["tile/0/000", "tile/0/001", "tile/1/000.p/2", "tile/entries/001"])
+def test_an_old_file_of_a_larger_log_that_changed(tmp_path, name):
+    many(tmp_path, 600)
+    watching = Watching(tmp_path)
+    watching.look()
+    path = tmp_path / "public" / name
+    data = bytearray(path.read_bytes())
+    data[50] ^= 1
+    path.write_bytes(data)
+    watching.alarmed("R2.tile", recheck=None)
+
+
+@pytest.mark.parametrize("name", ["tile/0/000.p/3", "tile/entries/000.p/3"])
+def test_a_file_that_is_gone(home, watching, name):
+    (home / "public" / name).unlink()
+    watching.alarmed("R2.missing")
+
+
+def test_a_checkpoint_of_another_key(home, watching):
+    served(home, [entry(1), entry(2), entry(3)], signer=NoteSigner.generate(LOG.name))
+    watching.alarmed("R2.note")
+
+
+def test_a_checkpoint_that_was_signed_again_by_another_log(home, watching):
+    served(home, [entry(1), entry(2), entry(3)], signer=NoteSigner.generate("other.example"))
+    watching.alarmed("R2.note")
+
+
+def test_numbers_that_go_back_are_an_alarm_and_the_rest_is_told(tmp_path):
+    served(tmp_path, [entry(2), entry(1), entry(2), entry(3)])
+    told = Watching(tmp_path).look()
+    assert [one.alarm.rule if one.alarm else one.entry.said.number for one in told] == [2, "R3.order", "R3.order", 3]
+
+
+def test_a_release_that_was_replaced_under_its_number(tmp_path):
+    served(tmp_path, [entry(1), signed(replace(release(1), revokes=(9,)))])
+    assert [one.alarm is not None for one in Watching(tmp_path).look()] == [False, True]
+
+
+@pytest.fixture
+def witnessed(tmp_path):
+    signer = NoteSigner.generate("witness.example/w1", COSIGNATURE)
+    home = tmp_path / "log"
+    log = make(home, witnesses=(Witness(signer.verifier),), quorum=1)
+
+    def cosign(note, _tiles):
+        return (signer.sign(note.decode().rpartition("\n\n")[0] + "\n", at=NOW - 100),)
+
+    log.append((entry(1),), cosign)
+    return home, signer.verifier
+
+
+def test_a_witness_that_signed_lately(witnessed):
+    home, key = witnessed
+    assert Watching(home, replace(WATCHED, witnesses=(key,), max_age=100)).numbers() == [1]
+
+
+def test_a_log_that_stands_still_for_its_witnesses(witnessed):
+    home, key = witnessed
+    watching = Watching(home, replace(WATCHED, witnesses=(key,), max_age=99))
+    assert "100 seconds ago" in watching.alarmed("R3.stale")
+
+
+def test_no_witness_signed(home):
+    key = NoteSigner.generate("witness.example/w1", COSIGNATURE).verifier
+    watching = Watching(home, replace(WATCHED, witnesses=(key,), max_age=100))
+    watching.alarmed("R3.stale")
+
+
+def test_a_log_that_is_not_there(tmp_path):
+    with pytest.raises(FetchError, match="checkpoint is not there"):
+        Watching(tmp_path).look()
+
+
+def test_the_state_of_another_log(watching):
+    with pytest.raises(LogDamagedError, match="give another folder"):
+        Memory.from_json(watching.kept, NoteSigner.generate("other.example").verifier)
+
+
+def test_damaged_states_are_an_error_of_ours(watching):
+    """Every byte is changed once, and the file cut everywhere."""
+    chosen = random.Random(1)
+    for place in range(len(watching.kept)):
+        changed = bytearray(watching.kept)
+        changed[place] = chosen.randrange(256)
+        for data in (bytes(changed), watching.kept[:place]):
+            try:
+                Memory.from_json(data, LOG)
+            except (EvidenceError, LogDamagedError):
+                pass
