@@ -422,6 +422,14 @@ def test_what_is_no_publishers_is_listed_and_not_shown_as_a_release(entry, what)
     assert [path for path in render(found, ADDRESS) if path.startswith("release/")] == []
 
 
+def test_of_very_many_entries_of_others_the_newest_are_listed_and_all_are_counted():
+    found = overview([b"%d" % number for number in range(300)])
+    page = Page(render(found, ADDRESS)["index.html"]).by_id("others")["text"]
+    assert (len(found.others), found.others_count) == (100, 300)
+    assert "And 200 before these." in page
+    assert hashlib.sha256(b"299").hexdigest() in page
+
+
 def test_a_manifest_that_is_not_what_its_digest_says_is_left_aside():
     forged = overview()
     from client_sdk.transparency.page import survey

@@ -29,7 +29,6 @@ from client_sdk.transparency.page.parts import (
 )
 
 SHOWN_RELEASES = 20
-_SHOWN_OTHERS = 100
 _COLUMNS = ("release", "state", "in force", "what changed", "entry")
 _LEAD = (
     "Everything that these publishers ever released is in this log. Nothing can be taken out of it or changed in it "
@@ -203,9 +202,9 @@ def _witness(witness: Witness) -> tuple[Html, ...]:
 
 
 def _others(overview: Overview) -> list[Html]:
-    shown = overview.others[-_SHOWN_OTHERS:][::-1]
+    shown = overview.others[::-1]
     rows = [(text(str(other.index)), text(other.what), copied(other.sha256.hex())) for other in shown]
-    more = len(overview.others) - len(shown)
+    more = overview.others_count - len(shown)
     rest = paragraphs(f"And {more} before these.") if more else NOTHING
     caption = "Entries that belong to no publisher of this page, newest first"
     return [table(("entry", "what it is", "SHA-256"), rows, caption=caption), rest]

@@ -117,7 +117,8 @@ class Other:
 class Overview:
     """A log for people. ``strangers`` are names under the checkpoint whose keys were not given: not checked.
 
-    ``reports`` are the entries beside whose pages whoever keeps the log put a report of ``vitrine verify --html``.
+    ``others`` are the newest of ``others_count`` entries. ``reports`` are the entries beside whose pages whoever keeps
+    the log put a report of ``vitrine verify --html``.
     """
 
     log: NoteVerifier
@@ -126,6 +127,7 @@ class Overview:
     strangers: tuple[str, ...]
     shelves: tuple[Shelf, ...]
     others: tuple[Other, ...]
+    others_count: int
     reports: frozenset[int] = frozenset()
 
     @property

@@ -6,7 +6,7 @@ the same log has the same page.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +33,8 @@ from client_sdk.transparency.page.overview import (
     Witness,
 )
 
+KEPT_OTHERS = 100
+"""Entries of others that are listed: a public log may have millions."""
 ManifestOf = Callable[[bytes], bytes | None]
 
 
@@ -60,15 +62,17 @@ def survey(
     ``manifest_of`` returns the file of a digest, where there is one; one that is no such manifest is left aside.
     """
     sorting = tuple(_Sorting(named.name, [named.publisher]) for named in publishers)
-    others: list[Other] = []
+    others: deque[Other] = deque(maxlen=KEPT_OTHERS)
+    count = 0
     for index, data in enumerate(entries):
         what = _sort(index, data, sorting, manifest_of)
         if what:
+            count += 1
             others.append(Other(index, sha256(data).digest(), what))
     watched = _witnesses(seen, witnesses)
     as_at = max((found.at for found in watched if found.at is not None), default=None)
     shelves = tuple(_shelf(found, as_at) for found in sorting)
-    return Overview(log, seen, watched, _strangers(seen, (log, *witnesses)), shelves, tuple(others))
+    return Overview(log, seen, watched, _strangers(seen, (log, *witnesses)), shelves, tuple(others), count)
 
 
 def _shelf(found: _Sorting, as_at: datetime | None) -> Shelf:
