@@ -18,7 +18,8 @@ PORT ?= 8443
 LOCAL := build/$(NAME)
 CLIENTS := build/clients
 ORIGIN := https://127.0.0.1:$(PORT)
-# More for `make bench-serving` (for example BENCH=--quick) or for `make bench-attestation` (BENCH="--seconds 2").
+# More for `make bench-serving` (for example BENCH=--quick), `make bench-attestation` (BENCH="--seconds 2") or
+# `make bench-log` (BENCH="--entries 100000").
 BENCH ?=
 # How long `make soak` takes.
 MINUTES ?= 60
@@ -35,7 +36,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-slow test-clouds mutants reproduce bench bench-attestation hardening-numbers pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce bench bench-attestation bench-log hardening-numbers pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -161,6 +162,10 @@ test-lockdown: setup-test ## every property of the locked image, seen from outsi
 	@echo "== lock-down"
 	@$(SUDO) $(BIN)/python -m pytest tests/e2e/lockdown
 
+test-transparency: setup-test ## the log of releases: how many tests saw each rule refuse something
+	@echo "== transparency"
+	@$(BIN)/python -m tests.transparency.counts
+
 # Triton's own driver, which ours is compared with, is built against Python's headers.
 test-slow: setup-test ## the whole of the slow suites (hours are not needed: about half of one)
 	@scripts/system-packages.sh python3-dev
@@ -194,6 +199,10 @@ bench: setup ## print the figures of docs/performance.md
 
 bench-attestation: setup ## fresh attestations under load: shared quotes, and what an answer costs (three minutes)
 	@$(SUDO) $(BIN)/python -m tests.bench.attestation $(BENCH)
+
+bench-log: setup ## a log of ten million entries: proofs, appending, storage, what a client pays (a minute, 350 MB)
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench.log --folder build $(BENCH)
 
 hardening-numbers: setup ## count what is in the image before and after, ask Lynis and the kernel's checker, write docs/hardening/numbers.md
 	@$(SUDO) $(BIN)/python -m tests.hardening $(LOCAL)/image

@@ -67,6 +67,8 @@ TALKERS |= {"client_sdk/backends.py", "client_sdk/wire.py", "client_sdk/cli/aski
 # The proxy listens on this machine, and asks services through the attested client alone.
 TALKERS |= {f"client_sdk/proxy/{name}.py" for name in ("app", "listening", "serving", "upstreams")}
 TALKERS |= {"client_sdk/cli/proxying.py"}
+# A log or a witness over HTTPS, and the two small servers of the loopback.
+TALKERS |= {f"client_sdk/transparency/{name}.py" for name in ("web", "listening", "serving", "endpoint")}
 SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|httpcore2|openai|asyncio|anyio)(\.|$)")
 JUDGING = tuple(f"client_sdk/{name}" for name in ("verify/", "clauses/", "platforms/", "policies/", "policy"))
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")

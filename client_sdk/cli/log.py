@@ -81,6 +81,15 @@ def _add_owner(actions: Commands) -> None:
     bundle.add_argument("place", metavar="LOG", help=f"the log: {_PLACE}")
     bundle.add_argument("release", metavar="RELEASE", type=Path, help="release.json, as it was appended")
     bundle.add_argument("--output", metavar="FILE", type=Path, required=True, help="where the bundle goes")
+    bundle.add_argument(
+        "--since",
+        metavar="SIZE",
+        type=_number(1, 2**63 - 1),
+        nargs="+",
+        action="extend",
+        default=[],
+        help="sizes of the log that clients remember: it is proven to have grown from them (the last 16)",
+    )
     bundle.add_argument("--log", metavar="KEY", dest="key", help="the log's key (of a log that is not your own)")
     _add_publisher(bundle, required=False)
     _add_most(bundle)
@@ -205,7 +214,7 @@ def _running(module: str, name: str) -> Run:
 
 def _number(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
             raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}")
         return int(text)
 

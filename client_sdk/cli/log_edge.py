@@ -114,8 +114,8 @@ def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
 
 def served(name: str, work: Callable[[], object]) -> int:
     """Run what serves until it is interrupted."""
-    say(f"serving at {name}; end it with Ctrl-C")
     try:
+        say(f"serving at {name}; end it with Ctrl-C")
         work()
     except KeyboardInterrupt:
         say("ended")

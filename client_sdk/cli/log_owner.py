@@ -18,7 +18,7 @@ from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_o
 from client_sdk.transparency.submit import MAX_ANSWER, Asking, taken
 from client_sdk.transparency.tree import Tiles
 from client_sdk.transparency.web import Web
-from client_sdk.transparency.writer import CONFIG, KEY, PUBLIC, LogWriter, create
+from client_sdk.transparency.writer import CONFIG, KEY, PUBLIC, Appended, LogWriter, create
 from client_sdk.writing import READABLE, write
 
 
@@ -64,16 +64,12 @@ def append(arguments: argparse.Namespace) -> int:
         return (*_brought(answers, note, log.config), *asking(note, tiles))
 
     entries = [read_file(path) for path in arguments.files]
-    if not entries:
-        size, places = log.renew(cosign), ()
-    else:
-        done = log.append(entries, cosign)
-        size, places = done.size, done.places
+    done = log.append(entries, cosign) if entries else Appended(log.renew(cosign), ())
     if arguments.json:
-        print_json({"size": size, "places": list(places)})
+        print_json({"size": done.size, "places": list(done.places)})
         return 0
-    told = [f"{path}: entry {place}" for path, place in zip(arguments.files, places, strict=False)]
-    print_lines(*told, f"{log.config.log.name} has {size} entries")
+    told = [f"{path}: entry {place}" for path, place in zip(arguments.files, done.places, strict=True)]
+    print_lines(*told, f"{log.config.log.name} has {done.size} entries")
     return 0
 
 
@@ -110,7 +106,8 @@ def bundle(arguments: argparse.Namespace) -> int:
         require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
         contents = own.contents() if own else contents_of(tree, publisher(arguments))
-        made = make_bundle(release, shown, tree, contents.rotations).to_json()
+        since = sorted({size for size in arguments.since if size < tree.size}) or None
+        made = make_bundle(release, shown, tree, contents.rotations, since=since).to_json()
     finally:
         source.close()
     try:

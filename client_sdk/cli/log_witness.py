@@ -30,9 +30,8 @@ def witness(arguments: argparse.Namespace) -> int:
     with store.sole():
         if arguments.name:
             try:
-                say(
-                    f"key {create(store, arguments.name)}, also in {arguments.state / 'witness.pub'}, for logs and clients"
-                )
+                key = create(store, arguments.name)
+                say(f"key {key}, also in {arguments.state / 'witness.pub'}, for logs and clients")
             except EvidenceError as error:
                 raise UsageError(f"--name: {error}") from error
         if arguments.serve is None and not arguments.checkpoint:

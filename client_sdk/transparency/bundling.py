@@ -10,14 +10,27 @@ from client_sdk.rules import keeps
 from client_sdk.transparency.bundle import Bundle
 from client_sdk.transparency.checkpoint import SignedCheckpoint
 from client_sdk.transparency.contents import Contents
+from client_sdk.transparency.growth import Growth, write_growths
 from client_sdk.transparency.merkle import leaf_hash
 from client_sdk.transparency.proof import Proof
 from client_sdk.transparency.remote import RemoteTree
 
+GROWTHS = 16
+
 
 @keeps("R2.inclusion")
-def make_bundle(release: bytes, shown: SignedCheckpoint, tree: RemoteTree, rotations: Sequence[int]) -> Bundle:
+def make_bundle(
+    release: bytes,
+    shown: SignedCheckpoint,
+    tree: RemoteTree,
+    rotations: Sequence[int],
+    *,
+    since: Sequence[int] | None = None,
+) -> Bundle:
     """Make the bundle of a release that is in the log, with those of the rotations that came before it.
+
+    ``since`` are sizes of the log that clients may remember: to them the bundle proves that the log has only grown.
+    Without it they are the last ``GROWTHS``.
 
     Raises:
         FetchError, EvidenceError: the log cannot be read, or what it has is malformed.
@@ -28,7 +41,9 @@ def make_bundle(release: bytes, shown: SignedCheckpoint, tree: RemoteTree, rotat
         what, got = "the log has the release", f"none of {tree.size} entries is this file: append it first"
         raise VerificationError("R2.inclusion", what, expected="its exact bytes", got=got)
     before = tuple(tree.entry(rotation) for rotation in rotations if rotation < place)
-    return Bundle(release, Proof(place, tree.inclusion(place), shown.data), before)
+    sizes = range(max(1, tree.size - GROWTHS), tree.size) if since is None else since
+    growths = tuple(Growth(size, tree.consistency(size)) for size in sizes)
+    return Bundle(release, Proof(place, tree.inclusion(place), shown.data, write_growths(growths)), before)
 
 
 def contents_of(tree: RemoteTree, publisher: Publisher) -> Contents:

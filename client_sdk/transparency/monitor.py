@@ -21,7 +21,6 @@ from client_sdk.encoding import canonical_json, from_base64, strict_json, to_bas
 from client_sdk.errors import (
     DuplicateEntryError,
     EvidenceError,
-    FetchError,
     LogDamagedError,
     OutOfOrderError,
     VerificationError,
@@ -33,7 +32,7 @@ from client_sdk.transparency.checkpoint import Checkpoint, SignedCheckpoint, ope
 from client_sdk.transparency.contents import MAX_STATE, Contents, Entry
 from client_sdk.transparency.merkle import verify_consistency
 from client_sdk.transparency.note import NoteVerifier
-from client_sdk.transparency.remote import RemoteTree, Source, read_checkpoint
+from client_sdk.transparency.remote import MissingError, RemoteTree, Source, read_checkpoint
 from client_sdk.transparency.tiles import WIDTH
 
 VERSION = 1
@@ -136,11 +135,10 @@ class Monitor:
         if shown.size < seen.size:
             raise self._smaller(seen, shown)
         tree = RemoteTree(self._source, shown)
+        proof = tree.consistency(seen.size)  # of proven tiles: if it does not hold, they are another history's
         try:
-            verify_consistency(seen.size, seen.root, shown.size, shown.root, tree.consistency(seen.size))
+            verify_consistency(seen.size, seen.root, shown.size, shown.root, proof)
         except VerificationError as error:
-            if error.rule != "R3.consistency":
-                raise
             got = f"another history, at {_spelt(shown)}"
             raise VerificationError("R3.fork", what, expected=f"what begins with {_spelt(seen)}", got=got) from error
         return tree
@@ -150,18 +148,15 @@ class Monitor:
         """Say what a tree is that is smaller than the one seen."""
         expected, got = _spelt(seen), _spelt(shown)
         try:
-            tree = RemoteTree(self._source, seen)
-            verify_consistency(shown.size, shown.root, seen.size, seen.root, tree.consistency(shown.size))
-        except FetchError:
-            raise
-        except VerificationError as error:
-            if error.rule == "R3.consistency":
-                what = "the log has only grown since it was seen"
-                return VerificationError("R3.fork", what, expected=expected, got=got)
-            if error.rule == "R2.missing":
-                what = "the log still has what it showed before"
-                return VerificationError("R3.shrunken", what, expected=expected, got=f"{got}, and other files are gone")
-            raise
+            proof = RemoteTree(self._source, seen).consistency(shown.size)
+        except MissingError:
+            what = "the log still has what it showed before"
+            return VerificationError("R3.shrunken", what, expected=expected, got=f"{got}, and other files are gone")
+        try:
+            verify_consistency(shown.size, shown.root, seen.size, seen.root, proof)
+        except VerificationError:
+            what = "the log has only grown since it was seen"
+            return VerificationError("R3.fork", what, expected=expected, got=got)
         what = "the checkpoint is not older than the one seen: is an old file served, by a cache say?"
         return VerificationError("R3.stale", what, expected=expected, got=got)
 

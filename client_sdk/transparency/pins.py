@@ -23,7 +23,11 @@ def read_verifier(given: KeySource, where: str, *, kind: int) -> NoteVerifier:
     """
     if not isinstance(given, NoteVerifier):
         require(given, (str, Path), where, expected="a key NAME+ID+KEY, or a file with it", remedy="give one of both")
-        given = NoteVerifier.from_text(str(given) if _TEXT.fullmatch(str(given)) else _read(Path(given), where))
+        text = str(given) if _TEXT.fullmatch(str(given)) else _read(Path(given), where)
+        try:
+            given = NoteVerifier.from_text(text)
+        except EvidenceError as error:
+            raise EvidenceError(where, str(error)) from error
     if given.kind != kind:
         raise EvidenceError(where, f"expected {_OF[kind]}, got {_OF[given.kind]}: {given.name}")
     return given

@@ -28,6 +28,10 @@ PUBLIC = "public"
 _KEPT = 256  # tiles that are remembered, of 8 KiB each
 
 
+class MissingError(VerificationError):
+    """A file is gone that the log's own checkpoint needs."""
+
+
 class Source(Protocol):
     """Where the files of a log are."""
 
@@ -205,4 +209,4 @@ class RemoteTree:
             with suppress(AbsentError):
                 return self._source.get(one.path, limit=one.limit), one
         what = "the log has the files that its checkpoint needs"
-        raise VerificationError("R2.missing", what, expected=f"{tile.path} in {self._source}", got="nothing")
+        raise MissingError("R2.missing", what, expected=f"{tile.path} in {self._source}", got="nothing")

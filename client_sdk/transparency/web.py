@@ -106,7 +106,8 @@ class Web:
     def _once(self, method: str, path: str, body: bytes | None, *, limit: int, deadline: float) -> Answer:
         if self._connection is None:
             self._connection = self._connect(deadline)
-        self._connection.sock.deadline = deadline
+        sock: Any = self._connection.sock
+        sock.deadline = deadline
         headers = {"Accept-Encoding": "gzip, identity", "User-Agent": "vitrine-log"}
         self._connection.request(method, f"{self._prefix}/{path}", body=body, headers=headers)
         with self._connection.getresponse() as response:

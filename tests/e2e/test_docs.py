@@ -32,6 +32,8 @@ TARGETS = {
     "lock": "tests/slow/test_targets.py",
     "vllm-lock": "tests/slow/test_targets.py",
     "bench": "tests/slow/test_targets.py",
+    "bench-log": "tests/slow/test_targets.py",
+    "test-transparency": "Makefile",  # the tests themselves
     "bench-attestation": "tests/slow/test_targets.py",
     "fuzz": "tests/slow/test_targets.py",
     "hardening-numbers": "tests/slow/test_targets.py",

@@ -46,6 +46,7 @@ from tests.fakes.simulated_nvidia import SimulatedGpu, SimulatedRim, firmware_ex
 from tests.fakes.simulated_snp import SimulatedSnp
 from tests.fakes.simulated_tdx import SimulatedTdx, serialise, td_log
 from tests.fakes.simulated_vm import SimulatedVm
+from tests.fuzz.logs import LOG_TARGETS
 from tests.fuzz.target import Target
 
 VM, TD, TD_15, SNP, GPU, RIM = (
@@ -135,6 +136,7 @@ LOGS = ("eventlog eventlog", "gcp-vtpm eventlog")
 WHERE = "fuzz"
 
 PARSERS = {
+    "log": LOG_TARGETS,
     "certificates": (
         Target(
             "certificate",

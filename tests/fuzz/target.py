@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from client_sdk.errors import EvidenceError, PolicyError, VerificationError
+from client_sdk.errors import EvidenceError, LogError, PolicyError, VerificationError
 
-EXPECTED = (EvidenceError, VerificationError, PolicyError)
+EXPECTED = (EvidenceError, VerificationError, PolicyError, LogError)
 
 
 @dataclass(frozen=True)

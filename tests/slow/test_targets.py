@@ -110,6 +110,15 @@ def test_make_bench_attestation_shares_quotes_and_prints_both_tables():
     assert outcome.out.count("x the page's CPU") == 2
 
 
+def test_make_bench_log_prints_every_figure():
+    """A hundredth of the ten million entries."""
+    outcome = make("bench-log", "BENCH=--entries 100000", seconds=600)
+    assert outcome.status == 0, outcome.out + outcome.err
+    assert "| inclusion proof | 17 hashes, 544 bytes |" in outcome.out
+    for figure in ("tiles", "consistency proof", "append, 1 with a checkpoint", "a client judges a bundle"):
+        assert f"| {figure} |" in outcome.out, figure
+
+
 def test_make_fuzz_runs_every_harness():
     outcome = make("fuzz", "SECONDS=60", seconds=1200)
     assert outcome.status == 0, outcome.out[-3000:] + outcome.err[-3000:]

@@ -1,7 +1,8 @@
-"""A second reader of logs, written from the C2SP documents alone: it shares no code with the client.
+"""A second reader of a log's files, written from the documents alone and sharing no code with the client.
 
-signed-note, tlog-checkpoint, tlog-cosignature, tlog-tiles and tlog-proof, in the order of reading. What is not as a
-document says ends in an assertion: it is for tests, and not for anything that others send.
+C2SP signed-note, tlog-checkpoint, tlog-cosignature and tlog-proof; RFC 6962, section 2.1, whose recursive definitions
+are used as they stand there, where the client follows the steps of RFC 9162. Anything that is not as the documents say
+is a ``ValueError``.
 """
 
 from __future__ import annotations
@@ -10,121 +11,131 @@ import base64
 import hashlib
 import struct
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 
-def verifier_key(text):
-    """signed-note, "Verifier keys": name, hash in hex, and base64 of type and key."""
-    name, key_hash, key = text.split("+", 2)
-    raw = base64.b64decode(key, validate=True)
-    wanted = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
-    assert wanted.hex() == key_hash
-    return name, wanted, raw[0], raw[1:]
+def vkey(text):
+    """signed-note: a verifier key is name, hex of the key id and base64 of type and key, with pluses between."""
+    name, key_id, encoded = text.split("+", 2)
+    material = base64.b64decode(encoded, validate=True)
+    if hashlib.sha256(name.encode() + b"\n" + material).digest()[:4].hex() != key_id:
+        raise ValueError("key id")
+    return name, bytes.fromhex(key_id), material[0], material[1:]
 
 
-def note(data, keys):
-    """signed-note: the text, and the names of these keys that signed it, a cosigner's with its time."""
-    text = data.decode("utf-8")
-    body, separator, signatures = text.rpartition("\n\n")
-    assert separator, "no empty line"
-    assert signatures.endswith("\n"), "a line that does not end"
-    body += "\n"
-    signed = {}
-    for line in signatures.splitlines():
-        dash, name, blob = line.split(" ")
-        assert dash == "\u2014"
-        raw = base64.b64decode(blob, validate=True)
-        for key in keys:
-            key_name, key_hash, kind, public = verifier_key(key)
-            if (name, raw[:4]) != (key_name, key_hash):
-                continue
-            if kind == 1:
-                Ed25519PublicKey.from_public_bytes(public).verify(raw[4:], body.encode())
-                signed[name] = None
-            elif kind == 4:
-                (time,) = struct.unpack(">Q", raw[4:12])
-                message = f"cosignature/v1\ntime {time}\n{body}".encode()
-                Ed25519PublicKey.from_public_bytes(public).verify(raw[12:], message)
-                signed[name] = time
-    return body, signed
+def note(data):
+    """signed-note, "Format": text, empty line, signature lines."""
+    whole = data.decode("utf-8")
+    if any(c < " " and c != "\n" for c in whole) or not whole.endswith("\n"):
+        raise ValueError("characters")
+    at = whole.rindex("\n\n")
+    text, lines = whole[: at + 1], whole[at + 2 : -1].split("\n")
+    found = []
+    for line in lines:
+        dash, name, encoded = line.split(" ")
+        blob = base64.b64decode(encoded, validate=True)
+        if dash != "—" or not name or "+" in name or len(blob) < 5:
+            raise ValueError("signature line")
+        found.append((name, blob[:4], blob[4:]))
+    return text, found
 
 
-def checkpoint(data, keys):
-    """tlog-checkpoint: origin, size, root, and who signed."""
-    body, signed = note(data, keys)
-    origin, size, root = body.splitlines()[:3]
-    assert str(int(size)) == size
-    return origin, int(size), base64.b64decode(root, validate=True), signed
+def signed_by(data, text_of_key):
+    """Return what a key says of a note: its time, or None of a plain signature; ``KeyError`` where it did not sign."""
+    text, lines = note(data)
+    name, key_id, kind, key = vkey(text_of_key)
+    for one, one_id, blob in lines:
+        if (one, one_id) != (name, key_id):
+            continue
+        message, at, signature = text.encode(), None, blob
+        if kind == 4:  # tlog-cosignature, "Ed25519 signed message"
+            (at,) = struct.unpack(">Q", blob[:8])
+            message, signature = b"cosignature/v1\ntime %d\n" % at + message, blob[8:]
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        except InvalidSignature as error:
+            raise ValueError("signature") from error
+        return at
+    raise KeyError(name)
 
 
-def tile_path(level, index, width=256):
-    """tlog-tiles, "Merkle Tree" and "Partial Tiles"."""
-    digits = str(index)
-    digits = digits.zfill(-(-len(digits) // 3) * 3)
-    groups = [digits[i : i + 3] for i in range(0, len(digits), 3)]
-    path = "/".join(["x" + group for group in groups[:-1]] + [groups[-1]])
-    return f"tile/{level}/{path}" + (f".p/{width}" if width < 256 else "")
+def checkpoint(text):
+    """tlog-checkpoint, "Note text"."""
+    origin, size, root, *_extensions = text.removesuffix("\n").split("\n")
+    if str(int(size)) != size or not origin:
+        raise ValueError("checkpoint")
+    return origin, int(size), base64.b64decode(root, validate=True)
 
 
-def mth(leaves):
-    """RFC 6962, section 2.1, over hashes of leaves."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    if len(leaves) == 1:
-        return leaves[0]
-    k = 1
-    while 2 * k < len(leaves):
-        k *= 2
-    return hashlib.sha256(b"\x01" + mth(leaves[:k]) + mth(leaves[k:])).digest()
-
-
-def whole_log(folder, size):
-    """Return the entries of a log after comparing every tile that a tree of the size has, and the root."""
-    entries = []
-    for start in range(0, size, 256):
-        data = (folder / tile_path("entries", start // 256, min(256, size - start))).read_bytes()
-        for _ in range(min(256, size - start)):
-            (length,) = struct.unpack(">H", data[:2])
-            entries.append(data[2 : 2 + length])
-            assert len(entries[-1]) == length
-            data = data[2 + length :]
-        assert data == b""
-    leaves = [hashlib.sha256(b"\x00" + entry).digest() for entry in entries]
-    level = 0
-    while count := size // 256**level:
-        span = 256**level
-        hashes = [mth(leaves[i * span : (i + 1) * span]) for i in range(count)]
-        for start in range(0, count, 256):
-            row = hashes[start : start + 256]
-            assert (folder / tile_path(level, start // 256, len(row))).read_bytes() == b"".join(row)
-        level += 1
-    return entries, mth(leaves)
-
-
-def proof(data, entry, keys):
-    """tlog-proof: who signed the checkpoint in which the entry is, by RFC 6962, section 2.1.1."""
-    head, _, rest = data.partition(b"\n\n")
-    lines = head.decode("ascii").split("\n")
-    assert lines.pop(0) == "c2sp.org/tlog-proof@v1"
-    if lines[0].startswith("extra "):
-        lines.pop(0)
+def proof(data):
+    """tlog-proof, "Format"."""
+    head, note_ = data.split(b"\n\n", 1)
+    first, *lines = head.decode().split("\n")
+    if first != "c2sp.org/tlog-proof@v1":
+        raise ValueError("header")
+    extra = base64.b64decode(lines.pop(0)[6:], validate=True) if lines[0].startswith("extra ") else b""
     word, index = lines.pop(0).split(" ")
-    assert word == "index"
-    _, size, root, signed = checkpoint(rest, keys)
-    path = [base64.b64decode(line, validate=True) for line in lines]
-    found = _up(hashlib.sha256(b"\x00" + entry).digest(), int(index), size, path)
-    assert found == root
-    assert not path
-    return signed
+    if word != "index" or str(int(index)) != index:
+        raise ValueError("index")
+    return int(index), [base64.b64decode(line, validate=True) for line in lines], note_, extra
 
 
-def _up(leaf, index, size, path):
-    """Walk down as PATH(m, D[n]) is defined, and take its hashes from the end, which is next to the root."""
+def leaf(entry):
+    return hashlib.sha256(b"\0" + entry).digest()
+
+
+def node(left, right):
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def split(n):
+    """The largest power of two that is smaller than n."""
+    return 1 << (n - 1).bit_length() - 1
+
+
+def mth(entries):
+    """RFC 6962, section 2.1."""
+    if not entries:
+        return hashlib.sha256(b"").digest()
+    if len(entries) == 1:
+        return leaf(entries[0])
+    k = split(len(entries))
+    return node(mth(entries[:k]), mth(entries[k:]))
+
+
+def path(m, entries):
+    """RFC 6962, section 2.1.1: PATH(m, D[n])."""
+    if len(entries) == 1:
+        return []
+    k = split(len(entries))
+    if m < k:
+        return [*path(m, entries[:k]), mth(entries[k:])]
+    return [*path(m - k, entries[k:]), mth(entries[:k])]
+
+
+def growth(m, entries):
+    """RFC 6962, section 2.1.2: PROOF(m, D[n])."""
+    return subproof(m, entries, whole=True)
+
+
+def subproof(m, entries, *, whole):
+    if m == len(entries):
+        return [] if whole else [mth(entries)]
+    k = split(len(entries))
+    if m <= k:
+        return [*subproof(m, entries[:k], whole=whole), mth(entries[k:])]
+    return [*subproof(m - k, entries[k:], whole=False), mth(entries[:k])]
+
+
+def root_of(entry, index, size, hashes):
+    """The root that a proof leads to, from the definition of PATH: the last hash is the sibling nearest to the root."""
     if size == 1:
-        return leaf
-    sibling, k = path.pop(), 1
-    while 2 * k < size:
-        k *= 2
+        if hashes:
+            raise ValueError("hashes are left over")
+        return leaf(entry)
+    *below, sibling = hashes
+    k = split(size)
     if index < k:
-        return hashlib.sha256(b"\x01" + _up(leaf, index, k, path) + sibling).digest()
-    return hashlib.sha256(b"\x01" + sibling + _up(leaf, index - k, size - k, path)).digest()
+        return node(root_of(entry, index, k, below), sibling)
+    return node(sibling, root_of(entry, index - k, size - k, below))

@@ -80,7 +80,7 @@ def test_a_checkpoint_from_before_a_bundle_was_full(tmp_path, size):
 
 @pytest.mark.parametrize("name", FILES)
 def test_any_bit_that_changed(files, name):
-    chosen = random.Random(name)
+    chosen = random.Random(name)  # noqa: S311 - damage
     for _ in range(40):
         data = bytearray(files[name])
         data[chosen.randrange(len(data))] ^= 1 << chosen.randrange(8)
@@ -104,7 +104,7 @@ def test_any_file_that_is_gone(files, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_random_files_end_in_our_errors(files, name):
-    chosen = random.Random(name)
+    chosen = random.Random(name)  # noqa: S311 - damage
     for _ in range(60):
         data = bytearray(files[name])
         for _ in range(chosen.randrange(1, 6)):
@@ -192,7 +192,7 @@ def test_a_whole_log_over_https(files):
         web = Web(url, context=client)
         assert len(read_all(web)) == 260
         web.close()
-        with pytest.raises(FetchError, match="certificate|self"):
+        with pytest.raises(FetchError, match=r"certificate|self"):
             Web(url).get("checkpoint", limit=1000)
 
 
@@ -220,16 +220,18 @@ def test_a_connection_that_was_closed_meanwhile(files):
 
 def test_a_file_that_is_not_there():
     for status in (404, 403, 410):
-        with asking({"x": lambda handler, status=status: handler.send(status, b"")}) as web:
-            with pytest.raises(AbsentError):
-                web.get("x", limit=10)
+        answers = {"x": lambda handler, status=status: handler.send(status, b"")}
+        with asking(answers) as web, pytest.raises(AbsentError):
+            web.get("x", limit=10)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 500, 503, 204, 206])
 def test_an_answer_that_is_no_file(status):
-    with asking({"x": lambda handler: handler.send(status, b"", Location="https://elsewhere.example/")}) as web:
-        with pytest.raises(FetchError, match=f"HTTP {status}"):
-            web.get("x", limit=10)
+    with (
+        asking({"x": lambda handler: handler.send(status, b"", Location="https://elsewhere.example/")}) as web,
+        pytest.raises(FetchError, match=f"HTTP {status}"),
+    ):
+        web.get("x", limit=10)
 
 
 def endless(handler):
@@ -262,23 +264,26 @@ def endless_after_gzip(handler):
 
 @pytest.mark.parametrize("answer", [endless, endless_chunks, bomb, endless_after_gzip])
 def test_more_than_there_can_be(answer):
-    with asking({"x": answer}) as web:
-        with pytest.raises(EvidenceError, match="over the 1000 bytes"):
-            web.get("x", limit=1000)
+    with asking({"x": answer}) as web, pytest.raises(EvidenceError, match="over the 1000 bytes"):
+        web.get("x", limit=1000)
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd"])
 def test_compressed_in_another_way(encoding):
-    with asking({"x": lambda handler: handler.send(200, b"x", Content_Encoding=encoding)}) as web:
-        with pytest.raises(EvidenceError, match="not asked for"):
-            web.get("x", limit=1000)
+    with (
+        asking({"x": lambda handler: handler.send(200, b"x", Content_Encoding=encoding)}) as web,
+        pytest.raises(EvidenceError, match="not asked for"),
+    ):
+        web.get("x", limit=1000)
 
 
 @pytest.mark.parametrize("data", [b"not gzip", gzip.compress(b"a" * 100)[:-9], b""])
 def test_what_is_said_to_be_gzip(data):
-    with asking({"x": lambda handler: handler.send(200, data, Content_Encoding="gzip")}) as web:
-        with pytest.raises((EvidenceError, FetchError)):
-            web.get("x", limit=1000)
+    with (
+        asking({"x": lambda handler: handler.send(200, data, Content_Encoding="gzip")}) as web,
+        pytest.raises((EvidenceError, FetchError)),
+    ):
+        web.get("x", limit=1000)
 
 
 def test_less_than_was_announced():

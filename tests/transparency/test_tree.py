@@ -135,8 +135,12 @@ def test_paths_of_tiles(path):
         "tile/0/000.p/256",
         "tile/0/000.p/01",
         "tile/0/001/000",
-    ]
-    + ["tile/0/../../log.key", "checkpoint", "tile/0/000\n", "/tile/0/000", "tile/entries/x00a/000"],
+        "tile/0/../../log.key",
+        "checkpoint",
+        "tile/0/000\n",
+        "/tile/0/000",
+        "tile/entries/x00a/000",
+    ],
 )
 def test_what_is_no_tile(path):
     assert not tiles.is_tile(path)

@@ -1,0 +1,385 @@
+"""`vitrine log` as people run it: what it prints, its exit codes, and the whole way from a release to a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from client_sdk.cli import main
+from client_sdk.errors import VerificationError
+from client_sdk.publisher import Publisher
+from client_sdk.releases import open_releases
+from client_sdk.transparency import endpoint, serving
+from client_sdk.transparency.checkpoint import Checkpoint
+from client_sdk.transparency.memory import Memory
+from client_sdk.transparency.note import NoteSigner, sign_note
+from client_sdk.transparency.pins import read_verifier
+from client_sdk.transparency.store import Store
+from client_sdk.transparency.witness import Witness
+from tests.fakes.simulated_vm import NOW, publisher_key, release, signed
+from tests.transparency.faults import HOWS, Faults
+from tests.transparency.keeping import NEXT_KEY, ORIGIN, entries_of, entry, rotation
+from tests.transparency.test_monitor import served as serve_dishonestly
+
+
+@pytest.fixture
+def run(capsys):
+    def _run(*argv):
+        try:
+            code = main(["log", *[str(word) for word in argv]])
+        except SystemExit as error:
+            code = error.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return _run
+
+
+@pytest.fixture
+def publisher_file(tmp_path):
+    path = tmp_path / "publisher.pub"
+    path.write_bytes(publisher_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return path
+
+
+@pytest.fixture
+def home(tmp_path, run, publisher_file):
+    folder = tmp_path / "log"
+    assert run("init", folder, "--origin", ORIGIN, "--publisher", publisher_file)[0] == 0
+    return folder
+
+
+def files(tmp_path, *numbers):
+    for number in numbers:
+        (tmp_path / f"{number}.json").write_bytes(entry(number))
+    return [tmp_path / f"{number}.json" for number in numbers]
+
+
+def key_of(home):
+    return (home / "log.pub").read_text().strip()
+
+
+def watching(home, publisher_file, state, *more):
+    return ("monitor", home, "--log", home / "log.pub", "--publisher", publisher_file, "--state", state, *more)
+
+
+def test_from_a_release_to_a_bundle_that_a_client_takes(tmp_path, run, home):
+    first, second = files(tmp_path, 1, 2)
+    assert run("append", home, first)[1].endswith(f"{ORIGIN} has 1 entries\n")
+    assert run("append", home, second, "--json")[:2] == (0, '{"places":[1],"size":2}\n')
+    assert run("bundle", home, second, "--output", tmp_path / "bundle.json")[0] == 0
+    pinned = Publisher(keys=(publisher_key().public_key(),), log=key_of(home))
+    (found,) = open_releases(tmp_path / "bundle.json", pinned, now=NOW).releases
+    assert found.number == 2
+
+
+def test_what_init_prints_is_what_clients_pin(tmp_path, run, publisher_file):
+    code, out, _ = run("init", tmp_path / "log", "--origin", ORIGIN, "--publisher", publisher_file)
+    assert code == 0
+    assert key_of(tmp_path / "log") in out
+    assert "PRIVATE" not in out
+    assert (tmp_path / "log/log.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_bundle_has_the_rotations_before_its_release(tmp_path, run, home, publisher_file):
+    (tmp_path / "rotation.json").write_bytes(rotation())
+    (tmp_path / "new.json").write_bytes(entry(2, key=NEXT_KEY))
+    assert run("append", home, *files(tmp_path, 1), tmp_path / "rotation.json", tmp_path / "new.json")[0] == 0
+    words = ("--log", key_of(home), "--publisher", publisher_file)
+    for place, more in ((home, ()), (home / "public", words)):
+        for name, count in (("1.json", 0), ("new.json", 1)):
+            assert run("bundle", place, tmp_path / name, "--output", tmp_path / "b.json", *more)[0] == 0
+            assert len(json.loads((tmp_path / "b.json").read_bytes())["rotations"]) == count
+
+
+def test_verify_says_what_is_right(tmp_path, run, home, publisher_file):
+    run("append", home, *files(tmp_path, 1, 3))
+    code, out, _ = run("verify", home, "--log", key_of(home), "--publisher", publisher_file)
+    assert code == 0
+    assert out.startswith(f"right: {ORIGIN}, 2 entries, root ")
+    assert "vitrine: up to release 3" in out
+    code, out, _ = run("verify", home, "--log", key_of(home), "--json")
+    assert (code, json.loads(out)["size"]) == (0, 2)
+
+
+def test_monitor_prints_every_new_release(tmp_path, run, home, publisher_file):
+    state = tmp_path / "seen"
+    run("append", home, *files(tmp_path, 1, 2))
+    code, out, err = run(*watching(home, publisher_file, state))
+    assert code == 0
+    assert [line.split(",")[0] for line in out.splitlines()] == [
+        "entry 0: release 1 of vitrine",
+        "entry 1: release 2 of vitrine",
+    ]
+    assert "nothing was seen of this log before" in err
+    run("append", home, *files(tmp_path, 3))
+    code, out, err = run(*watching(home, publisher_file, state, "--json", "--once"))
+    assert (code, err) == (0, "")
+    assert json.loads(out) | {"sha256": ""} == {
+        "event": "release",
+        "index": 2,
+        "manifest_sha256": release().manifest_sha256.hex(),
+        "number": 3,
+        "revokes": [],
+        "service": "vitrine",
+        "sha256": "",
+        "supersedes": None,
+    }
+    assert run(*watching(home, publisher_file, state))[:2] == (0, "")
+
+
+def test_monitor_says_a_fork_loudly_and_keeps_the_proof(tmp_path, run, home, publisher_file):
+    state = tmp_path / "seen"
+    run("append", home, *files(tmp_path, 1, 2))
+    run(*watching(home, publisher_file, state))
+    signer = NoteSigner.from_text((home / "log.key").read_text().strip())
+    seen = (home / "public/checkpoint").read_bytes()
+    serve_dishonestly(home, [entry(1), entry(5)], signer=signer)
+    for _ in range(2):  # and says it again as long as it is so
+        code, out, err = run(*watching(home, publisher_file, state, "--json"))
+        assert code == 1
+        assert json.loads(out)["rule"] == "R3.fork"
+        assert "ALARM [R3.fork]: this is not the log that it should be" in err
+    assert (state / "alarm/seen").read_bytes() == seen
+    assert (state / "alarm/shown").read_bytes() == (home / "public/checkpoint").read_bytes()
+
+
+def test_monitor_says_a_number_that_goes_back(tmp_path, run, home, publisher_file):
+    signer = NoteSigner.from_text((home / "log.key").read_text().strip())
+    changed = signed(replace(release(1), revokes=(3,)))
+    serve_dishonestly(home, [entry(1), changed, b"{}"], signer=signer)
+    code, out, _ = run(*watching(home, publisher_file, tmp_path / "seen"))
+    assert code == 1
+    assert "ALARM: entry 1: [R3.order]" in out
+    assert "entry 2: not this publisher's" in out
+
+
+def test_monitor_without_the_log_has_no_verdict(tmp_path, run, home, publisher_file):
+    (home / "public/checkpoint").unlink()
+    code, _, err = run(*watching(home, publisher_file, tmp_path / "seen"))
+    assert code == 3
+    assert "no verdict" in err
+
+
+def test_monitor_with_a_state_that_another_one_holds(tmp_path, run, home, publisher_file):
+    with Store(tmp_path / "seen").sole():
+        code, _, err = run(*watching(home, publisher_file, tmp_path / "seen"))
+    assert (code, "another run writes here" in err) == (3, True)
+
+
+def test_monitor_with_a_state_that_is_something_else(tmp_path, run, home, publisher_file):
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen/state.json").write_bytes(b"{}")
+    code, _, err = run(*watching(home, publisher_file, tmp_path / "seen"))
+    assert (code, "state.json" in err) == (2, True)
+
+
+def test_monitor_again_and_again_until_it_is_ended(tmp_path, run, home, publisher_file):
+    """Over HTTP; releases that come meanwhile are told, and a server that is away for a while is said to be."""
+    run("append", home, *files(tmp_path, 1))
+    with serving.server(home / "public", 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        words = watching(home, publisher_file, tmp_path / "seen", "--interval", 1, "--json")
+        place = f"http://127.0.0.1:{server.server_port}"
+        command = [sys.executable, "-m", "client_sdk.cli", "log", *map(str, [words[0], place, *words[2:]])]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+        try:
+            assert json.loads(child.stdout.readline())["number"] == 1
+            run("append", home, *files(tmp_path, 2))
+            assert json.loads(child.stdout.readline())["number"] == 2
+        finally:
+            child.send_signal(signal.SIGINT)
+            child.communicate(timeout=60)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_duplicates_and_old_numbers_are_refused(tmp_path, run, home, number):
+    run("append", home, *files(tmp_path, 1, 2))
+    code, _, err = run("append", home, *files(tmp_path, number))
+    assert code == 1
+    assert f"release {number} of vitrine" in err
+    assert len(entries_of(home, _key(home))) == 2
+
+
+def _key(home):
+    return read_verifier(home / "log.pub", "log", kind=1)
+
+
+def test_what_another_signed_is_refused(tmp_path, run, home):
+    (tmp_path / "x.json").write_bytes(entry(1, key=NEXT_KEY))
+    code, _, err = run("append", home, tmp_path / "x.json")
+    assert (code, "[R1]" in err) == (1, True)
+
+
+def test_two_writers_at_once(tmp_path, run, home):
+    with Store(home).sole():
+        code, _, err = run("append", home, *files(tmp_path, 1))
+    assert (code, "another run writes here" in err) == (3, True)
+
+
+def test_a_damaged_log_is_refused(tmp_path, run, home):
+    run("append", home, *files(tmp_path, 1))
+    (home / "public/tile/0/000.p/1").write_bytes(bytes(32))
+    code, _, err = run("append", home, *files(tmp_path, 2))
+    assert (code, "its tiles are not those of its checkpoint" in err) == (1, True)
+    assert run("verify", home, "--log", key_of(home))[0] == 1
+
+
+def test_usage(tmp_path, run, home, publisher_file):
+    for words, says in (
+        (("append", home, tmp_path / "none.json"), "cannot read"),
+        (("init", tmp_path / "x", "--origin", "a b", "--publisher", publisher_file), "without spaces"),
+        (("init", tmp_path / "x", "--origin", "a", "--publisher", publisher_file, "--threshold", 2), "threshold"),
+        (
+            ("init", tmp_path / "x", "--origin", "a", "--publisher", publisher_file, "--witness", key_of(home)),
+            "witness",
+        ),
+        (("init", tmp_path / "x", "--origin", "a", "--publisher", publisher_file, "--quorum", 1), "quorum"),
+        (("verify", home, "--log", "none"), "cannot be read"),
+        (("verify", home, "--log", key_of(home)[:-2]), "not base64"),
+        (("bundle", home / "public", publisher_file, "--output", tmp_path / "b"), "give --log and --publisher"),
+        (watching(home, publisher_file, tmp_path / "s", "--max-age", 5), "at least one with --witness"),
+        (watching(home, publisher_file, tmp_path / "s", "--interval", 0), "whole number from 1"),
+        (("witness", tmp_path / "w"), "give --name"),
+        (("witness", tmp_path / "w", "--checkpoint", publisher_file), "give the key of a log"),
+        (("serve", home, "--port", 99_999), "whole number"),
+    ):
+        code, _, err = run(*words)
+        assert (code, says in err) == (2, True), (words, err)
+
+
+def test_a_log_that_says_it_is_too_large(tmp_path, run, home):
+    signer = NoteSigner.from_text((home / "log.key").read_text().strip())
+    run("append", home, *files(tmp_path, 1))
+    (home / "public/checkpoint").write_bytes(sign_note(Checkpoint(ORIGIN, 10**9, bytes(32)).to_text(), signer))
+    code, _, err = run("verify", home, "--log", key_of(home))
+    assert (code, "give --most 1000000000" in err) == (3, True)
+
+
+@pytest.fixture
+def witness(tmp_path, run):
+    folder = tmp_path / "witness"
+    code, _, err = run("witness", folder, "--name", "witness.example/w1")
+    assert code == 0
+    assert (folder / "witness.pub").read_text().strip() in err
+    return folder
+
+
+def test_a_witness_by_hand(tmp_path, run, publisher_file, witness):
+    """Nothing is connected: the checkpoint goes out in a file, and the signature comes back in one."""
+    home, note, line = tmp_path / "log", tmp_path / "checkpoint", tmp_path / "cosignature"
+    words = ("--origin", ORIGIN, "--publisher", publisher_file, "--witness", witness / "witness.pub")
+    assert run("init", home, *words)[0] == 0
+    for number in (1, 2):
+        code, _, err = run("append", home, *files(tmp_path, number))
+        assert (code, "0 of 1 witnesses signed" in err) == (3, True)
+        run("append", home, "--export", note)
+        signing = ("witness", witness, "--log", key_of(home), "--checkpoint", note, "--from", home, "--output", line)
+        assert run(*signing)[0] == 0
+        code, out, err = run("append", home, "--cosignatures", line)
+        assert (code, out) == (0, f"{ORIGIN} has {number} entries\n"), err
+    shown = json.loads(run("verify", home, "--log", key_of(home), "--witness", witness / "witness.pub", "--json")[1])
+    assert list(shown["witnesses"]) == ["witness.example/w1"]
+
+
+def test_a_witness_by_hand_refuses_a_fork(tmp_path, run, home, witness):
+    run("append", home, *files(tmp_path, 1, 2))
+    signing = ("witness", witness, "--log", key_of(home), "--checkpoint", home / "public/checkpoint", "--from", home)
+    code, out, _ = run(*signing)
+    assert (code, out.startswith("— witness.example/w1 ")) == (0, True)
+    signer = NoteSigner.from_text((home / "log.key").read_text().strip())
+    serve_dishonestly(home, [entry(1), entry(5), entry(6)], signer=signer)
+    code, out, err = run(*signing)
+    assert (code, out) == (1, "")
+    assert "the proof of consistency does not hold" in err
+
+
+def test_the_cosignature_of_another_checkpoint(tmp_path, run, publisher_file, home, witness):
+    other = tmp_path / "other"
+    words = ("--origin", ORIGIN, "--publisher", publisher_file, "--witness", witness / "witness.pub")
+    run("init", other, *words)
+    run("append", home, *files(tmp_path, 1))
+    signing = ("witness", witness, "--log", key_of(home), "--checkpoint", home / "public/checkpoint")
+    (tmp_path / "line").write_text(run(*signing)[1])
+    run("append", other, *files(tmp_path, 2))
+    code, _, err = run("append", other, "--cosignatures", tmp_path / "line")
+    assert (code, "no witness of the log signed this checkpoint" in err) == (2, True)
+
+
+def test_a_witness_at_a_port(tmp_path, run, publisher_file, witness):
+    home = tmp_path / "log"
+    key = (witness / "witness.pub").read_text().strip()
+    words = ("--origin", ORIGIN, "--publisher", publisher_file)
+    with_key = tmp_path / "with"
+    run("init", with_key, *words)
+    logs = (_key(with_key),)
+    with endpoint.server(Witness(Store(witness), logs), 0, now=lambda: int(time.time()), say=lambda _: None) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        run("init", home, *words, "--witness", f"{key},{url}")
+        shutil.copy(with_key / "log.key", home / "log.key")  # the log that the witness knows
+        config = json.loads((home / "log.json").read_text())
+        (home / "log.json").write_text(
+            json.dumps(config | {"log": key_of(with_key)}, separators=(",", ":"), sort_keys=True)
+        )
+        shutil.copy(with_key / "public/checkpoint", home / "public/checkpoint")
+        code, out, err = run("append", home, *files(tmp_path, 1, 2))
+        assert (code, "has 2 entries" in out) == (0, True), err
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "action", [("serve", "{home}", "--port", "0"), ("witness", "{witness}", "--log", "{key}", "--serve", "0")]
+)
+def test_what_serves_says_where_and_ends(home, witness, action):
+    words = [word.format(home=home, witness=witness, key=key_of(home)) for word in action]
+    command = [sys.executable, "-m", "client_sdk.cli", "log", *words]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stderr.readline().startswith("serving at http://127.0.0.1:")
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
+    assert child.returncode == 0
+
+
+def test_a_full_disk_is_no_verdict_and_the_next_run_goes_on(tmp_path, run, home):
+    path = files(tmp_path, 1)
+    with pytest.MonkeyPatch.context() as patching:
+        Faults(patching, at=12, how=HOWS["disk full"])
+        code, _, err = run("append", home, *path)
+    assert (code, "No space left on device; free space" in err) == (3, True)
+    assert run("append", home, *path)[0] == 0
+    assert Path(home / "public/tile/0/000.p/1").exists()
+
+
+def test_a_bundle_proves_to_who_was_there_before_that_the_log_grew(tmp_path, run, home):
+    """The client that took the first bundle takes the second; it remembers the size, and the proof is in the bundle."""
+    pinned = Publisher(keys=(publisher_key().public_key(),), log=key_of(home))
+    kept = tmp_path / "client"
+    for number in (1, 2, 3):
+        run("append", home, *files(tmp_path, number))
+        assert run("bundle", home, tmp_path / f"{number}.json", "--output", tmp_path / "b.json")[0] == 0
+        opened = open_releases(tmp_path / "b.json", pinned, now=NOW, memory=Memory(kept))
+        assert [found.number for found in opened.releases] == [number]
+    fork = tmp_path / "fork"
+    signer = NoteSigner.from_text((home / "log.key").read_text().strip())
+    serve_dishonestly(fork, [entry(1), entry(2), entry(5), entry(6)], signer=signer)
+    (tmp_path / "6.json").write_bytes(entry(6))
+    words = ("--log", key_of(home), "--publisher", tmp_path / "publisher.pub", "--since", 3)
+    assert run("bundle", fork, tmp_path / "6.json", "--output", tmp_path / "b.json", *words)[0] == 0
+    with pytest.raises(VerificationError) as caught:
+        open_releases(tmp_path / "b.json", pinned, now=NOW, memory=Memory(kept))
+    assert caught.value.rule == "R3.consistency"
