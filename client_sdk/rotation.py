@@ -145,7 +145,7 @@ def verify_rotation(envelope: bytes, publisher: Publisher, *, ledger: Ledger | N
     rotation = _from_statement(opened.payload)  # (2)
     recorded.equal(  # (3)
         "R1",
-        f"rotation {rotation.number} replaces the keys that you pinned, or those that followed them",
+        f"the rotation ({rotation.number}) is of the keys that you pinned, or of those that followed them",
         expected=pinned.digest,
         got=rotation.previous,
     )
@@ -175,9 +175,7 @@ def verify_rotations(envelopes: Sequence[bytes], publisher: Publisher, *, ledger
     pinned = KeySet.of(publisher).digest
     if pinned not in sets:
         told = f"one of {len(sets)} sets, of which the newest is {', '.join(read[-1].following.names)}"
-        message = (
-            "the publisher's rotations lead on from the keys that you pinned (else ask the publisher for his keys)"
-        )
+        message = "the keys that you pinned are in the publisher's rotations (else ask the publisher for his keys)"
         raise VerificationError("R1", message, expected=told, got=publisher.names)
     for envelope in envelopes[sets.index(pinned) :]:
         publisher = verify_rotation(envelope, publisher, ledger=ledger)
@@ -190,7 +188,7 @@ def _require_chain(rotations: list[Rotation]) -> None:
     for before, after in pairwise(rotations):
         expected, got = (before.number + 1, before.following.digest), (after.number, after.previous)
         if expected != got:
-            message = f"rotation {after.number} directly follows rotation {before.number}"
+            message = f"each rotation is the one after the one before it (rotation {after.number})"
             raise VerificationError("R1", message, expected=show(expected), got=show(got))
 
 

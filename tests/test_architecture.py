@@ -56,6 +56,9 @@ OFFLINE = (
         f"client_sdk/{name}.py"
         for name in ("evidence", "manifest", "report", "encoding", "fields", "sources", "collateral")
     ),
+    # Of the log, all but the edges: the memory's folder, and what reads, keeps and serves a log.
+    *(f"client_sdk/transparency/{name}.py" for name in ("note", "checkpoint", "merkle", "proof", "bundle", "growth")),
+    *(f"client_sdk/transparency/{name}.py" for name in ("judge", "keys", "revoked", "rollback", "seen")),
     # Of the gatherer, all but the edge: what to ask for and how to read an answer are data.
     *(f"client_sdk/gather/{name}.py" for name in ("plan", "wanted", "hosts", "chains", "answers", "contents")),
     *(f"client_sdk/gather/{name}.py" for name in ("amd", "intel", "nvidia", "tpm")),

@@ -263,7 +263,7 @@ def _verified(signature: Signature, key: NoteVerifier, text: str) -> int | None:
     try:  # whatever its length is, one that is not 64 bytes long does not verify
         Ed25519PublicKey.from_public_bytes(key.public_key).verify(data, _message(text, at))
     except (InvalidSignature, ValueError) as error:
-        what = f"the signature of {key.name} is of this text"
+        what = f"a signature of a key that you trust is of this text ({key.name})"
         raise VerificationError("R2.note", what, expected="one that verifies", got="one that does not") from error
     return at
 

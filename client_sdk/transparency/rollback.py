@@ -32,7 +32,7 @@ def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> 
         found = one.checkpoint
         ledger.equal(
             "R3.view",
-            f"the log shows one tree of {found.size} entries, as before (else it has two views: tell the others)",
+            f"of one size the log has one tree ({found.size} entries; else it has two views, and others should know)",
             expected=roots.setdefault(found.size, found.root),
             got=found.root,
         )
@@ -66,7 +66,7 @@ def judge_numbers(releases: Sequence[Release], known: Known, ledger: Ledger) -> 
             continue
         ledger.holds(
             "R3.number",
-            f"the newest release of {name!r} that was given is not older than one that this client has seen",
+            f"the newest release is not older than one that this client has seen ({name})",
             expected=f"release {service.number} or a later one",
             got=f"release {number}",
             condition=number >= service.number,

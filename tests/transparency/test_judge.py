@@ -143,7 +143,7 @@ def test_a_fork_under_the_witnesses_words_for_another_tree():
     note = fork.checkpoint(by=())
     for signature in UnverifiedNote.from_bytes(honest.checkpoint()).signatures[1:]:
         note = add_signature(note, signature)
-    assert "the signature of w1.example" in refused("R2.note", fork.bundle(ENVELOPE, checkpoint=note).to_json())
+    assert "w1.example" in refused("R2.note", fork.bundle(ENVELOPE, checkpoint=note).to_json())
 
 
 def test_a_checkpoint_whose_size_was_changed_after_it_was_signed():

@@ -77,7 +77,7 @@ def main() -> int:
     FILE.write_text("{}\n")
     listener = Listener()
     ignored = [f"--ignore={path}" for path in NOT_NAMED]
-    words = ["-q", "-p", "no:cacheprovider", "tests/client_sdk", "--no-header", *ignored]
+    words = ["-q", "-p", "no:cacheprovider", "tests/client_sdk", "tests/transparency", "--no-header", *ignored]
     status = pytest.main(words, plugins=[listener])
     table = {}
     for rule in sorted(registered() - with_vectors()):
