@@ -118,6 +118,40 @@ def contents(before: Manifest, after: Manifest) -> tuple[Section, ...]:
     return tuple(section for section in every if section.changes)
 
 
+def alarms(sections: Iterable[Section]) -> Iterator[str]:
+    """Say what a reader must not miss: changes that few have a good reason for."""
+    for section in sections:
+        for change in section.changes:
+            if section.key.startswith("measurement/"):
+                yield from _alarms_of_a_platform(section, change)
+            elif section.key in {"packages", "wheels", "tools"} and change.note:
+                yield f"{change.what} has other bytes under the same version: ask why."
+            elif section.key == "cmdline" and change.what == "vitrine.mode":
+                yield f"The image says that its mode is {change.after or 'none'}; it was {change.before or 'none'}."
+            else:
+                for how in (change.after or "", change.kind):
+                    yield from _ALARMS.get((section.key, change.what, how), ())
+                if section.key == "statement" and change.what.startswith("revokes ") and change.kind == GONE:
+                    yield f"It no longer {change.what}: what was revoked once must stay so."
+
+
+_UNNAMED, _ISSUER, _COMMIT = "not named", "API tokens are signed by", "source commit"
+_ALARMS: dict[tuple[str, str, str], tuple[str, ...]] = {
+    ("keys", _COMMIT, _UNNAMED): ("It names no commit any more: nobody can tell what it was built from.",),
+    ("keys", _ISSUER, CHANGED): ("API tokens are taken from another issuer, or from none where there was one.",),
+    ("statement", "service", CHANGED): ("It is another service.",),
+}
+_KIND, _ANYTHING = "kind of image", "anything: the release pins none"
+_DEBUG = "DEBUG: it does not promise the whole lock-down"
+
+
+def _alarms_of_a_platform(section: Section, change: Change) -> Iterator[str]:
+    if change.what == _KIND and change.after == _DEBUG:
+        yield f"{section.title}: the image goes without a part of the lock-down, or has a console (DEBUG)."
+    if change.after == _ANYTHING:
+        yield f"{section.title}: {change.what} may be anything now."
+
+
 def words(change: Change) -> str:
     """Say a change in one line, with digests cut to their first digits: they differ, and nobody reads them."""
     old, new = _shorter(change.before or ""), _shorter(change.after or "")
@@ -126,7 +160,9 @@ def words(change: Change) -> str:
 
 
 def lines(sections: Iterable[Section]) -> Iterator[str]:
-    """Say all of it for a terminal."""
+    """Say all of it for a terminal, what a reader must not miss first."""
+    sections = tuple(sections)
+    yield from map(printable, alarms(sections))
     for section in sections:
         yield printable(f"{section.title}: {section.summary}")
         yield from (f"  {words(change)}" for change in section.changes)
@@ -227,12 +263,11 @@ def _measurement(key: _Key, before: Measurement | None, after: Measurement | Non
 
 def measured(item: Measurement) -> Iterator[Entry]:
     """Yield everything that a measurement states, each with its name in words, its value in words, and the value."""
-    debug = "DEBUG: it does not promise the whole lock-down" if item.is_debug else "locked down"
-    yield _plain("kind of image", debug)
+    yield _plain(_KIND, _DEBUG if item.is_debug else "locked down")
     yield _digest("image (Authenticode)", item.image_authenticode)
     yield _plain("image shows in", f"PCR {item.image_pcr}")
-    yield from _allowed("PCR 0 (firmware)", item.pcr0_allowed, "anything: the release pins none")
-    yield from _allowed("boot entries and ACPI tables", item.acpi_allowed, "anything: the release pins none")
+    yield from _allowed("PCR 0 (firmware)", item.pcr0_allowed, _ANYTHING)
+    yield from _allowed("boot entries and ACPI tables", item.acpi_allowed, _ANYTHING)
     yield from (_digest(f"PCR {index} ({COVERS[index]})", value) for index, value in item.pcrs)
     yield from (_digest(f"RTMR {index}", value) for index, value in item.rtmrs)
     yield from _allowed("launch measurement of the CPU", item.launch_measurements, "none is named")
@@ -313,8 +348,8 @@ def _words(cmdline: str) -> Iterator[Entry]:
 
 def _keys(manifest: Manifest) -> Iterator[Entry]:
     issuer, commit = manifest.token_issuer_key, manifest.source_commit
-    yield Entry(("API tokens are signed by",), issuer or "nobody: there are none", issuer)
-    yield Entry(("source commit",), commit or "not named", commit)
+    yield Entry((_ISSUER,), issuer or "nobody: there are none", issuer)
+    yield Entry((_COMMIT,), commit or _UNNAMED, commit)
 
 
 def _shorter(said: str) -> str:

@@ -216,7 +216,7 @@ def story() -> tuple[bytes, ...]:
         signed(released(3, three, measurement("three")), "bram", "chen"),
         rotation(),
         signed(released(4, four, measurement("four"), measurement("four", "gcp-snp"), revokes=(3,)), "anna", "dina"),
-        signed(released(5, four, measurement("four"), measurement("four", "gcp-snp")), "anna", "dina"),
+        signed(released(5, four, measurement("four"), measurement("four", "gcp-snp"), revokes=(3,)), "anna", "dina"),
     )
 
 

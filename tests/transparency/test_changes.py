@@ -9,7 +9,7 @@ import pytest
 from client_sdk.binding import DEBUG_LOCKDOWN
 from client_sdk.manifest import Boot, Manifest, Model, Package, Verity
 from client_sdk.release import Measurement, Release
-from client_sdk.transparency.changes import as_dicts, contents, lines, statements, words
+from client_sdk.transparency.changes import alarms, as_dicts, contents, lines, statements, words
 from tests.client_sdk.test_manifest import MANIFEST
 from tests.fakes.simulated_vm import release
 
@@ -149,6 +149,61 @@ def test_a_debug_image_says_so():
     debug = replace(found, pcr15_template=OTHERS["pcr15_template"](found.pcr15_template))
     said = "\n".join(lines(statements(release(), replace(release(), measurements=(debug,)))))
     assert "kind of image: locked down → DEBUG: it does not promise the whole lock-down" in said
+
+
+def measured_with(**changed):
+    (found,) = release().measurements
+    return replace(release(), measurements=(replace(found, **changed),))
+
+
+def lockdown(data):
+    (found,) = release().measurements
+    return measured_with(pcr15_template=(replace(found.pcr15_template[0], data=data), *found.pcr15_template[1:]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (release(), lockdown(DEBUG_LOCKDOWN), "or has a console (DEBUG)."),
+        (release(), lockdown(b"another"), "goes without a part of the lock-down"),
+        (measured_with(pcr0_allowed=(ONE,)), release(), "PCR 0 (firmware) may be anything now."),
+        (measured_with(acpi_allowed=(ONE,)), release(), "boot entries and ACPI tables may be anything now."),
+        (replace(release(), revokes=(7,)), release(), "It no longer revokes release 7: what was revoked once must"),
+        (release(), replace(release(), service="other"), "It is another service."),
+    ],
+)
+def test_what_a_reader_of_a_release_must_not_miss(before, after, says):
+    (alarm,) = alarms(statements(before, after))
+    assert says in alarm
+    assert next(lines(statements(before, after))) == alarm
+    if after.service == before.service:
+        assert list(alarms(statements(after, before))) == [], "the other way round it is none"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"packages": (Package("libc6", "2.41-12", TWO),)}, "libc6 has other bytes under the same version: ask why."),
+        ({"tools": (Package("erofs-utils", "1.8", TWO),)}, "erofs-utils has other bytes under the same version"),
+        ({"token_issuer_key": "a key"}, "API tokens are taken from another issuer"),
+        ({"source_commit": ""}, "It names no commit any more"),
+        ({"boot": replace(MANIFEST.boot, cmdline="quiet vitrine.mode=DEBUG")}, "its mode is DEBUG; it was none."),
+    ],
+)
+def test_what_a_reader_of_a_manifest_must_not_miss(changed, says):
+    (alarm,) = alarms(contents(MANIFEST, replace(MANIFEST, **changed)))
+    assert says in alarm
+
+
+def test_an_update_that_is_one_is_no_alarm():
+    newer = replace(MANIFEST, packages=packages(("libc6", "2.42")), kernel="6.13", source_commit="1" * 40)
+    assert list(alarms(contents(MANIFEST, newer))) == []
+    assert list(alarms(statements(release(), replace(release(), number=2, revokes=(1,))))) == []
+
+
+@pytest.mark.parametrize("name", ["kind of image", "API tokens are signed by", "vitrine.mode", "revokes release 1"])
+def test_a_package_cannot_cry_wolf_by_its_name(name):
+    assert list(alarms(contents(MANIFEST, replace(MANIFEST, packages=packages((name, "1")))))) == []
 
 
 def test_a_revocation_says_which_release():

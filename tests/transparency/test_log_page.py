@@ -330,6 +330,14 @@ def test_a_debug_image_says_so_on_both_pages():
     assert "debug image" not in text_of("story")
 
 
+def test_what_a_reader_must_not_miss_stands_before_the_changes():
+    found = overview([by_first(one(1)), by_first(released(2, ONE, measurement("one", debug=True)))])
+    changes = Page(render(found, ADDRESS)["release/1.html"]).by_id("changes")["text"]
+    assert "Look twice:" in changes
+    assert changes.index("has a console (DEBUG)") < changes.index("The release's own words")
+    assert not any("Look twice" in text_of("story", path) for path in html("story"))
+
+
 def test_what_changed_is_said_in_words():
     first, fourth = text_of("story"), text_of("story", "release/5.html")
     assert "linux-image-amd64: 6.12.41-1 → 6.12.48-1; nftables: new, 1.1.3-1" in first

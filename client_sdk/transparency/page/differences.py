@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from client_sdk.page.document import notice
 from client_sdk.page.markup import NOTHING, Html, join, tag, text
 from client_sdk.page.table import table
-from client_sdk.transparency.changes import Change, Section, contents, statements, words
+from client_sdk.transparency.changes import Change, Section, alarms, contents, statements, words
 from client_sdk.transparency.page.overview import Entry, Fate
 from client_sdk.transparency.page.parts import bullets, paragraphs, said
 
@@ -54,9 +55,10 @@ def changes(fate: Fate) -> tuple[Html, ...]:
     intro = tag("p", text("Compared with "), link, text(f", entry {fate.before.index} of the log."))
     same = fate.entry.release.manifest_sha256 == fate.before.release.manifest_sha256
     renewed = paragraphs("It is the same image: only what the release says about it differs.") if same else NOTHING
+    loud = (notice("Look twice:", alarm) for alarm in alarms(sections))
     short = bullets(*(_short(place, found) for place, found in enumerate(sections, start=1)))
     return (
-        join(intro, renewed, paragraphs(missing) if missing else NOTHING),
+        join(intro, renewed, *loud, paragraphs(missing) if missing else NOTHING),
         short,
         *(_whole(place, found) for place, found in enumerate(sections, start=1)),
     )
