@@ -148,7 +148,8 @@ _DEBUG = "DEBUG: it does not promise the whole lock-down"
 def _alarms_of_a_platform(section: Section, change: Change) -> Iterator[str]:
     if change.what == _KIND and change.after == _DEBUG:
         yield f"{section.title}: the image goes without a part of the lock-down, or has a console (DEBUG)."
-    if change.after == _ANYTHING:
+    pinned = any(other.what == change.what and other.kind == GONE for other in section.changes)
+    if change.after == _ANYTHING and pinned:
         yield f"{section.title}: {change.what} may be anything now."
 
 

@@ -79,6 +79,7 @@ def measurement(image: str, platform: str = "gcp-tdx", *, debug: bool = False, g
             for pcr in EXACT_PCRS
         ),
         pcr0_allowed=(bytes_of(f"{platform} firmware"),),
+        acpi_allowed=(bytes_of(f"{platform} tables"),),
         phases=("sysinit", "ready"),
         pcr15_template=(
             TemplateEvent("lockdown", DEBUG_LOCKDOWN if debug else LOCKDOWN),
