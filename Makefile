@@ -36,7 +36,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce bench bench-attestation bench-log hardening-numbers pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce bench bench-attestation bench-log hardening-numbers pcr-table fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -65,12 +65,12 @@ setup-test: setup
 	@scripts/system-packages.sh chromium curl haproxy gcc libc6-dev
 
 # Marked at its end: an interrupted set-up goes on where it was, or starts over where not even pip is there.
-$(VENV)/.complete: requirements/dev.lock pyproject.toml
+$(VENV)/.complete: requirements/dev.lock pyproject.toml distributions/provisioner/pyproject.toml
 	@echo "== virtual environment in $(VENV) (wheels from requirements/dev.lock, by hash)"
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; set PYTHON=")'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e distributions/provisioner
 	@touch $@
 
 deploy: named setup ## bake, boot, verify, ask one question; leaves the VM running
@@ -116,7 +116,7 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients and not packaging" tests
 
 e2e: setup-test
 	@echo "== end to end"
@@ -184,6 +184,11 @@ test-clients: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteL
 
 compat-page: setup-test $(CLIENTS)/.complete ## write docs/api-compat.md from what the clients get
 	@$(SUDO) $(BIN)/python -m tests.compat.page
+
+# Some of it, which needs no network, is part of `make test`.
+test-packaging: setup ## build every distribution twice, differently, and install it on every supported Python that is here
+	@echo "== packaging"
+	@$(BIN)/python -m pytest -rA tests/distributions
 
 test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds (hours)
 	@VITRINE_EVERY_CALL=1 $(BIN)/python -m pytest tests/provisioner/clouds

@@ -150,6 +150,17 @@ class Release:
         }
 
 
+def read_release(data: bytes) -> Release:
+    """Decode a release. Nothing is verified: this is for showing it, and for signing it.
+
+    Raises:
+        EvidenceError: it is malformed, or something else.
+        VerificationError: R1, it is an envelope of something else.
+    """
+    require_bytes(data, "release")
+    return _from_statement(Envelope.from_json(data).payload)
+
+
 @keeps("R1")
 def open_release(data: bytes, publisher: Publisher, *, ledger: Ledger | None = None) -> Release:
     """Return the release when enough of the publisher's keys signed these exact bytes.

@@ -25,6 +25,7 @@ from provisioner.image.key import bake_key, file_digests
 from provisioner.image.model import model_card
 from provisioner.image.normalise import clean
 from provisioner.image.pack import BakedImage, PackSpec, find_image, pack
+from provisioner.image.recipe import Recipe
 from provisioner.image.rootfs import GpuImage, load_rootfs, prepare_rootfs
 from provisioner.image.sources import HUB, Mode, Sources
 from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
@@ -74,8 +75,13 @@ class Bake:
         Raises:
             BakeError: an ingredient is missing.
         """
+        recipe = self.recipe()
+        return bake_key(self.ingredients(), {**recipe.values, "bake_mode": recipe.mode})
+
+    def recipe(self) -> Recipe:
+        """Say what the image is asked to be, besides its ingredients."""
         values = {name: _without_places(name, value) for name, value in self.values.items()}
-        return bake_key(self.ingredients(), values | {"bake_mode": self.sources.mode})
+        return Recipe(self.sources.mode, values)
 
     def ingredients(self) -> dict[str, Path]:
         """Every file or folder of the checkout that the image is made of, by its name there."""
@@ -316,6 +322,7 @@ def seal(bake: Bake, *, progress: Progress) -> BakedImage:
         source_commit=bake.commit,
         token_issuer_key=bake.access().issuers,
         gpu_wheels=gpus.wheels if (gpus := bake.gpus()) else (),
+        recipe=bake.recipe().to_json(),
     )
     if bake.sources.mode == "debug":
         progress("DEBUG: this image has a root shell on its console, and clients refuse its release")

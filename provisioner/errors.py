@@ -7,6 +7,7 @@
      ├ PlanError      this cloud cannot do that spec
      ├ BakeError      the image could not be made, or may not be used
      ├ CloudError     the hypervisor or cloud API said no; carries the request id where there is one
+     ├ ReleaseError   a release may not be signed or published as it is; lists every fault, says what to do next
      └ MeasureError   predicted ≠ observed; do not publish
 """
 
@@ -60,6 +61,14 @@ class CloudError(ProvisionError):
         super().__init__(_printable(message if request_id is None else f"{message} (request {request_id})"))
 
 
+class ReleaseError(ProvisionError):
+    """A release, or a rotation of keys, may not be signed or published as it is; ``remedy`` is what to do next."""
+
+    def __init__(self, faults: tuple[Fault, ...], remedy: str) -> None:
+        self.faults, self.remedy = faults, _printable(remedy)
+        super().__init__(_printable(f"{'; '.join(map(str, faults)) or 'unknown fault'}; {remedy}"))
+
+
 class MeasureError(ProvisionError):
     """What was predicted and what was observed differ: nothing may be published."""
 
@@ -68,4 +77,6 @@ def sentences(error: ProvisionError) -> str:
     """Return what follows a colon when an error is told: several faults of an inventory each on a line of its own."""
     if isinstance(error, SpecError) and len(error.faults) > 1:
         return "".join(f"\n  {fault}" for fault in error.faults)
+    if isinstance(error, ReleaseError):
+        return "".join(f"\n  {_printable(str(fault))}" for fault in error.faults) + f"\n  next: {error.remedy}"
     return f" {error}"

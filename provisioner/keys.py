@@ -1,12 +1,17 @@
-"""Ed25519 keys that sign, the publisher's and the tokens' issuer's: files that their owner alone may read."""
+"""Ed25519 keys that sign, the publisher's and the tokens' issuer's: files that their owner alone may read.
+
+A file may be encrypted besides. Its passphrase is asked for where it is needed; no argument, variable or error has it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -17,7 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
 from provisioner.atomic import replace_file
 from provisioner.errors import Fault, SpecError
 
-_MADE_BY = "a private key (the publisher's, which the first deployment makes, or one of `vitrine token keygen`)"
+Ask = Callable[[Path], bytes]
+"""Returns the passphrase of the key in a file."""
+_MADE_BY = "a private key (the publisher's, which the first deployment makes, or one of `vitrine … keygen`)"
 
 
 def load_or_create(path: Path) -> Ed25519PrivateKey:
@@ -31,31 +38,48 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
     return load(path)
 
 
-def load(path: Path) -> Ed25519PrivateKey:
-    """Return the key in the file.
+def load(path: Path, ask: Ask | None = None) -> Ed25519PrivateKey:
+    """Return the key in the file; ``ask`` is called where it is encrypted.
 
     Raises:
-        SpecError: there is none, the file holds something else, or others may read it.
+        SpecError: there is none, the file holds something else, others may read it, or the passphrase is another one.
     """
     if not path.is_file():
         raise SpecError((Fault(str(path), _MADE_BY, "nothing"),))
-    if path.stat().st_mode & 0o077:
-        raise SpecError(
-            (
-                Fault(
-                    str(path),
-                    "mode 0600: chmod 600 it, and make a new key if others may have read it",
-                    oct(path.stat().st_mode & 0o777),
-                ),
-            )
-        )
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SpecError((Fault(str(path), "an unencrypted PEM private key", "something else"),)) from error
+    require_private(path, "make a new key")
+    key = _decrypted(path, ask)
     if not isinstance(key, Ed25519PrivateKey):
         raise SpecError((Fault(str(path), "an Ed25519 key", type(key).__name__),))
     return key
+
+
+def require_private(path: Path, remedy: str) -> None:
+    """Refuse a file that others may read.
+
+    Raises:
+        SpecError: with the mode, and what to do.
+    """
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        told = f"mode 0600: chmod 600 it, and {remedy} if others may have read it"
+        raise SpecError((Fault(str(path), told, oct(mode)),))
+
+
+def _decrypted(path: Path, ask: Ask | None) -> object:
+    pem, passphrase = path.read_bytes(), None
+    try:
+        try:
+            return load_pem_private_key(pem, password=None)
+        except TypeError:  # it is encrypted
+            if ask is None:
+                raise SpecError((Fault(str(path), "an unencrypted PEM private key", "an encrypted one"),)) from None
+        passphrase = ask(path)
+        return load_pem_private_key(pem, password=passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # Not chained: what a library says of a key may have some of it.
+        expected = "a PEM private key" if passphrase is None else "the passphrase of this key"
+        got = "something else" if passphrase is None else "another one"
+        raise SpecError((Fault(str(path), expected, got),)) from None
 
 
 def public_pem(key: Ed25519PrivateKey) -> bytes:
@@ -63,8 +87,9 @@ def public_pem(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def create(path: Path) -> None:
-    """Make a key, with mode 0600; whatever is in the file is replaced."""
+def create(path: Path, passphrase: bytes = b"") -> None:
+    """Make a key, with mode 0600, encrypted where there is a passphrase; whatever is in the file is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    protection = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
     replace_file(path, pem, 0o600)

@@ -42,7 +42,7 @@ CANDIDATES = {
 PUBLISHER = "publisher.pub"
 KEY = "publisher.key"
 NUMBER = "release.number"
-RELEASES = "releases"
+RELEASES, MANIFESTS = "releases", "manifests"
 _MAX_DIGITS = 18
 _LOCK = ".release.lock"
 _PCR15 = {"lockdown": LOCKDOWN, "tls-spki": None, "gpu": NO_GPU, "sealed": SEALED}
@@ -121,7 +121,7 @@ def _prepare(
     wanted = _Wanted(
         service=service,
         manifest_sha256=digest(manifest),
-        measurements=_measured(image, manifest, platforms),
+        measurements=measured(image, manifest, platforms),
         start=now.replace(microsecond=0),
         revokes=_revoked(revokes, last),
     )
@@ -191,7 +191,7 @@ def _ordered(platforms: tuple[Platform, ...]) -> tuple[Platform, ...]:
     return tuple(sorted(platforms, key=lambda platform: platform.key))
 
 
-def _measured(image: Path, manifest: bytes, platforms: tuple[Platform, ...]) -> tuple[Measurement, ...]:
+def measured(image: Path, manifest: bytes, platforms: tuple[Platform, ...]) -> tuple[Measurement, ...]:
     """Predict what the image measures; that must be the image which the manifest is about."""
     boot = Manifest.from_json(manifest).boot
     named, debug = boot.uki_authenticode, DEBUG in boot.cmdline.split()
@@ -232,11 +232,20 @@ def is_published(root: Path, key: str) -> bool:
 
 
 def _keep(root: Path) -> None:
-    """Keep a copy of the published release under its number: clients may hold it for as long as it is valid."""
+    """Keep a copy of the published release under its number: clients may hold it for as long as it is valid.
+
+    So is its manifest, from which anybody sees what changed since (``vitrine release diff``).
+    """
     last = _published(root, _pinned(root))
-    if last is not None:
-        (root / RELEASES).mkdir(exist_ok=True)
-        replace_file(root / RELEASES / f"{last.number}.json", (root / RELEASE).read_bytes())
+    if last is None:
+        return
+    (root / RELEASES).mkdir(exist_ok=True)
+    replace_file(root / RELEASES / f"{last.number}.json", (root / RELEASE).read_bytes())
+    manifest = root / MANIFEST
+    # Between two renames of an interrupted run it is the next one's.
+    if manifest.is_file() and digest(manifest.read_bytes()) == last.manifest_sha256:
+        (root / MANIFESTS).mkdir(exist_ok=True)
+        replace_file(root / MANIFESTS / f"{last.number}.json", manifest.read_bytes())
 
 
 def promote(root: Path) -> Path:

@@ -18,7 +18,7 @@ if [ -n "$left" ]; then
     exit 1
 fi
 
-kept='build/[^/]*/\(publisher\.key\|publisher\.pub\|issuer\.key\|issuer\.pub\|release\.json\|release\.number\|manifest\.json\|place\.json\|releases/[^/]*\.json\|secure-boot/keys/[^/]*\)'
+kept='build/[^/]*/\(publisher\.key\|publisher\.pub\|issuer\.key\|issuer\.pub\|release\.json\|release\.number\|manifest\.json\|place\.json\|releases/[^/]*\.json\|manifests/[^/]*\.json\|secure-boot/keys/[^/]*\)'
 # From the inside out, so that a folder is empty when its turn comes, unless something in it stays.
 find build -depth -mindepth 1 \( ! -type d ! -regex "$kept" -o -type d -empty \) -delete
 rmdir build 2>/dev/null || { echo "kept, because no build brings it back:"; find build -type f; }

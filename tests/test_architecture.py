@@ -31,12 +31,16 @@ ARROWS = {
     "provisioner/status/inventory.py": lambda name: name.startswith("ansible") or ARROWS["provisioner"](name),
     "provisioner/action.py": lambda name: name.startswith("ansible") or ARROWS["provisioner"](name),
     "plugins": lambda name: not name.startswith(("serving", "client_sdk")),
+    "provisioner/releases/logged.py": lambda name: name in LOG or ARROWS["provisioner"](name),
     # A vendor's certificate is read and judged as strictly as the client does, by the same code.
     "provisioner/endorsement/wire.py": lambda name: name == "client_sdk.parse.reader" or ARROWS["provisioner"](name),
     "provisioner/endorsement/verify.py": lambda name: name in CERTIFICATES or ARROWS["provisioner"](name),
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
-PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher", "client_sdk.transparency.changes"}
+PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher"}
+PUBLIC |= {"client_sdk.rotation", "client_sdk.transparency.changes", "client_sdk.transparency.bundle"}
+# What is published is put into the publisher's log, by the code that keeps it.
+LOG = {f"client_sdk.transparency.{name}" for name in ("bundling", "merkle", "remote", "submit", "writer")}
 CERTIFICATES = {"client_sdk.parse.certificate", "client_sdk.parse.pem", "client_sdk.verify.chain", "client_sdk.report"}
 OFFLINE = (
     *(f"provisioner/endorsement/{name}.py" for name in ("wire", "parse", "verify", "vouched", "telling")),
@@ -50,7 +54,17 @@ OFFLINE = (
     "client_sdk/transparency/page/",
     *(
         f"client_sdk/{name}.py"
-        for name in ("verifier", "policy", "accept", "release", "rotation", "dsse", "roots", "binding", "ages")
+        for name in (
+            "verifier",
+            "policy",
+            "accept",
+            "release",
+            "rotation",
+            "dsse",
+            "roots",
+            "binding",
+            "ages",
+        )
     ),
     *(
         f"client_sdk/{name}.py"

@@ -163,6 +163,8 @@ def words(change: Change) -> str:
 def lines(sections: Iterable[Section]) -> Iterator[str]:
     """Say all of it for a terminal, what a reader must not miss first."""
     sections = tuple(sections)
+    if not sections:
+        yield "Nothing changed."
     yield from map(printable, alarms(sections))
     for section in sections:
         yield printable(f"{section.title}: {section.summary}")

@@ -140,9 +140,13 @@ def driver_wanted(image: Tree) -> Wanted:
     return Wanted(wanted.install, wanted.unpack | dict.fromkeys(headers, "the kernel's side of the driver's interface"))
 
 
+def drift_name(lock: PackageLock) -> str:
+    """Name the file that says what a test bake took where the mirror no longer had this lock's files."""
+    return f"drift-{hashlib.sha256(serialise_lock(lock)).hexdigest()[:16]}.lock.json"
+
+
 def _drift_file(lock: PackageLock, sources: Sources) -> Path:
-    name = hashlib.sha256(serialise_lock(lock)).hexdigest()[:16]
-    return sources.cache / "debs" / f"drift-{name}.lock.json"
+    return sources.cache / "debs" / drift_name(lock)
 
 
 def _earlier_drift(lock: PackageLock, sources: Sources, trees: tuple[str, ...]) -> PackageLock | None:

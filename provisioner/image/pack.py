@@ -31,6 +31,7 @@ from provisioner.image.materials import distribution, find_debs, find_wheels
 from provisioner.image.model import ModelDisk, obtain_model
 from provisioner.image.modules import strip_root_modules
 from provisioner.image.normalise import DEBUG_MARK, normalise
+from provisioner.image.recipe import RECIPE
 from provisioner.image.rootfs import Rootfs, kernel_release
 from provisioner.image.sbom import SBOM, Materials, serialise
 from provisioner.image.shelf import make_once
@@ -52,7 +53,7 @@ _KEPT = frozenset(FILES.values())
 class PackSpec:
     """Where the image goes (its final folder), what its identifiers derive from, and what the manifest shall name.
 
-    ``contents`` are digests of what the roles put in, by source path.
+    ``contents`` are digests of what the roles put in, by source path. ``recipe`` is what the image was asked to be.
     """
 
     output: Path
@@ -64,6 +65,7 @@ class PackSpec:
     source_commit: str = ""
     token_issuer_key: str = ""
     gpu_wheels: tuple[Pin, ...] = ()
+    recipe: bytes = b""
 
 
 def pack(rootfs: Rootfs, spec: PackSpec, *, progress: Progress) -> BakedImage:
@@ -108,6 +110,7 @@ def _pack_into(folder: Path, rootfs: Rootfs, spec: PackSpec, *, progress: Progre
     progress("writing the bill of materials")
     (folder / SBOM).write_bytes(serialise(_materials(workshop, rootfs, spec, root)))
     write_manifest(folder, _facts(rootfs, spec, release, (root, model, stub)))
+    (folder / RECIPE).write_bytes(spec.recipe)
     write_artefacts(folder, spec.service, root, model.verity)
     for path in folder.iterdir():
         path.chmod(0o644)

@@ -92,13 +92,17 @@ def from_report(report: Mapping[str, Any]) -> tuple[Pin, ...]:
         raise BakeError(f"not an installation report of pip's: {error}") from error
 
 
+def closure_digest(pins: tuple[Pin, ...]) -> str:
+    """Hash which wheels these are: the name of their folder in a cache."""
+    return hashlib.sha256(canonical_json([(pin.filename, pin.sha256) for pin in pins])).hexdigest()
+
+
 def obtain_closure(pins: tuple[Pin, ...], cache: Path, *, progress: Progress) -> Path:
     """Return a folder with exactly these wheels, downloaded by pip where the cache has it not.
 
     Raises:
         BakeError: no index has one of them, or what came is another file.
     """
-    digest = hashlib.sha256(canonical_json([(pin.filename, pin.sha256) for pin in pins])).hexdigest()
 
     def make(folder: Path) -> None:
         progress(f"downloading {len(pins)} wheels of the engine (gigabytes)")
@@ -112,7 +116,9 @@ def obtain_closure(pins: tuple[Pin, ...], cache: Path, *, progress: Progress) ->
             require_sha256(folder / pin.filename, pin.sha256, pin.name)
         (folder / ".complete").write_bytes(b"")
 
-    return make_once(cache / "closure" / digest, ".complete", make, what="downloading the engine's wheels")
+    return make_once(
+        cache / "closure" / closure_digest(pins), ".complete", make, what="downloading the engine's wheels"
+    )
 
 
 def unpack_closure(pins: tuple[Pin, ...], folder: Path, target: Path) -> None:

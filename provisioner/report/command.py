@@ -1,4 +1,4 @@
-"""The command ``vitrine image report``, as the entry-point group ``vitrine.commands`` finds it."""
+"""The commands ``vitrine image``, of which ``report`` is here; the entry-point group ``vitrine.commands`` has them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.encoding import canonical_json
+from provisioner.audit import command as archive
+from provisioner.contents import command as contents
 from provisioner.errors import ProvisionError
 from provisioner.progress import say
 
@@ -27,8 +29,10 @@ exit codes:
 
 
 def register(commands: Any) -> None:
-    """Add the command; ``commands`` is what argparse's ``add_subparsers`` returns."""
+    """Add the commands; ``commands`` is what argparse's ``add_subparsers`` returns."""
     group = commands.add_parser("image", help="about a baked image").add_subparsers(dest="what", required=True)
+    contents.add(group)
+    archive.add(group)
     parser = group.add_parser(
         "report",
         help=_HELP,

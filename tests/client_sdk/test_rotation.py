@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from client_sdk.dsse import key_id, sign
 from client_sdk.encoding import canonical_json
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
+from client_sdk.release import read_release
 from client_sdk.report import Ledger
 from client_sdk.rotation import (
     MAX_KEYS,
@@ -25,6 +27,7 @@ from client_sdk.rotation import (
     verify_rotations,
 )
 from client_sdk.transparency.note import NoteSigner
+from tests.totality import with_a_few_changes
 
 A, B, C, D, E = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(10, 15))
 
@@ -226,6 +229,18 @@ def test_it_reads_back_as_it_was_written():
     rotation = read_rotation(TO_SECOND)
     assert rotation.to_statement() == Rotation(2, FIRST.digest, SECOND).to_statement()
     assert replace(rotation, number=7).to_statement() != rotation.to_statement()
+
+
+@pytest.mark.parametrize("read", [read_rotation, read_release])
+def test_any_bytes_end_in_an_error_of_ours(read):
+    """Whatever was changed in an envelope, or in the statement inside, nothing but our errors comes out."""
+
+    def check(data):
+        with suppress(EvidenceError, VerificationError):
+            read(data)
+
+    with_a_few_changes(check, TO_SECOND)
+    with_a_few_changes(lambda data: check(sign(data, ())), read_rotation(TO_SECOND).to_statement())
 
 
 def test_another_implementation_counts_the_same_signatures():

@@ -44,6 +44,7 @@ TARGETS = {
     "test-serving": "tests/slow/test_targets.py",
     "bench-serving": "tests/slow/test_targets.py",
     "soak": "tests/slow/test_targets.py",
+    "test-packaging": "Makefile",  # the tests themselves
     "test-clients": "Makefile",  # the tests themselves
     "compat-page": "Makefile",  # test-clients compares what it would write
     "test-lockdown": "Makefile",  # the tests themselves

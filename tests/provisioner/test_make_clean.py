@@ -10,7 +10,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/clean.sh"
 STAYS = (
     *("publisher.key", "publisher.pub", "issuer.key", "issuer.pub", "release.json", "release.number", "manifest.json"),
-    *("place.json", "releases/1.json", "secure-boot/keys/db.key", "secure-boot/keys/db.crt"),
+    *("place.json", "releases/1.json", "manifests/1.json", "secure-boot/keys/db.key", "secure-boot/keys/db.crt"),
 )
 GOES = (
     *("build/cache/debs/x.deb", "build/images/k/manifest.json", "build/images/k/publisher.key", "build/.hidden"),

@@ -37,6 +37,7 @@ def packages(*pairs):
 def test_the_same_twice_has_no_changes():
     assert statements(release(), release()) == ()
     assert contents(MANIFEST, MANIFEST) == ()
+    assert list(lines(())) == ["Nothing changed."]
 
 
 def test_packages_that_are_newer_new_and_gone():

@@ -6,8 +6,9 @@ import pytest
 
 from provisioner.errors import BakeError
 from provisioner.image import rootfs
+from provisioner.image.afresh import copy_sources
 from provisioner.image.pack import kernel_release
-from provisioner.image.reproduce import compare, copy_sources
+from provisioner.image.reproduce import compare
 from provisioner.image.tools import parse_bind
 
 
@@ -73,3 +74,14 @@ def test_sources_are_copied_as_a_checkout_under_that_umask_would_be(tmp_path, mo
     copy = copy_sources(source, tmp_path / "copy", 0o077)
     modes = {path.name: path.stat().st_mode & 0o777 for path in copy.iterdir()}
     assert modes == {"plain": 0o600, "program": 0o700}
+
+
+def test_links_among_the_sources_stay_links(tmp_path, monkeypatch):
+    """What a link names is a file of the image, and the same name on this machine is another."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "unit").symlink_to("/etc/hostname")
+    (source / "lost").symlink_to("/nowhere")
+    monkeypatch.setattr("provisioner.image.process.run", lambda *_, **__: b"unit\0lost\0")
+    copy = copy_sources(source, tmp_path / "copy", 0o022)
+    assert {path.name: str(path.readlink()) for path in copy.iterdir()} == {"unit": "/etc/hostname", "lost": "/nowhere"}

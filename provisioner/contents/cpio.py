@@ -1,0 +1,55 @@
+"""Reading a cpio archive in the "newc" form (cpio(5); Linux' driver-api/early-userspace/buffer-format.rst)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from provisioner.contents.entry import Entry
+from provisioner.errors import BakeError
+
+_MAGIC = b"070701"
+_HEADER = 110
+_TRAILER = "TRAILER!!!"
+_MAX_NAME = 4096
+
+
+def read_cpio(data: bytes) -> Iterator[Entry]:
+    """Yield the entries of an archive, in its order, with absolute paths.
+
+    Raises:
+        BakeError: it is malformed, or ends without its trailer.
+    """
+    at = 0
+    while True:
+        fields = _fields(data, at)
+        _, mode, uid, gid, links, _, size, _, _, major, minor, length, _ = fields
+        if not 1 < length <= _MAX_NAME:
+            raise BakeError(f"cpio: a name of {length} bytes at {at:#x}")
+        path = _slice(data, at + _HEADER, length).rstrip(b"\0").decode("utf-8", "surrogateescape")
+        begin = _aligned(at + _HEADER + length)
+        if path == _TRAILER:
+            return
+        content = partial(_slice, data, begin, size)
+        yield Entry(f"/{path.strip('/')}", mode, len(content()), content, uid, gid, links, (major, minor))
+        at = _aligned(begin + size)
+
+
+def _fields(data: bytes, at: int) -> tuple[int, ...]:
+    header = _slice(data, at, _HEADER)
+    if header[:6] != _MAGIC:
+        raise BakeError(f"cpio: no entry at {at:#x}, and no trailer before it")
+    try:
+        return tuple(int(header[place : place + 8], 16) for place in range(6, _HEADER, 8))
+    except ValueError:
+        raise BakeError(f"cpio: a malformed entry at {at:#x}") from None
+
+
+def _slice(data: bytes, at: int, size: int) -> bytes:
+    if at + size > len(data):
+        raise BakeError(f"cpio: the archive is cut short: {size} bytes wanted at {at:#x} of {len(data):#x}")
+    return data[at : at + size]
+
+
+def _aligned(value: int) -> int:
+    return -(-value // 4) * 4

@@ -1,0 +1,164 @@
+"""The four parts of an image: root and model disk under their root hashes, the initrd, and the sections of the UKI.
+
+The root hashes are those of the command line inside the UKI, whose digest the TPM's quote commits to: nothing that lies
+beside the disks is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from provisioner.contents.cpio import read_cpio
+from provisioner.contents.entry import Entry, Part
+from provisioner.contents.erofs import Erofs, open_erofs
+from provisioner.contents.unpacked import unpacked
+from provisioner.contents.verity import BLOCK, Area, Verity
+from provisioner.errors import BakeError
+from provisioner.image.artefacts import FILES
+from provisioner.measure.gpt import find_partition, read_table
+from provisioner.measure.pe import Image, authenticode, parse_image, section
+
+Name = Literal["root", "initrd", "model", "uki"]
+PARTS: tuple[Name, ...] = get_args(Name)
+_OPTION = "vitrine."
+_DISKS = {"root": "boot_disk", "model": "model_disk"}
+_MAX_UKI = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A part whose entries are all at hand."""
+
+    entries: tuple[Entry, ...]
+
+    def walk(self) -> Iterator[Entry]:
+        """Yield every entry, in order of path."""
+        yield from sorted(self.entries, key=lambda entry: entry.path)
+
+    def find(self, path: str) -> Entry:
+        """Return the entry of a path.
+
+        Raises:
+            BakeError: there is none.
+        """
+        for entry in self.entries:
+            if entry.path.strip("/") == path.strip("/"):
+                return entry
+        raise BakeError(f"there is no {path} in this part of the image")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """An image folder, its UKI parsed."""
+
+    folder: Path
+    uki: Image
+
+    @property
+    def cmdline(self) -> str:
+        """The command line, out of the UKI."""
+        return section(self.uki, ".cmdline").decode("ascii", "replace")
+
+    @property
+    def authenticode(self) -> str:
+        """The digest of the UKI that firmware measures."""
+        return authenticode(self.uki).hex()
+
+    def verity(self, name: str) -> Verity:
+        """Return the verified device of root or model, as the command line names it.
+
+        Raises:
+            BakeError: the command line does not name it once, or the disk has no such partitions.
+            MeasureError: the disk has no partition table.
+        """
+        root_hash, salt, count = _told(self.cmdline, name)
+        disk = self.folder / FILES[_DISKS[name]]
+        try:
+            with disk.open("rb") as file:
+                table = read_table(disk.name, file)
+        except OSError as error:
+            raise BakeError(f"cannot read {disk}: {error.strerror}") from error
+        data, tree = find_partition(table, f"vitrine-{name}"), find_partition(table, f"vitrine-{name}-verity")
+        return Verity(
+            Area(disk, data.offset, data.size),
+            Area(disk, tree.offset, tree.size),
+            root_hash,
+            bytes.fromhex(salt),
+            count,
+        )
+
+    def part(self, name: Name) -> Part:
+        """Open one of the parts.
+
+        Raises:
+            BakeError: it is malformed, or is not what the command line names.
+            MeasureError: the UKI or a partition table is malformed.
+        """
+        if name == "initrd":
+            return Listed(tuple(read_cpio(unpacked(section(self.uki, ".initrd")))))
+        if name == "uki":
+            return Listed(tuple(_of_section(one.name, one.content()) for one in self.uki.sections))
+        return self.file_system(name)
+
+    def file_system(self, name: str) -> Erofs:
+        """Open root or model."""
+        return open_erofs(self.verity(name))
+
+
+def open_contents(folder: Path) -> Contents:
+    """Open an image folder.
+
+    Raises:
+        BakeError: it has no UKI.
+        MeasureError: the UKI is malformed.
+    """
+    path = folder / FILES["uki"]
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_UKI + 1)
+    except OSError as error:
+        raise BakeError(f"{folder} is not the folder of an image: {path}: {error.strerror}") from error
+    if len(data) > _MAX_UKI:
+        raise BakeError(f"{path} is larger than {_MAX_UKI} bytes, so it is no UKI of ours")
+    return Contents(folder, parse_image(path.name, data))
+
+
+def split(text: str) -> tuple[Name, str]:
+    """Read PART:PATH, or PATH alone, which is in the root.
+
+    Raises:
+        BakeError: there is no such part.
+    """
+    name, colon, path = text.partition(":")
+    if not colon or "/" in name:
+        return "root", text
+    found = next((part for part in PARTS if part == name), None)
+    if found is None:
+        raise BakeError(f"{text}: an image has the parts {', '.join(PARTS)}, and no {name!r}")
+    return found, path or "/"
+
+
+def _of_section(name: str, content: bytes) -> Entry:
+    return Entry(f"/{name}", stat.S_IFREG | 0o444, len(content), lambda: content)
+
+
+def _told(cmdline: str, name: str) -> tuple[str, str, int]:
+    option = f"{_OPTION}{name}="
+    found = [word.removeprefix(option) for word in cmdline.split() if word.startswith(option)]
+    words = found[0].split(":") if len(found) == 1 else []
+    shapes = [len(word) == hashlib.sha256().digest_size * 2 and _is_hex(word) for word in words[:2]]
+    if len(words) != 3 or not all(shapes) or not words[2].isdigit() or not 0 < int(words[2]) < 1 << 40:
+        raise BakeError(f"the command line in the UKI does not name {name} once, by root hash, salt and length")
+    return words[0], words[1], int(words[2])
+
+
+def _is_hex(word: str) -> bool:
+    return all(letter in "0123456789abcdef" for letter in word)
+
+
+__all__ = ["BLOCK", "PARTS", "Contents", "Name", "open_contents", "split"]

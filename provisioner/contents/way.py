@@ -1,0 +1,87 @@
+"""How one gets from a file of an image to a digest that a TPM's quote commits to: each link with the digest it gives.
+
+Every link but the last is checked while it is made. The last is what a boot of this image measures: whether a machine
+quotes it, only a client's verification shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from provisioner.contents.entry import Entry
+from provisioner.contents.image import Contents, Name
+from provisioner.contents.verity import Verity
+from provisioner.measure import Prediction
+from provisioner.measure.pe import section
+
+PCRS = (2, 4, 9, 11)
+_CMDLINE = ("command line", "content of .cmdline")
+_WORDS = {"root": _CMDLINE, "model": _CMDLINE, "initrd": ("initrd",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One step: what it is, the digest that it gives, and how one comes to it from the one before."""
+
+    what: str
+    digest: str
+    how: str
+
+
+def way(contents: Contents, name: Name, entry: Entry, prediction: Prediction) -> tuple[Link, ...]:
+    """Return the links from an entry to the PCRs, in order.
+
+    Raises:
+        BakeError: a block is not what the root hash names.
+        MeasureError: the UKI is malformed.
+    """
+    digest = hashlib.sha256(entry.read()).hexdigest()
+    inside = entry.path if name == "root" else f"{name}:{entry.path}"
+    links = [Link(f"{'file' if entry.is_file else 'link'} {inside}", digest, "SHA-256 of its contents")]
+    if name in ("root", "model"):
+        links += _through_verity(contents, name, entry)
+    elif name == "initrd":
+        initrd = section(contents.uki, ".initrd")
+        links.append(Link("initrd", hashlib.sha256(initrd).hexdigest(), "an archive that holds the file, compressed"))
+    # By these words the prediction's events say that they are about what the file is in.
+    words = _WORDS.get(name) or (f"content of {entry.path.strip('/')}",)
+    return (*links, *_through_uki(contents, name, prediction, words))
+
+
+def _through_verity(contents: Contents, name: Name, entry: Entry) -> Iterator[Link]:
+    verity = contents.verity(name)
+    shown = ", ".join(map(str, entry.blocks[:4])) + (f" and {len(entry.blocks) - 4} more" * (len(entry.blocks) > 4))
+    for step in verity.path(entry.blocks[0]):
+        if step.level == 0:
+            how = f"SHA-256 of salt and block; the file has blocks {shown}, each checked like this one"
+            yield Link(f"data block {step.index}", step.digest, how)
+        elif step.digest != verity.root_hash:
+            how = f"holds the digest before as number {_before(entry, step.level) % 128}"
+            yield Link(f"hash tree, level {step.level}, block {step.index}", step.digest, how)
+    yield from _root(verity, name)
+
+
+def _before(entry: Entry, level: int) -> int:
+    return int(entry.blocks[0] // 128 ** (level - 1))
+
+
+def _root(verity: Verity, name: Name) -> Iterator[Link]:
+    yield Link(f"root hash of {name}", verity.root_hash, f"the top of the hash tree, over {verity.count} blocks")
+
+
+def _through_uki(contents: Contents, name: Name, prediction: Prediction, words: tuple[str, ...]) -> Iterator[Link]:
+    if name in ("root", "model"):
+        cmdline = section(contents.uki, ".cmdline")
+        how = f"names the root hash as vitrine.{name}=; the initrd opens the disk by it, or powers off"
+        yield Link("kernel command line", hashlib.sha256(cmdline).hexdigest(), how)
+    yield Link("UKI", contents.authenticode, "Authenticode digest of uki.efi, which holds it as a section")
+    for pcr in PCRS:
+        told = [
+            event.what
+            for event in prediction.events_of(pcr)
+            if event.what.startswith("UKI") or any(word in event.what for word in words)
+        ]
+        if told:
+            yield Link(f"PCR {pcr}", prediction.pcrs[pcr].hex(), f"predicted for this image: {'; '.join(told)}")

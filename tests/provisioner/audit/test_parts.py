@@ -1,0 +1,281 @@
+"""Recipes, archives, the place of a rebuild and its sealing, diffoscope, the command: each as it can go wrong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from client_sdk.cli.options import UsageError
+from provisioner.audit import command, running
+from provisioner.audit.archive import gather
+from provisioner.audit.audit import Audit
+from provisioner.audit.finding import Finding
+from provisioner.audit.how import how
+from provisioner.audit.measured import predict_for
+from provisioner.audit.provenance import origin_of, origins
+from provisioner.audit.rebuild import workplace
+from provisioner.errors import BakeError
+from provisioner.image import afresh
+from provisioner.image.recipe import Recipe, parse_recipe
+from provisioner.measure import predict
+from provisioner.platforms import Platform
+from provisioner.publish import measurement_of
+from provisioner.report.command import register
+from tests.provisioner.audit import site as sites
+from tests.provisioner.measure.fake_artefacts import write_artefacts
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def quiet(_line):
+    pass
+
+
+def test_a_recipe_is_read_back():
+    recipe = Recipe("release", {"engine_models": '[{"name": "m"}]', "attester_gpus": '"1"'})
+    assert parse_recipe(recipe.to_json()) == recipe
+    assert recipe.variables() == {"engine_models": [{"name": "m"}], "attester_gpus": "1"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"version": 2, "mode": "test", "values": {}},
+        {"version": 1, "mode": "test"},
+        {"version": 1, "mode": 1, "values": {}},
+        {"version": 1, "mode": "test", "values": []},
+        {"version": 1, "mode": "test", "values": {"a b": "1"}},
+        {"version": 1, "mode": "test", "values": {"a": 1}},
+        {"version": 1, "mode": "test", "values": {"a": "{"}},
+    ],
+)
+def test_a_malformed_recipe_is_refused(told):
+    with pytest.raises(BakeError, match=r"recipe\.json"):
+        parse_recipe(json.dumps(told).encode())
+
+
+@pytest.mark.root
+def test_an_archive_is_made_whole_and_once(site, tmp_path):
+    output = tmp_path / "archive"
+    gather(site.image, site.source, site.cache, output, weights={}, progress=quiet)
+    index = json.loads((output / "archive.json").read_bytes())
+    assert len([path for path in index["files"] if path.startswith("debs/")]) == 3
+    assert index["manifest_sha256"] == site.release.manifest_sha256.hex()
+    before = (output / "archive.json").stat().st_mtime_ns
+    gather(site.image, site.source, site.cache, output, weights={}, progress=quiet)
+    assert (output / "archive.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.root
+def test_an_archive_lacks_nothing_or_is_not_made(site, tmp_path):
+    for deb in (site.cache / "debs").iterdir():
+        deb.unlink()
+    with pytest.raises(BakeError, match=r"is not in .* any more"):
+        gather(site.image, site.source, site.cache, tmp_path / "archive", weights={}, progress=quiet)
+    assert not (tmp_path / "archive").exists()
+
+
+@pytest.mark.root
+def test_a_tampered_cache_makes_no_archive(site, tmp_path):
+    deb = next((site.cache / "debs").iterdir())
+    deb.write_bytes(b"tampered")
+    with pytest.raises(BakeError, match="the lock says sha256"):
+        gather(site.image, site.source, site.cache, tmp_path / "archive", weights={}, progress=quiet)
+    assert not (tmp_path / "archive").exists()
+
+
+@pytest.mark.root
+def test_an_archive_of_another_image_is_not_written_over(site, other):
+    with pytest.raises(BakeError, match="archive of another image"):
+        gather(other, site.source, site.cache, site.archive, weights={}, progress=quiet)
+
+
+@pytest.mark.root
+def test_files_of_a_model_are_found_by_hash_in_the_folder_that_is_named(site, tmp_path):
+    data = b"weights of a model"
+    digest = sites.hashlib.sha256(data).hexdigest()
+    entry = {"name": "big", "repository": "o/n", "revision": "0" * 40, "files": {"sub/model.gguf": digest}}
+    (site.image / "recipe.json").write_bytes(Recipe("test", {"engine_weights": json.dumps([entry])}).to_json())
+    with pytest.raises(BakeError, match="--weights big=FOLDER"):
+        gather(site.image, site.source, site.cache, tmp_path / "a", weights={}, progress=quiet)
+    sites.put(tmp_path / "files/sub/model.gguf", data)
+    weights = {"big": tmp_path / "files"}
+    gather(site.image, site.source, site.cache, tmp_path / "a", weights=weights, progress=quiet)
+    assert (tmp_path / "a/weights" / digest).read_bytes() == data
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x"])
+def test_a_recipe_cannot_name_files_elsewhere(site, tmp_path, path):
+    entry = {"name": "m", "files": {path: "0" * 64}}
+    (site.image / "recipe.json").write_bytes(Recipe("test", {"engine_weights": json.dumps([entry])}).to_json())
+    with pytest.raises(BakeError, match="is no file of a model"):
+        gather(site.image, site.source, site.cache, tmp_path / "a", weights={}, progress=quiet)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BakeError("x")])
+def test_nothing_is_left_of_an_audit_however_it_ends(tmp_path, error):
+    def interrupted():
+        with workplace(tmp_path / "work", keep=False) as work:
+            (work / "sources/x").mkdir(parents=True)
+            raise error
+
+    with pytest.raises((KeyboardInterrupt, BakeError)):
+        interrupted()
+    assert [path.name for path in (tmp_path / "work").iterdir() if path.is_dir()] == []
+
+
+def test_what_an_audit_that_was_killed_left_is_removed_by_the_next(tmp_path):
+    with workplace(tmp_path / "work", keep=True) as work:
+        (work / "images").mkdir()
+    with workplace(tmp_path / "work", keep=False) as work:
+        assert not (work / "images").exists()
+
+
+def test_a_folder_of_somebody_else_is_not_emptied(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(BakeError, match="not an audit's"), workplace(tmp_path, keep=False):
+        pass
+    assert (tmp_path / "thesis").is_dir()
+
+
+@pytest.mark.root
+def test_the_rebuild_has_no_network_not_even_this_machines_own(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        script = f"import socket; socket.create_connection(('127.0.0.1', {port}), 5)"
+        subprocess.run([sys.executable, "-c", script], check=True)
+        words = [*afresh._ALONE, "sh", "-c", afresh._LOOPBACK, "sh", sys.executable, "-c", script]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "Connection refused" in done.stderr
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(0, None), (1, "1")])
+def test_a_bake_gets_as_many_cores_as_it_is_to_have(cores, expected):
+    words = afresh._with_cores(["nproc"], cores)
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == (
+        expected or str(len(os.sched_getaffinity(0)))
+    )
+
+
+def test_every_file_that_a_role_installs_has_its_origin():
+    found = {origin.source: origin for origin in origins(CHECKOUT)}
+    installed = [path for path in (CHECKOUT / "roles").glob("*/files/tree/**/*") if path.is_file() or path.is_symlink()]
+    assert {path.relative_to(CHECKOUT).as_posix() for path in installed} <= set(found)
+    rules = origin_of(CHECKOUT, "roles/egress_firewall/files/tree/usr/lib/vitrine/firewall.nft.j2")
+    assert (rules.role, rules.target) == ("egress_firewall", "/usr/lib/vitrine/firewall.nft")
+    assert origin_of(CHECKOUT, "serving/gateway/app.py").target == "/usr/lib/vitrine/serving/gateway/app.py"
+    assert origin_of(CHECKOUT, "provisioner/image/data/init.sh").target == "initrd:/init"
+
+
+def test_on_a_cloud_only_what_comes_out_of_the_image_is_predicted(tmp_path):
+    image = write_artefacts(tmp_path / "image")
+    cloud = measurement_of(predict(image), Platform(name="gcp", boot=predict(image).boot))
+    found = predict_for(image, cloud)
+    assert sorted(found.pcrs) == [4, 5, 9, 11, 12, 13, 14]
+
+
+def test_binary_files_without_diffoscope_name_the_byte_and_the_remedy(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    place, remedy = how("root:/x", b"\0abcdef", b"\0abXdef")
+    assert place == "the first difference is byte 0x3: 63 64 65 66 and 58 64 65 66"
+    assert "install Debian's package diffoscope" in remedy
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ('test -f published/x && test -f rebuilt/x && printf "│ -old\\033[1m\\n│ +new\\n"; exit 1', "│ -old\\x1b[1m"),
+        ("echo sorry >&2; exit 2", "diffoscope failed with status 2: sorry"),
+    ],
+)
+def test_binary_files_are_shown_by_diffoscope_where_it_is_installed(tmp_path, monkeypatch, script, expected):
+    program = tmp_path / "diffoscope"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert how("root:/a/x", b"\0a", b"\0b")[1] == expected
+
+
+def test_a_long_text_is_cut():
+    shown = how("root:/x", b"", b"\n".join(b"%d" % n for n in range(1000)))
+    assert len(shown) == 41
+    assert "more lines" in shown[-1]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    def ran(*words, outcome=None, uid=0):
+        parser = argparse.ArgumentParser()
+        commands = parser.add_subparsers()
+        register(commands)
+        command.register(commands)
+        monkeypatch.setattr(os, "geteuid", lambda: uid)
+        monkeypatch.setattr(running, "run", outcome)
+        arguments = parser.parse_args(list(map(str, words)))
+        return arguments.run(arguments), capsys.readouterr()
+
+    return ran
+
+
+WORDS = ("audit", "--source", ".", "--archive", "a", "--release", "r", "--publisher", "p")
+
+
+def gives(found):
+    def outcome(_, progress):
+        progress("at work")
+        return found
+
+    return outcome
+
+
+def test_the_exit_codes_of_an_audit(run):
+    same, other = Audit((), digests=(("boot.raw", "00"),)), Audit((Finding("x", "a", "b\x1b"),))
+    status, told = run(*WORDS, outcome=gives(same))
+    assert (status, told.out.splitlines()[-1].partition(":")[0], told.err) == (0, "identical", "at work\n")
+    status, told = run(*WORDS, outcome=gives(other))
+    assert (status, told.out.splitlines()[-1].partition(":")[0], "\x1b" in told.out) == (1, "different", False)
+    status, told = run(*WORDS, "--json", outcome=gives(other))
+    assert (status, json.loads(told.out)["verdict"], json.loads(told.out)["findings"][0]["where"]) == (
+        1,
+        "different",
+        "x",
+    )
+
+
+def test_an_audit_that_cannot_be_made_is_no_verdict(run):
+    def outcome(_, progress):
+        raise BakeError("no disk")
+
+    status, told = run(*WORDS, outcome=outcome)
+    assert (status, told.err) == (3, "vitrine: no verdict: no disk\n")
+
+
+def test_an_audit_wants_root(run):
+    with pytest.raises(UsageError, match="run it as root"):
+        run(*WORDS, outcome=gives(None), uid=1000)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_an_audit_as_ctrl_c_does(run, number):
+    def outcome(_, progress):
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        run(*WORDS, outcome=outcome)
+    assert signal.getsignal(number) is before
+
+
+def test_an_archive_by_the_command(run, tmp_path):
+    assert run("image", "archive", tmp_path, "--output", tmp_path / "a", "--weights", "x")[0] == 2
+    status, told = run("image", "archive", tmp_path, "--output", tmp_path / "a", "--source", CHECKOUT)
+    assert (status, "no image with a recipe" in told.err) == (1, True)

@@ -1,0 +1,214 @@
+"""A tiny image that real tools made: read by us and by erofs-utils' own reader, and read when it was tampered with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import stat
+
+import pytest
+
+from provisioner.contents.image import open_contents
+from provisioner.errors import BakeError, MeasureError
+from provisioner.image.chroot import Bind, run_inside
+from provisioner.measure.gpt import find_partition, read_table
+from provisioner.report.command import register
+from tests.provisioner.contents import tiny
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def run(capfdbinary):
+    def command(*words):
+        parser = argparse.ArgumentParser()
+        register(parser.add_subparsers())
+        arguments = parser.parse_args(["image", *map(str, words)])
+        status = arguments.run(arguments)
+        out, err = capfdbinary.readouterr()
+        return status, out, err.decode()
+
+    return command
+
+
+@pytest.fixture
+def image(tiny_image):
+    return tiny_image
+
+
+@pytest.fixture
+def tree(tiny_tree):
+    return tiny_tree
+
+
+@pytest.fixture
+def copy(image, tmp_path):
+    return shutil.copytree(image, tmp_path / "copy")
+
+
+def partition(image, name):
+    with (image / "boot.raw").open("rb") as file:
+        return find_partition(read_table("boot.raw", file), name)
+
+
+def flip(path, at):
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_every_file_is_what_was_packed(image, tree):
+    found = {entry.path: entry for entry in open_contents(image).part("root").walk()}
+    there = {f"/{path.relative_to(tree)}": path for path in tree.rglob("*")}
+    assert found.keys() == there.keys()
+    for name, path in there.items():
+        entry, state = found[name], path.lstat()
+        assert (entry.mode, entry.uid, entry.gid) == (state.st_mode, state.st_uid, state.st_gid), name
+        if stat.S_ISREG(state.st_mode):
+            assert entry.read() == path.read_bytes(), name
+        if stat.S_ISLNK(state.st_mode):
+            assert entry.target == str(path.readlink()), name
+
+
+def test_erofs_utils_reads_the_same(image, tools, tmp_path):
+    """A second reader, by those who made the format."""
+    part = partition(image, "vitrine-root")
+    with (image / "boot.raw").open("rb") as file:
+        file.seek(part.offset)
+        (tmp_path / "root.erofs").write_bytes(file.read(part.size))
+    words = ["fsck.erofs", "--extract=/work/out", "/work/root.erofs"]
+    run_inside(tools, words, what="reading", binds=(Bind(tmp_path, "/work", writable=True),))
+    for entry in open_contents(image).part("root").walk():
+        theirs = tmp_path / "out" / entry.path.lstrip("/")
+        assert stat.S_IFMT(theirs.lstat().st_mode) == stat.S_IFMT(entry.mode), entry.path
+        if entry.is_file:
+            assert theirs.read_bytes() == entry.read(), entry.path
+
+
+def test_links_on_the_way_are_followed(image):
+    root = open_contents(image).part("root")
+    assert root.find("/bin/vitrine/firewall.nft").read() == root.find("/usr/lib/vitrine/firewall.nft").read()
+    assert root.find("/bin").target == "usr/lib"
+    for path in ("/bin/nothing", "/etc/passwd/x", "/nope"):
+        with pytest.raises(BakeError, match="there is no"):
+            root.find(path)
+
+
+def test_all_parts_are_listed(run, image):
+    for part, expected in (
+        ("initrd", "/init"),
+        ("uki", "/.cmdline"),
+        ("model", "/m/model.gguf"),
+        ("root", "/etc/passwd"),
+    ):
+        status, out, _ = run("list", image, f"{part}:/", "--json", "--digests")
+        told = json.loads(out)
+        assert (status, told["part"]) == (0, part)
+        assert expected in [entry["path"] for entry in told["entries"] if "sha256" in entry]
+
+
+def test_listing_below_a_folder(run, image):
+    _, out, _ = run("list", image, "/usr/lib/vitrine")
+    assert [line.split()[-1] for line in out.decode().splitlines()] == [
+        "/usr/lib/vitrine",
+        "/usr/lib/vitrine/firewall.nft",
+    ]
+
+
+def test_cat_gives_the_bytes(run, image, tree):
+    assert run("cat", image, "/noise") == (0, (tree / "noise").read_bytes(), "")
+    assert run("cat", image, "initrd:init")[1] == b"#!/bin/sh\n"
+
+
+def test_show_leads_to_the_pcrs(run, image):
+    status, out, _ = run("show", image, "/text", "--json")
+    way = json.loads(out)["way"]
+    cmdline = open_contents(image).cmdline
+    assert status == 0
+    assert [link["what"].partition(" ")[0] for link in way[-5:]] == ["kernel", "UKI", "PCR", "PCR", "PCR"]
+    assert f"vitrine.root={next(link['digest'] for link in way if link['what'] == 'root hash of root')}:" in cmdline
+    assert "blocks" in way[1]["how"]
+    assert b"PCR 9" in run("show", image, "initrd:/init")[1]
+    assert b"content of .cmdline" in run("show", image, "uki:.cmdline")[1]
+
+
+def test_units_and_firewall(run, image):
+    _, out, _ = run("units", image)
+    told = {words[1]: words[0] for line in out.decode().splitlines() if (words := line.split())}
+    assert told == {"fw.service": "started", "masked.service": "masked", "quiet.service": "static"}
+    _, out, _ = run("units", image, "fw.service")
+    assert b"User=x" in out
+    assert b"10-more.conf  sha256 " in out
+    _, out, _ = run("firewall", image)
+    assert b"# loaded by fw.service" in out
+    assert b"policy drop" in out
+
+
+@pytest.mark.parametrize("words", [("list", "/nope"), ("cat", "/nope"), ("cat", "/etc"), ("units", "no.service")])
+def test_what_is_not_there_is_said(run, image, words):
+    status, out, err = run(words[0], image, *words[1:])
+    assert (status, out) == (1, b"")
+    assert err.startswith("vitrine: ")
+
+
+@pytest.mark.parametrize("words", [("cat", "disk:/x"), ("list", "nope:")])
+def test_a_part_that_no_image_has_is_usage(run, image, words):
+    assert run(words[0], image, *words[1:])[0] == 2
+
+
+def test_a_folder_without_an_image_is_usage(run, tmp_path):
+    status, _, err = run("list", tmp_path)
+    assert (status, "is not the folder of an image" in err) == (2, True)
+
+
+@pytest.mark.parametrize("offset", [1024, 5000, 40_000])
+def test_a_bit_of_the_root_that_was_flipped_is_refused(run, copy, offset):
+    flip(copy / "boot.raw", partition(copy, "vitrine-root").offset + offset)
+    status, _, err = run("list", copy, "/", "--digests")
+    assert (status, "is not what the root hash" in err) == (1, True)
+
+
+def test_a_uki_that_names_another_root_is_refused(run, copy, image):
+    data = (image / "uki.efi").read_bytes()
+    root_hash = open_contents(image).cmdline.partition("vitrine.root=")[2][:64].encode()
+    (copy / "uki.efi").write_bytes(data.replace(root_hash, b"0" * 64))
+    status, _, err = run("list", copy)
+    assert (status, "is not what the root hash" in err) == (1, True)
+
+
+@pytest.mark.parametrize("wrong", [b"vitrine.root=zz", b"vitrine_root=aa"])
+def test_a_command_line_that_names_no_root_is_refused(copy, wrong):
+    data = (copy / "uki.efi").read_bytes()
+    (copy / "uki.efi").write_bytes(data.replace(b"vitrine.root=" + data.partition(b"vitrine.root=")[2][:2], wrong))
+    with pytest.raises(BakeError, match="does not name root once"):
+        open_contents(copy).part("root")
+
+
+def test_a_disk_without_a_table_or_a_uki_that_is_none_is_refused(copy):
+    (copy / "boot.raw").write_bytes(bytes(4096))
+    with pytest.raises(MeasureError, match="GPT"):
+        open_contents(copy).part("root")
+    (copy / "uki.efi").write_bytes(b"MZ")
+    with pytest.raises(MeasureError, match=r"uki\.efi"):
+        open_contents(copy)
+
+
+def test_one_and_many_workers_make_the_same_file_system(tools, tree, tmp_path):
+    """The number of cores decides how many mkfs.erofs takes, and must not decide about its bytes."""
+    made = set()
+    for workers in (1, 2, 7):
+        words = [
+            "mkfs.erofs",
+            f"-T{tiny.EPOCH}",
+            "-U5fdd348b-0878-81ab-b50f-5575b8c65582",
+            "-x-1",
+            "--quiet",
+            "-zlz4hc",
+        ]
+        binds = (Bind(tmp_path, "/work", writable=True), Bind(tree, "/mnt"))
+        run_inside(tools, [*words, f"--workers={workers}", "/work/root.erofs", "/mnt"], what="packing", binds=binds)
+        made.add((tmp_path / "root.erofs").read_bytes())
+    assert len(made) == 1
