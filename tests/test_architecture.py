@@ -41,7 +41,7 @@ ARROWS = {
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
 PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher"}
-PUBLIC |= {"client_sdk.rotation", "client_sdk.changes", "client_sdk.transparency.bundle"}
+PUBLIC |= {"client_sdk.rotation", "client_sdk.transparency.changes", "client_sdk.transparency.bundle"}
 # What is published is put into the publisher's log, by the code that keeps it.
 LOG = {f"client_sdk.transparency.{name}" for name in ("bundling", "merkle", "remote", "submit", "writer")}
 CERTIFICATES = {"client_sdk.parse.certificate", "client_sdk.parse.pem", "client_sdk.verify.chain", "client_sdk.report"}
@@ -53,6 +53,8 @@ OFFLINE = (
     "client_sdk/platforms/",
     "client_sdk/policies/",
     "client_sdk/page/",
+    "client_sdk/transparency/changes.py",
+    "client_sdk/transparency/page/",
     *(
         f"client_sdk/{name}.py"
         for name in (
@@ -61,7 +63,6 @@ OFFLINE = (
             "accept",
             "release",
             "rotation",
-            "changes",
             "dsse",
             "roots",
             "binding",

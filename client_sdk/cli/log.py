@@ -15,6 +15,7 @@ _EXAMPLES = (
     "vitrine log init mylog --origin log.example/releases --publisher publisher.pub",
     "vitrine log append mylog release.json",
     "vitrine log bundle mylog release.json --output bundle.json",
+    "vitrine log page mylog --name 'Example Care' --manifest manifest.json",
     "vitrine log serve mylog",
     "vitrine log verify https://log.example/releases --log log.pub --publisher publisher.pub",
     "vitrine log monitor https://log.example/releases --log log.pub --publisher publisher.pub \\",
@@ -38,6 +39,7 @@ def register(commands: Commands) -> None:
     _add_owner(actions)
     _add_readers(actions)
     _add_witness(actions)
+    _add_page(actions)
 
 
 def _add_owner(actions: Commands) -> None:
@@ -132,6 +134,29 @@ def _add_witness(actions: Commands) -> None:
     witness.add_argument("--from", metavar="LOG", dest="place", help=f"where the tiles are for its proof: {_PLACE}")
     witness.add_argument("--output", metavar="FILE", type=Path, help="where the cosignature goes (standard output)")
     _add_timeout(witness)
+
+
+def _add_page(actions: Commands) -> None:
+    page = _action(actions, "page", "write pages about the log for people, beside its files", "log_page")
+    page.add_argument("place", metavar="LOG", help=f"the log: its folder, or of another's log {_PLACE}")
+    page.add_argument("--name", metavar="NAME", default="the publisher", help="what to call the publisher")
+    page.add_argument("--url", metavar="URL", help="where the log is served (https:// and the log's name)")
+    page.add_argument(
+        "--manifest",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        help="manifests of releases, or folders of them: put beside the log, and shown with the release",
+    )
+    page.add_argument("--output", metavar="DIR", type=Path, help="write to DIR/public (LOG/public, of your own log)")
+    page.add_argument("--log", metavar="KEY", dest="key", help="the log's key (of a log that is not your own)")
+    page.add_argument(
+        "--witness", metavar="KEY", action="append", default=[], help="key of a witness (those of your own log)"
+    )
+    _add_publisher(page, required=False)
+    _add_timeout(page)
 
 
 def _served() -> str:

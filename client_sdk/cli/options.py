@@ -16,6 +16,7 @@ from client_sdk.collateral import Collateral, load_collateral
 from client_sdk.errors import EvidenceError, FetchError, PolicyError
 from client_sdk.fields import instant
 from client_sdk.origin import Origin
+from client_sdk.page.address import Address
 from client_sdk.policy import Policy, Production, SimulatedCloud, SimulatedPlatform, load_policy
 from client_sdk.publisher import Publisher
 from client_sdk.releases import Opened, open_releases
@@ -239,6 +240,14 @@ def at(text: str) -> datetime:
         return instant(text, "INSTANT")
     except EvidenceError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not an instant like 2026-01-31T12:00:00Z") from error
+
+
+def log_page(text: str) -> Address:
+    """Read the address of a log's pages, for argparse."""
+    try:
+        return Address(text)
+    except EvidenceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def now() -> datetime:

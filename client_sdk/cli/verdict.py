@@ -67,6 +67,7 @@ def _write_page(arguments: argparse.Namespace, subject: Subject, page: Callable[
         simulated=policy.roots.simulated,
         saved=subject.saved,
         stored=subject.stored,
+        log_page=arguments.log_page,
     )
     try:
         write(arguments.html, page(heading), mode=READABLE)

@@ -17,6 +17,7 @@ from client_sdk.cli.options import (
     add_simulated,
     add_trust,
     at,
+    log_page,
     now,
     opened,
     origin,
@@ -53,6 +54,12 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--html", metavar="FILE", type=Path, help="write the report as a page to look at, whatever it says"
     )
+    parser.add_argument(
+        "--log-page",
+        metavar="URL",
+        type=log_page,
+        help="https:// address of the log's pages, for a link from that report to the release there",
+    )
     parser.add_argument("--save", metavar="FILE", type=Path, help="keep what was received, for --evidence (mode 0600)")
     parser.add_argument(
         "--evidence",
@@ -74,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.at and arguments.now:
         raise UsageError("--at and --now are two names of one option: give one of them")
     arguments.at = arguments.at or arguments.now
+    if arguments.log_page and not arguments.html:
+        raise UsageError("--log-page is for the report that --html FILE writes")
     if is_stored(arguments):
         return run_stored(arguments)
     if arguments.evidence and arguments.save:

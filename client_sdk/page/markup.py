@@ -17,10 +17,10 @@ Html = NewType("Html", str)
 MAX_SHOWN = 2000
 
 
-def text(value: object) -> Html:
-    """Return a value as text that means nothing to a browser; a long one is cut, and says so."""
+def text(value: object, *, whole: str = "the JSON at the end has all of them") -> Html:
+    """Return a value as text that means nothing to a browser; a long one is cut, and says so, and where it is whole."""
     shown = show(value)
-    rest = "" if len(shown) <= MAX_SHOWN else f" … ({len(shown)} characters; the JSON at the end has all of them)"
+    rest = "" if len(shown) <= MAX_SHOWN else f" … ({len(shown)} characters; {whole})"
     return Html(escape(shown[:MAX_SHOWN]) + rest)
 
 

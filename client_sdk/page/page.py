@@ -8,22 +8,19 @@ A page proves nothing: whoever writes the file chooses what it says. It is for t
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from hashlib import sha256
-from importlib import resources
 from typing import Any
 
 from client_sdk.errors import AttestationError
-from client_sdk.fields import format_instant
 from client_sdk.page import tables, words
+from client_sdk.page.address import Address
 from client_sdk.page.checks import anchor, check_list, expected_and_got, link_section, mark, verdict_of
+from client_sdk.page.document import about, document, moment, notice, section
 from client_sdk.page.faults import State, advice
 from client_sdk.page.links import Finding, elsewhere, findings, place
-from client_sdk.page.markup import NOTHING, Html, join, tag, text, value, void
+from client_sdk.page.markup import NOTHING, Html, join, tag, text, value
 from client_sdk.page.picture import picture
 from client_sdk.report import ACCEPTED, REFUSED, Check, Report
 
@@ -36,6 +33,7 @@ class Heading:
     """What the caller asked for: the service, the policy, when, and what was judged.
 
     ``saved`` is a file of ``vitrine verify --save``. ``stored`` is raw evidence: ``origin`` is its file then.
+    ``log_page`` is where the pages of the publisher's log are, to lead to the release on them.
     """
 
     origin: str
@@ -44,6 +42,7 @@ class Heading:
     simulated: bool = False
     saved: bool = False
     stored: bool = False
+    log_page: Address | None = None
 
 
 def render(
@@ -58,35 +57,13 @@ def render(
     ``machine`` is the JSON report to embed (the report's own by default). ``error`` is why there is no acceptance.
     """
     found = findings(report)
-    body = tag(
-        "body",
+    return document(
+        f"{_title(report)}: {heading.origin} (Vitrine)",
         tag("a", text("Skip to the chain of trust"), href="#chain", class_="skip"),
         _header(report, heading, found),
         tag("main", *_sections(report, found, error, machine or report.as_dict())),
         _footer(),
-    )
-    page = join(Html("<!doctype html>"), tag("html", _head(report, heading), body, lang="en"), NOTHING)
-    return f"{page}\n".encode()
-
-
-@cache
-def _style() -> str:
-    return resources.files("client_sdk.page").joinpath("style.css").read_text(encoding="utf-8")
-
-
-def _head(report: Report, heading: Heading) -> Html:
-    style = _style()
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    allowed = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return tag(
-        "head",
-        void("meta", charset="utf-8"),
-        void("meta", http_equiv="Content-Security-Policy", content=allowed),
-        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        void("meta", name="color-scheme", content="light dark"),
-        void("meta", name="referrer", content="no-referrer"),
-        tag("title", text(f"{_title(report)}: {heading.origin} (Vitrine)")),
-        tag("style", Html(style)),
+        sheets=(("client_sdk.page", "style.css"),),
     )
 
 
@@ -105,18 +82,26 @@ def _header(report: Report, heading: Heading, found: tuple[Finding, ...]) -> Htm
         tag("h1", mark(_VERDICT_STATES.get(report.verdict, State.OPEN)), tag("span", text(_title(report)))),
         tag("p", text(words.lead(report, simulated=simulated)), class_="lead"),
         _about(report, heading, facts),
-        _notice("Simulated platform: this proves nothing about the host.", words.SIMULATED) if simulated else NOTHING,
-        _notice("The policy goes without this:", "; ".join(opted_out)) if opted_out else NOTHING,
+        notice("Simulated platform: this proves nothing about the host.", words.SIMULATED) if simulated else NOTHING,
+        notice("The policy goes without this:", "; ".join(opted_out)) if opted_out else NOTHING,
         _about_the_past(heading),
         _meaning(report, found, {**facts, "simulated": simulated}),
         class_=f"verdict {style}",
     )
 
 
+def _logged(facts: Mapping[str, Any], log_page: Address | None) -> Html:
+    """Lead to the release in its log, where both are known: the one thing in a report that is elsewhere."""
+    number, manifest = facts.get("release"), facts.get("manifest_sha256")
+    if log_page is None or not isinstance(number, int) or not isinstance(manifest, bytes):
+        return NOTHING
+    return tag("span", text("("), tag("a", text("in its log"), href=log_page.release(number, manifest)), text(")"))
+
+
 def _about_the_past(heading: Heading) -> Html:
     if heading.stored:
-        return _notice("Stored evidence: this says nothing about now, and nobody connected.", words.STORED)
-    return _notice("Saved evidence: this says nothing about now.", words.SAVED) if heading.saved else NOTHING
+        return notice("Stored evidence: this says nothing about now, and nobody connected.", words.STORED)
+    return notice("Saved evidence: this says nothing about now.", words.SAVED) if heading.saved else NOTHING
 
 
 def _about(report: Report, heading: Heading, facts: Mapping[str, Any]) -> Html:
@@ -126,25 +111,17 @@ def _about(report: Report, heading: Heading, facts: Mapping[str, Any]) -> Html:
     )
     rows = (
         ("evidence in" if heading.stored else "service at", value(heading.origin)),
-        ("when", tag("time", text(_instant(heading.when)), datetime=format_instant(heading.when))),
+        ("when", moment(heading.when)),
         ("policy", value(facts.get("policy", heading.policy))),
-        ("release", _fact(facts, "release", "number ")),
+        ("release", join(_fact(facts, "release", "number "), _logged(facts, heading.log_page))),
         ("service", _fact(facts, "service", "")),
         ("checks", text(made)),
     )
-    return tag("dl", *(tag("div", tag("dt", text(name)), tag("dd", found)) for name, found in rows), class_="about")
+    return about(*rows)
 
 
 def _fact(facts: Mapping[str, Any], name: str, before: str) -> Html:
     return join(text(before), value(facts[name])) if name in facts else text("not known")
-
-
-def _instant(when: datetime) -> str:
-    return f"{format_instant(when).replace('T', ' ').removesuffix('Z')} UTC"
-
-
-def _notice(title: str, body: str) -> Html:
-    return tag("div", tag("p", tag("strong", text(title))), tag("p", text(body)), class_="notice", role="note")
 
 
 def _meaning(report: Report, found: tuple[Finding, ...], facts: Mapping[str, Any]) -> Html:
@@ -169,26 +146,21 @@ def _sections(
     intro += "Choose a link to see its checks."
     return (
         _failed(report, error),
-        _section(
+        section(
             "chain",
             "Chain of trust",
             tag("p", text(intro)),
             picture(report, found),
             tag("ul", *legend, class_="legend"),
         ),
-        _section("links", "Every link and its checks", *(link_section(item, report) for item in found)),
-        _section("elsewhere", "Further checks", check_list(rest, report)) if rest else NOTHING,
-        _section("pcrs", "What was measured", tables.pcrs(report)),
-        _section("facts", "What is known", tables.facts(report)),
-        _section("not-run", "What was not run", tables.not_run(report)),
-        _section("sources", "What was judged", tables.sources(report)),
-        _section("machine", "For machines", tables.machine_copy(machine)),
+        section("links", "Every link and its checks", *(link_section(item, report) for item in found)),
+        section("elsewhere", "Further checks", check_list(rest, report)) if rest else NOTHING,
+        section("pcrs", "What was measured", tables.pcrs(report)),
+        section("facts", "What is known", tables.facts(report)),
+        section("not-run", "What was not run", tables.not_run(report)),
+        section("sources", "What was judged", tables.sources(report)),
+        section("machine", "For machines", tables.machine_copy(machine)),
     )
-
-
-def _section(key: str, title: str, *content: Html) -> Html:
-    heading = tag("h2", text(title), id=f"{key}-title")
-    return tag("section", heading, *content, id=key, aria_labelledby=f"{key}-title", tabindex="-1")
 
 
 def _failed(report: Report, error: AttestationError | None) -> Html:
@@ -198,7 +170,7 @@ def _failed(report: Report, error: AttestationError | None) -> Html:
         return NOTHING
     items = [_failure(number, check) for number, check in failed] or [_trouble(error)]
     todo = dict.fromkeys(advice(check) for _, check in failed) or (words.advice_on(error),)
-    return _section(
+    return section(
         "failed",
         "What failed",
         tag("ol", *(tag("li", item) for item in items), class_="failures"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -12,6 +12,7 @@ from client_sdk.accept import COVERS, OPEN_FIRMWARE, OPEN_TABLES
 from client_sdk.page.checks import anchor, mark
 from client_sdk.page.faults import State
 from client_sdk.page.markup import Html, join, tag, text, value
+from client_sdk.page.table import table
 from client_sdk.report import Check, Report
 from client_sdk.sources import WHAT
 
@@ -31,7 +32,7 @@ def pcrs(report: Report) -> Html:
     rows = [_pcr(pcr, values, about.get(pcr, ()), left_open.get(_LEFT_OPEN.get(pcr, ""), "")) for pcr in sorted(COVERS)]
     if not quoted and not any(about.values()):
         return tag("p", text("Verification ended before there were any."))
-    return _table(("PCR", "covers", "expected", "quoted", "checks"), rows)
+    return table(("PCR", "covers", "expected", "quoted", "checks"), rows)
 
 
 def facts(report: Report) -> Html:
@@ -48,7 +49,7 @@ def not_run(report: Report) -> Html:
         return tag(
             "p", text("Nothing is listed: every rule was run, or verification ended before it got to the others.")
         )
-    return _table(("rules", "why they were not run"), [(text(rules), text(why)) for rules, why in report.not_run])
+    return table(("rules", "why they were not run"), [(text(rules), text(why)) for rules, why in report.not_run])
 
 
 def sources(report: Report) -> Html:
@@ -59,7 +60,8 @@ def sources(report: Report) -> Html:
         (text(name.replace("_", " ")), text(WHAT.get(name, "")), join(*(tag("div", value(one)) for one in found)))
         for name, found in report.sources
     ]
-    return _table(("source", "what it is", "SHA-256 of the bytes as received"), rows, anchor="source")
+    ids = [f"source-{number}" for number, _ in enumerate(rows, start=1)]
+    return table(("source", "what it is", "SHA-256 of the bytes as received"), rows, ids=ids)
 
 
 def machine_copy(machine: Mapping[str, Any]) -> Html:
@@ -104,17 +106,3 @@ def _fact(name: str, item: Any) -> Html:
     many = isinstance(item, (tuple, list)) and item
     shown = tag("ul", *(tag("li", value(one)) for one in item)) if many else value(item)
     return tag("div", tag("dt", text(name.replace("_", " "))), tag("dd", shown))
-
-
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[Html, ...]], *, anchor: str = "") -> Html:
-    """Return a table that narrow screens show as a list; the roles keep it a table for whoever does not look at it."""
-    columns = (tag("th", text(title), scope="col", role="columnheader") for title in titles)
-    head = tag("thead", tag("tr", *columns, role="row"), role="rowgroup")
-    body = tag("tbody", *(_row(titles, cells, f"{anchor}-{i}" if anchor else "") for i, cells in enumerate(rows, 1)))
-    return tag("table", head, body, role="table")
-
-
-def _row(titles: tuple[str, ...], cells: tuple[Html, ...], name: str) -> Html:
-    first = tag("th", cells[0], scope="row", role="rowheader")
-    rest = (tag("td", cell, role="cell", data_label=title) for title, cell in zip(titles[1:], cells[1:], strict=True))
-    return tag("tr", first, *rest, role="row", **({"id": name} if name else {}))

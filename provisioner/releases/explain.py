@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client_sdk.changes import as_dict, manifest_changes, release_changes, summary
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE, Manifest, digest
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
 from client_sdk.transparency.bundle import unpack
+from client_sdk.transparency.changes import alarms, as_dicts, contents, lines, statements
 from provisioner.errors import Fault, SpecError
 from provisioner.publish import MANIFEST, MANIFESTS, RELEASE
 from provisioner.releases import telling
@@ -69,16 +69,14 @@ def read_difference(old: Path, new: Path, manifests: tuple[Path, ...], holders: 
     before, after = (_subject(path, manifests, holders) for path in (old, new))
     if before.manifest is None or after.manifest is None:
         raise SpecError((Fault("--manifest", "the manifests of both", "none for one of them"),))
-    changes = manifest_changes(before.manifest, after.manifest)
+    sections = contents(before.manifest, after.manifest)
     if before.release is not None and after.release is not None:
-        changes = (*changes, *release_changes(before.release, after.release))
-    said = summary(changes)
-    heading = f"from {_name(before)} to {_name(after)}"
-    lines = [heading, *telling.change_lines(said, changes)]
+        sections += statements(before.release, after.release)
+    said = [f"from {_name(before)} to {_name(after)}", *lines(sections)]
     if holders is None:
-        lines += ["", UNVERIFIED]
-    told = as_dict(changes) | {"old": _name(before), "new": _name(after), "verified": holders is not None}
-    return told, lines
+        said += ["", UNVERIFIED]
+    told = {"alarms": [*alarms(sections)], "sections": as_dicts(sections), "old": _name(before), "new": _name(after)}
+    return told | {"verified": holders is not None}, said
 
 
 def _subject(path: Path, manifests: tuple[Path, ...], holders: Holders | None) -> Subject:

@@ -1,30 +1,15 @@
-"""Releases, rotations and differences, as people read them and as programs do."""
+"""Releases and rotations, as people read them and as programs do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from client_sdk.changes import PARTS, Change
 from client_sdk.fields import format_instant
 from client_sdk.manifest import Manifest
 from client_sdk.release import Measurement, Release
 from client_sdk.rotation import Rotation
 from provisioner.releases.signing import Signed
-
-_TITLES = {
-    "package": "Debian packages",
-    "tool": "Tools of the build",
-    "wheel": "Python wheels",
-    "model": "Models",
-    "boot": "Boot",
-    "disk": "Disks",
-    "role": "Roles",
-    "service": "Services in the VM",
-    "source": "Other sources",
-    "measurement": "Measurements",
-    "term": "Terms",
-}
 
 
 def release_lines(release: Release) -> Iterator[str]:
@@ -61,17 +46,6 @@ def signature_lines(signed: Signed) -> Iterator[str]:
     yield _row("signed by", f"{signers} (verified)")
     for fault in signed.missing:
         yield _row("missing", f"{fault.field}: {fault.expected}; so far {fault.got}")
-
-
-def change_lines(sentences: Iterable[str], changes: tuple[Change, ...]) -> Iterator[str]:
-    """Write differences: in words first, then every one."""
-    yield from sentences
-    for part in PARTS:
-        own = [change for change in changes if change.part == part]
-        if own:
-            yield ""
-            yield f"{_TITLES[part]}:"
-            yield from map(_change_line, own)
 
 
 def release_as_dict(release: Release) -> dict[str, Any]:
@@ -130,12 +104,6 @@ def _measurement_lines(one: Measurement) -> Iterator[str]:
     for name, values in (("PCR 0", one.pcr0_allowed), ("launch", one.launch_measurements)):
         for value in values:
             yield _row("", f"{name:<7} {value.hex()} is allowed")
-
-
-def _change_line(change: Change) -> str:
-    name = f"{change.group}: {change.name}" if change.group and change.group not in change.name else change.name
-    sides = f"{change.before or 'not there'} → {change.after or 'not there'}"
-    return f"  {change.kind:<8} {name}: {sides}"
 
 
 def _row(name: str, value: str) -> str:

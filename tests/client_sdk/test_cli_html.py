@@ -50,6 +50,47 @@ def test_an_accepted_service(run, server, pins, file):
     assert list(file.parent.glob("*.partial")) == []
 
 
+def test_the_report_leads_to_the_pages_of_the_log(run, server, pins, file):
+    said = run("verify", server.origin, *pins.words, "--html", file, "--log-page", "https://log.example/releases")
+    assert said.code == 0
+    outside = [e["attrs"]["href"] for e in Page(file.read_bytes()).all("a") if e["attrs"]["href"][0] != "#"]
+    assert [href.split("#release-1-")[0] for href in outside] == ["https://log.example/releases/index.html"]
+
+
+def test_a_service_is_held_against_a_release_in_a_log_and_its_report_leads_to_the_page_of_that(
+    run, server, pins, file, tmp_path
+):
+    log, bundle = tmp_path / "log", tmp_path / "bundle.json"
+    assert run("log", "init", log, "--origin", "log.example/x", "--publisher", pins.publisher).code == 0
+    assert run("log", "append", log, pins.release).code == 0
+    assert run("log", "page", log).code == 0
+    assert run("log", "bundle", log, pins.release, "--output", bundle).code == 0
+    pins.release.write_bytes(bundle.read_bytes())
+    address = "https://log.example/x"
+    said = run(
+        *("verify", server.origin, *pins.words, "--log", log / "log.pub"),
+        *("--html", file, "--log-page", address),
+    )
+    assert said.code == 0, said.out + said.err
+    (link,) = [e for e in Page(file.read_bytes()).all("a") if e["text"] == "in its log"]
+    page, _, place = link["attrs"]["href"].removeprefix(f"{address}/").partition("#")
+    row = Page((log / "public" / page).read_bytes()).by_id(place)
+    assert row["text"].startswith("Release 1")
+
+
+@pytest.mark.parametrize("url", ["http://log.example", "javascript:alert(1)", "https://log.example/#x", "log.example"])
+def test_pages_of_a_log_that_are_elsewhere_than_at_https_are_a_usage_error(run, server, pins, file, url):
+    said = run("verify", server.origin, *pins.words, "--html", file, "--log-page", url)
+    assert (said.code, file.exists()) == (2, False)
+    assert "--log-page" in said.err
+
+
+def test_the_pages_of_the_log_are_for_a_report(run, server, pins):
+    said = run("verify", server.origin, *pins.words, "--log-page", "https://log.example")
+    assert said.code == 2
+    assert "--html" in said.err
+
+
 def test_with_json_both_say_the_same(run, server, pins, file):
     said = run("verify", server.origin, *pins.words, "--json", "--html", file)
     assert said.code == 0

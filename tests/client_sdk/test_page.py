@@ -26,6 +26,7 @@ from client_sdk.errors import (
     printable,
 )
 from client_sdk.page import Heading, render
+from client_sdk.page.address import Address
 from client_sdk.page.faults import State
 from client_sdk.page.markup import MAX_SHOWN, tag, text
 from client_sdk.report import Check, Report, refusal
@@ -290,6 +291,23 @@ def test_a_simulated_platform_says_that_it_proves_nothing_about_the_host():
     )
 
 
+def test_the_release_leads_to_its_log_where_that_is_given():
+    report, heading, _ = made("accepted")
+    facts = dict(report.facts)
+    address = f"https://log.example/x/index.html#release-{facts['release']}-{facts['manifest_sha256'].hex()[:16]}"
+    page = page_of(report, replace(heading, log_page=Address("https://log.example/x/")))
+    (link,) = [e for e in page.all("a") if not e["attrs"]["href"].startswith("#")]
+    assert (link["attrs"]["href"], link["text"]) == (address, "in its log")
+    assert "header" in link["path"]
+
+
+@pytest.mark.parametrize("name", ["hostile", "verified", "unreachable", "nothing"])
+def test_a_report_without_a_release_leads_nowhere(name):
+    report, heading, found = made(name)
+    page = page_of(report, replace(heading, log_page=Address("https://log.example")), error=found)
+    assert [e for e in page.all("a") if not e["attrs"]["href"].startswith("#")] == []
+
+
 def test_saved_evidence_says_nothing_about_now():
     assert "this says nothing about now" in Page(rendered("saved")).all("header")[0]["text"]
     assert "this says nothing about now" not in Page(rendered("accepted")).all("header")[0]["text"]
@@ -381,6 +399,10 @@ def test_facts_what_was_not_run_and_sources():
     assert dict(report.sources)["event_log"][0].hex() in listed
 
 
+def style_of(*sheets):
+    return "".join(resources.files("client_sdk.page").joinpath(name).read_text() for name in sheets)
+
+
 def colours(style, theme):
     """Return the custom properties of a theme, the light ones where the dark theme says nothing."""
     blocks = re.findall(r":root \{([^}]*)\}", style)
@@ -408,13 +430,13 @@ def luminance(colour):
     ],
 )
 def test_text_has_contrast(theme, ink, backs):
-    found = colours(resources.files("client_sdk.page").joinpath("style.css").read_text(), theme)
+    found = colours(style_of("base.css"), theme)
     for back in backs:
         lighter, darker = sorted((luminance(found[ink]), luminance(found[back])), reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, back
 
 
 def test_the_style_has_no_colour_that_the_themes_do_not_know():
-    style = resources.files("client_sdk.page").joinpath("style.css").read_text()
+    style = style_of("base.css", "style.css")
     rules = re.sub(r":root \{[^}]*\}", "", style)
     assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b(?!\w*[ ,{])", rules)) <= {"#fff"}, "white paper only"
