@@ -23,7 +23,7 @@ from tests.vectors.manifest import vectors
 
 FILE = Path(__file__).with_name("behaviour.json")
 TESTS_OF_A_RULE = 2
-PURE = re.compile(r"test_(verify|clauses|conformance|accept|release)")  # these need no network
+PURE = re.compile(r"test_(verify|clauses|conformance|accept|release|judge|merkle|rollback)")  # these need no network
 # What a vector refuses it has a vector for; what random damage is refused by, differs from run to run.
 NOT_NAMED = ("tests/client_sdk/test_vectors.py", "tests/client_sdk/test_cloud_fuzz.py")
 
