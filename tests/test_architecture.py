@@ -57,6 +57,8 @@ OFFLINE = (
     # Of the log, all but the edges: the memory's folder, and what reads, keeps and serves a log.
     *(f"client_sdk/transparency/{name}.py" for name in ("note", "checkpoint", "merkle", "proof", "bundle", "growth")),
     *(f"client_sdk/transparency/{name}.py" for name in ("judge", "keys", "revoked", "rollback", "seen")),
+    *(f"client_sdk/transparency/{name}.py" for name in ("tiles", "tree", "contents", "config", "bundling")),
+    *(f"client_sdk/transparency/{name}.py" for name in ("monitor", "witness")),
     # Of the gatherer, all but the edge: what to ask for and how to read an answer are data.
     *(f"client_sdk/gather/{name}.py" for name in ("plan", "wanted", "hosts", "chains", "answers", "contents")),
     *(f"client_sdk/gather/{name}.py" for name in ("amd", "intel", "nvidia", "tpm")),

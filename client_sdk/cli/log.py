@@ -72,6 +72,10 @@ def _add_owner(actions: Commands) -> None:
     append.add_argument("--export", metavar="FILE", type=Path, help="write the checkpoint for such witnesses")
     append.add_argument("--json", action="store_true", help="print one line of JSON")
     _add_timeout(append)
+    _add_handing_out(actions)
+
+
+def _add_handing_out(actions: Commands) -> None:
     serve = _action(actions, "serve", "serve the log's files on this machine, for trying out", "log_owner")
     serve.add_argument("log", metavar="LOG", type=Path, help="the log's folder")
     serve.add_argument("--port", metavar="N", type=_port, default=DEFAULT_PORT, help=f"of 127.0.0.1 ({DEFAULT_PORT})")

@@ -177,7 +177,8 @@ def _told(contents: Contents, place: int, data: bytes) -> tuple[Contents, Told]:
     try:
         after, entry = contents.take(data)
     except (DuplicateEntryError, OutOfOrderError) as error:
-        alarm = VerificationError("R3.order", "release numbers go up", expected="a higher number", got=str(error))
+        what = "each release's number is above the last"
+        alarm = VerificationError("R3.order", what, expected="a higher number", got=str(error))
         return contents.skip(), Told(place, alarm=alarm)
     except (EvidenceError, VerificationError):
         return contents.skip(), Told(place)

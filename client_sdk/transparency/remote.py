@@ -10,6 +10,8 @@ A log whose files are all right may still show others another one: that is for m
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -62,7 +64,10 @@ class Folder:
             EvidenceError: it is over the limit.
         """
         try:
-            with (self._folder / path).open("rb") as file:
+            # What waits for a writer, as a pipe does, would be waited for without end.
+            with open(self._folder / path, "rb", opener=_at_once) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise FetchError(f"{self._folder / path} is no file")
                 found = file.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise AbsentError(f"{self._folder / path} is not there") from error
@@ -74,6 +79,10 @@ class Folder:
 
     def close(self) -> None:
         """Do nothing: no file is open."""
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def source_of(place: str, *, seconds: float) -> Source:
@@ -159,8 +168,9 @@ class RemoteTree:
         leaves = self.hashes(tiles.at(0, index, self.size))
         for place, (entry, leaf) in enumerate(zip(entries, leaves, strict=True)):
             if leaf_hash(entry) != leaf:  # (3)
-                what = f"entry {index * WIDTH + place} is the one that the log's tree has"
-                raise VerificationError("R2.tile", what, expected=leaf.hex(), got=leaf_hash(entry).hex())
+                what = "each entry is the one that the log's tree has"
+                got = f"{leaf_hash(entry).hex()} of entry {index * WIDTH + place}"
+                raise VerificationError("R2.tile", what, expected=leaf.hex(), got=got)
         return entries
 
     def entries(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:

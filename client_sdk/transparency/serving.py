@@ -57,7 +57,7 @@ def _answer(handler: Handler, public: Path) -> None:
         return
     try:
         file = (public / path).resolve(strict=True)
-        body = file.read_bytes() if file.is_relative_to(public.resolve()) else None
+        body = file.read_bytes() if file.is_relative_to(public.resolve()) and file.is_file() else None
     except OSError:
         body = None
     if body is None:

@@ -23,6 +23,8 @@ from client_sdk.fetch import DeadlineTls, left
 
 SECONDS = 30.0
 _CHUNK = 65_536
+# A server ends a kept connection when it likes, also in the middle of an answer.
+_CLOSED = (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionError, ssl.SSLError)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WRAPPING = 16_384  # what gzip may add
 _GZIP = 16 + zlib.MAX_WBITS
@@ -88,7 +90,7 @@ class Web:
             return self._once(method, path, body, limit=limit, deadline=deadline)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            if not (is_kept and isinstance(error, (http.client.RemoteDisconnected, ConnectionError, ssl.SSLError))):
+            if not (is_kept and isinstance(error, _CLOSED)):
                 raise self._failed(path, error) from error
         try:
             return self._once(method, path, body, limit=limit, deadline=deadline)

@@ -148,6 +148,7 @@ class LogWriter:
             self._resume(cosign)
             published = self._published()
             self._show(self._store.read(f"{PUBLIC}/{CHECKPOINT}", limit=MAX_NOTE) or b"", cosign)
+            self._store.remove(WAITING)
             return published.size
 
     def waiting(self) -> bytes:

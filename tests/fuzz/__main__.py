@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "fuzz"
 GROUPS = (
-    *("certificates", "tpm", "logs", "snp", "tdx", "azure", "nvidia"),
+    *("certificates", "tpm", "logs", "snp", "tdx", "azure", "nvidia", "transparency"),
     *("stages-snp", "stages-tdx", "stages-tpm", "stages-nvidia"),
 )
 TIMEOUT_SECONDS, MEMORY_MB, MAX_LENGTH = 10, 2048, 65536

@@ -136,7 +136,7 @@ LOGS = ("eventlog eventlog", "gcp-vtpm eventlog")
 WHERE = "fuzz"
 
 PARSERS = {
-    "log": LOG_TARGETS,
+    "transparency": LOG_TARGETS,
     "certificates": (
         Target(
             "certificate",

@@ -18,6 +18,7 @@ from client_sdk.transparency.note import COSIGNATURE, NoteSigner, sign_note
 from client_sdk.transparency.remote import Folder
 from client_sdk.transparency.tiles import ENTRIES, Tile, pack
 from client_sdk.transparency.tree import Growing
+from client_sdk.transparency.writer import LogWriter
 from tests.fakes.simulated_vm import publisher, release, signed
 from tests.transparency.keeping import LOG, NEXT_KEY, SIGNER, entry, log_of, make, many, rotation, stranger
 
@@ -109,9 +110,6 @@ def test_who_stops_in_the_middle_goes_on_there(home):
 
 
 def test_keys_that_follow_are_told_and_believed(home, watching):
-    log_of(home.parent / "other")
-    from client_sdk.transparency.writer import LogWriter
-
     LogWriter(home).append((rotation(), entry(4, key=NEXT_KEY)))
     first, second = watching.look()
     assert isinstance(first.entry.said, Rotation)
@@ -132,6 +130,13 @@ def test_a_fork_of_the_same_size(home, watching):
     served(home, [entry(1), entry(2), entry(4)])
     assert "the log has only grown since it was seen" in watching.alarmed("R3.fork")
     assert watching.monitor.seen != watching.monitor.shown  # both are signed: they convince anybody
+
+
+def test_a_fork_of_which_nothing_but_the_checkpoint_is_shown(home, watching):
+    """Its signature is proof enough: nobody has to wait for its tiles."""
+    note = Checkpoint(LOG.name, 3, bytes(32)).to_text()
+    (home / "public/checkpoint").write_bytes(sign_note(note, SIGNER))
+    watching.alarmed("R3.fork")
 
 
 @pytest.mark.parametrize("size", [4, 9, 300])

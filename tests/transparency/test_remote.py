@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
+import shutil
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -14,10 +17,12 @@ import pytest
 import trustme
 
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
+from client_sdk.transparency.checkpoint import Checkpoint
 from client_sdk.transparency.merkle import leaf_hash
+from client_sdk.transparency.note import sign_note
 from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint, source_of
 from client_sdk.transparency.web import AbsentError, Web
-from tests.transparency.keeping import LOG, entries_of, entry, log_of, many, tree_of
+from tests.transparency.keeping import LOG, SIGNER, entries_of, entry, log_of, many, tree_of
 
 FILES = ("checkpoint", "tile/0/000", "tile/0/001.p/4", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/4")
 
@@ -122,6 +127,37 @@ def test_a_tile_in_the_place_of_another(files):
             read_all(Changed(files, **{name: files[other]}))
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Return the files of a log of the same size with other entries, all of them right in themselves."""
+    home = tmp_path_factory.mktemp("other")
+    many(home, 260, start=2)
+    return {name: (home / "public" / name).read_bytes() for name in FILES}
+
+
+@pytest.mark.parametrize(
+    "exchanged",
+    [
+        ("tile/0/000", "tile/entries/000"),
+        ("tile/0/001.p/4", "tile/entries/001.p/4"),
+        ("tile/0/000", "tile/entries/000", "tile/1/000.p/1"),
+        FILES[1:],
+    ],
+)
+def test_other_entries_with_hashes_that_fit_them(files, others, exchanged):
+    """All that is left of the log is what its key signed, and what hangs on it."""
+    with pytest.raises(VerificationError, match=r"R2\.tile"):
+        read_all(Changed(files, **{name: others[name] for name in exchanged}))
+
+
+def test_a_proof_from_tiles_that_fit_each_other(files, others):
+    """Whoever makes a proof reads no entry: the tiles themselves have to hang on the checkpoint."""
+    for exchanged in (("tile/0/000",), ("tile/1/000.p/1",), ("tile/0/000", "tile/1/000.p/1"), ("tile/0/001.p/4",)):
+        source = Changed(files, **{name: others[name] for name in exchanged})
+        with pytest.raises(VerificationError, match=r"R2\.tile"):
+            RemoteTree(source, read_checkpoint(source, LOG).checkpoint).inclusion(3)
+
+
 # ---- over the network
 
 
@@ -181,8 +217,6 @@ def asking(answers, seconds=10):
 
 
 def test_a_whole_log_over_https(files):
-    import ssl
-
     ca = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(server)
@@ -359,12 +393,26 @@ def test_a_folder_that_cannot_be_read(tmp_path):
         read_checkpoint(Folder(tmp_path), LOG)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_the_place_of_a_file(kept, tmp_path, name):
+    """Whoever opens one waits for its writer."""
+    shutil.copytree(kept / "public", tmp_path / "log")
+    (tmp_path / "log" / name).unlink()
+    os.mkfifo(tmp_path / "log" / name)
+    with pytest.raises(FetchError, match="is no file"):
+        read_all(Folder(tmp_path / "log"))
+
+
+def test_a_file_without_end(kept, tmp_path):
+    shutil.copytree(kept / "public", tmp_path / "log")
+    (tmp_path / "log/checkpoint").unlink()
+    (tmp_path / "log/checkpoint").symlink_to("/dev/zero")
+    with pytest.raises(FetchError, match="is no file"):
+        read_all(Folder(tmp_path / "log"))
+
+
 def test_a_log_that_claims_more_than_it_has(tmp_path):
     """Its key signed it: the files are asked for one after the other, and the first that is missing ends it."""
-    from client_sdk.transparency.checkpoint import Checkpoint
-    from client_sdk.transparency.note import sign_note
-    from tests.transparency.keeping import SIGNER
-
     log_of(tmp_path, 1)
     (tmp_path / "public/checkpoint").write_bytes(
         sign_note(Checkpoint(LOG.name, 2**63 - 1, bytes(32)).to_text(), SIGNER)

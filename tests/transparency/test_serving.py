@@ -13,7 +13,7 @@ import pytest
 from client_sdk.transparency import listening, serving
 from client_sdk.transparency.remote import RemoteTree, read_checkpoint
 from client_sdk.transparency.web import Web
-from tests.transparency.keeping import LOG, many
+from tests.transparency.keeping import LOG, entry, many
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,25 @@ def test_a_whole_log_is_read_from_it(port):
     tree = RemoteTree(web, read_checkpoint(web, LOG).checkpoint)
     assert len(list(tree.entries(0, tree.size))) == 260
     web.close()
+
+
+def test_whoever_reads_while_the_log_grows_reads_a_log(tmp_path):
+    """Over the end of a bundle, whose partial files go: each look ends well, whichever checkpoint it began with."""
+    log, sizes = many(tmp_path, 240), []
+    with serving.server(tmp_path / "public", 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        growing = threading.Thread(target=lambda: [log.append((entry(number),)) for number in range(241, 281)])
+        growing.start()
+        web = Web(f"http://127.0.0.1:{server.server_port}")
+        while not sizes or sizes[-1] < 280:
+            tree = RemoteTree(web, read_checkpoint(web, LOG).checkpoint)
+            assert [data for _, data in tree.entries(0, tree.size)][-1] == entry(tree.size)
+            sizes.append(tree.size)
+        growing.join(timeout=60)
+        web.close()
+        server.shutdown()
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) > 2
 
 
 @pytest.mark.parametrize(

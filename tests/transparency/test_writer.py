@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from client_sdk.encoding import canonical_json, to_base64
 from client_sdk.errors import (
     DuplicateEntryError,
     EvidenceError,
@@ -285,3 +286,14 @@ def test_keys_in_each_others_place():
         Witness(SIGNER.verifier)
     with pytest.raises(EvidenceError, match="no log's"):
         Config(WITNESSES[0].verifier, publisher())
+
+
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_entries_that_were_noted_for_another_tree(tmp_path, size):
+    """Two interrupted runs of which one was restored from elsewhere, say: nothing is put over what is shown."""
+    log = log_of(tmp_path, 1, 2, 3)
+    before = (tmp_path / "public/checkpoint").read_bytes()
+    (tmp_path / "pending").write_bytes(canonical_json({"size": size, "entries": [to_base64(entry(9))]}))
+    with pytest.raises(LogDamagedError):
+        log.append((entry(4),))
+    assert (tmp_path / "public/checkpoint").read_bytes() == before
