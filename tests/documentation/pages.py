@@ -60,7 +60,7 @@ class Page:
     @cached_property
     def prose(self) -> str:
         """The text without its code: nothing in there is a heading or a link."""
-        return _CODE.sub(lambda found: "`" * len(found[0]), _FENCE.sub("", self.text))
+        return _CODE.sub(lambda found: "·" * len(found[0]), _FENCE.sub("", self.text))
 
     @property
     def title(self) -> str:
