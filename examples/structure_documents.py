@@ -41,7 +41,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 FORMAT = {"type": "json_schema", "json_schema": {"name": "letter", "schema": SCHEMA, "strict": True}}
-TASK = "Fill in the form from this letter. Say 'not stated' or 'other' where the letter does not say."
+TASK = "Fill in the form from this letter."
 
 
 class AnswerError(Exception):

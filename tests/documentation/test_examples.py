@@ -18,7 +18,7 @@ from tests.fakes.simulated_server import show_other_key
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 LETTER = {"age": 64, "department": "cardiology", "smoker": "no", "medicines": [{"name": "ramipril", "times_a_day": 2}]}
-SECRETS = (b"capital of Japan", b"bisoprolol", b"VAT_PERCENT")
+SECRETS = (b"capital of Japan", b"Bisoprolol", b"with_vat")
 QUESTIONS, LETTERS, CODE = "examples/data/questions.jsonl", "examples/data/letters", "examples/data/code"
 ALL = pytest.mark.parametrize(
     "words",
@@ -67,7 +67,7 @@ def test_a_letter_becomes_data_of_the_form(server, pins):  # noqa: F811
     (sent,) = map(json.loads, server.prompts)
     assert sent["response_format"]["json_schema"]["strict"] is True
     assert sent["response_format"]["json_schema"]["schema"]["additionalProperties"] is False
-    assert "bisoprolol" in sent["messages"][1]["content"]
+    assert "Bisoprolol" in sent["messages"][1]["content"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_code_comes_back_as_a_patch_and_nothing_is_written(server, pins):  # noq
     changed = [line for line in done.stdout.splitlines() if line.startswith(("+", "-"))]
     assert changed[2:] == ["-    # COMPLETE", "+    return sum(with_vat(*item) for item in items)"]
     assert (ROOT / CODE / "basket.py").read_bytes() == before
-    assert "VAT_PERCENT" in json.loads(server.prompts[0])["prompt"]
+    assert "VAT = " in json.loads(server.prompts[0])["prompt"]
 
 
 def test_code_that_is_not_of_the_code_base_is_not_sent(server, pins, tmp_path):  # noqa: F811

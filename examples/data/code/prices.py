@@ -1,8 +1,5 @@
-"""Prices in cents, as the made-up shop of this example keeps them."""
-
-VAT_PERCENT = {"book": 7, "pen": 19}
+VAT = {"book": 7, "pen": 19}  # per cent
 
 
 def with_vat(kind: str, net: int) -> int:
-    """Add value-added tax, rounded down to a cent."""
-    return net + net * VAT_PERCENT[kind] // 100
+    return net + net * VAT[kind] // 100
