@@ -1,4 +1,4 @@
-"""``python -m tests.documentation.whitepaper FILE.pdf``: print docs/whitepaper.md and the pages that it lists as one PDF.
+"""``python -m tests.documentation.whitepaper FILE`` (.pdf or .html): docs/whitepaper.md and the pages that it lists.
 
 The pages are those of the site, read by the same Markdown library, printed by Chromium. Where the source is the same,
 and Chromium and fonts, so is the file: dates in it are those of the source (``SOURCE_DATE_EPOCH``, else the commit's).
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from markdown import Markdown
 
-from tests.documentation.pages import ROOT, Page, plain, slug
+from tests.documentation.pages import ROOT, Page, slug
 from tests.fakes.browser import internet, visit
 
 FRONT = ROOT / "docs/whitepaper.md"
@@ -79,7 +79,11 @@ def printed(text: str, moment: datetime) -> bytes:
     with tempfile.TemporaryDirectory() as name, internet() as nothing:
         folder = Path(name)
         (folder / "paper.html").write_text(text, encoding="utf-8")
-        options = ("--no-pdf-header-footer", "--generate-pdf-document-outline", f"--print-to-pdf={folder / 'paper.pdf'}")
+        options = (
+            "--no-pdf-header-footer",
+            "--generate-pdf-document-outline",
+            f"--print-to-pdf={folder / 'paper.pdf'}",
+        )
         visit((folder / "paper.html").as_uri(), nothing, folder / "profile", *options)
         assert nothing.asked == [], f"the paper asked for {nothing.asked}"
         pdf = (folder / "paper.pdf").read_bytes()
@@ -101,8 +105,10 @@ def main() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     moment = moment_of_source()
     pages = chapters()
-    Path(sys.argv[1]).write_bytes(printed(html(pages, version=version, day=f"{moment:%d %B %Y}"), moment))
-    print(f"{sys.argv[1]}: {len(pages)} pages of the documentation, {plain(Page(FRONT).title)}")
+    text = html(pages, version=version, day=f"{moment:%d %B %Y}")
+    file = Path(sys.argv[1])
+    file.write_bytes(text.encode() if file.suffix == ".html" else printed(text, moment))
+    print(f"{file}: {len(pages)} pages of the documentation")
 
 
 if __name__ == "__main__":
