@@ -24,9 +24,9 @@ MEDICINE = {
     "type": "object",
     "properties": {
         "name": {"type": "string", "maxLength": 24},
-        "times_a_day": {"type": "integer", "minimum": 1, "maximum": 6},
+        "daily": {"type": "integer", "minimum": 1, "maximum": 6},
     },
-    "required": ["name", "times_a_day"],
+    "required": ["name", "daily"],
     "additionalProperties": False,
 }
 SCHEMA = {
@@ -34,10 +34,9 @@ SCHEMA = {
     "properties": {
         "age": {"type": "integer", "minimum": 0, "maximum": 120},
         "department": {"enum": ["surgery", "cardiology", "neurology", "other"]},
-        "smoker": {"enum": ["yes", "no", "not stated"]},
         "medicines": {"type": "array", "items": MEDICINE, "maxItems": 2},
     },
-    "required": ["age", "department", "smoker", "medicines"],
+    "required": ["age", "department", "medicines"],
     "additionalProperties": False,
 }
 FORMAT = {"type": "json_schema", "json_schema": {"name": "letter", "schema": SCHEMA, "strict": True}}
@@ -80,7 +79,6 @@ def checked(found: Any) -> dict[str, Any]:
     as_asked = (
         type(found["age"]) is int and 0 <= found["age"] <= 120,
         found["department"] in SCHEMA["properties"]["department"]["enum"],
-        found["smoker"] in SCHEMA["properties"]["smoker"]["enum"],
         isinstance(medicines, list) and len(medicines) <= 2 and all(map(_is_medicine, medicines)),
     )
     if not all(as_asked):
@@ -91,7 +89,7 @@ def checked(found: Any) -> dict[str, Any]:
 def _is_medicine(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != set(MEDICINE["required"]):
         return False
-    name, times = value["name"], value["times_a_day"]
+    name, times = value["name"], value["daily"]
     return isinstance(name, str) and len(name) <= 24 and type(times) is int and 1 <= times <= 6
 
 

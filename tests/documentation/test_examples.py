@@ -17,7 +17,7 @@ from tests.documentation.pages import ROOT
 from tests.fakes.simulated_server import show_other_key
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
-LETTER = {"age": 64, "department": "cardiology", "smoker": "no", "medicines": [{"name": "ramipril", "times_a_day": 2}]}
+LETTER = {"age": 64, "department": "cardiology", "medicines": [{"name": "ramipril", "daily": 2}]}
 SECRETS = (b"capital of Japan", b"Bisoprolol", b"with_vat")
 QUESTIONS, LETTERS, CODE = "examples/data/questions.jsonl", "examples/data/letters", "examples/data/code"
 ALL = pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_letter_becomes_data_of_the_form(server, pins):  # noqa: F811
         (json.dumps({**LETTER, "age": True}), "stop", "not of the form's kind"),
         (json.dumps({**LETTER, "department": "morgue"}), "stop", "not of the form's kind"),
         (json.dumps({**LETTER, "medicines": [{"name": "x"}]}), "stop", "not of the form's kind"),
-        (json.dumps({**LETTER, "medicines": [{"name": "x", "times_a_day": 7}]}), "stop", "not of the form's kind"),
+        (json.dumps({**LETTER, "medicines": [{"name": "x", "daily": 7}]}), "stop", "not of the form's kind"),
     ],
 )
 def test_an_answer_of_another_form_is_no_data(server, pins, text, finish, told):  # noqa: F811
