@@ -18,7 +18,7 @@ PORT ?= 8443
 LOCAL := build/$(NAME)
 CLIENTS := build/clients
 DOCS := build/venvs/docs
-SITE := build/site
+PAGES := build/pages
 ORIGIN := https://127.0.0.1:$(PORT)
 # More for `make bench-serving` (for example BENCH=--quick) or for `make bench-attestation` (BENCH="--seconds 2").
 BENCH ?=
@@ -215,10 +215,11 @@ $(DOCS)/.complete: requirements/docs.lock
 
 docs: setup-test $(DOCS)/.complete ## build the documentation as a site in build/site, and look at it in a browser
 	@echo "== documentation"
-	@$(PYTHON) -m tests.documentation.source $(SITE)
-	@cd $(SITE) && $(CURDIR)/$(DOCS)/bin/zensical build --strict --clean
+	@$(PYTHON) -m tests.documentation.source $(PAGES)
+	@cd $(PAGES) && $(CURDIR)/$(DOCS)/bin/zensical build --strict --clean
+	@rm -rf build/site && mv $(PAGES)/site build/site
 	@$(SUDO) $(BIN)/python -m pytest -m site tests/documentation
-	@echo "read it at $(SITE)/site/index.html"
+	@echo "read it at build/site/index.html"
 
 whitepaper: setup-test $(DOCS)/.complete ## print the whitepaper to build/whitepaper.pdf, from the same pages
 	@$(DOCS)/bin/python -m tests.documentation.whitepaper build/whitepaper.pdf

@@ -12,7 +12,7 @@ import pytest
 from tests.documentation.pages import ROOT, Page, navigation
 from tests.fakes.browser import CHROMIUM, internet, visit
 
-SITE = ROOT / "build/site/site"
+SITE = ROOT / "build/site"
 PYTHON = ROOT / "build/venvs/docs/bin/python"
 LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "object": "data"}
 LOOKED_AT = ("index", "concepts", "whom-you-trust", "threats", "protocol", "decisions/index")

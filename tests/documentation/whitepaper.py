@@ -96,7 +96,9 @@ def moment_of_source() -> datetime:
     told = os.environ.get("SOURCE_DATE_EPOCH")
     if told is None:
         argv = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
-        told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        told = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        if not told:
+            sys.exit("error: there is no commit here; set SOURCE_DATE_EPOCH to when the source was written")
     return datetime.fromtimestamp(int(told), UTC)
 
 

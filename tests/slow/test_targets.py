@@ -56,7 +56,7 @@ def test_make_vllm_lock_writes_what_is_there():
 def test_make_docs_builds_the_site_and_looks_at_it():
     outcome = make("docs", seconds=900)
     assert outcome.status == 0, outcome.out + outcome.err
-    assert (CHECKOUT / "build/site/site/index.html").exists()
+    assert (CHECKOUT / "build/site/index.html").exists()
 
 
 def test_make_whitepaper_prints_a_pdf():
