@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.documentation import decisions
 from tests.documentation.pages import BESIDE, ROOT, Page, in_site, navigation, plain, slug, sources
 from tests.documentation.source import FILES, lay_out, led
 
@@ -82,12 +83,16 @@ def test_drawings_load_nothing_and_are_told_in_words(path):
         assert len(root.find(f"{SVG}desc").text) > 100
 
 
-def test_every_decision_is_in_the_list_in_order_under_its_title():
-    folder = ROOT / "docs/decisions"
-    listed = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \|$", (folder / "index.md").read_text(), re.MULTILINE)
-    there = sorted(path for path in folder.glob("*.md") if path.name != "index.md")
-    assert [(f"{n}. {plain(title)}", file) for n, title, file in listed] == [(Page(p).title, p.name) for p in there]
-    assert [int(path.name[:4]) for path in there] == [int(n) for n, _, _ in listed]
+def test_every_decision_is_in_the_list_under_its_title():
+    assert decisions.INDEX.read_text() == decisions.index(decisions.INDEX.read_text()), (
+        "run: python -m tests.documentation.decisions"
+    )
+
+
+def test_every_decision_has_a_number_of_its_own():
+    numbers = [(page.path.name.partition("-")[0], page.title.partition(".")[0]) for page in decisions.records()]
+    assert [file for file, title in numbers if not file.isdigit() or int(file) != int(title)] == []
+    assert len({file for file, _ in numbers}) == len(numbers)
 
 
 def test_what_the_site_is_made_of_has_every_page_and_no_link_that_leaves_it(tmp_path):
