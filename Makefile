@@ -17,6 +17,8 @@ NAME ?= local
 PORT ?= 8443
 LOCAL := build/$(NAME)
 CLIENTS := build/clients
+DOCS := build/venvs/docs
+PAGES := build/pages
 ORIGIN := https://127.0.0.1:$(PORT)
 # More for `make bench-serving` (for example BENCH=--quick), `make bench-attestation` (BENCH="--seconds 2") or
 # `make bench-log` (BENCH="--entries 100000").
@@ -36,7 +38,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce archive audit bench bench-attestation bench-log hardening-numbers pcr-table fuzz clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce archive audit bench bench-attestation bench-log hardening-numbers pcr-table fuzz docs whitepaper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -98,7 +100,7 @@ bake: setup ## bake the image only, of whichever inventory: make bake INVENTORY=
 lock: setup ## refresh the package lock from the mirror
 	@$(SUDO) $(BIN)/python -m provisioner.image.lock
 
-wheels-lock: ## refresh requirements/dev.lock and compat.lock from pyproject.toml
+wheels-lock: ## refresh requirements/dev.lock, compat.lock and docs.lock from pyproject.toml
 	@scripts/wheels-lock.sh $(PYTHON)
 
 vllm-lock: setup ## refresh requirements/vllm-gpu.lock, the wheels of the GPU image's engine
@@ -116,7 +118,7 @@ type: setup
 
 unit: setup-test
 	@echo "== unit"
-	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients and not packaging" tests
+	@$(SUDO) $(BIN)/python -m pytest -m "not e2e and not slow and not clouds and not clients and not packaging and not site" tests
 
 e2e: setup-test
 	@echo "== end to end"
@@ -227,6 +229,23 @@ fuzz: setup ## fuzz every parser and stage, guided by coverage: make fuzz SECOND
 
 pcr-table: published setup ## print predicted and quoted PCRs of the running VM as docs/pcrs.md has them
 	@$(BIN)/python -m tests.pcr_table $(ORIGIN) $(LOCAL)
+
+$(DOCS)/.complete: requirements/docs.lock
+	@echo "== what builds the documentation, in $(DOCS) (wheels from requirements/docs.lock, by hash)"
+	@rm -rf $(DOCS); $(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/docs.lock
+	@touch $@
+
+docs: setup-test $(DOCS)/.complete ## build the documentation as a site in build/site, and look at it in a browser
+	@echo "== documentation"
+	@$(PYTHON) -m tests.documentation.source $(PAGES)
+	@cd $(PAGES) && $(CURDIR)/$(DOCS)/bin/zensical build --strict --clean
+	@rm -rf build/site && mv $(PAGES)/site build/site
+	@$(SUDO) $(BIN)/python -m pytest -m site tests/documentation
+	@echo "read it at build/site/index.html"
+
+whitepaper: setup-test $(DOCS)/.complete ## print the whitepaper to build/whitepaper.pdf, from the same pages
+	@$(DOCS)/bin/python -m tests.documentation.whitepaper build/whitepaper.pdf
 
 clean: ## delete what was built, but for the publisher's keys and releases (refuses while there is a VM)
 	@$(SUDO) scripts/clean.sh

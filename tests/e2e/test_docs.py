@@ -1,6 +1,7 @@
-"""Every command and example in a block of README.md and docs/ is run, as it stands but for where the VM is.
+"""Every command and example in a block of the pages is run, as it stands but for where the VM is.
 
-For each `make` target in the text, the test that runs it is named and looked up.
+For each `make` target in the text, the test that runs it is named and looked up. A command behind `!` has to end with
+status 1. Examples of libraries that are not installed here are run in tests/documentation/test_client_guide.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import pytest
 
 from tests.e2e.machine import BIN, CHECKOUT, make, run
 
-PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").rglob("*.md")])
+BESIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = sorted([*(CHECKOUT / name for name in BESIDE), *(CHECKOUT / "docs").rglob("*.md")])
+ELSEWHERE = re.compile(r"^(?:from|import) (?:langchain|litellm)", re.MULTILINE)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:make|vitrine|ansible-playbook|python) [^`]+)`")
 # `make` targets → the test that runs them; a target that the pages name and that is not here fails the test below.
@@ -26,6 +29,9 @@ TARGETS = {
     "pcr-table": "tests/e2e/conftest.py",
     "test": ".ci/run",
     "setup": "Makefile",  # deploy and test begin with it
+    "help": "Makefile",
+    "docs": "tests/slow/test_targets.py",
+    "whitepaper": "tests/slow/test_targets.py",
     "bake": "tests/slow/test_targets.py",
     "verify": "tests/e2e/test_docs.py",
     "ask": "tests/e2e/test_docs.py",
@@ -118,33 +124,41 @@ def in_the_background(words):
 
 @pytest.mark.parametrize("text", blocks("sh"))
 def test_shell_commands(linked, text, request):
-    for words in commands(at(linked, text)):
-        if words[0] == "make":
+    for line in commands(at(linked, text)):
+        if line[0] == "make":
             continue  # see the table above
-        if words[-1] == "&":
-            request.addfinalizer(in_the_background(words[:-1]))
+        if line[-1] == "&":
+            request.addfinalizer(in_the_background(line[:-1]))
             continue
+        status, words = (1, line[1:]) if line[0] == "!" else (0, line)
         if words[0] == "curl" and "--unix-socket" in words:
             outcome = run(*words)
-            assert outcome.status == 0, outcome.err
+            assert outcome.status == status, outcome.err
             continue
         program = words[0].removeprefix(".venv/bin/")
-        harmless = program in {"vitrine", "ansible-inventory"} or (
-            program == "ansible-playbook" and {"--check", "--diff"} <= set(words)
-        )
         assert words[0].startswith(".venv/bin/"), f"no test runs {words}"
-        assert harmless, f"no test runs {words}"
+        assert harmless(program, words[1:]), f"no test runs {words}"
         given, sink = (words[1:-2], words[-1]) if words[-2] == ">" else (words[1:], None)
         outcome = run(BIN / program, *given)
-        assert outcome.status == 0, outcome.out + outcome.err
+        assert outcome.status == status, outcome.out + outcome.err
         if sink:
             Path(sink).write_text(outcome.out)
+
+
+def harmless(program, words):
+    return (
+        program in {"vitrine", "ansible-inventory"}
+        or (program == "ansible-playbook" and {"--check", "--diff"} <= set(words))
+        or (program == "python" and words[0] == "-m" and words[1].startswith("examples."))
+    )
 
 
 def scripts():
     """Return the Python of each page as one script: a block may use what an earlier one of its page made."""
     for page in PAGES:
-        found = [text for kind, text in BLOCK.findall(page.read_text()) if kind == "python"]
+        found = [
+            text for kind, text in BLOCK.findall(page.read_text()) if kind == "python" and not ELSEWHERE.search(text)
+        ]
         if found:
             yield pytest.param("\n".join(found), id=str(page.relative_to(CHECKOUT)))
 
@@ -157,12 +171,6 @@ def test_python_examples(vm, text, tmp_path):
     assert outcome.status == 0, outcome.err
     if "What is the capital of Japan?" in text:
         assert "Tokyo" in outcome.out
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
 
 
 def test_make_verify_and_ask(vm):

@@ -53,6 +53,18 @@ def test_make_vllm_lock_writes_what_is_there():
         path.write_text(before)
 
 
+def test_make_docs_builds_the_site_and_looks_at_it():
+    outcome = make("docs", seconds=900)
+    assert outcome.status == 0, outcome.out + outcome.err
+    assert (CHECKOUT / "build/site/index.html").exists()
+
+
+def test_make_whitepaper_prints_a_pdf():
+    outcome = make("whitepaper", seconds=900)
+    assert outcome.status == 0, outcome.out + outcome.err
+    assert (CHECKOUT / "build/whitepaper.pdf").read_bytes().startswith(b"%PDF-")
+
+
 def test_make_bench_prints_every_figure():
     outcome = make("bench", seconds=3000)
     assert outcome.status == 0, outcome.out + outcome.err
