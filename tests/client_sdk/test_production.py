@@ -136,6 +136,9 @@ def test_a_release_of_an_image_that_is_not_wholly_locked(kind, said):
     measured = replace(measured, pcr15_template=(TemplateEvent("lockdown", said), *measured.pcr15_template[1:]))
     error = unacceptable(vm, "P9", measured=measured)
     assert "not of a DEBUG one" in str(error)
+    (check,) = [one for one in error.checks if one.id == "P9"]
+    assert check.got == said.decode()
+    assert "DEBUG" not in str(error.facts), "production goes without nothing"
     loose = production(kind, release=MatchesRelease(UnsafeUnpinned("a test")))
     unacceptable(vm, "P9", measured=measured, policy=loose)
 
