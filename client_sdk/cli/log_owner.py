@@ -51,11 +51,13 @@ def append(arguments: argparse.Namespace) -> int:
     """Add entries, or have what is shown signed anew.
 
     Raises:
-        UsageError: a file that cannot be read.
+        UsageError: a file that cannot be read, or files together with ``--export``.
         AttestationError: as ``LogWriter.append`` does.
     """
     log = LogWriter(arguments.log)
     if arguments.export:
+        if arguments.files:
+            raise UsageError("--export writes the checkpoint that waits: append the files first, then export alone")
         return _export(log, arguments.export)
     answers = [read_file(path, limit=MAX_ANSWER) for path in arguments.cosignatures]
     asking = Asking(log.config.witnesses, now, say, arguments.timeout)

@@ -294,6 +294,13 @@ def test_a_witness_by_hand(tmp_path, run, publisher_file, witness):
     assert list(shown["witnesses"]) == ["witness.example/w1"]
 
 
+def test_what_is_exported_has_been_appended_before(tmp_path, run, home):
+    """An export beside files would say that all is well, with the checkpoint of a tree without them."""
+    code, _, err = run("append", home, *files(tmp_path, 1), "--export", tmp_path / "checkpoint")
+    assert (code, "append the files first" in err) == (2, True)
+    assert not (tmp_path / "checkpoint").exists()
+
+
 def test_a_witness_by_hand_refuses_a_fork(tmp_path, run, home, witness):
     run("append", home, *files(tmp_path, 1, 2))
     signing = ("witness", witness, "--log", key_of(home), "--checkpoint", home / "public/checkpoint", "--from", home)
