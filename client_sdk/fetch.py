@@ -14,6 +14,7 @@ import ssl
 import time
 from typing import Any, Self
 
+from client_sdk.deadline import DeadlineTls, left
 from client_sdk.encoding import MAX_JSON
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
 from client_sdk.origin import Origin
@@ -25,36 +26,6 @@ BUSY = (429, 502, 503, 504)
 MAX_RETRY_AFTER = 3600
 HANDSHAKE = 15.0
 _CHUNK = 65_536
-
-
-def left(deadline: float | None) -> float | None:
-    """Return the seconds that are left of a deadline on the monotonic clock; None where there is none.
-
-    Raises:
-        TimeoutError: nothing is left.
-    """
-    if deadline is None:
-        return None
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError("the time limit has passed")
-    return seconds
-
-
-class DeadlineTls(ssl.SSLSocket):
-    """Every read and write gets what is left of one deadline, so that a peer cannot win time with single bytes."""
-
-    deadline: float | None = None
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """Read within the deadline."""
-        self.settimeout(left(self.deadline))
-        return super().recv_into(*args, **kwargs)
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        """Write within the deadline."""
-        self.settimeout(left(self.deadline))
-        super().sendall(*args, **kwargs)
 
 
 class Peer:

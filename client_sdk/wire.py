@@ -12,7 +12,7 @@ from typing import Any
 
 import httpcore2
 
-from client_sdk.fetch import left
+from client_sdk.deadline import left
 
 Read = Callable[[int, float | None], bytes]
 Write = Callable[[bytes, float | None], None]

@@ -84,6 +84,7 @@ OFFLINE = (
 )
 # The files of the client that may open a connection: the channel to a service, and the gatherer's to vendors.
 TALKERS = {f"client_sdk/{name}.py" for name in ("fetch", "pinning", "transport", "client", "attested", "gather/web")}
+TALKERS |= {"client_sdk/deadline.py"}
 # A request's connection is attested before it is used: the streams for that, and how attestation runs on them.
 TALKERS |= {"client_sdk/backends.py", "client_sdk/wire.py", "client_sdk/cli/asking.py"}
 # The proxy listens on this machine, and asks services through the attested client alone.

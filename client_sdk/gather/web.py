@@ -8,7 +8,6 @@ and time, no redirect is followed, and whom to ask is decided by ``hosts``.
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 import time
 import urllib.error
@@ -17,10 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
+from client_sdk.deadline import DeadlinePlain, DeadlineTls
 from client_sdk.errors import FetchError
-from client_sdk.fetch import DeadlineTls, left
 from client_sdk.gather.hosts import permitted
 from client_sdk.gather.wanted import TERMS, Terms, Wanted
 
@@ -169,21 +167,11 @@ def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> AwayError:
     return AwayError(message, again=False)
 
 
-class _DeadlinePlain(socket.socket):
-    """The same without TLS, for the vendors that serve plain HTTP."""
-
-    deadline: float | None = None
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(left(self.deadline))
-        return super().recv_into(*args, **kwargs)
-
-
 class _PlainConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         super().connect()
         timeout = self.timeout or SECONDS
-        bounded = _DeadlinePlain(fileno=self.sock.detach())
+        bounded = DeadlinePlain(fileno=self.sock.detach())
         bounded.settimeout(timeout)
         bounded.deadline = time.monotonic() + timeout
         self.sock = bounded

@@ -12,7 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from client_sdk.fetch import left
+from client_sdk.deadline import DeadlinePlain
 
 LOOPBACK = "127.0.0.1"
 SECONDS = 60.0
@@ -71,7 +71,7 @@ class Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Take a connection and give it a deadline."""
         taken, address = super().get_request()
-        bounded = _Bounded(fileno=taken.detach())
+        bounded = DeadlinePlain(fileno=taken.detach())
         bounded.deadline = time.monotonic() + SECONDS
         return bounded, address
 
@@ -91,17 +91,3 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Hang up: whatever a caller did, it is not told what happened, and neither is the terminal."""
-
-
-class _Bounded(socket.socket):
-    """Every read and write gets what is left of the connection's time."""
-
-    deadline: float | None = None
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(left(self.deadline))
-        return super().recv_into(*args, **kwargs)
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self.settimeout(left(self.deadline))
-        super().sendall(*args, **kwargs)

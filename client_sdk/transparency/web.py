@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from client_sdk.deadline import DeadlinePlain, DeadlineTls, left
 from client_sdk.errors import EvidenceError, FetchError
-from client_sdk.fetch import DeadlineTls, left
 
 SECONDS = 30.0
 _CHUNK = 65_536
@@ -126,7 +126,7 @@ class Web:
         if self._is_tls:
             sock = self._context.wrap_socket(raw, server_hostname=self._host)
         else:
-            sock = _DeadlinePlain(fileno=raw.detach())
+            sock = DeadlinePlain(fileno=raw.detach())
         connection = http.client.HTTPConnection(self._host, self._port)
         connection.auto_open = 0
         connection.sock = sock
@@ -158,20 +158,6 @@ class Web:
     def _failed(self, path: str, error: Exception) -> FetchError:
         reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
         return FetchError(f"no answer from {self.url}/{path}: {reason}")
-
-
-class _DeadlinePlain(socket.socket):
-    """Reads get what is left of one deadline, as with TLS (``fetch.DeadlineTls``)."""
-
-    deadline: float | None = None
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(left(self.deadline))
-        return super().recv_into(*args, **kwargs)
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self.settimeout(left(self.deadline))
-        super().sendall(*args, **kwargs)
 
 
 def _parts(url: str) -> tuple[str, int, str, bool]:

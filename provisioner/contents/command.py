@@ -12,6 +12,7 @@ from typing import Any
 from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError, ProvisionError
 from provisioner.progress import say
+from provisioner.subcommand import added
 
 WRONG, USAGE = 1, 2
 _ABOUT = """examples:
@@ -73,13 +74,8 @@ def add(group: Any) -> None:
 
 
 def _add(group: Any, name: str, help_text: str, examples: tuple[str, ...]) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = group.add_parser(
-        name,
-        help=help_text,
-        description=help_text[0].upper() + help_text[1:] + ".",
-        epilog=_ABOUT.format(examples="\n".join(f"  vitrine image {line}" for line in examples)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    shown = "\n".join(f"  vitrine image {line}" for line in examples)
+    made = added(group, name, help_text, epilog=_ABOUT.format(examples=shown))
     made.add_argument("image", metavar="IMAGE", type=Path, help="the folder of an image")
     made.set_defaults(run=run)
     return made

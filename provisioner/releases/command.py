@@ -14,6 +14,7 @@ from typing import Any
 
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import instant
+from provisioner.subcommand import added
 
 DEFAULT_DAYS, MAX_DAYS = 90, 400
 _HELP = "make, sign, publish and revoke releases; show them, and what changed between two"
@@ -34,24 +35,13 @@ exit codes:
 
 def register(commands: Any) -> None:
     """Add the command; ``commands`` is what argparse's ``add_subparsers`` returns."""
-    parser = _add(commands, "release", _HELP, epilog=_EPILOG)
+    parser = added(commands, "release", _HELP, epilog=_EPILOG)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     for name, (help_text, options) in _ACTIONS.items():
-        action = _add(actions, name, help_text)
+        action = added(actions, name, help_text)
         options(action)
         action.add_argument("--json", action="store_true", help="print one line of JSON")
         action.set_defaults(run=_run, action=name)
-
-
-def _add(commands: Any, name: str, help_text: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help_text,
-        description=help_text[0].upper() + help_text[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return parser
 
 
 def _keygen(parser: argparse.ArgumentParser) -> None:

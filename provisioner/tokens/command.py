@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.access_token import MAX_BUDGET, MAX_RATE, MAX_SECONDS
+from provisioner.subcommand import added
 
 MAX_HOURS = MAX_SECONDS // 3600
 DEFAULT_HOURS, DEFAULT_RATE, DEFAULT_TOKENS = 24, 60, 1_000_000
@@ -31,11 +32,11 @@ exit codes:
 
 def register(commands: Any) -> None:
     """Add the command; ``commands`` is what argparse's ``add_subparsers`` returns."""
-    parser = _add(commands, "token", _HELP, epilog=_EPILOG)
+    parser = added(commands, "token", _HELP, epilog=_EPILOG)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    keygen = _add(actions, "keygen", "make the issuer's key; its public half goes into the inventory")
+    keygen = added(actions, "keygen", "make the issuer's key; its public half goes into the inventory")
     keygen.add_argument("file", metavar="KEY", type=Path, help="where the private key goes; the public one lies beside")
-    issue = _add(actions, "issue", "sign a token for somebody new")
+    issue = added(actions, "issue", "sign a token for somebody new")
     _signing(issue)
     issue.add_argument("--service", required=True, help="the service that it is for, as the release names it")
     issue.add_argument("--model", metavar="NAME", nargs="+", action="extend", required=True, help="what it may use")
@@ -50,25 +51,14 @@ def register(commands: Any) -> None:
         help=f"of the model, in all ({DEFAULT_TOKENS})",
     )
     issue.add_argument("--subject", metavar="ID", default="", help="of an earlier token, where it is for the same one")
-    renew = _add(actions, "renew", "sign a token like another one, for a time and with a budget of its own")
+    renew = added(actions, "renew", "sign a token like another one, for a time and with a budget of its own")
     _signing(renew)
     renew.add_argument("file", metavar="FILE", help="the other one, which may have expired; - is standard input")
-    show = _add(actions, "show", "print what a token says; that proves nothing, nor does it look at the signature")
+    show = added(actions, "show", "print what a token says; that proves nothing, nor does it look at the signature")
     show.add_argument("file", metavar="FILE", nargs="?", default="-", help="the token; - (the default): standard input")
     for action, name in ((keygen, "keygen"), (issue, "issue"), (renew, "renew"), (show, "show")):
         action.add_argument("--json", action="store_true", help="print one line of JSON")
         action.set_defaults(run=_run, action=name)
-
-
-def _add(commands: Any, name: str, help_text: str, *, epilog: str | None = None) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help_text,
-        description=help_text[0].upper() + help_text[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return parser
 
 
 def _signing(parser: argparse.ArgumentParser) -> None:
