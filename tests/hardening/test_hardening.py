@@ -89,7 +89,7 @@ def test_a_table_without_its_marks_is_a_mistake(tables):
 
 def test_the_settings_are_those_of_files_and_of_the_command_line(tmp_path):
     put(tmp_path, "etc/sysctl.d/1.conf", "# no = 1\nkernel.a = 1\nkernel.b=2\n")
-    put(tmp_path, "usr/lib/vitrine/modules-locked.conf", "kernel.modules_disabled = 1\n")
+    put(tmp_path, "etc/sysctl.d/2.conf", "kernel.modules_disabled = 1\n")
     told = settings(tmp_path, "quiet sysctl.kernel.sysrq=0")
     assert told.splitlines() == ["kernel.a = 1", "kernel.b = 2", "kernel.modules_disabled = 1", "kernel.sysrq = 0"]
 

@@ -23,6 +23,12 @@ def second_card(cable) -> tuple[str, ...]:
     return "-netdev", f"{cable.netdev},id=net2", "-device", device
 
 
+def second_card_in_a_slot(cable) -> tuple[str, ...]:
+    """Return the same where the first card is in a slot: the guest counts cards in slots after all others."""
+    *words, device = second_card(cable)
+    return "-device", "pcie-root-port,id=socket1,chassis=2", *words, f"{device},bus=socket1"
+
+
 @pytest.fixture
 def cabled():
     """A cable with DHCP, and nothing at its other end yet."""
@@ -63,9 +69,8 @@ def opened(deployment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("opened")
     image = bake_opened(folder)
     with lan() as first, lan("tap1", "10.0.3.2", "10.0.3.15", first.namespace) as second:
-        vm = first.boot(
-            deployment, folder / "vm", "opened", image=image, extra=second_card(second.cable), card=PULLABLE
-        )
+        extra = second_card_in_a_slot(second.cable)
+        vm = first.boot(deployment, folder / "vm", "opened", image=image, extra=extra, card=PULLABLE)
         try:
             yield _both_times(vm, first, second)
         finally:
