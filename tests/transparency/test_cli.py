@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -185,6 +184,15 @@ def test_monitor_with_a_state_that_is_something_else(tmp_path, run, home, publis
     assert (code, "state.json" in err) == (2, True)
 
 
+def interruptible(command, **options):
+    """Start a program that Control-C ends, also where the tests themselves run in the background and it does not."""
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, **options)
+    finally:
+        signal.signal(signal.SIGINT, ours)
+
+
 def test_monitor_again_and_again_until_it_is_ended(tmp_path, run, home, publisher_file):
     """Over HTTP; releases that come meanwhile are told, and a server that is away for a while is said to be."""
     run("append", home, *files(tmp_path, 1))
@@ -193,7 +201,7 @@ def test_monitor_again_and_again_until_it_is_ended(tmp_path, run, home, publishe
         words = watching(home, publisher_file, tmp_path / "seen", "--interval", 1, "--json")
         place = f"http://127.0.0.1:{server.server_port}"
         command = [sys.executable, "-m", "client_sdk.cli", "log", *map(str, [words[0], place, *words[2:]])]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+        child = interruptible(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             assert json.loads(child.stdout.readline())["number"] == 1
             run("append", home, *files(tmp_path, 2))
@@ -353,7 +361,7 @@ def test_a_witness_at_a_port(tmp_path, run, publisher_file, witness):
 def test_what_serves_says_where_and_ends(home, witness, action):
     words = [word.format(home=home, witness=witness, key=key_of(home)) for word in action]
     command = [sys.executable, "-m", "client_sdk.cli", "log", *words]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = interruptible(command, stderr=subprocess.PIPE, text=True)
     try:
         assert child.stderr.readline().startswith("serving at http://127.0.0.1:")
     finally:
