@@ -29,6 +29,7 @@ VM_MAC, SECOND_MAC, OTHER_MAC = (bytes.fromhex(f"52540012345{last}") for last in
 SERVICE = 8443
 # Somebody behind the router, and whom a hostile host names as the way there.
 ELSEWHERE, FALSE_ROUTER = "198.51.100.7", "10.0.2.66"
+DHCP_PORTS = (68, 67)
 CARD = "virtio-net-pci,netdev=net,romfile="
 # The same where it can be pulled out of the running machine.
 SLOT = "pcie-root-port,id=socket0,chassis=1"
@@ -126,7 +127,8 @@ class Lan:
     def requests(self, first: int = 0) -> list[dict[int, bytes]]:
         """Return the options of every DHCP message that the VM sent."""
         packets = (ip(item.data) for item in self.cable.from_vm(first))
-        return [options(packet.payload[8:]) for packet in packets if packet and packet.protocol == UDP]
+        asked = [packet for packet in packets if packet and packet.protocol == UDP and packet.ports == DHCP_PORTS]
+        return [options(packet.payload[8:]) for packet in asked]
 
     def segments(self, first: int, port: int = SERVICE) -> list[bytes]:
         """Return the TCP segments that came from a port of the VM."""

@@ -26,7 +26,7 @@ SEGMENT = struct.pack("!HHIIBBHHH", 5, 80, 0, 0, 80, 2, 9, 0, 0)
 PORTS = {"tcp": 1, "tcp-to-metadata": 2}
 NETWORK = """
 [Match]
-Name=eth*
+Name={card}
 
 [Network]
 DHCP=ipv4
@@ -39,7 +39,10 @@ IPv6OnlyMode=no
 SendHostname=yes
 UseRoutes=yes
 UseMTU=yes
+RouteMetric={metric}
 """
+# Both cables' servers name the same ways; the first card's are taken.
+METRICS = {"eth0": 1024, "eth1": 4096}
 
 
 def say(words):
@@ -186,7 +189,8 @@ def open_up():
         switch.write_text("1")
     folder = Path("/run/systemd/network")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "05-opened.network").write_text(NETWORK)
+    for card, metric in METRICS.items():
+        (folder / f"05-{card}.network").write_text(NETWORK.format(card=card, metric=metric))
     # The unit starts it again, and it reads the file.
     for process in Path("/proc").glob("[0-9]*/comm"):
         # Others come and go meanwhile.
