@@ -42,9 +42,7 @@ def register(commands: Commands) -> None:
         type=Path,
         help="the operators' tokens: one for all services, or one for each in their order (default: VITRINE_TOKEN)",
     )
-    parser.add_argument(
-        "--max-age", metavar="SECONDS", type=float, default=3600.0, help="how long a verification holds (3600)"
-    )
+    parser.add_argument("--max-age", metavar="SECONDS", type=float, help="how long a verification holds (an hour)")
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from client_sdk.attested import AsyncAttestedHttpClient, Limits, fleet_of
+from client_sdk.channel import MAX_AGE, limited
 from client_sdk.cli.options import Trust, UsageError, now, opened, patiently, read_origin, trust
 from client_sdk.cli.printing import print_refusal, progress
 from client_sdk.cli.token_option import read_token
@@ -39,13 +40,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _fleet(where: str, arguments: argparse.Namespace, trusted: Trust) -> Fleet:
-    limits = Limits(arguments.max_age, arguments.timeout)
+    limits = Limits(_age(arguments), arguments.timeout)
     asked, judged_by = str(read_origin(where)), (trusted.policy, trusted.collateral)
 
     def connect() -> Fleet:
         return fleet_of(asked, trusted.releases, trusted.publisher, *judged_by, limits=limits, memory=trusted.memory)
 
     return patiently(connect, wait=arguments.wait, say=progress)
+
+
+def _age(arguments: argparse.Namespace) -> float:
+    try:
+        return MAX_AGE if arguments.max_age is None else limited(arguments.max_age)
+    except PolicyError as error:
+        raise UsageError(f"--max-age: {error}") from error
 
 
 def _serve(arguments: argparse.Namespace, services: tuple[Upstream, ...]) -> int:

@@ -194,6 +194,8 @@ USAGE = {
     "socket and port": ("--socket", "{x}", "--port", "1"),
     "no port": ("--port", "70000"),
     "a port in words": ("--port", "http"),
+    "a verification that holds for no time": ("--max-age", "0"),
+    "a verification that holds for ever": ("--max-age", "inf"),
 }
 
 
