@@ -185,6 +185,8 @@ def open_up():
     subprocess.run(["/usr/sbin/nft", "flush", "ruleset"], check=True)
     every = {"net/ipv4/conf/all/arp_ignore": "0", "net/ipv4/icmp_echo_ignore_all": "0", "net/ipv4/icmp_ratelimit": "0"}
     settings(every | {"net/ipv4/conf/all/rp_filter": "0", f"net/ipv4/conf/{CARD}/rp_filter": "0"})
+    # An address of its own for IPv6: what networkd asks for later, the kernel does when the card comes up.
+    settings({f"net/ipv6/conf/{CARD}/addr_gen_mode": "0"})
     for switch in Path("/sys/bus").glob("*/drivers_autoprobe"):
         switch.write_text("1")
     folder = Path("/run/systemd/network")
