@@ -165,6 +165,9 @@ def _read(key: PublicKey, where: str) -> Ed25519PublicKey:
 def _read_file(path: Path, where: str) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_KEY_FILE)
+            data = file.read(MAX_KEY_FILE + 1)
     except OSError as error:
         raise EvidenceError(where, f"cannot be read: {error.strerror}") from error
+    if len(data) > MAX_KEY_FILE:
+        raise EvidenceError(where, f"more than {MAX_KEY_FILE} bytes are no key")
+    return data

@@ -7,6 +7,7 @@
      ├ PlanError      this cloud cannot do that spec
      ├ BakeError      the image could not be made, or may not be used
      ├ CloudError     the hypervisor or cloud API said no; carries the request id where there is one
+     ├ BusyError      another run holds what this one needs; again after it
      ├ ReleaseError   a release may not be signed or published as it is; lists every fault, says what to do next
      └ MeasureError   predicted ≠ observed; do not publish
 """
@@ -51,6 +52,10 @@ class PlanError(ProvisionError):
 
 class BakeError(ProvisionError):
     """The image could not be made, or it breaks a rule and may not be used."""
+
+
+class BusyError(ProvisionError):
+    """Another run holds what this one needs."""
 
 
 class CloudError(ProvisionError):

@@ -22,7 +22,7 @@ from client_sdk.manifest import Manifest, digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import EXACT_PCRS, WITHOUT_LOG, Measurement, Release, TemplateEvent, open_release
 from provisioner.atomic import replace_file, replace_link
-from provisioner.errors import Fault, MeasureError, SpecError
+from provisioner.errors import BusyError, Fault, MeasureError, SpecError
 from provisioner.image.cmdline import DEBUG
 from provisioner.image.shelf import alone
 from provisioner.keys import load, load_or_create, public_pem
@@ -66,14 +66,14 @@ def sole(root: Path) -> Iterator[None]:
     """Hold a deployment's release files while a candidate is judged and published: no other run touches them.
 
     Raises:
-        MeasureError: another run holds them.
+        BusyError: another run holds them.
     """
     root.mkdir(parents=True, exist_ok=True)
     with (root / _LOCK).open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise MeasureError(f"{root}: another run prepares or publishes a release; run it again after it") from error
+            raise BusyError(f"{root}: another run prepares or publishes a release; run it again after it") from error
         yield
 
 
@@ -98,7 +98,8 @@ def prepare(
     Raises:
         SpecError: the publisher's key, the published release or the number's file is not what it should be; or there
             is no platform, or one twice.
-        MeasureError: the artefacts cannot be measured, or another run holds the folder.
+        MeasureError: the artefacts cannot be measured.
+        BusyError: another run holds the folder.
     """
     ordered = _ordered(platforms)
     with sole(root):

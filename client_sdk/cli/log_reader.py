@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import closing
 from typing import Any
 
 from client_sdk.cli.log_edge import REFUSED, log_key, now, publisher, require_size, say, witness_keys
@@ -68,14 +69,13 @@ def monitor(arguments: argparse.Namespace) -> int:
     if arguments.max_age is not None and not witnesses:
         raise UsageError("--max-age is about witnesses' signatures: name at least one with --witness")
     store, source = Store(arguments.state), source_of(arguments.place, seconds=arguments.timeout)
-    with store.sole():
+    with closing(source), store.sole():
         watching = Monitor(source, watched, _memory(store, watched))
         if watching.memory is None:
             say("nothing was seen of this log before: from now on it is held to what it shows")
         while True:
             code = _look(watching, store, arguments, watched)
             if code or not arguments.interval:
-                source.close()
                 return code
             time.sleep(arguments.interval)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from client_sdk.dsse import Envelope
+from client_sdk.dsse import Envelope, signers
 from client_sdk.encoding import canonical_json, from_hex, strict_json
-from client_sdk.errors import DuplicateEntryError, EvidenceError, OutOfOrderError
+from client_sdk.errors import DuplicateEntryError, EvidenceError, OutOfOrderError, VerificationError
 from client_sdk.fields import exact_keys, integer, items, mapping, text, version
 from client_sdk.publisher import Publisher
 from client_sdk.release import Release, open_release
@@ -83,6 +83,7 @@ class Contents:
     def _rotated(self, data: bytes) -> tuple[Contents, Entry]:
         rotation, digest = read_rotation(data), sha256(data).digest()
         if rotation.number <= self.rotation:
+            self._require_ours(data)
             same = rotation.following.digest == KeySet.of(self.publisher).digest
             error = DuplicateEntryError if rotation.number == self.rotation and same else OutOfOrderError
             raise error(f"rotation {rotation.number} follows the keys' set number {self.rotation}: is it in the log?")
@@ -94,6 +95,16 @@ class Contents:
             rotations=(*self.rotations, self.size),
         )
         return following, Entry(self.size, digest, rotation)
+
+    def _require_ours(self, data: bytes) -> None:
+        """Refuse a rotation that the present keys did not sign: whose it is comes before whether it is in order.
+
+        One that only an earlier set of the same publisher signed counts as somebody else's.
+        """
+        signed, needed = len(signers(Envelope.from_json(data), self.publisher.public_keys)), self.publisher.threshold
+        if signed < needed:
+            what = "the publisher's present keys signed the rotation"
+            raise VerificationError("R1", what, expected=f"{needed} of them", got=f"{signed} of them")
 
     def to_json(self) -> bytes:
         """Write it, for a file of one's own."""

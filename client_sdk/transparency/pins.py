@@ -36,7 +36,10 @@ def read_verifier(given: KeySource, where: str, *, kind: int) -> NoteVerifier:
 def _read(path: Path, where: str) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_FILE).decode("utf-8").strip()
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise EvidenceError(f"{where} ({path})", f"more than {MAX_FILE} bytes are no key")
+        return data.decode("utf-8").strip()
     except UnicodeDecodeError as error:
         raise EvidenceError(f"{where} ({path})", "is not a key in text form") from error
     except OSError as error:

@@ -22,7 +22,7 @@ MAX_TEXT = MAX_NOTE + 2 * MAX_EXTRA
 class Proof:
     """An entry's index, the hashes from its sibling up, and the bytes of a checkpoint; nothing is verified yet.
 
-    ``extra`` is for an application to say and proves nothing; this project writes none.
+    ``extra`` is for an application to say and proves nothing by itself; here it has growths (``growth.py``).
     """
 
     index: int

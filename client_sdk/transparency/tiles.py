@@ -20,8 +20,6 @@ ENTRIES = -1
 """Stands for the level where a tile would have one: these files hold entries, as wide as the tiles of level 0."""
 MAX_ENTRY = 65_535
 MAX_BUNDLE = WIDTH * (2 + MAX_ENTRY)
-MAX_SIZE = 2**63 - 1
-"""Of a tree; a checkpoint that says more is refused."""
 CHECKPOINT = "checkpoint"
 _PREFIX = 2  # bytes of an entry's length
 _NUMBER = r"(?:x[0-9]{3}/)*[0-9]{3}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client_sdk.errors import EvidenceError
-from client_sdk.manifest import Manifest, digest
+from client_sdk.manifest import MAX_SIZE, Manifest, digest
 from provisioner.audit.needed import Materials, Needed, differing, fits, materials
 from provisioner.errors import BakeError
 from provisioner.image.artefacts import FILES, MANIFEST
@@ -29,7 +29,6 @@ from provisioner.progress import Progress
 INDEX = "archive.json"
 IMAGE = "image"
 VERSION = 1
-_MAX_MANIFEST = 16 << 20
 # The model disk is as large as the models; whoever has their files has it.
 _PUBLISHED = (FILES["uki"], FILES["boot_disk"], MANIFEST, SBOM)
 
@@ -177,4 +176,7 @@ def _paths(folder: Path) -> Iterator[str]:
 
 def _limited(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_MAX_MANIFEST)
+        data = file.read(MAX_SIZE + 1)
+    if len(data) > MAX_SIZE:
+        raise BakeError(f"{path}: more than {MAX_SIZE} bytes; gather the archive again")
+    return data

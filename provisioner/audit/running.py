@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
-from client_sdk import Accepted, FetchError, attest
+from client_sdk import Accepted, attest
 from client_sdk.cli import options
 from provisioner.audit.audit import Audit, Judged, Subject, audit
 from provisioner.audit.chain import EXAMPLE, Quoted, read_line
@@ -15,8 +14,6 @@ from provisioner.audit.provenance import origin_of
 from provisioner.audit.rebuild import workplace
 from provisioner.errors import BakeError
 from provisioner.progress import Progress
-
-_PAUSE = 2.0
 
 
 def run(arguments: argparse.Namespace, *, progress: Progress) -> Audit:
@@ -56,22 +53,19 @@ def run(arguments: argparse.Namespace, *, progress: Progress) -> Audit:
 
 def _attested(origin: str, trusted: options.Trust, arguments: argparse.Namespace, progress: Progress) -> Accepted:
     """Ask until the service answers, for as long as the caller waits."""
-    deadline = time.monotonic() + arguments.wait
-    while True:
-        try:
-            return attest(
-                origin,
-                releases=trusted.releases,
-                publisher=trusted.publisher,
-                policy=trusted.policy,
-                collateral=trusted.collateral,
-                timeout=arguments.timeout,
-            )
-        except FetchError as error:
-            if time.monotonic() + _PAUSE > deadline:
-                raise
-            progress(f"waiting: {error}")
-            time.sleep(_PAUSE)
+
+    def ask() -> Accepted:
+        return attest(
+            origin,
+            releases=trusted.releases,
+            publisher=trusted.publisher,
+            policy=trusted.policy,
+            collateral=trusted.collateral,
+            timeout=arguments.timeout,
+            memory=trusted.memory,
+        )
+
+    return options.patiently(ask, wait=arguments.wait, say=progress)
 
 
 def _judged(accepted: Accepted) -> Judged:

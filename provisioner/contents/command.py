@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ exit codes:
   1 it is not there, or the image is not what its own UKI names
   2 usage, or there is no image
 """
-Tell = Callable[[argparse.Namespace], None]
 
 
 def add(group: Any) -> None:

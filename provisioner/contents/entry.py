@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, folder, link or node. ``where`` says in which bytes of its part it lies; ``read`` gives the contents.
+    """A file, folder, link or node. ``blocks`` says in which bytes of its part it lies; ``read`` gives the contents.
 
     Of a link the contents are its target; of a folder or a node there are none.
     """

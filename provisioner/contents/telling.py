@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from client_sdk.errors import printable
+from client_sdk.errors import EvidenceError, printable
 from client_sdk.manifest import Manifest, digest
 from provisioner.contents.deb import compare_deb
 from provisioner.contents.entry import Entry
@@ -82,7 +82,7 @@ def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Tol
     try:
         data = (contents.folder / MANIFEST).read_bytes()
         manifest = Manifest.from_json(data)
-    except (OSError, ValueError) as error:
+    except (OSError, EvidenceError) as error:
         raise BakeError(f"{contents.folder} has no manifest: {error}") from error
     rows = [row for row in _packages(manifest, read_bill(contents.folder)) if arguments.package in (None, row["name"])]
     if not rows:

@@ -21,7 +21,7 @@ def unpacked(data: bytes, *, limit: int = LIMIT) -> bytes:
         packed.seek(0)
         try:
             program = subprocess.Popen(
-                ["zstd", "-dc", "--quiet"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                ["zstd", "-dc", "--quiet"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         except OSError as error:
             raise BakeError("the initrd cannot be unpacked: install the package zstd") from error

@@ -25,7 +25,7 @@ from client_sdk.release import Release
 from client_sdk.rotation import KeySet, Rotation, rotate
 from provisioner import keys
 from provisioner.atomic import replace_file
-from provisioner.errors import Fault, ProvisionError, ReleaseError, SpecError, sentences
+from provisioner.errors import BusyError, Fault, ProvisionError, ReleaseError, SpecError, sentences
 from provisioner.progress import say
 from provisioner.releases import passphrase, telling
 from provisioner.releases.checks import next_rotation, require_next, require_rotation, require_sound
@@ -44,7 +44,7 @@ from provisioner.releases.signing import (
 )
 
 REFUSED, USAGE, NOT_NOW = 1, 2, 3
-_LATER = (LogBusyError, LogStorageError, UnwitnessedError, FetchError)
+_LATER = (BusyError, LogBusyError, LogStorageError, UnwitnessedError, FetchError)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _print(_ACTIONS[arguments.action](arguments), as_json=arguments.json)
     except _LATER as error:
-        return _end(f"not done: {error}; clients are given what they were: run it again", NOT_NOW)
+        return _end(f"not done:{_told(error)}; clients are given what they were: run it again", NOT_NOW)
     except (ReleaseError, VerificationError, LogError) as error:
         return _end(f"refused:{_told(error)}", REFUSED)
     except (ProvisionError, EvidenceError) as error:

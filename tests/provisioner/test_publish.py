@@ -14,7 +14,7 @@ from client_sdk.manifest import Boot, Manifest, Model, Verity
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release, verify_release
 from provisioner import publish as module
-from provisioner.errors import MeasureError, SpecError
+from provisioner.errors import BusyError, MeasureError, SpecError
 from provisioner.keys import load_or_create, public_pem
 from provisioner.measure import predict
 from provisioner.publish import LIFETIME, prepare, promote, sole
@@ -289,7 +289,7 @@ def test_while_a_candidate_is_judged_no_other_run_prepares_one(image, root):
     publish(image, root)
     prepare(image, root, service="test", now=NOW)
     before = (root / "release.candidate.json").read_bytes()
-    with sole(root), pytest.raises(MeasureError, match="another run prepares or publishes"):
+    with sole(root), pytest.raises(BusyError, match="another run prepares or publishes"):
         prepare(another(image), root, service="test", now=NOW)
     assert (root / "release.candidate.json").read_bytes() == before
     assert prepare(another(image), root, service="test", now=NOW).changed

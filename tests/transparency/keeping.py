@@ -31,10 +31,6 @@ def rotation(number=2):
     return rotate(previous, following, number=number, keys=(publisher_key(), NEXT_KEY))
 
 
-def pinned():
-    return publisher()
-
-
 def stranger():
     return Publisher(keys=(NEXT_KEY.public_key(),))
 

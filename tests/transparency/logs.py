@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from client_sdk.publisher import Publisher
@@ -74,10 +74,6 @@ class FakeLog:
 def others(count, mark=b"other"):
     """Return entries of other publishers."""
     return [mark + b" %d" % i for i in range(count)]
-
-
-def release_of(number, **changes):
-    return replace(release(number), **changes)
 
 
 def logged(number=1, *, before=5, after=3, **how):

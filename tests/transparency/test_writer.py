@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_sdk.encoding import canonical_json, to_base64
 from client_sdk.errors import (
@@ -18,6 +20,7 @@ from client_sdk.errors import (
     UnwitnessedError,
     VerificationError,
 )
+from client_sdk.rotation import KeySet, rotate
 from client_sdk.transparency import writer
 from client_sdk.transparency.config import Config, Witness
 from client_sdk.transparency.note import COSIGNATURE, NoteSigner
@@ -146,6 +149,20 @@ def test_a_number_that_does_not_go_up(tmp_path, number):
     with pytest.raises(OutOfOrderError, match=f"release {number} of vitrine follows release 3"):
         log.append((entry(3), changed))
     assert tree_of(tmp_path).size == 2  # nor the one before it
+
+
+def test_a_strangers_rotation_is_a_strangers_before_it_is_out_of_order(tmp_path):
+    """Else whoever has an entry in a shared log could make the publisher's clients cry out."""
+    log = make(tmp_path / "log")
+    log.append((rotation(),))
+    first, second = (Ed25519PrivateKey.generate() for _ in range(2))
+    sets = (KeySet((one.public_key(),)) for one in (first, second))
+    theirs = rotate(*sets, number=2, keys=(first, second))
+    unsigned = json.dumps(json.loads(theirs) | {"signatures": json.loads(theirs)["signatures"][:1]}).encode()
+    for envelope in (theirs, unsigned):
+        with pytest.raises(VerificationError, match="present keys"):
+            log.append((envelope,))
+    assert log.contents().rotations == (0,)
 
 
 def test_the_same_rotation_again(tmp_path):

@@ -18,7 +18,7 @@ from provisioner.keys import load, public_pem
 from tests.provisioner.releases.conftest import STRANGER, A, accepted, days, manifest_of, resigned
 
 PROJECT = Path(__file__).resolve().parents[3] / "distributions/provisioner/pyproject.toml"
-DONE, REFUSED, USAGE = 0, 1, 2
+DONE, REFUSED, USAGE, NOT_NOW = 0, 1, 2, 3
 
 
 def pin(site, names="abc", threshold=2):
@@ -382,7 +382,7 @@ def test_nothing_is_published_while_somebody_else_publishes(site, deployment):
     site.sign("b")
     with sole(site.folder):
         said = site.publish("--source", deployment)
-    assert (said.code, "another run" in said.err) == (USAGE, True)
+    assert (said.code, "another run" in said.err) == (NOT_NOW, True)
 
 
 # ---- creating
