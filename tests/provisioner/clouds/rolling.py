@@ -312,7 +312,7 @@ class RollingTests:
         real = Judge(scene)
 
         def judge(endpoint, *, progress):
-            with pytest.raises(MeasureError, match="another run prepares or publishes a release"):
+            with pytest.raises(BusyError, match="another run prepares or publishes a release"):
                 scene.releases.candidate(scene.third)
             return real(endpoint, progress=progress)
 
