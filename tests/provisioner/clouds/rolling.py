@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.clouds.remote import RemoteCloud
-from provisioner.errors import CloudError, MeasureError, PlanError
+from provisioner.errors import BusyError, CloudError, MeasureError, PlanError
 from provisioner.launch import launch
 from provisioner.meeting import RefusedNodeError
 from provisioner.publish import prepare, promote
