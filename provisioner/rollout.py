@@ -169,8 +169,8 @@ def roll_out(wanted: Rollout, cloud: RollingCloud, verify: Verify, *, progress: 
         PlanError: the inventory changed more than what belongs to one image, or there is no group; nothing changed.
         CloudError: the cloud refused; the old group serves as before, or, where the new release is published already,
             the next run goes on.
-        MeasureError: new machines are not what was predicted; the old group serves as before. Or another run holds the
-            deployment's folder; nothing changed.
+        MeasureError: new machines are not what was predicted; the old group serves as before.
+        BusyError: another run holds the deployment's folder; nothing changed.
     """
     with sole(wanted.root):
         return _roll_out(wanted, _Run(wanted, cloud, verify, progress), progress)
