@@ -138,7 +138,7 @@ def planned(spec: VmSpec, root: Path, extra: tuple[str, ...] = (), edit: Edit = 
 def published_copy(source: Path, root: Path) -> None:
     """Give another deployment the same image, release, publisher and TPM CA: only the VM is its own."""
     root.mkdir(parents=True, exist_ok=True)
-    for name in ("release.json", "publisher.pub", "tpm-ca.pem", VERDICT_FILE):
+    for name in ("release.json", "manifest.json", "publisher.pub", "tpm-ca.pem", VERDICT_FILE):
         if (source / name).exists():
             shutil.copy2(source / name, root / name)
     replace_link(root / "image", (source / "image").resolve())

@@ -20,6 +20,8 @@ from tests.e2e.machine import BIN, CHECKOUT, make, run
 BESIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PAGES = sorted([*(CHECKOUT / name for name in BESIDE), *(CHECKOUT / "docs").rglob("*.md")])
 ELSEWHERE = re.compile(r"^(?:from|import) (?:langchain|litellm)", re.MULTILINE)
+# Pages of which each block goes on where the one before it ended.
+IN_ORDER = {"docs/log.md", "docs/releasing.md"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:make|vitrine|ansible-playbook|python) [^`]+)`")
 # `make` targets → the test that runs them; a target that the pages name and that is not here fails the test below.
@@ -61,12 +63,14 @@ TARGETS = {
 
 
 def blocks(language):
-    return [
-        pytest.param(text, id=f"{page.relative_to(CHECKOUT)}-{number}")
-        for page in PAGES
-        for number, (kind, text) in enumerate(BLOCK.findall(page.read_text()))
-        if kind == language
-    ]
+    found = []
+    for page in PAGES:
+        name, every = str(page.relative_to(CHECKOUT)), BLOCK.findall(page.read_text())
+        texts = {str(number): text for number, (kind, text) in enumerate(every) if kind == language}
+        if name in IN_ORDER and texts:
+            texts = {language: "\n".join(texts.values())}
+        found += [pytest.param(text, id=f"{name}-{number}") for number, text in texts.items()]
+    return found
 
 
 def commands(text):
