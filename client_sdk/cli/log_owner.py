@@ -33,7 +33,7 @@ def init(arguments: argparse.Namespace) -> int:
     quorum = len(witnesses) if arguments.quorum is None else arguments.quorum
     pinned = publisher(arguments)
     try:
-        signer = NoteSigner.generate(arguments.origin)
+        signer = NoteSigner.generate(_named(arguments.origin))
         made = create(arguments.log, lambda key: Config(key.verifier, pinned, witnesses, quorum), signer)
     except EvidenceError as error:
         raise UsageError(str(error)) from error
@@ -123,6 +123,14 @@ def bundle(arguments: argparse.Namespace) -> int:
 def print_lines(*lines: str) -> None:
     """Print lines."""
     print(*lines, sep="\n")  # noqa: T201 - what a command says
+
+
+def _named(origin: str) -> str:
+    """Return a log's name, which becomes part of its key for good."""
+    if "://" in origin or origin != origin.strip("/"):
+        what = "expected where the log will be, without https:// and without a slash at its ends"
+        raise UsageError(f"--origin: {what}, such as log.example/releases, got {origin!r}")
+    return origin
 
 
 def _export(log: LogWriter, path: Path) -> int:

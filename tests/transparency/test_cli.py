@@ -302,6 +302,13 @@ def test_a_witness_by_hand(tmp_path, run, publisher_file, witness):
     assert list(shown["witnesses"]) == ["witness.example/w1"]
 
 
+@pytest.mark.parametrize("origin", ["https://log.example/releases", "log.example/releases/", "/log.example"])
+def test_a_name_that_could_never_be_put_right(tmp_path, run, publisher_file, origin):
+    code, _, err = run("init", tmp_path / "log", "--origin", origin, "--publisher", publisher_file)
+    assert (code, "without https://" in err) == (2, True)
+    assert not (tmp_path / "log").exists()
+
+
 def test_what_is_exported_has_been_appended_before(tmp_path, run, home):
     """An export beside files would say that all is well, with the checkpoint of a tree without them."""
     code, _, err = run("append", home, *files(tmp_path, 1), "--export", tmp_path / "checkpoint")
