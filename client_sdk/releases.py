@@ -26,12 +26,11 @@ from client_sdk.given import require, require_all, require_instant
 from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.release import Release, open_release, verify_dates
 from client_sdk.report import Ledger, Row
-from client_sdk.rotation import KeySet
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
 from client_sdk.transparency.bundle import Bundle, unpack
 from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders
-from client_sdk.transparency.keys import newest_keys
+from client_sdk.transparency.keys import lead_on, remembered_keys
 from client_sdk.transparency.memory import Held, Memory, as_memory
 from client_sdk.transparency.revoked import Revoked, revoked_among
 from client_sdk.transparency.rollback import judge_numbers, judge_trees
@@ -127,9 +126,10 @@ def _opened(
 ) -> tuple[Opened, Seen]:
     """Judge releases against what is remembered; return what is left of them, and what to remember from now on."""
     seen = held.seen
-    before = seen.known(KeySet.of(publisher).digest)
-    rotations = [one.bundle.rotations for one in given if one.bundle]
-    newest, known = newest_keys(publisher, before, rotations, ledger)
+    newest, known = remembered_keys(publisher, seen, ledger)
+    before = known
+    for one in given:
+        newest, known = lead_on(newest, known, one.bundle.rotations if one.bundle else (), seen, ledger)
     signed = [_signed(one, newest, now, ledger) for one in given]  # (2), (3)
     logged, log = [one.logged for one in signed if one.logged], str(publisher.log_key)
     tree = seen.tree(log)

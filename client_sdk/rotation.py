@@ -183,6 +183,33 @@ def verify_rotations(envelopes: Sequence[bytes], publisher: Publisher, *, ledger
 
 
 @keeps("R1")
+def join_rotations(known: Sequence[bytes], other: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the one chain that has both: what comes first up to where the other joins it, and what follows.
+
+    How long a chain is says nothing of how far it leads. No signature is verified here.
+
+    Raises:
+        EvidenceError: a file is malformed, or there are too many.
+        VerificationError: R1, no such chain exists: there is a gap between both, or they lead to different keys.
+    """
+    if not known or not other:
+        return tuple(known or other)
+    read = {data: read_rotation(data) for data in (*known, *other)}
+    first, second = sorted((tuple(known), tuple(other)), key=lambda chain: read[chain[0]].number)
+    place = read[second[0]].number - read[first[0]].number
+    for one, two in zip(first[place:], second, strict=False):
+        if read[one].to_statement() != read[two].to_statement():
+            message = f"there is one rotation of this number ({read[one].number}), and it leads to the same keys"
+            expected, got = (read[data].following.names for data in (one, two))
+            raise VerificationError("R1", message, expected=", ".join(expected), got=", ".join(got))
+    joined = first[:place] + second + first[place + len(second) :]
+    _require_chain([read[data] for data in joined])
+    if len(joined) > MAX_ROTATIONS:
+        raise EvidenceError("rotations", f"expected at most {MAX_ROTATIONS}, got {len(joined)}")
+    return joined
+
+
+@keeps("R1")
 def _require_chain(rotations: list[Rotation]) -> None:
     """Refuse a gap, another order, and what was put in between."""
     for before, after in pairwise(rotations):

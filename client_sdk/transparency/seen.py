@@ -13,6 +13,7 @@ from typing import Any
 from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_json, to_base64
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
+from client_sdk.rotation import join_rotations
 
 VERSION = 1
 MAX_FILE = 4 * 1024 * 1024
@@ -47,12 +48,16 @@ class Known:
         return dict(self.services).get(name)
 
     def joined(self, other: Known) -> Known:
-        """Return what both say; of rotations the longer chain, for one continues the other."""
+        """Return what both say; rotations of both are one chain.
+
+        Raises:
+            VerificationError: R1, they are not.
+        """
         services = dict(self.services)
         for name, service in other.services:
             services[name] = services[name].joined(service) if name in services else service
-        longer = max(self.rotations, other.rotations, key=len)
-        return Known(self.sets | other.sets, longer, tuple(sorted(services.items())))
+        rotations = join_rotations(self.rotations, other.rotations)
+        return Known(self.sets | other.sets, rotations, tuple(sorted(services.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,11 @@ class Seen:
         return dict(self.trees).get(log)
 
     def with_known(self, known: Known) -> Seen:
-        """Replace what is remembered of a publisher, under whichever of his keys."""
+        """Replace what is remembered of a publisher, under whichever of his keys.
+
+        Raises:
+            VerificationError: R1, what is remembered under others of his keys leads elsewhere.
+        """
         others: list[Known] = []
         for other in self.publishers:
             if other.sets & known.sets:

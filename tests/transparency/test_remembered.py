@@ -1,0 +1,122 @@
+"""What an attacker makes of a client's memory by what he gives it, and in which order (R1, R3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.publisher import Publisher
+from client_sdk.releases import open_releases
+from client_sdk.rotation import KeySet, join_rotations, rotate
+from tests.fakes.simulated_vm import NOW, release, signed
+from tests.transparency.logs import FakeLog, others, pinned
+
+A, B, C, D, E, Z = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(10, 16))
+
+
+def keys(*found, threshold=1):
+    return KeySet(tuple(key.public_key() for key in found), threshold)
+
+
+def step(number, old, new):
+    return rotate(keys(old), keys(new), number=number, keys=(old, new))
+
+
+A_B, B_C, C_D, D_E = step(2, A, B), step(3, B, C), step(4, C, D), step(5, D, E)
+
+
+def by(number, key, **changes):
+    return signed(replace(release(number), **changes), key)
+
+
+@pytest.fixture
+def log():
+    return FakeLog(others(2))
+
+
+@pytest.fixture
+def opened(tmp_path, log):
+    """Open bundles as who pins these keys does, with a memory; a tuple is a release and its rotations."""
+
+    def opened(pin, *given, remember=True, log=log):
+        log.add(*(one for one, *_ in given if one not in log.entries))
+        files = [log.bundle(one, rotations=tuple(rotations)).to_json() for one, *rotations in given]
+        publisher = pin if isinstance(pin, Publisher) else pinned(keys=(pin.public_key(),))
+        found = open_releases(files, publisher, now=NOW, memory=tmp_path / "state", remember=remember)
+        return [one.number for one in found.releases]
+
+    return opened
+
+
+@pytest.fixture
+def refused(opened):
+    def refused(rule, *given, **how):
+        with pytest.raises(VerificationError) as caught:
+            opened(*given, **how)
+        assert caught.value.rule == rule, caught.value
+        return str(caught.value)
+
+    return refused
+
+
+class TestRotations:
+    def test_a_longer_chain_of_before_does_not_make_the_latest_rotation_forgotten(self, opened, refused):
+        """Whoever moves the pin forward learns a short chain that leads further."""
+        opened(A, (by(4, D), A_B, B_C, C_D))
+        opened(C, (by(5, E), C_D, D_E))
+        for pin in (A, B, C, D, E):
+            refused("R1", pin, (by(6, D),))
+            opened(pin, (by(7, E),))
+
+    def test_of_two_chains_of_one_length_none_is_forgotten(self, opened, refused):
+        opened(A, (by(1, B), A_B))
+        opened(B, (by(2, C), A_B, B_C))
+        assert opened(A, (by(3, C), A_B, B_C)) == [3]
+        refused("R1", A, (by(4, B),))
+
+    def test_what_another_pin_learned_counts_as_soon_as_keys_lead_there(self, opened, refused):
+        opened(C, (by(5, D), C_D))
+        refused("R1", A, (by(6, C), A_B, B_C))
+        refused("R3.number", A, (by(4, D), A_B, B_C))
+        assert opened(A, (by(6, D), A_B, B_C)) == [6]
+
+    @pytest.mark.parametrize("number", [2, 2**53 - 1])
+    def test_junk_before_the_pin_does_not_suppress_a_rotation(self, opened, refused, number):
+        """Nobody signed it, and its number is higher than that of the genuine one."""
+        junk = rotate(keys(Z), keys(B), number=number)
+        both = (by(5, C), B_C), (by(6, B), junk)
+        for given in (both, both[::-1]):
+            refused("R1", B, *given)
+
+    def test_a_gap_in_the_numbers_is_refused_before_it_is_remembered(self, opened, refused):
+        opened(A, (by(1, B), A_B))
+        assert "the one after the one before" in refused("R1", A, (by(2, C), step(9, B, C)))
+        assert opened(A, (by(3, B),)) == [3]
+
+    def test_a_gap_between_what_two_pins_learned_is_refused_before_it_is_remembered(self, opened, refused):
+        opened(C, (by(5, D), step(9, C, D)))
+        refused("R1", A, (by(6, D), A_B, B_C))
+        assert opened(C, (by(7, D),)) == [7]
+
+    def test_a_second_rotation_of_keys_that_left(self, opened, refused):
+        opened(A, (by(1, B), A_B))
+        for number in (2, 3):
+            refused("R1", A, (by(2, Z), step(number, A, Z)))
+        refused("R1", A, (by(2, Z), A_B, step(2, A, Z)))
+        assert opened(A, (by(3, B), A_B)) == [3]
+
+    def test_chains_that_lead_to_different_keys_are_not_joined(self):
+        for other in ((step(3, B, Z),), (A_B, step(3, B, Z)), (D_E,), (step(3, D, E),)):
+            with pytest.raises(VerificationError):
+                join_rotations((A_B, B_C), other)
+            with pytest.raises(VerificationError):
+                join_rotations(other, (A_B, B_C))
+
+    @pytest.mark.parametrize("other", [(), (A_B,), (B_C,), (C_D,), (A_B, B_C), (B_C, C_D), (C_D, D_E), (A_B, B_C, C_D)])
+    def test_chains_are_joined_whichever_is_given_first(self, other):
+        joined = join_rotations((A_B, B_C, C_D), other)
+        assert joined == join_rotations(other, (A_B, B_C, C_D)) == (A_B, B_C, C_D, D_E)[: 3 + (D_E in other)]
