@@ -37,8 +37,7 @@ def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> 
             got=found.root,
         )
     newest = max(logged, key=lambda one: one.checkpoint.size)
-    note = newest.note.decode() if len(newest.note) <= MAX_CHECKPOINT else ""  # one that an evil log made long
-    tree = Tree(newest.checkpoint.size, newest.checkpoint.root, note)
+    tree = tree_of(newest)
     if seen is None:
         return tree, True
     ledger.holds(  # (2)
@@ -51,6 +50,12 @@ def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> 
     if tree.size == seen.size:
         return seen, True  # (1) has compared the roots
     return tree, _judge_growth(newest, seen, ledger)
+
+
+def tree_of(logged: Logged) -> Tree:
+    """Return what is to be remembered of a tree that was verified."""
+    note = logged.note.decode() if len(logged.note) <= MAX_CHECKPOINT else ""  # one that an evil log made long
+    return Tree(logged.checkpoint.size, logged.checkpoint.root, note)
 
 
 @keeps("R3.number")

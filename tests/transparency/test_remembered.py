@@ -120,3 +120,56 @@ class TestRotations:
     def test_chains_are_joined_whichever_is_given_first(self, other):
         joined = join_rotations((A_B, B_C, C_D), other)
         assert joined == join_rotations(other, (A_B, B_C, C_D)) == (A_B, B_C, C_D, D_E)[: 3 + (D_E in other)]
+
+
+class TestRefusals:
+    """What was proven on the way to a refusal is seen: leaving the evidence away does not help."""
+
+    def test_the_rotation_is_left_away_after_a_refusal(self, opened, refused):
+        refused("R1", A, (by(7, A), A_B))
+        refused("R1", A, (by(7, A),))
+        assert opened(A, (by(7, B),)) == [7]
+
+    def test_the_rotation_of_another_file_is_left_away_after_a_refusal(self, opened, refused):
+        refused("R1", B, (by(5, C), B_C), (by(6, B), rotate(keys(Z), keys(B), number=9)))
+        refused("R1", B, (by(6, B),))
+
+    def test_the_release_that_revokes_is_left_away_after_a_refusal(self, opened, refused):
+        gone = {"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=1)}
+        refused("R3", A, (by(1, A),), (by(2, A, revokes=(1,), **gone),))
+        refused("R3", A, (by(1, A),))
+
+    def test_one_of_two_views_is_left_away_after_a_refusal(self, tmp_path):
+        one, two = (FakeLog(others(2, mark)).bundle(by(1, A)).to_json() for mark in (b"one", b"two"))
+        pin, state = pinned(keys=(A.public_key(),)), tmp_path / "state"
+        for files in ((one, two), two):
+            with pytest.raises(VerificationError, match=r"^\[R3\.view\]"):
+                open_releases(files, pin, now=NOW, memory=state)
+        open_releases(one, pin, now=NOW, memory=state)
+
+    def test_who_looks_without_remembering_remembers_no_refusal(self, opened, refused):
+        refused("R1", A, (by(7, A), A_B), remember=False)
+        assert opened(A, (by(7, A),)) == [7]
+
+    def test_what_a_release_revokes_that_is_not_signed_is_not_remembered(self, opened, refused):
+        refused("R1", A, (by(2, Z, revokes=(1,)),))
+        assert opened(A, (by(1, A),)) == [1]
+
+    def test_what_a_release_revokes_that_is_not_logged_is_not_remembered(self, opened, refused, tmp_path):
+        pin = pinned(keys=(A.public_key(),))
+        with pytest.raises(VerificationError, match=r"^\[R2\.log\]"):
+            open_releases(by(2, A, revokes=(1,)), pin, now=NOW, memory=tmp_path / "state")
+        assert opened(A, (by(1, A),)) == [1]
+
+    def test_a_rotation_that_is_not_signed_is_not_remembered(self, opened, refused):
+        refused("R1", A, (by(1, B), rotate(keys(A), keys(B), number=2, keys=(B,))))
+        assert opened(A, (by(1, A),)) == [1]
+
+    def test_the_number_of_a_refused_release_is_not_remembered(self, opened, refused):
+        later = {"not_before": NOW + timedelta(days=1), "not_after": NOW + timedelta(days=2)}
+        refused("R6", A, (by(9, A, **later),))
+        assert opened(A, (by(1, A),)) == [1]
+
+    def test_a_refusal_that_proves_nothing_is_no_memory(self, refused, tmp_path):
+        refused("R1", A, (by(1, Z),))
+        assert not (tmp_path / "state/memory.json").exists()
