@@ -8,7 +8,7 @@
 (5) R6: those outside their dates are left out as long as one is inside.
 (6) R3: those that another of them revokes, or one that this client has seen, whatever its own dates, are left out as
     long as one stays: what was revoked once does not come back when the release that said so has run out.
-(7) R3: no service's newest release is older than one that this client has seen.
+(7) R3: of those that are left, no service's newest is older than one that this client has seen.
 
 A refusal does not make unseen what was verified on the way to it: rotations, revocations and a log's tree are
 remembered all the same, so that it is not cured by leaving the evidence away.
@@ -25,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 
 from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
-from client_sdk.given import require, require_all, require_instant
+from client_sdk.given import require, require_all, require_instant, require_path
 from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.release import Release, open_release, verify_dates
 from client_sdk.report import Ledger, Row
@@ -122,13 +122,11 @@ def open_releases(
     return replace(opened, files=files)
 
 
-def _opened(
-    given: Sequence[_Given], publisher: Publisher, now: datetime, learned: Learned, ledger: Ledger
-) -> Opened:
+def _opened(given: Sequence[_Given], publisher: Publisher, now: datetime, learned: Learned, ledger: Ledger) -> Opened:
     """Judge releases against what is remembered; return what is left of them."""
     seen, log = learned.held.seen, str(publisher.log_key)
     newest, known = remembered_keys(publisher, seen, ledger)
-    before, tree = known, seen.tree(log)
+    tree = seen.tree(log)
     for one in given:
         newest, known = lead_on(newest, known, one.bundle.rotations if one.bundle else (), seen, ledger)
         learned.keys(known)
@@ -143,9 +141,10 @@ def _opened(
     dated, outside = _in_date(signed, now=now, ledger=ledger)  # (5)
     gone = revoked_among(dated, [one.release for one in signed], known)
     left = _not_revoked(dated, gone, ledger)  # (6)
-    judge_numbers(dated, known, ledger)  # (7)
-    learned.accepted(known, dated)
-    remembered = bool(before.services) and (not logged or tree is not None)
+    judge_numbers(left, known, ledger)  # (7)
+    learned.accepted(known, left)
+    seen_before = all(known.service(one.service) for one in left)
+    remembered = seen_before and (not logged or tree is not None)
     not_run, facts = tell(publisher, Looked(logged, learned.held, remembered=remembered, grown=grown))
     left_out = (*outside, *map(str, gone))
     return Opened(left, tuple(ledger.rows), left_out, revoked=gone, not_run=not_run, facts=facts)
@@ -223,6 +222,7 @@ def _of(source: ReleaseSource, error: EvidenceError) -> EvidenceError:
 def _read(source: ReleaseSource) -> bytes:
     if isinstance(source, bytes):
         return source
+    require_path(source, "release")
     try:
         with Path(source).open("rb") as file:
             return file.read(MAX_RELEASE + 1)

@@ -67,6 +67,12 @@ class KeySet:
         return sha256(_PREFIX + lp(canonical_json(self.as_dict()))).digest()
 
     @property
+    def holders(self) -> bytes:
+        """The name of the keys alone, however many of them must sign."""
+        keys = canonical_json({"keys": self.as_dict()["keys"]})
+        return sha256(_PREFIX + lp(keys)).digest()
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The key ids, for people, in the order of the format."""
         return tuple(key_id(key) for key in self._ordered)

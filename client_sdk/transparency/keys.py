@@ -21,7 +21,8 @@ def remembered_keys(publisher: Publisher, seen: Seen, ledger: Ledger) -> tuple[P
     Raises:
         VerificationError: R1, the pinned keys are not among those that are remembered of him.
     """
-    known = seen.known(KeySet.of(publisher).digest)
+    pinned = KeySet.of(publisher)
+    known = seen.known(pinned.digest, pinned.holders)  # who asks for more signatures forgets nothing
     return verify_rotations(known.rotations, publisher, ledger=ledger), known
 
 

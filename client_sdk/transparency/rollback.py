@@ -4,7 +4,8 @@
 (2) R3.tree: the largest tree that is given is not smaller than the one that is remembered.
 (3) R3.consistency: where it is larger and a proof came along, the proof holds. Without one, that the log has only
     grown is its witnesses' word, and the report says so.
-(4) R3.number: of every service, the newest release that is given is not older than the newest that is remembered.
+(4) R3.number: of every service, the newest release that is left is not older than the newest that is remembered; one
+    that was left out, because it is revoked or out of its dates, counts for nothing.
 """
 
 from __future__ import annotations

@@ -37,7 +37,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One publisher: digests of his sets of keys, his rotations from the oldest on, and his services."""
+    """One publisher: digests of his sets of keys, his rotations from the oldest on, and his services.
+
+    A set that was pinned has two digests: with its threshold, as rotations name it, and of the keys alone. One that a
+    rotation led to has the first alone: else a few of its holders could claim it for another publisher.
+    """
 
     sets: frozenset[bytes] = frozenset()
     rotations: tuple[bytes, ...] = ()
@@ -77,11 +81,11 @@ class Seen:
     trees: tuple[tuple[str, Tree], ...] = ()
     since: datetime | None = None
 
-    def known(self, keys: bytes) -> Known:
-        """Return what is remembered of the publisher who has or had this set of keys."""
-        found = Known(frozenset({keys}))
+    def known(self, *keys: bytes) -> Known:
+        """Return what is remembered of the publisher who has or had this set of keys, under any of its names."""
+        found = Known(frozenset(keys))
         for known in self.publishers:
-            if keys in known.sets:
+            if found.sets & known.sets:
                 found = found.joined(known)
         return found
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from client_sdk.dsse import sign
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
@@ -173,3 +177,80 @@ class TestRefusals:
     def test_a_refusal_that_proves_nothing_is_no_memory(self, refused, tmp_path):
         refused("R1", A, (by(1, Z),))
         assert not (tmp_path / "state/memory.json").exists()
+
+
+class TestNumbers:
+    def test_another_threshold_for_the_same_keys_forgets_no_number(self, opened, refused):
+        loose = pinned(keys=(A.public_key(), B.public_key()))
+        both = {number: sign(release(number).to_statement(), (A, B)) for number in (5, 9, 10)}
+        for before, after in ((loose, replace(loose, threshold=2)), (replace(loose, threshold=2), loose)):
+            opened(before, (both[9],))
+            refused("R3.number", after, (both[5],))
+        assert opened(loose, (both[10],)) == [10]
+
+    def test_another_threshold_for_the_same_keys_forgets_no_rotation(self, opened, refused):
+        old, new = keys(A, B), keys(C)
+        loose = pinned(keys=old.keys)
+        opened(loose, (by(5, C), rotate(old, new, number=2, keys=(A, C))))
+        refused("R1", replace(loose, threshold=2), (sign(release(6).to_statement(), (A, B)),))
+
+    def test_a_few_holders_of_keys_do_not_reach_the_memory_of_all(self, opened):
+        """One of two rotates his own keys to theirs, with the threshold that he meets alone."""
+        claim = rotate(keys(Z), keys(A, B), number=2, keys=(Z, B))
+        opened(Z, (by(99, B), claim))
+        both = pinned(keys=(A.public_key(), B.public_key()), threshold=2)
+        assert opened(both, (sign(release(1).to_statement(), (A, B)),)) == [1]
+
+    def test_a_release_that_is_revoked_does_not_carry_one_that_went_back(self, opened, refused):
+        later = {"not_before": NOW + timedelta(days=1), "not_after": NOW + timedelta(days=9)}
+        opened(A, (by(5, A),))
+        refused("R3.number", A, (by(5, A),), (by(3, A),), (by(6, A, revokes=(5,), **later),))
+
+    def test_a_release_that_is_revoked_is_not_the_highest_either(self, opened):
+        later = {"not_before": NOW + timedelta(days=1), "not_after": NOW + timedelta(days=9)}
+        given = (by(5, A),), (by(3, A),), (by(6, A, revokes=(5,), **later),)
+        assert opened(A, *given) == opened(A, *given) == [3]
+
+    def test_a_service_that_was_never_seen_is_not_said_to_be_compared(self, tmp_path):
+        log, pin, told = FakeLog(others(2)), pinned(keys=(A.public_key(),)), []
+        for service in ("one", "another", "another"):
+            file = log.bundle(by(1, A, service=service)).to_json()
+            found = open_releases(file, pin, now=NOW, memory=tmp_path / "state")
+            told.append(dict(found.facts)["memory"].split()[0].rstrip(":"))
+        assert told == ["new", "new", "kept"]
+
+
+class TestPaths:
+    def test_an_empty_path_is_no_memory(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(EvidenceError, match="empty path"):
+            open_releases(by(1, A), Publisher(keys=(A.public_key(),)), now=NOW, memory="")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("path", ["a\0b", "a\ud800b", Path("a\0b")])
+    def test_what_no_file_can_be_named(self, path):
+        pin = Publisher(keys=(A.public_key(),))
+        for use in (
+            lambda: open_releases(by(1, A), pin, now=NOW, memory=path),
+            lambda: open_releases(path, pin, now=NOW),
+            lambda: Publisher(keys=(path,)),
+            lambda: replace(pin, rebuilders=(path,)),
+            lambda: replace(pin, log=path),
+            lambda: replace(pinned(), witnesses=(path,), witness_quorum=1),
+        ):
+            with pytest.raises(EvidenceError) as caught:
+                use()
+            assert str(caught.value).isprintable()
+
+    def test_key_files_that_are_replaced_after_they_were_pinned(self, tmp_path):
+        """A rotation makes another publisher of the pinned one: his rebuilders stay those that were read."""
+        file = tmp_path / "rebuilder.pub"
+        file.write_bytes(D.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        pin = pinned(keys=(A.public_key(),), rebuilders=(file,))
+        file.write_bytes(Z.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        for rebuilder, accepted in ((D, True), (Z, False)):
+            envelope = sign(release(3).to_statement(), (B, rebuilder))
+            bundle = FakeLog(others(2)).bundle(envelope, rotations=(A_B,)).to_json()
+            with nullcontext() if accepted else pytest.raises(VerificationError, match=r"R5\.rebuilders"):
+                open_releases(bundle, pin, now=NOW)
+        assert replace(pin, threshold=1).public_keys == pin.public_keys
