@@ -3,7 +3,8 @@
 (1) R4: there is at least one.
 (2) R1: the pinned publisher signed each of them, with the newest of his keys (``transparency/keys.py``); one that he
     did not sign is refused, whatever the others say. R5: so did each rebuilder who is pinned.
-(3) R2: where a log is pinned, each comes with a proof that the log has it (``transparency/judge.py``).
+(3) R2: where a log is pinned, each comes with a proof that the log has it (``transparency/judge.py``), and so does each
+    rotation that leads from the pinned keys to the newest.
 (4) R3: the log has not gone back, nor two views, since this client last looked (``transparency/rollback.py``).
 (5) R6: those outside their dates are left out as long as one is inside.
 (6) R3: those that another of them revokes, or one that this client has seen, whatever its own dates, are left out as
@@ -32,7 +33,7 @@ from client_sdk.report import Ledger, Row
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
 from client_sdk.transparency.bundle import Bundle, unpack
-from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders
+from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders, judge_rotations
 from client_sdk.transparency.keys import lead_on, remembered_keys
 from client_sdk.transparency.learning import Learned
 from client_sdk.transparency.memory import Held, Memory, as_memory
@@ -128,8 +129,13 @@ def _opened(given: Sequence[_Given], publisher: Publisher, now: datetime, learne
     newest, known = remembered_keys(publisher, seen, ledger)
     tree = seen.tree(log)
     for one in given:
-        newest, known = lead_on(newest, known, one.bundle.rotations if one.bundle else (), seen, ledger)
-        learned.keys(known)
+        if one.bundle:
+            newest, longer = lead_on(newest, known, one.bundle.rotations, seen, ledger)
+            fresh = [data for data in longer.rotations if data not in known.rotations]
+            followed = [data for data in one.bundle.rotations if data in fresh]
+            judge_rotations(one.bundle, followed, publisher, now=now, ledger=ledger)
+            known = longer
+            learned.keys(known)
     signed = []
     for one in given:
         signed.append(_signed(one, newest, now, ledger))  # (2), (3)

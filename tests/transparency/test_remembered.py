@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -16,8 +17,9 @@ from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.rotation import KeySet, join_rotations, rotate
+from client_sdk.transparency.bundle import Bundle, Place
 from tests.fakes.simulated_vm import NOW, release, signed
-from tests.transparency.logs import FakeLog, others, pinned
+from tests.transparency.logs import W1, FakeLog, others, pinned
 
 A, B, C, D, E, Z = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(10, 16))
 
@@ -254,3 +256,67 @@ class TestPaths:
             with nullcontext() if accepted else pytest.raises(VerificationError, match=r"R5\.rebuilders"):
                 open_releases(bundle, pin, now=NOW)
         assert replace(pin, threshold=1).public_keys == pin.public_keys
+
+
+class TestRotationsInTheLog:
+    """Keys that were stolen sign a rotation to the thief's: who pins the log follows it only where all see it."""
+
+    def bundle(self, log, **changes):
+        made = log.bundle(by(9, Z), rotations=(step(2, A, Z),))
+        return replace(made, **changes).to_json()
+
+    def refused(self, file, tmp_path, **pins):
+        pin = pinned(keys=(A.public_key(),), **pins)
+        with pytest.raises(VerificationError) as caught:
+            open_releases(file, pin, now=NOW, memory=tmp_path / "state")
+        own = FakeLog(others(2)).bundle(by(1, A)).to_json()
+        open_releases(own, pin, now=NOW, memory=tmp_path / "state")  # the rotation is not remembered
+        return str(caught.value)
+
+    def test_a_rotation_without_a_proof(self, log, tmp_path):
+        assert "[R2.inclusion] a rotation" in self.refused(self.bundle(log, places=()), tmp_path)
+
+    def test_a_rotation_that_is_not_in_the_log(self, log, tmp_path):
+        """It comes with the proof of an entry that is there."""
+        log.add(by(9, Z))
+        there = log.proof(1)
+        unlogged = replace(log.bundle(by(9, Z)), rotations=(step(2, A, Z),), places=(Place(1, there.hashes),))
+        assert "[R2.inclusion]" in self.refused(unlogged.to_json(), tmp_path)
+
+    @pytest.mark.parametrize("places", [(Place(0, ()),), (Place(99, ()),), (Place(2, (bytes(32),) * 2),)])
+    def test_a_proof_that_does_not_hold(self, log, tmp_path, places):
+        assert "[R2.inclusion]" in self.refused(self.bundle(log, places=places), tmp_path)
+
+    def test_a_rotation_in_a_tree_that_too_few_witnesses_saw(self, log, tmp_path):
+        file = log.bundle(by(9, Z), rotations=(step(2, A, Z),), by=(W1,)).to_json()
+        assert "[R2.witnesses]" in self.refused(file, tmp_path)
+
+    def test_a_rotation_that_is_in_the_log(self, log):
+        pin = pinned(keys=(A.public_key(),))
+        (found,) = open_releases(self.bundle(log), pin, now=NOW).releases
+        assert found.number == 9
+
+    def test_rotations_from_before_the_pin_need_no_proof(self, log):
+        found = open_releases(self.bundle(log, places=()), pinned(keys=(Z.public_key(),)), now=NOW)
+        assert [one.number for one in found.releases] == [9]
+
+    def test_whoever_pins_no_log_asks_for_no_proof(self, log):
+        file = self.bundle(log, places=())
+        assert open_releases(file, Publisher(keys=(A.public_key(),)), now=NOW).releases
+
+    def test_a_bundle_reads_back_as_it_was_written(self, log):
+        for file in (self.bundle(log), self.bundle(log, places=()), log.bundle(by(1, A)).to_json()):
+            assert Bundle.from_json(file).to_json() == file
+        assert b"rotation_proofs" not in file
+
+    def test_proofs_of_another_number_of_rotations(self, log):
+        with pytest.raises(EvidenceError, match="one for each rotation"):
+            self.bundle(log, places=(Place(0, ()),) * 2)
+
+    @pytest.mark.parametrize(
+        "value", [None, "x", [5], [{"index": -1, "hashes": []}], [{"index": 0, "hashes": ["AA=="]}]]
+    )
+    def test_proofs_that_are_malformed(self, log, value):
+        fields = json.loads(self.bundle(log)) | {"rotation_proofs": value}
+        with pytest.raises(EvidenceError, match="rotation_proofs"):
+            Bundle.from_json(json.dumps(fields).encode())
