@@ -18,7 +18,10 @@ from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.rotation import KeySet, join_rotations, rotate
 from client_sdk.transparency.bundle import Bundle, Place
-from tests.fakes.simulated_vm import NOW, release, signed
+from client_sdk.transparency.bundling import contents_of, make_bundle
+from client_sdk.transparency.remote import Folder, read_checkpoint
+from tests.fakes.simulated_vm import NOW, publisher, release, signed
+from tests.transparency import keeping
 from tests.transparency.logs import W1, FakeLog, others, pinned
 
 A, B, C, D, E, Z = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(10, 16))
@@ -51,8 +54,8 @@ def opened(tmp_path, log):
     def opened(pin, *given, remember=True, log=log):
         log.add(*(one for one, *_ in given if one not in log.entries))
         files = [log.bundle(one, rotations=tuple(rotations)).to_json() for one, *rotations in given]
-        publisher = pin if isinstance(pin, Publisher) else pinned(keys=(pin.public_key(),))
-        found = open_releases(files, publisher, now=NOW, memory=tmp_path / "state", remember=remember)
+        pin = pin if isinstance(pin, Publisher) else pinned(keys=(pin.public_key(),))
+        found = open_releases(files, pin, now=NOW, memory=tmp_path / "state", remember=remember)
         return [one.number for one in found.releases]
 
     return opened
@@ -295,6 +298,17 @@ class TestRotationsInTheLog:
         pin = pinned(keys=(A.public_key(),))
         (found,) = open_releases(self.bundle(log), pin, now=NOW).releases
         assert found.number == 9
+
+    def test_a_bundle_that_a_log_makes_has_what_its_clients_ask_for(self, tmp_path):
+        kept, newest = keeping.make(tmp_path / "log"), keeping.entry(2, key=keeping.NEXT_KEY)
+        for one in (keeping.entry(1), keeping.rotation(), newest):
+            kept.append((one,))
+        shown, tree = read_checkpoint(Folder(tmp_path / "log"), keeping.LOG), keeping.tree_of(tmp_path / "log")
+        made = make_bundle(newest, shown, tree, contents_of(tree, publisher()).rotations)
+        pin = replace(publisher(), log=keeping.LOG)
+        assert [one.number for one in open_releases(made.to_json(), pin, now=NOW).releases] == [2]
+        with pytest.raises(VerificationError, match=r"R2\.inclusion"):
+            open_releases(replace(made, places=()).to_json(), pin, now=NOW)
 
     def test_rotations_from_before_the_pin_need_no_proof(self, log):
         found = open_releases(self.bundle(log, places=()), pinned(keys=(Z.public_key(),)), now=NOW)
