@@ -7,6 +7,7 @@ mistake, or fail far from its cause, one of these functions says so. They look a
 from __future__ import annotations
 
 import math
+import os
 from datetime import datetime
 from pathlib import PurePath
 from types import UnionType
@@ -100,3 +101,17 @@ def require_seconds(value: object, where: str) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
         raise FieldError(where, "a number of seconds", told(value), f"write {where}=60")
+
+
+def require_path(value: object, where: str) -> None:
+    """Refuse text that no file can be named: with a NUL in it, or half of a surrogate pair.
+
+    Raises:
+        FieldError: with the place, and what to write.
+    """
+    try:
+        named = b"\0" not in os.fsencode(str(value))
+    except UnicodeEncodeError:
+        named = False
+    if not named:
+        raise FieldError(where, "the path of a file or folder", ascii(str(value)[:MAX_SHOWN]), "give a path")

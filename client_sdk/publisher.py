@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from client_sdk.dsse import key_id
 from client_sdk.errors import EvidenceError
-from client_sdk.given import require, require_number
+from client_sdk.given import require, require_number, require_path
 from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
 from client_sdk.transparency.pins import KeySource, read_verifier
 
@@ -52,6 +52,7 @@ class Publisher:
         # Read once: what is pinned must not follow a file that somebody replaces later.
         found = _read_all(self.keys, "publisher.keys")
         object.__setattr__(self, "public_keys", found)
+        object.__setattr__(self, "keys", found)  # and not again when a rotation makes another publisher of this one
         if not found:
             raise EvidenceError("publisher.keys", "expected at least one key, got none: write keys=(key,)")
         require_number(self.threshold, "publisher.threshold")
@@ -60,6 +61,7 @@ class Publisher:
             raise EvidenceError("publisher.threshold", f"{what}: give more keys, or another threshold")
         rebuilders = _read_all(self.rebuilders, "publisher.rebuilders")
         object.__setattr__(self, "rebuilder_keys", rebuilders)
+        object.__setattr__(self, "rebuilders", rebuilders)
         if {key.public_bytes_raw() for key in found} & {key.public_bytes_raw() for key in rebuilders}:
             raise EvidenceError("publisher.rebuilders", "one of the publisher's own keys: it says nothing more")
         self._read_log()
@@ -149,6 +151,7 @@ def _read(key: PublicKey, where: str) -> Ed25519PublicKey:
     remedy = "give a path, the bytes of a PEM file, or a key object"
     require(key, (bytes, str, Path), where, expected="an Ed25519 public key", remedy=remedy)
     if not isinstance(key, bytes):
+        require_path(key, where)
         where = f"{where} ({key})"
     pem = key if isinstance(key, bytes) else _read_file(Path(key), where)
     if b"PRIVATE KEY" in pem:

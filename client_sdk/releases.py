@@ -3,12 +3,16 @@
 (1) R4: there is at least one.
 (2) R1: the pinned publisher signed each of them, with the newest of his keys (``transparency/keys.py``); one that he
     did not sign is refused, whatever the others say. R5: so did each rebuilder who is pinned.
-(3) R2: where a log is pinned, each comes with a proof that the log has it (``transparency/judge.py``).
+(3) R2: where a log is pinned, each comes with a proof that the log has it (``transparency/judge.py``), and so does each
+    rotation that leads from the pinned keys to the newest.
 (4) R3: the log has not gone back, nor two views, since this client last looked (``transparency/rollback.py``).
 (5) R6: those outside their dates are left out as long as one is inside.
 (6) R3: those that another of them revokes, or one that this client has seen, whatever its own dates, are left out as
     long as one stays: what was revoked once does not come back when the release that said so has run out.
-(7) R3: no service's newest release is older than one that this client has seen.
+(7) R3: of those that are left, no service's newest is older than one that this client has seen.
+
+A refusal does not make unseen what was verified on the way to it: rotations, revocations and a log's tree are
+remembered all the same, so that it is not cured by leaving the evidence away.
 
 (4) and (7) need a memory, and (6) is better with one. Without a log the publisher is trusted alone (R5): that no newer
 release exists, or one that revokes these, is then not known. The report says which of both was missing.
@@ -22,20 +26,19 @@ from datetime import datetime
 from pathlib import Path
 
 from client_sdk.errors import AttestationError, EvidenceError, Failure, PolicyError, VerificationError
-from client_sdk.given import require, require_all, require_instant
+from client_sdk.given import require, require_all, require_instant, require_path
 from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.release import Release, open_release, verify_dates
 from client_sdk.report import Ledger, Row
-from client_sdk.rotation import KeySet
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
 from client_sdk.transparency.bundle import Bundle, unpack
-from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders
-from client_sdk.transparency.keys import newest_keys
+from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders, judge_rotations
+from client_sdk.transparency.keys import lead_on, remembered_keys
+from client_sdk.transparency.learning import Learned
 from client_sdk.transparency.memory import Held, Memory, as_memory
 from client_sdk.transparency.revoked import Revoked, revoked_among
 from client_sdk.transparency.rollback import judge_numbers, judge_trees
-from client_sdk.transparency.seen import Known, Seen, Service
 from client_sdk.transparency.telling import Facts, Looked, NotRun, tell
 
 MAX_RELEASE = 4 * 1024 * 1024
@@ -110,55 +113,47 @@ def open_releases(
     try:
         given = [_unpacked(*one) for one in zip(many, files, strict=True)]
         if kept is None:
-            opened, _ = _opened(given, publisher, now, Held.nothing(), ledger)
+            opened = _opened(given, publisher, now, Learned(Held.nothing(), now, remember=False), ledger)
         else:
-            with kept.held() as held:
-                opened, seen = _opened(given, publisher, now, held, ledger)
-                if remember:
-                    held.keep(seen)
+            with kept.held() as held, Learned(held, now, remember=remember) as learned:
+                opened = _opened(given, publisher, now, learned, ledger)
     except AttestationError as error:
         error.checks, error.sources = ledger.checks, digests((("releases", files),))
         raise
     return replace(opened, files=files)
 
 
-def _opened(
-    given: Sequence[_Given], publisher: Publisher, now: datetime, held: Held, ledger: Ledger
-) -> tuple[Opened, Seen]:
-    """Judge releases against what is remembered; return what is left of them, and what to remember from now on."""
-    seen = held.seen
-    before = seen.known(KeySet.of(publisher).digest)
-    rotations = [one.bundle.rotations for one in given if one.bundle]
-    newest, known = newest_keys(publisher, before, rotations, ledger)
-    signed = [_signed(one, newest, now, ledger) for one in given]  # (2), (3)
-    logged, log = [one.logged for one in signed if one.logged], str(publisher.log_key)
+def _opened(given: Sequence[_Given], publisher: Publisher, now: datetime, learned: Learned, ledger: Ledger) -> Opened:
+    """Judge releases against what is remembered; return what is left of them."""
+    seen, log = learned.held.seen, str(publisher.log_key)
+    newest, known = remembered_keys(publisher, seen, ledger)
     tree = seen.tree(log)
-    grown = True
+    for one in given:
+        if one.bundle:
+            newest, longer = lead_on(newest, known, one.bundle.rotations, seen, ledger)
+            fresh = [data for data in longer.rotations if data not in known.rotations]
+            followed = [data for data in one.bundle.rotations if data in fresh]
+            judge_rotations(one.bundle, followed, publisher, now=now, ledger=ledger)
+            known = longer
+            learned.keys(known)
+    signed = []
+    for one in given:
+        signed.append(_signed(one, newest, now, ledger))  # (2), (3)
+        learned.signed(known, signed[-1].release, log, signed[-1].logged)
+    logged, grown = [one.logged for one in signed if one.logged], True
     if logged:
         largest, grown = judge_trees(logged, tree, ledger)  # (4)
-        seen = seen.with_tree(log, largest)
+        learned.tree(log, largest)
     dated, outside = _in_date(signed, now=now, ledger=ledger)  # (5)
-    every = [one.release for one in signed]
-    gone = revoked_among(dated, every, known)
+    gone = revoked_among(dated, [one.release for one in signed], known)
     left = _not_revoked(dated, gone, ledger)  # (6)
-    judge_numbers(dated, known, ledger)  # (7)
-    remembered = bool(before.services) and (not logged or tree is not None)
-    not_run, facts = tell(publisher, Looked(logged, held, remembered=remembered, grown=grown))
+    judge_numbers(left, known, ledger)  # (7)
+    learned.accepted(known, left)
+    seen_before = all(known.service(one.service) for one in left)
+    remembered = seen_before and (not logged or tree is not None)
+    not_run, facts = tell(publisher, Looked(logged, learned.held, remembered=remembered, grown=grown))
     left_out = (*outside, *map(str, gone))
-    opened = Opened(left, tuple(ledger.rows), left_out, revoked=gone, not_run=not_run, facts=facts)
-    return opened, replace(seen.with_known(known.joined(_said(dated, every))), since=seen.since or now)
-
-
-def _said(dated: Iterable[Release], every: Iterable[Release]) -> Known:
-    """Return what releases say that is to be remembered: numbers of those in date, and what any of them revokes."""
-    found = Known()
-    for release in dated:
-        found = found.joined(Known(services=((release.service, Service(release.number)),)))
-    for release in every:
-        revoked = tuple((number, release.number) for number in release.revokes)
-        if revoked:
-            found = found.joined(Known(services=((release.service, Service(1, revoked)),)))
-    return found
+    return Opened(left, tuple(ledger.rows), left_out, revoked=gone, not_run=not_run, facts=facts)
 
 
 def _many(sources: ReleaseSources) -> tuple[ReleaseSource, ...]:
@@ -233,6 +228,7 @@ def _of(source: ReleaseSource, error: EvidenceError) -> EvidenceError:
 def _read(source: ReleaseSource) -> bytes:
     if isinstance(source, bytes):
         return source
+    require_path(source, "release")
     try:
         with Path(source).open("rb") as file:
             return file.read(MAX_RELEASE + 1)

@@ -5,8 +5,11 @@ valid is what the TUF specification (section 5.3, "Update the root role") asks o
 previous set signed it, the threshold of the new set signed it too, and it follows directly. The second shows that the
 new keys exist and that their holders agree.
 
-A rotation proves what the previous set wanted. It does not prove that there is no later one: whoever kept the keys of
-a set that was replaced, and cuts a client off from what came after, is seen by that client's memory and by the log.
+A rotation proves what the previous set wanted. It does not prove that others see it: for that, a client that pins a
+log asks for a proof that the log has it (``transparency/judge.py``); nothing here does. Nor does it prove that there
+is no later one: whoever kept the keys of a set that was replaced, and cuts a client off from what came after, is
+refused by a client whose memory has the later one. One without can be led astray by them still, though with a log not
+unseen: what leads it, and the release, are entries there.
 """
 
 from __future__ import annotations
@@ -65,6 +68,12 @@ class KeySet:
     def digest(self) -> bytes:
         """The name of the set: SHA-256 over a prefix and the canonical JSON of its keys and threshold."""
         return sha256(_PREFIX + lp(canonical_json(self.as_dict()))).digest()
+
+    @property
+    def holders(self) -> bytes:
+        """The name of the keys alone, however many of them must sign."""
+        keys = canonical_json({"keys": self.as_dict()["keys"]})
+        return sha256(_PREFIX + lp(keys)).digest()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -180,6 +189,33 @@ def verify_rotations(envelopes: Sequence[bytes], publisher: Publisher, *, ledger
     for envelope in envelopes[sets.index(pinned) :]:
         publisher = verify_rotation(envelope, publisher, ledger=ledger)
     return publisher
+
+
+@keeps("R1")
+def join_rotations(known: Sequence[bytes], other: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the one chain that has both: what comes first up to where the other joins it, and what follows.
+
+    How long a chain is says nothing of how far it leads. No signature is verified here.
+
+    Raises:
+        EvidenceError: a file is malformed, or there are too many.
+        VerificationError: R1, no such chain exists: there is a gap between both, or they lead to different keys.
+    """
+    if not known or not other:
+        return tuple(known or other)
+    read = {data: read_rotation(data) for data in (*known, *other)}
+    first, second = sorted((tuple(known), tuple(other)), key=lambda chain: read[chain[0]].number)
+    place = read[second[0]].number - read[first[0]].number
+    for one, two in zip(first[place:], second, strict=False):
+        if read[one].to_statement() != read[two].to_statement():
+            message = f"there is one rotation of this number ({read[one].number}), and it leads to the same keys"
+            expected, got = (read[data].following.names for data in (one, two))
+            raise VerificationError("R1", message, expected=", ".join(expected), got=", ".join(got))
+    joined = first[:place] + second + first[place + len(second) :]
+    _require_chain([read[data] for data in joined])
+    if len(joined) > MAX_ROTATIONS:
+        raise EvidenceError("rotations", f"expected at most {MAX_ROTATIONS}, got {len(joined)}")
+    return joined
 
 
 @keeps("R1")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.rules import keeps
-from client_sdk.transparency.bundle import Bundle
+from client_sdk.transparency.bundle import Bundle, Place
 from client_sdk.transparency.checkpoint import SignedCheckpoint
 from client_sdk.transparency.contents import Contents
 from client_sdk.transparency.growth import Growth, write_growths
@@ -40,10 +40,12 @@ def make_bundle(
     if place is None:
         what, got = "the log has the release", f"none of {tree.size} entries is this file: append it first"
         raise VerificationError("R2.inclusion", what, expected="its exact bytes", got=got)
-    before = tuple(tree.entry(rotation) for rotation in rotations if rotation < place)
+    earlier = [rotation for rotation in rotations if rotation < place]
+    before = tuple(tree.entry(rotation) for rotation in earlier)
+    places = tuple(Place(rotation, tree.inclusion(rotation)) for rotation in earlier)
     sizes = range(max(1, tree.size - GROWTHS), tree.size) if since is None else since
     growths = tuple(Growth(size, tree.consistency(size)) for size in sizes)
-    return Bundle(release, Proof(place, tree.inclusion(place), shown.data, write_growths(growths)), before)
+    return Bundle(release, Proof(place, tree.inclusion(place), shown.data, write_growths(growths)), before, places)
 
 
 def contents_of(tree: RemoteTree, publisher: Publisher) -> Contents:

@@ -4,12 +4,15 @@
 (3) R2.inclusion: the tree of that checkpoint has the signed file as it stands. (4) R2.witnesses: as many pinned
 witnesses signed the checkpoint as must have; a witness counts once. (5) R2.future: as many of them say a time that is
 not yet to come. (6) R2.age: as many of them signed no longer ago than the caller takes.
+(7) R2.inclusion: the same tree has each rotation of keys that is followed: nobody is led to keys that others do not
+see.
 
 It does not prove that log and witnesses do not lie together, nor that this checkpoint is the log's latest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -62,6 +65,34 @@ def judge_proof(bundle: Bundle | None, publisher: Publisher, *, now: datetime, l
         return Logged(found, (), None, proof.extra, note)
     at = _judge_witnesses(opened.witnessed, publisher, now=now, ledger=ledger)
     return Logged(found, opened.witnessed, at, proof.extra, note)
+
+
+@keeps("R2.inclusion")
+def judge_rotations(
+    bundle: Bundle, followed: Collection[bytes], publisher: Publisher, *, now: datetime, ledger: Ledger
+) -> None:
+    """Judge by a publisher's pins whether the log has these of the rotations in a bundle.
+
+    Raises:
+        EvidenceError: the checkpoint is malformed.
+        VerificationError: R2: no proof came along or it does not hold, or too few signed the checkpoint.
+    """
+    if publisher.log_key is None or not followed:
+        return
+    opened = open_checkpoint(bundle.proof.checkpoint, publisher.log_key, publisher.witness_keys, ledger=ledger)
+    if publisher.witness_keys:
+        _judge_witnesses(opened.witnessed, publisher, now=now, ledger=ledger)
+    found, places = opened.checkpoint, dict(zip(bundle.rotations, bundle.places, strict=False))
+    for rotation in followed:
+        ledger.holds(
+            "R2.inclusion",
+            "a rotation of the publisher's keys comes with a proof that the log has it (ask for a new bundle)",
+            expected=f"a proof of {publisher.log_key.name}",
+            got="a proof" if rotation in places else "a rotation alone",
+            condition=rotation in places,
+        )
+        place = places[rotation]
+        verify_inclusion(leaf_hash(rotation), place.index, found.size, place.hashes, found.root, ledger=ledger)
 
 
 @keeps("R5.rebuilders")

@@ -1,50 +1,66 @@
 """The newest of a publisher's keys, by the rotations that came along and those that are remembered (rules R1 and R3).
 
 A rotation that was seen once counts from then on: a release that only the keys of before signed is refused, whatever
-comes along with it.
+comes along with it. Only what was verified from the pin on is followed and remembered; of what a file says of the time
+before, nothing counts, its numbers as little as its keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from client_sdk.publisher import Publisher
 from client_sdk.report import Ledger
-from client_sdk.rotation import FIRST, KeySet, read_rotation, verify_rotations
-from client_sdk.transparency.seen import Known
+from client_sdk.rotation import KeySet, join_rotations, read_rotation, verify_rotations
+from client_sdk.transparency.seen import Known, Seen
 
 Rotations = tuple[bytes, ...]
 
 
-def newest_keys(
-    publisher: Publisher, known: Known, given: Iterable[Rotations], ledger: Ledger
+def remembered_keys(publisher: Publisher, seen: Seen, ledger: Ledger) -> tuple[Publisher, Known]:
+    """Return the publisher with the newest keys that are remembered, and what else is.
+
+    Raises:
+        VerificationError: R1, the pinned keys are not among those that are remembered of him.
+    """
+    pinned = KeySet.of(publisher)
+    known = seen.known(pinned.digest, pinned.holders)  # who asks for more signatures forgets nothing
+    return verify_rotations(known.rotations, publisher, ledger=ledger), known
+
+
+def lead_on(
+    newest: Publisher, known: Known, rotations: Rotations, seen: Seen, ledger: Ledger
 ) -> tuple[Publisher, Known]:
-    """Return the publisher with his newest keys, and what is to be remembered of them.
+    """Follow the rotations of one file, and those that are remembered of the keys that they lead to.
 
     Raises:
         EvidenceError: a rotation is malformed.
-        VerificationError: R1, one is not signed, or does not lead on from the pinned keys.
+        VerificationError: R1, one is not signed, or does not lead on from the newest keys.
     """
-    newest, chain = verify_rotations(known.rotations, publisher, ledger=ledger), known.rotations
-    for rotations in sorted(given, key=_last, reverse=True):
-        last = _last(chain)
-        fresh = tuple(one for one in rotations if read_rotation(one).number > last)
-        newest, chain = verify_rotations(fresh, newest, ledger=ledger), chain + fresh
-    return newest, _followed(publisher, known, chain)
+    newest, known = _follow(newest, known, rotations, ledger)
+    other = seen.known(KeySet.of(newest).digest)
+    newest, known = _follow(newest, known, other.rotations, ledger)
+    return newest, known.joined(other)
 
 
-def _last(rotations: Rotations) -> int:
-    return read_rotation(rotations[-1]).number if rotations else FIRST - 1
+def _follow(newest: Publisher, known: Known, rotations: Rotations, ledger: Ledger) -> tuple[Publisher, Known]:
+    fresh = _fresh(newest, known, rotations)
+    if not fresh:
+        return newest, known
+    chain = join_rotations(known.rotations, fresh)
+    newest = verify_rotations(fresh, newest, ledger=ledger)
+    sets = {read_rotation(data).following.digest for data in fresh}
+    return newest, Known(known.sets | sets, chain, known.services)
 
 
-def _followed(publisher: Publisher, known: Known, chain: Rotations) -> Known:
-    """Remember what leads on from the pin, and nothing before it: of that, no signature was verified."""
-    keys = KeySet.of(publisher).digest
-    sets, followed = {keys}, []
-    for data in chain:
-        rotation = read_rotation(data)
-        if rotation.previous == keys:
-            keys = rotation.following.digest
-            sets.add(keys)
-            followed.append(data)
-    return Known(known.sets | sets, tuple(followed), known.services)
+def _fresh(newest: Publisher, known: Known, rotations: Rotations) -> Rotations:
+    """Cut off what is known, or else what comes before the newest keys: of that, no signature is verified."""
+    read = [read_rotation(data) for data in rotations]
+    followed = {read_rotation(data).to_statement() for data in known.rotations}
+    keys = KeySet.of(newest).digest
+    if there := [place for place, one in enumerate(read) if one.to_statement() in followed]:
+        return rotations[there[-1] + 1 :]
+    for place, one in enumerate(read):
+        if one.previous == keys:
+            return rotations[place:]
+    if known.sets.isdisjoint(one.following.digest for one in read):
+        verify_rotations(rotations, newest)  # which says what to do
+    return ()

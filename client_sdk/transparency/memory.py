@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client_sdk.errors import EvidenceError
-from client_sdk.given import require
+from client_sdk.given import require, require_path
 from client_sdk.transparency.seen import MAX_FILE, Seen
 
 try:
@@ -70,6 +70,9 @@ class Memory:
 
     def __post_init__(self) -> None:
         require(self.folder, (str, Path), "memory", expected="the path of a folder", remedy='write Memory("state")')
+        if not str(self.folder):
+            raise EvidenceError("memory", 'an empty path is no folder: write Memory("state"), or memory=None for none')
+        require_path(self.folder, "memory")
 
     @contextmanager
     def held(self) -> Iterator[Held]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from client_sdk.errors import EvidenceError
-from client_sdk.given import require
+from client_sdk.given import require, require_path
 from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
 
 MAX_FILE = 1024
@@ -23,6 +23,7 @@ def read_verifier(given: KeySource, where: str, *, kind: int) -> NoteVerifier:
     """
     if not isinstance(given, NoteVerifier):
         require(given, (str, Path), where, expected="a key NAME+ID+KEY, or a file with it", remedy="give one of both")
+        require_path(given, where)
         text = str(given) if _TEXT.fullmatch(str(given)) else _read(Path(given), where)
         try:
             given = NoteVerifier.from_text(text)

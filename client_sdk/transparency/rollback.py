@@ -4,7 +4,8 @@
 (2) R3.tree: the largest tree that is given is not smaller than the one that is remembered.
 (3) R3.consistency: where it is larger and a proof came along, the proof holds. Without one, that the log has only
     grown is its witnesses' word, and the report says so.
-(4) R3.number: of every service, the newest release that is given is not older than the newest that is remembered.
+(4) R3.number: of every service, the newest release that is left is not older than the newest that is remembered; one
+    that was left out, because it is revoked or out of its dates, counts for nothing.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> 
             got=found.root,
         )
     newest = max(logged, key=lambda one: one.checkpoint.size)
-    note = newest.note.decode() if len(newest.note) <= MAX_CHECKPOINT else ""  # one that an evil log made long
-    tree = Tree(newest.checkpoint.size, newest.checkpoint.root, note)
+    tree = tree_of(newest)
     if seen is None:
         return tree, True
     ledger.holds(  # (2)
@@ -51,6 +51,12 @@ def judge_trees(logged: Sequence[Logged], seen: Tree | None, ledger: Ledger) -> 
     if tree.size == seen.size:
         return seen, True  # (1) has compared the roots
     return tree, _judge_growth(newest, seen, ledger)
+
+
+def tree_of(logged: Logged) -> Tree:
+    """Return what is to be remembered of a tree that was verified."""
+    note = logged.note.decode() if len(logged.note) <= MAX_CHECKPOINT else ""  # one that an evil log made long
+    return Tree(logged.checkpoint.size, logged.checkpoint.root, note)
 
 
 @keeps("R3.number")

@@ -13,6 +13,7 @@ from typing import Any
 from client_sdk.encoding import canonical_json, from_base64, from_hex, strict_json, to_base64
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, format_instant, instant, integer, items, mapping, text, version
+from client_sdk.rotation import join_rotations
 
 VERSION = 1
 MAX_FILE = 4 * 1024 * 1024
@@ -36,7 +37,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One publisher: digests of his sets of keys, his rotations from the oldest on, and his services."""
+    """One publisher: digests of his sets of keys, his rotations from the oldest on, and his services.
+
+    A set that was pinned has two digests: with its threshold, as rotations name it, and of the keys alone. One that a
+    rotation led to has the first alone: else a few of its holders could claim it for another publisher.
+    """
 
     sets: frozenset[bytes] = frozenset()
     rotations: tuple[bytes, ...] = ()
@@ -47,12 +52,16 @@ class Known:
         return dict(self.services).get(name)
 
     def joined(self, other: Known) -> Known:
-        """Return what both say; of rotations the longer chain, for one continues the other."""
+        """Return what both say; rotations of both are one chain.
+
+        Raises:
+            VerificationError: R1, they are not.
+        """
         services = dict(self.services)
         for name, service in other.services:
             services[name] = services[name].joined(service) if name in services else service
-        longer = max(self.rotations, other.rotations, key=len)
-        return Known(self.sets | other.sets, longer, tuple(sorted(services.items())))
+        rotations = join_rotations(self.rotations, other.rotations)
+        return Known(self.sets | other.sets, rotations, tuple(sorted(services.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +81,11 @@ class Seen:
     trees: tuple[tuple[str, Tree], ...] = ()
     since: datetime | None = None
 
-    def known(self, keys: bytes) -> Known:
-        """Return what is remembered of the publisher who has or had this set of keys."""
-        found = Known(frozenset({keys}))
+    def known(self, *keys: bytes) -> Known:
+        """Return what is remembered of the publisher who has or had this set of keys, under any of its names."""
+        found = Known(frozenset(keys))
         for known in self.publishers:
-            if keys in known.sets:
+            if found.sets & known.sets:
                 found = found.joined(known)
         return found
 
@@ -85,7 +94,11 @@ class Seen:
         return dict(self.trees).get(log)
 
     def with_known(self, known: Known) -> Seen:
-        """Replace what is remembered of a publisher, under whichever of his keys."""
+        """Replace what is remembered of a publisher, under whichever of his keys.
+
+        Raises:
+            VerificationError: R1, what is remembered under others of his keys leads elsewhere.
+        """
         others: list[Known] = []
         for other in self.publishers:
             if other.sets & known.sets:

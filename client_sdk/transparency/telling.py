@@ -25,8 +25,8 @@ _MEMORY = {
 class Looked:
     """What was looked at: the proofs, and the memory as it was before.
 
-    ``remembered`` is whether publisher and log were in it, ``grown`` whether the tree is proven to have grown from the
-    one that was.
+    ``remembered`` is whether each service and the log were in it, ``grown`` whether the tree is proven to have grown
+    from the one that was.
     """
 
     logged: Sequence[Logged]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from client_sdk.publisher import Publisher
-from client_sdk.transparency.bundle import Bundle
+from client_sdk.transparency.bundle import Bundle, Place
 from client_sdk.transparency.checkpoint import Checkpoint
 from client_sdk.transparency.growth import Growth, write_growths
 from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
@@ -65,10 +65,10 @@ class FakeLog:
         return Proof(index, tuple(second_reader.path(index, seen)), note, write_growths(growths))
 
     def bundle(self, envelope, *, rotations=(), **how):
-        """Return the bundle of an entry, which is added where it is not there."""
-        if envelope not in self.entries:
-            self.add(envelope)
-        return Bundle(envelope, self.proof(self.entries.index(envelope), **how), rotations)
+        """Return the bundle of an entry, which is added where it is not there, as its rotations are."""
+        self.add(*(one for one in (*rotations, envelope) if one not in self.entries))
+        proof, *proofs = (self.proof(self.entries.index(one), **how) for one in (envelope, *rotations))
+        return Bundle(envelope, proof, rotations, tuple(Place(one.index, one.hashes) for one in proofs))
 
 
 def others(count, mark=b"other"):

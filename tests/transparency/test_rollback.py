@@ -247,9 +247,10 @@ class TestKeys:
         refused("R1", FakeLog([TWO]).bundle(signed(release(3), NEXT), rotations=(ROTATION,)).to_json())
 
     def test_whoever_pins_the_new_keys_remembers_what_the_old_ones_released(self, opened, refused):
-        opened(FakeLog().bundle(signed(release(5), NEXT), rotations=(ROTATION,)).to_json())
+        log = FakeLog()
+        opened(log.bundle(signed(release(5), NEXT), rotations=(ROTATION,)).to_json())
         newer = replace(pinned(), keys=(NEXT.public_key(),))
-        file = FakeLog([signed(release(5), NEXT)]).bundle(signed(release(4), NEXT)).to_json()
+        file = log.bundle(signed(release(4), NEXT)).to_json()
         refused("R3.number", file, publisher=newer)
 
     @pytest.mark.parametrize(
