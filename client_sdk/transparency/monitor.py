@@ -5,7 +5,8 @@
 (3) R3.stale: a smaller tree that is the beginning of the one seen is an old file; R3.shrunken: the files of what was
     seen are gone as well. R3.stale too: no witness signed what is shown since long, where the caller asks for that.
 (4) R2.tile: some of the entries that were told before are read again, and are the same.
-(5) R3.order: the numbers of each service's releases go up.
+(5) R3.order: the numbers of each service's releases go up. R3.rotated-away: no keys sign that were replaced. What the
+    publisher signed and somebody appends once more is told as such.
 
 A monitor sees what it is shown. That everybody is shown the same is what witnesses are for, and comparing its
 checkpoint with another monitor's.
@@ -29,7 +30,7 @@ from client_sdk.fields import exact_keys, text, version
 from client_sdk.publisher import Publisher
 from client_sdk.rules import keeps
 from client_sdk.transparency.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
-from client_sdk.transparency.contents import MAX_STATE, Contents, Entry
+from client_sdk.transparency.contents import MAX_STATE, Contents, Entry, RotatedAwayError
 from client_sdk.transparency.merkle import verify_consistency
 from client_sdk.transparency.note import NoteVerifier
 from client_sdk.transparency.remote import MissingError, RemoteTree, Source, read_checkpoint
@@ -84,11 +85,15 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An entry of a log at its place: the publisher's, or of somebody else; or an ``alarm`` about its number."""
+    """An entry of a log at its place: the publisher's, or of somebody else; or an ``alarm`` about it.
+
+    ``again`` says what of the publisher's it is that was in the log already.
+    """
 
     index: int
     entry: Entry | None = None
     alarm: VerificationError | None = None
+    again: str = ""
 
 
 class Monitor:
@@ -176,7 +181,11 @@ def _told(contents: Contents, place: int, data: bytes) -> tuple[Contents, Told]:
     """Return what an entry adds; what is not the publisher's adds nothing."""
     try:
         after, entry = contents.take(data)
-    except (DuplicateEntryError, OutOfOrderError) as error:
+    except DuplicateEntryError as error:
+        return contents.skip(), Told(place, again=str(error))
+    except RotatedAwayError as error:
+        return contents.skip(error.following), Told(place, alarm=error)
+    except OutOfOrderError as error:
         what = "each release's number is above the last"
         alarm = VerificationError("R3.order", what, expected="a higher number", got=str(error))
         return contents.skip(), Told(place, alarm=alarm)

@@ -164,6 +164,51 @@ def test_monitor_says_a_number_that_goes_back(tmp_path, run, home, publisher_fil
     assert "entry 2: not this publisher's" in out
 
 
+def _served(home, *entries):
+    serve_dishonestly(home, entries, signer=NoteSigner.from_text((home / "log.key").read_text().strip()))
+
+
+def test_a_strangers_replay_stops_neither_verify_nor_bundle_nor_monitor(tmp_path, run, home, publisher_file):
+    """In a log that several share anybody appends what the publisher signed before."""
+    _served(home, entry(1), entry(2), entry(1), entry(2), entry(3))
+    shutil.copytree(home / "public", tmp_path / "other/public")
+    other, words = tmp_path / "other", ("--log", key_of(home), "--publisher", publisher_file)
+    code, out, err = run("verify", other, *words)
+    assert (code, "2 entries are his, once more" in out) == (0, True), err
+    (file,) = files(tmp_path, 3)
+    assert run("bundle", other, file, "--output", tmp_path / "b.json", *words)[0] == 0
+    code, out, _ = run(*watching(home, publisher_file, tmp_path / "seen", "--json"))
+    told = [json.loads(line)["event"] for line in out.splitlines()]
+    assert (code, told) == (0, ["release", "release", "again", "again", "release"])
+
+
+def test_verify_refuses_what_rotated_away_keys_signed(tmp_path, run, home, publisher_file):
+    _served(home, entry(1), rotation(), entry(9))
+    code, _, err = run("verify", home, "--log", key_of(home), "--publisher", publisher_file)
+    assert (code, "R3.rotated-away" in err) == (1, True)
+
+
+def test_a_bundle_is_made_beside_what_rotated_away_keys_signed(tmp_path, run, home, publisher_file):
+    (tmp_path / "new.json").write_bytes(entry(2, key=NEXT_KEY))
+    _served(home, entry(1), rotation(), entry(9), entry(2, key=NEXT_KEY))
+    words = ("--log", key_of(home), "--publisher", publisher_file, "--output", tmp_path / "b.json")
+    assert run("bundle", home / "public", tmp_path / "new.json", *words)[0] == 0
+
+
+def test_monitor_goes_on_after_an_alarm_about_an_entry(tmp_path, home, publisher_file):
+    _served(home, entry(2), entry(1))
+    words = watching(home, publisher_file, tmp_path / "seen", "--interval", 1, "--json")
+    command = [sys.executable, "-m", "client_sdk.cli", "log", *map(str, words)]
+    child = interruptible(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert [json.loads(child.stdout.readline())["event"] for _ in range(2)] == ["release", "alarm"]
+        _served(home, entry(2), entry(1), entry(3))
+        assert json.loads(child.stdout.readline())["number"] == 3
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
+
+
 def test_monitor_without_the_log_has_no_verdict(tmp_path, run, home, publisher_file):
     (home / "public/checkpoint").unlink()
     code, _, err = run(*watching(home, publisher_file, tmp_path / "seen"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from client_sdk.dsse import sign
 from client_sdk.errors import EvidenceError, FetchError, LogDamagedError, VerificationError
-from client_sdk.rotation import Rotation
+from client_sdk.publisher import Publisher
+from client_sdk.rotation import KeySet, Rotation, rotate
 from client_sdk.transparency.checkpoint import Checkpoint
 from client_sdk.transparency.config import Witness
 from client_sdk.transparency.merkle import leaf_hash
@@ -19,7 +23,7 @@ from client_sdk.transparency.remote import Folder
 from client_sdk.transparency.tiles import ENTRIES, Tile, pack
 from client_sdk.transparency.tree import Growing
 from client_sdk.transparency.writer import LogWriter
-from tests.fakes.simulated_vm import publisher, release, signed
+from tests.fakes.simulated_vm import publisher, publisher_key, release, signed
 from tests.transparency.keeping import LOG, NEXT_KEY, SIGNER, entry, log_of, make, many, rotation, stranger
 
 NOW = 1_800_000_000
@@ -217,7 +221,73 @@ def test_a_checkpoint_that_was_signed_again_by_another_log(home, watching):
 def test_numbers_that_go_back_are_an_alarm_and_the_rest_is_told(tmp_path):
     served(tmp_path, [entry(2), entry(1), entry(2), entry(3)])
     told = Watching(tmp_path).look()
-    assert [one.alarm.rule if one.alarm else one.entry.said.number for one in told] == [2, "R3.order", "R3.order", 3]
+    assert [_word(one) for one in told] == [2, "R3.order", "again", 3]
+
+
+def _word(told):
+    if told.alarm or told.again:
+        return told.alarm.rule if told.alarm else "again"
+    return told.entry.said.number if told.entry else None
+
+
+def _words(home, entries, watched=WATCHED):
+    """Return what each entry is told as, in one look and in one look each: what is kept is enough to know it."""
+    served(home, entries)
+    whole = [_word(told) for told in Watching(home, watched).look()]
+    one_by_one = Watching(home, watched)
+    assert [_word(told) for _ in entries for told in one_by_one.look(most=1)] == whole
+    return whole
+
+
+THIEF = Ed25519PrivateKey.from_private_bytes(b"whoever took the old key, bytes.")
+MINE, NEXT, STOLEN = KeySet.of(publisher()), KeySet((NEXT_KEY.public_key(),)), KeySet((THIEF.public_key(),))
+
+
+def test_a_release_by_keys_that_were_rotated_away_is_an_alarm(tmp_path):
+    """A client that pinned the first keys, and is kept from the rotation, takes it."""
+    late = entry(99)
+    assert _words(tmp_path, [entry(1), rotation(), entry(2, key=NEXT_KEY), late, entry(3, key=NEXT_KEY)]) == [
+        1, 2, 2, "R3.rotated-away", 3
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [2, 3, 9])
+def test_a_second_rotation_of_the_first_keys_is_an_alarm_and_so_is_what_it_leads_to(tmp_path, number):
+    fork = rotate(MINE, STOLEN, number=number, keys=(publisher_key(), THIEF))
+    log = [entry(1), rotation(), fork, entry(9, key=THIEF), entry(2, key=NEXT_KEY)]
+    assert _words(tmp_path, log) == [1, 2, "R3.rotated-away", "R3.rotated-away", 2]
+
+
+def test_a_rotation_by_the_first_of_three_sets_is_an_alarm(tmp_path):
+    third = rotate(NEXT, STOLEN, number=3, keys=(NEXT_KEY, THIEF))
+    own = [entry(1), rotation(), third, entry(2, key=THIEF)]
+    assert _words(tmp_path, [*own, entry(7), entry(8, key=NEXT_KEY)]) == [1, 2, 3, 2, *["R3.rotated-away"] * 2]
+
+
+def test_a_strangers_rotation_and_release_are_no_alarm(tmp_path):
+    keys = KeySet((Ed25519PrivateKey.generate().public_key(),))
+    for number in (2, 3):
+        theirs = [rotate(start, keys, number=number) for start in (MINE, NEXT, STOLEN)]
+        signed_ = rotate(STOLEN, keys, number=number, keys=(THIEF,))
+        log = [entry(1), rotation(), *theirs, signed_, entry(8, key=THIEF)]
+        assert _words(tmp_path, log) == [1, 2, None, None, None, None, None]
+
+
+def test_one_of_two_earlier_holders_alone_is_no_alarm(tmp_path):
+    both = KeySet((*MINE.keys, THIEF.public_key()), 2)
+    first = rotate(both, NEXT, number=2, keys=(publisher_key(), THIEF, NEXT_KEY))
+    watched = replace(WATCHED, publisher=Publisher(keys=both.keys, threshold=2))
+    together = sign(release(5).to_statement(), (publisher_key(), THIEF))
+    assert _words(tmp_path, [first, entry(4), together], watched) == [2, None, "R3.rotated-away"]
+
+
+def test_a_replay_of_the_publishers_own_entries_is_told_and_no_alarm(tmp_path):
+    """Also one that a stranger wrapped anew, and one from before the keys changed."""
+    own = [entry(1), entry(2), rotation(), entry(3, key=NEXT_KEY)]
+    wrapped = json.loads(own[3])
+    wrapped["signatures"] += [{"keyid": "", "sig": "A" * 86 + "=="}]
+    again = [own[0], own[2], own[3], json.dumps(wrapped).encode()]
+    assert _words(tmp_path, [*own, *again, entry(4, key=NEXT_KEY)]) == [1, 2, 2, 3, *["again"] * 4, 4]
 
 
 def test_a_release_that_was_replaced_under_its_number(tmp_path):
