@@ -15,7 +15,7 @@ from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, Ve
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
 from client_sdk.transparency.checkpoint import SignedCheckpoint
-from client_sdk.transparency.contents import MAX_STATE, Contents, RotatedAwayError
+from client_sdk.transparency.contents import MAX_STATE, Contents, RotatedAwayError, same
 from client_sdk.transparency.judge import told_time
 from client_sdk.transparency.monitor import Memory, Monitor, Told, Watched
 from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
@@ -73,7 +73,12 @@ def monitor(arguments: argparse.Namespace) -> int:
         raise UsageError("--max-age is about witnesses' signatures: name at least one with --witness")
     store, source = Store(arguments.state), source_of(arguments.place, seconds=arguments.timeout)
     with closing(source), store.sole():
-        watching = Monitor(source, watched, _memory(store, watched))
+        memory = _memory(store, watched)
+        if memory is not None and not same(memory.contents.first, watched.publisher):
+            raise UsageError(
+                f"{store.home / STATE} is about other keys than --publisher: give another --state for them"
+            )
+        watching = Monitor(source, watched, memory)
         if watching.memory is None:
             say("nothing was seen of this log before: from now on it is held to what it shows")
         while True:

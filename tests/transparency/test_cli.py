@@ -229,6 +229,20 @@ def test_monitor_with_a_state_that_is_something_else(tmp_path, run, home, publis
     assert (code, "state.json" in err) == (2, True)
 
 
+def test_monitor_with_a_state_that_is_about_another_publisher(tmp_path, run, home, publisher_file):
+    """Else it would go on with the keys that it has, and say nothing about those that were named now."""
+    run("append", home, *files(tmp_path, 1))
+    assert run(*watching(home, publisher_file, tmp_path / "seen"))[0] == 0
+    other = tmp_path / "other.pub"
+    other.write_bytes(NEXT_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    code, _, err = run(*watching(home, other, tmp_path / "seen"))
+    assert (code, "is about other keys than --publisher" in err) == (2, True)
+    (tmp_path / "rotation.json").write_bytes(rotation())
+    run("append", home, tmp_path / "rotation.json")
+    for _ in range(2):  # the first keys are what is named, also after a rotation
+        assert run(*watching(home, publisher_file, tmp_path / "seen"))[0] == 0
+
+
 def interruptible(command, **options):
     """Start a program that Control-C ends, also where the tests themselves run in the background and it does not."""
     ours = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,7 +18,7 @@ from client_sdk.transparency.checkpoint import Checkpoint
 from client_sdk.transparency.config import Witness
 from client_sdk.transparency.merkle import leaf_hash
 from client_sdk.transparency.monitor import Memory, Monitor, Watched
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, sign_note
+from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
 from client_sdk.transparency.remote import Folder
 from client_sdk.transparency.tiles import ENTRIES, Tile, pack
 from client_sdk.transparency.tree import Growing
@@ -182,6 +182,80 @@ def test_a_log_that_shrank(tmp_path, count):
     assert "and other files are gone" in watching.alarmed("R3.shrunken")
 
 
+class Answering500:
+    """A log that shows its checkpoint, and has no other answer than an error for the other files, or some of them."""
+
+    def __init__(self, home, but=()):
+        self._folder, self.but = Folder(home), but
+
+    def get(self, path, *, limit):
+        if path == "checkpoint" or path.startswith(tuple(self.but)):
+            return self._folder.get(path, limit=limit)
+        raise FetchError(f"{path} answered HTTP 500")
+
+
+@pytest.mark.parametrize("entries", [(1,), (1, 2), (1, 4)])
+def test_a_smaller_checkpoint_is_an_alarm_though_every_tile_answers_500(home, watching, entries):
+    served(home, [entry(number) for number in entries])
+    watching.source = Answering500(home)
+    assert "cannot be read" in watching.alarmed("R3.stale")
+
+
+def test_a_smaller_checkpoint_with_malformed_tiles_is_an_alarm(home, watching):
+    old = home / "public/checkpoint"
+    keep = old.read_bytes()
+    many(home, 1, start=4)
+    watching.look()
+    old.write_bytes(keep)
+    (home / "public/tile/0/000.p/4").write_bytes(b"short")
+    watching.alarmed("R3.stale")
+
+
+def _fails(watching):
+    with pytest.raises(FetchError, match="HTTP 500"):
+        watching.look()
+
+
+@pytest.mark.parametrize("but", [(), ("tile/0/",)])
+def test_a_larger_checkpoint_whose_files_answer_500_is_an_alarm_after_three_looks(home, watching, but):
+    many(home, 2, start=4)
+    watching.source = Answering500(home, but)
+    _fails(watching)
+    _fails(watching)
+    with pytest.raises(VerificationError, match="3 looks without it") as caught:
+        watching.look()
+    assert caught.value.rule == "R2.missing"
+    watching.source = Folder(home)
+    assert watching.numbers() == [4, 5]
+    watching.source = Answering500(home)
+    many(home, 1, start=6)
+    _fails(watching)  # counted from the beginning
+
+
+def test_a_fork_hidden_by_500_is_found_when_the_log_is_itself_again(home, watching):
+    """What was signed is kept: the true log does not continue it."""
+    keep = home.parent / "keep"
+    many(home, 2, start=4)
+    shutil.copytree(home / "public", keep)
+    served(home, [entry(1), entry(2), entry(3), entry(9)])
+    watching.source, note = Answering500(home), (home / "public/checkpoint").read_bytes()
+    _fails(watching)
+    shutil.rmtree(home / "public")
+    shutil.copytree(keep, home / "public")
+    watching.source = Folder(home)
+    watching.alarmed("R3.fork")
+    assert watching.monitor.seen == note
+
+
+@pytest.mark.parametrize(("numbers", "rule"), [((1, 2, 3, 8), "R3.fork"), ((1, 2, 3), "R3.stale")])
+def test_what_contradicts_a_checkpoint_under_which_nothing_was_read_is_an_alarm(home, watching, numbers, rule):
+    served(home, [entry(1), entry(2), entry(3), entry(9)])
+    watching.source = Answering500(home)
+    _fails(watching)
+    served(home, [entry(number) for number in numbers])
+    watching.alarmed(rule)
+
+
 @pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000.p/3"])
 def test_a_file_that_changed(home, watching, path):
     data = bytearray((home / "public" / path).read_bytes())
@@ -317,6 +391,19 @@ def test_a_log_that_stands_still_for_its_witnesses(witnessed):
     home, key = witnessed
     watching = Watching(home, replace(WATCHED, witnesses=(key,), max_age=99))
     assert "100 seconds ago" in watching.alarmed("R3.stale")
+
+
+@pytest.mark.parametrize("ahead", [301, 10**9])
+def test_one_witness_with_a_time_to_come_does_not_make_the_checkpoint_young(home, ahead):
+    keys = [NoteSigner.generate(f"witness.example/w{n}", COSIGNATURE) for n in (1, 2)]
+    path = home / "public/checkpoint"
+    text = path.read_text().rpartition("\n\n")[0] + "\n"
+    note = path.read_bytes()
+    for key, at in zip(keys, (NOW - 10**6, NOW + ahead), strict=True):
+        note = add_signature(note, key.sign(text, at=at))
+    path.write_bytes(note)
+    watched = replace(WATCHED, witnesses=tuple(key.verifier for key in keys), max_age=86_400)
+    assert "1000000 seconds ago" in Watching(home, watched).alarmed("R3.stale")
 
 
 def test_no_witness_signed(home):
