@@ -14,10 +14,12 @@ from client_sdk.cli.printing import print_json
 from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, VerificationError, printable
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
+from client_sdk.rules import keeps
 from client_sdk.transparency.checkpoint import SignedCheckpoint
 from client_sdk.transparency.contents import MAX_STATE, Contents, RotatedAwayError, same
 from client_sdk.transparency.judge import told_time
 from client_sdk.transparency.monitor import Memory, Monitor, Told, Watched
+from client_sdk.transparency.note import NoteVerifier
 from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
 from client_sdk.transparency.store import Store
 
@@ -36,7 +38,9 @@ def verify(arguments: argparse.Namespace) -> int:
     pinned = publisher(arguments) if arguments.publisher else None
     source = source_of(arguments.place, seconds=arguments.timeout)
     try:
-        shown = read_checkpoint(source, log_key(arguments.key), witness_keys(arguments.witness))
+        witnesses = witness_keys(arguments.witness)
+        shown = read_checkpoint(source, log_key(arguments.key), witnesses)
+        missing = _missing(shown, witnesses)
         require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
         contents = Contents(pinned) if pinned else None
@@ -49,7 +53,7 @@ def verify(arguments: argparse.Namespace) -> int:
                 say(f"{place + 1} of {tree.size} entries")
     finally:
         source.close()
-    found = _checkpoint(shown) | {"verdict": "right"}
+    found = _checkpoint(shown) | {"verdict": "right", "not_signed_by": missing}
     if contents is not None:
         numbers = {name: last[0] for name, last in contents.services.items()}
         found |= {"services": numbers, "keys_set": contents.rotation}
@@ -185,6 +189,16 @@ def _in_words(said: Release) -> str:
     return f"release {said.number} of {said.service}{revokes}, manifest {said.manifest_sha256.hex()}"
 
 
+@keeps("R2.witnesses")
+def _missing(shown: SignedCheckpoint, witnesses: tuple[NoteVerifier, ...]) -> list[str]:
+    """Name the witnesses that did not sign; where none of those that were named did, the log is not witnessed."""
+    missing = sorted({key.name for key in witnesses} - {signed.by.name for signed in shown.witnessed})
+    if witnesses and not shown.witnessed:
+        what = "one of the witnesses in --witness signed the checkpoint"
+        raise VerificationError("R2.witnesses", what, expected=f"one of {', '.join(missing)}", got="none of them")
+    return missing
+
+
 def _checkpoint(shown: SignedCheckpoint) -> dict[str, Any]:
     found = shown.checkpoint
     witnesses = {signed.by.name: told_time(signed.at or 0) for signed in shown.witnessed}
@@ -194,6 +208,7 @@ def _checkpoint(shown: SignedCheckpoint) -> dict[str, Any]:
 def _verified(found: dict[str, Any]) -> str:
     lines = [f"right: {found['log']}, {found['size']} entries, root {found['root']}"]
     lines += [f"witness {name}: {when}" for name, when in found["witnesses"].items()]
+    lines += [f"witness {name}: did NOT sign it" for name in found["not_signed_by"]]
     lines += [f"{name}: up to release {number}" for name, number in found.get("services", {}).items()]
     if found.get("others"):
         lines.append(f"{found['others']} entries are not this publisher's")

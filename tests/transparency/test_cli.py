@@ -22,7 +22,7 @@ from client_sdk.releases import open_releases
 from client_sdk.transparency import endpoint, serving
 from client_sdk.transparency.checkpoint import Checkpoint
 from client_sdk.transparency.memory import Memory
-from client_sdk.transparency.note import NoteSigner, sign_note
+from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
 from client_sdk.transparency.pins import read_verifier
 from client_sdk.transparency.store import Store
 from client_sdk.transparency.witness import Witness
@@ -110,6 +110,19 @@ def test_verify_says_what_is_right(tmp_path, run, home, publisher_file):
     assert "vitrine: up to release 3" in out
     code, out, _ = run("verify", home, "--log", key_of(home), "--json")
     assert (code, json.loads(out)["size"]) == (0, 2)
+
+
+def test_verify_says_which_witness_did_not_sign_and_refuses_where_none_did(run, home):
+    keys = [NoteSigner.generate(f"witness.example/w{n}", COSIGNATURE) for n in (1, 2)]
+    words = ("verify", home, "--log", key_of(home), *(f"--witness={key.verifier}" for key in keys))
+    code, out, err = run(*words)
+    assert (code, out, "R2.witnesses" in err) == (1, "", True)
+    path = home / "public/checkpoint"
+    text = path.read_text().rpartition("\n\n")[0] + "\n"
+    path.write_bytes(add_signature(path.read_bytes(), keys[0].sign(text, at=int(time.time()))))
+    code, out, _ = run(*words)
+    assert (code, "witness witness.example/w2: did NOT sign it" in out) == (0, True)
+    assert json.loads(run(*words, "--json")[1])["not_signed_by"] == ["witness.example/w2"]
 
 
 def test_monitor_prints_every_new_release(tmp_path, run, home, publisher_file):
