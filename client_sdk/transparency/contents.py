@@ -152,7 +152,7 @@ class Contents:
             expected=f"signatures of {self.publisher.threshold} of {self.publisher.names}",
             got=f"those of {found.threshold} of {found.names}",
         )
-        away.following = _led_to(data, self.earlier)
+        away.following = led_to(data, self.earlier)
         raise away from error
 
     def _taken(self, data: bytes) -> tuple[bytes, ...]:
@@ -249,7 +249,7 @@ def _meets(data: bytes, publisher: Publisher) -> bool:
     return len(signers(Envelope.from_json(data), publisher.public_keys)) >= publisher.threshold
 
 
-def _led_to(data: bytes, sets: tuple[Publisher, ...]) -> Publisher | None:
+def led_to(data: bytes, sets: tuple[Publisher, ...]) -> Publisher | None:
     """Return the keys to which an entry leads whoever pinned one of these sets, where it is a rotation of one."""
     for earlier in sets if is_rotation(data) else ():
         try:

@@ -33,7 +33,7 @@ from client_sdk.fields import exact_keys, integer, text, version
 from client_sdk.publisher import Publisher
 from client_sdk.rules import keeps
 from client_sdk.transparency.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
-from client_sdk.transparency.contents import MAX_STATE, Contents, Entry, RotatedAwayError
+from client_sdk.transparency.contents import MAX_STATE, Contents, Entry, RotatedAwayError, led_to
 from client_sdk.transparency.merkle import verify_consistency
 from client_sdk.transparency.note import NoteVerifier
 from client_sdk.transparency.remote import MissingError, RemoteTree, Source, read_checkpoint
@@ -261,7 +261,7 @@ def _told(contents: Contents, place: int, data: bytes) -> tuple[Contents, Told]:
     except OutOfOrderError as error:
         what = "each release's number is above the last"
         alarm = VerificationError("R3.order", what, expected="a higher number", got=str(error))
-        return contents.skip(), Told(place, alarm=alarm)
+        return contents.skip(led_to(data, (contents.publisher,))), Told(place, alarm=alarm)
     except (EvidenceError, VerificationError):
         return contents.skip(), Told(place)
     return after, Told(place, entry)

@@ -338,6 +338,12 @@ def test_a_rotation_by_the_first_of_three_sets_is_an_alarm(tmp_path):
     assert _words(tmp_path, [*own, entry(7), entry(8, key=NEXT_KEY)]) == [1, 2, 3, 2, *["R3.rotated-away"] * 2]
 
 
+def test_a_second_rotation_2_of_the_present_keys_is_an_alarm_and_so_is_what_it_leads_to(tmp_path):
+    fork = rotate(NEXT, STOLEN, number=2, keys=(NEXT_KEY, THIEF))
+    log = [entry(1), rotation(), fork, entry(9, key=THIEF), entry(2, key=NEXT_KEY)]
+    assert _words(tmp_path, log) == [1, 2, "R3.order", "R3.rotated-away", 2]
+
+
 def test_a_strangers_rotation_and_release_are_no_alarm(tmp_path):
     keys = KeySet((Ed25519PrivateKey.generate().public_key(),))
     for number in (2, 3):
