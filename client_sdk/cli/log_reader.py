@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from contextlib import closing
 from typing import Any
 
 from client_sdk.cli.log_edge import REFUSED, log_key, now, publisher, require_size, say, witness_keys
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json
-from client_sdk.errors import EvidenceError, FetchError, VerificationError, printable
+from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, VerificationError, printable
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
+from client_sdk.rules import keeps
 from client_sdk.transparency.checkpoint import SignedCheckpoint
-from client_sdk.transparency.contents import MAX_STATE, Contents
+from client_sdk.transparency.contents import MAX_STATE, Contents, RotatedAwayError, same
 from client_sdk.transparency.judge import told_time
 from client_sdk.transparency.monitor import Memory, Monitor, Told, Watched
+from client_sdk.transparency.note import NoteVerifier
 from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
 from client_sdk.transparency.store import Store
 
 STATE = "state.json"
+_OWN, _OTHER, _AGAIN = "own", "others", "again"
 _EVERY = 1 << 16  # entries between two words about how far it is
 
 
@@ -34,23 +38,26 @@ def verify(arguments: argparse.Namespace) -> int:
     pinned = publisher(arguments) if arguments.publisher else None
     source = source_of(arguments.place, seconds=arguments.timeout)
     try:
-        shown = read_checkpoint(source, log_key(arguments.key), witness_keys(arguments.witness))
+        witnesses = witness_keys(arguments.witness)
+        shown = read_checkpoint(source, log_key(arguments.key), witnesses)
+        missing = _missing(shown, witnesses)
         require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
         contents = Contents(pinned) if pinned else None
-        others = 0
+        seen: Counter[str] = Counter()
         for place, entry in tree.entries(0, tree.size):
             if contents is not None:
-                before, contents = contents, _next(contents, entry)
-                others += contents.services == before.services and contents.rotation == before.rotation
+                contents, kind = _next(contents, entry)
+                seen[kind] += 1
             if place % _EVERY == _EVERY - 1:
                 say(f"{place + 1} of {tree.size} entries")
     finally:
         source.close()
-    found = _checkpoint(shown) | {"verdict": "right"}
+    found = _checkpoint(shown) | {"verdict": "right", "not_signed_by": missing}
     if contents is not None:
         numbers = {name: last[0] for name, last in contents.services.items()}
-        found |= {"services": numbers, "keys_set": contents.rotation, "others": others}
+        found |= {"services": numbers, "keys_set": contents.rotation}
+        found |= {"others": seen[_OTHER], "again": seen[_AGAIN]}
     _tell(arguments, found, _verified(found))
     return 0
 
@@ -70,12 +77,17 @@ def monitor(arguments: argparse.Namespace) -> int:
         raise UsageError("--max-age is about witnesses' signatures: name at least one with --witness")
     store, source = Store(arguments.state), source_of(arguments.place, seconds=arguments.timeout)
     with closing(source), store.sole():
-        watching = Monitor(source, watched, _memory(store, watched))
+        memory = _memory(store, watched)
+        if memory is not None and not same(memory.contents.first, watched.publisher):
+            raise UsageError(
+                f"{store.home / STATE} is about other keys than --publisher: give another --state for them"
+            )
+        watching = Monitor(source, watched, memory)
         if watching.memory is None:
             say("nothing was seen of this log before: from now on it is held to what it shows")
         while True:
             code = _look(watching, store, arguments, watched)
-            if code or not arguments.interval:
+            if not arguments.interval:
                 return code
             time.sleep(arguments.interval)
 
@@ -87,7 +99,7 @@ def _look(watching: Monitor, store: Store, arguments: argparse.Namespace, watche
     try:
         for told in watching.look(now=now(), recheck=arguments.recheck):
             _tell(arguments, *_described(told))
-            code = REFUSED if told.alarm else code
+            code = REFUSED if told.alarm else code  # and it goes on: the others are told as well
     except FetchError as error:
         if not arguments.interval:
             raise
@@ -126,11 +138,20 @@ def _memory(store: Store, watched: Watched) -> Memory | None:
         raise UsageError(f"{store.home / STATE}: {error}; another program's file, or a disk that failed") from error
 
 
-def _next(contents: Contents, entry: bytes) -> Contents:
+def _next(contents: Contents, entry: bytes) -> tuple[Contents, str]:
+    """Return what there is with an entry, and whether it is a new one of the publisher.
+
+    Raises:
+        RotatedAwayError, OutOfOrderError: R3, clients could be made to believe it.
+    """
     try:
-        return contents.take(entry)[0]
+        return contents.take(entry)[0], _OWN
+    except DuplicateEntryError:
+        return contents.skip(), _AGAIN
+    except RotatedAwayError:
+        raise
     except (EvidenceError, VerificationError):
-        return contents.skip()
+        return contents.skip(), _OTHER
 
 
 def _described(told: Told) -> tuple[dict[str, Any], str]:
@@ -139,6 +160,9 @@ def _described(told: Told) -> tuple[dict[str, Any], str]:
     if told.alarm is not None:
         found |= {"event": "alarm", "rule": told.alarm.rule, "message": str(told.alarm)}
         return found, f"ALARM: entry {told.index}: {told.alarm}"
+    if told.again:
+        text = f"entry {told.index}: once more what is there already: {told.again}"
+        return found | {"event": "again", "message": told.again}, text
     if told.entry is None:
         return found, f"entry {told.index}: not this publisher's"
     said, found["sha256"] = told.entry.said, told.entry.sha256.hex()
@@ -165,6 +189,16 @@ def _in_words(said: Release) -> str:
     return f"release {said.number} of {said.service}{revokes}, manifest {said.manifest_sha256.hex()}"
 
 
+@keeps("R2.witnesses")
+def _missing(shown: SignedCheckpoint, witnesses: tuple[NoteVerifier, ...]) -> list[str]:
+    """Name the witnesses that did not sign; where none of those that were named did, the log is not witnessed."""
+    missing = sorted({key.name for key in witnesses} - {signed.by.name for signed in shown.witnessed})
+    if witnesses and not shown.witnessed:
+        what = "one of the witnesses in --witness signed the checkpoint"
+        raise VerificationError("R2.witnesses", what, expected=f"one of {', '.join(missing)}", got="none of them")
+    return missing
+
+
 def _checkpoint(shown: SignedCheckpoint) -> dict[str, Any]:
     found = shown.checkpoint
     witnesses = {signed.by.name: told_time(signed.at or 0) for signed in shown.witnessed}
@@ -174,9 +208,12 @@ def _checkpoint(shown: SignedCheckpoint) -> dict[str, Any]:
 def _verified(found: dict[str, Any]) -> str:
     lines = [f"right: {found['log']}, {found['size']} entries, root {found['root']}"]
     lines += [f"witness {name}: {when}" for name, when in found["witnesses"].items()]
+    lines += [f"witness {name}: did NOT sign it" for name in found["not_signed_by"]]
     lines += [f"{name}: up to release {number}" for name, number in found.get("services", {}).items()]
     if found.get("others"):
         lines.append(f"{found['others']} entries are not this publisher's")
+    if found.get("again"):
+        lines.append(f"{found['again']} entries are his, once more: anybody can append what he signed before")
     return "\n".join(lines)
 
 

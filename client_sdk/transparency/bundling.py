@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from client_sdk.errors import EvidenceError, VerificationError
+from client_sdk.errors import DuplicateEntryError, EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.rules import keeps
 from client_sdk.transparency.bundle import Bundle, Place
@@ -53,12 +53,13 @@ def contents_of(tree: RemoteTree, publisher: Publisher) -> Contents:
 
     Raises:
         FetchError, EvidenceError, VerificationError: the log cannot be read, or its files are not right.
-        DuplicateEntryError, OutOfOrderError: R3, his releases are not in order.
+        OutOfOrderError: R3, his releases are not in order. What is there twice, or is of keys that he has replaced, is
+            skipped: a bundle has his rotations, and his present keys judge the release.
     """
     contents = Contents(publisher)
     for _, entry in tree.entries(0, tree.size):
         try:
             contents, _ = contents.take(entry)
-        except (EvidenceError, VerificationError):
+        except (DuplicateEntryError, EvidenceError, VerificationError):
             contents = contents.skip()
     return contents

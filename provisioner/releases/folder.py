@@ -138,17 +138,19 @@ def _sets(chain: tuple[bytes, ...], pin: Publisher) -> tuple[Publisher, ...]:
 
 
 def _releases(root: Path, sets: tuple[Publisher, ...], *, later: bool) -> Iterator[Release]:
-    """Yield every release, the newest at least signed by keys that the pin leads to.
+    """Yield the releases that are signed by keys that the pin leads to; the newest is one of them.
 
-    ``later`` says that there were keys before those of the pin: of what they signed nothing can be known.
+    ``later`` says that there were keys before those of the pin: of what they signed nothing can be known, and what is
+    there of them is left out, for anybody can have written it.
     """
     why, path, verified = "", root / RELEASES, False
     for path, data, release in _numbered(root / RELEASES, read_release):
         why = _refusal(data, sets)
-        if why and (verified or not later):
+        if not why:
+            verified = True
+            yield release
+        elif verified or not later:
             raise _unsigned(path, why)
-        verified = verified or not why
-        yield release
     if why:
         raise _unsigned(path, why)
 

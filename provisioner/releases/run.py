@@ -41,6 +41,7 @@ from provisioner.releases.signing import (
     read_file,
     read_statement,
     require_loggable,
+    require_own,
 )
 
 REFUSED, USAGE, NOT_NOW = 1, 2, 3
@@ -151,6 +152,8 @@ def _require_signable(
             require_next(statement, published.history, now=now)
     elif published is not None:
         require_rotation(statement, holders.keys, published.history)
+    else:
+        require_own(statement, holders.keys)
 
 
 def _publish(arguments: argparse.Namespace) -> Told:

@@ -145,6 +145,23 @@ def add_signature(signed: Signed, key: Ed25519PrivateKey, where: str) -> Signed:
     return made
 
 
+def require_own(rotation: Rotation, keys: KeySet) -> None:
+    """Refuse a rotation that neither replaces the publisher's keys nor leads to them.
+
+    One holder alone may be the threshold of another set, which somebody else pinned: with his signature it is theirs.
+
+    Raises:
+        ReleaseError: it is of another set.
+    """
+    if keys.digest in (rotation.previous, rotation.following.digest):
+        return
+    expected = (
+        f"the set of {keys.threshold} of {', '.join(keys.names)}, which --publisher names (SHA-256 {keys.digest.hex()})"
+    )
+    remedy = "do not sign it: ask who made it which keys it is about; or name with --publisher those that it replaces"
+    raise ReleaseError((Fault("rotation.previous", expected, rotation.previous.hex()),), remedy)
+
+
 def require_loggable(data: bytes, where: str) -> None:
     """Refuse what no log could hold.
 

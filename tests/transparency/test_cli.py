@@ -22,7 +22,7 @@ from client_sdk.releases import open_releases
 from client_sdk.transparency import endpoint, serving
 from client_sdk.transparency.checkpoint import Checkpoint
 from client_sdk.transparency.memory import Memory
-from client_sdk.transparency.note import NoteSigner, sign_note
+from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
 from client_sdk.transparency.pins import read_verifier
 from client_sdk.transparency.store import Store
 from client_sdk.transparency.witness import Witness
@@ -112,6 +112,19 @@ def test_verify_says_what_is_right(tmp_path, run, home, publisher_file):
     assert (code, json.loads(out)["size"]) == (0, 2)
 
 
+def test_verify_says_which_witness_did_not_sign_and_refuses_where_none_did(run, home):
+    keys = [NoteSigner.generate(f"witness.example/w{n}", COSIGNATURE) for n in (1, 2)]
+    words = ("verify", home, "--log", key_of(home), *(f"--witness={key.verifier}" for key in keys))
+    code, out, err = run(*words)
+    assert (code, out, "R2.witnesses" in err) == (1, "", True)
+    path = home / "public/checkpoint"
+    text = path.read_text().rpartition("\n\n")[0] + "\n"
+    path.write_bytes(add_signature(path.read_bytes(), keys[0].sign(text, at=int(time.time()))))
+    code, out, _ = run(*words)
+    assert (code, "witness witness.example/w2: did NOT sign it" in out) == (0, True)
+    assert json.loads(run(*words, "--json")[1])["not_signed_by"] == ["witness.example/w2"]
+
+
 def test_monitor_prints_every_new_release(tmp_path, run, home, publisher_file):
     state = tmp_path / "seen"
     run("append", home, *files(tmp_path, 1, 2))
@@ -164,6 +177,51 @@ def test_monitor_says_a_number_that_goes_back(tmp_path, run, home, publisher_fil
     assert "entry 2: not this publisher's" in out
 
 
+def _served(home, *entries):
+    serve_dishonestly(home, entries, signer=NoteSigner.from_text((home / "log.key").read_text().strip()))
+
+
+def test_a_strangers_replay_stops_neither_verify_nor_bundle_nor_monitor(tmp_path, run, home, publisher_file):
+    """In a log that several share anybody appends what the publisher signed before."""
+    _served(home, entry(1), entry(2), entry(1), entry(2), entry(3))
+    shutil.copytree(home / "public", tmp_path / "other/public")
+    other, words = tmp_path / "other", ("--log", key_of(home), "--publisher", publisher_file)
+    code, out, err = run("verify", other, *words)
+    assert (code, "2 entries are his, once more" in out) == (0, True), err
+    (file,) = files(tmp_path, 3)
+    assert run("bundle", other, file, "--output", tmp_path / "b.json", *words)[0] == 0
+    code, out, _ = run(*watching(home, publisher_file, tmp_path / "seen", "--json"))
+    told = [json.loads(line)["event"] for line in out.splitlines()]
+    assert (code, told) == (0, ["release", "release", "again", "again", "release"])
+
+
+def test_verify_refuses_what_rotated_away_keys_signed(tmp_path, run, home, publisher_file):
+    _served(home, entry(1), rotation(), entry(9))
+    code, _, err = run("verify", home, "--log", key_of(home), "--publisher", publisher_file)
+    assert (code, "R3.rotated-away" in err) == (1, True)
+
+
+def test_a_bundle_is_made_beside_what_rotated_away_keys_signed(tmp_path, run, home, publisher_file):
+    (tmp_path / "new.json").write_bytes(entry(2, key=NEXT_KEY))
+    _served(home, entry(1), rotation(), entry(9), entry(2, key=NEXT_KEY))
+    words = ("--log", key_of(home), "--publisher", publisher_file, "--output", tmp_path / "b.json")
+    assert run("bundle", home / "public", tmp_path / "new.json", *words)[0] == 0
+
+
+def test_monitor_goes_on_after_an_alarm_about_an_entry(tmp_path, home, publisher_file):
+    _served(home, entry(2), entry(1))
+    words = watching(home, publisher_file, tmp_path / "seen", "--interval", 1, "--json")
+    command = [sys.executable, "-m", "client_sdk.cli", "log", *map(str, words)]
+    child = interruptible(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert [json.loads(child.stdout.readline())["event"] for _ in range(2)] == ["release", "alarm"]
+        _served(home, entry(2), entry(1), entry(3))
+        assert json.loads(child.stdout.readline())["number"] == 3
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
+
+
 def test_monitor_without_the_log_has_no_verdict(tmp_path, run, home, publisher_file):
     (home / "public/checkpoint").unlink()
     code, _, err = run(*watching(home, publisher_file, tmp_path / "seen"))
@@ -182,6 +240,20 @@ def test_monitor_with_a_state_that_is_something_else(tmp_path, run, home, publis
     (tmp_path / "seen/state.json").write_bytes(b"{}")
     code, _, err = run(*watching(home, publisher_file, tmp_path / "seen"))
     assert (code, "state.json" in err) == (2, True)
+
+
+def test_monitor_with_a_state_that_is_about_another_publisher(tmp_path, run, home, publisher_file):
+    """Else it would go on with the keys that it has, and say nothing about those that were named now."""
+    run("append", home, *files(tmp_path, 1))
+    assert run(*watching(home, publisher_file, tmp_path / "seen"))[0] == 0
+    other = tmp_path / "other.pub"
+    other.write_bytes(NEXT_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    code, _, err = run(*watching(home, other, tmp_path / "seen"))
+    assert (code, "is about other keys than --publisher" in err) == (2, True)
+    (tmp_path / "rotation.json").write_bytes(rotation())
+    run("append", home, tmp_path / "rotation.json")
+    for _ in range(2):  # the first keys are what is named, also after a rotation
+        assert run(*watching(home, publisher_file, tmp_path / "seen"))[0] == 0
 
 
 def interruptible(command, **options):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from client_sdk.dsse import sign
 from client_sdk.errors import EvidenceError, FetchError, LogDamagedError, VerificationError
-from client_sdk.rotation import Rotation
+from client_sdk.publisher import Publisher
+from client_sdk.rotation import KeySet, Rotation, rotate
 from client_sdk.transparency.checkpoint import Checkpoint
 from client_sdk.transparency.config import Witness
 from client_sdk.transparency.merkle import leaf_hash
 from client_sdk.transparency.monitor import Memory, Monitor, Watched
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, sign_note
+from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
 from client_sdk.transparency.remote import Folder
 from client_sdk.transparency.tiles import ENTRIES, Tile, pack
 from client_sdk.transparency.tree import Growing
 from client_sdk.transparency.writer import LogWriter
-from tests.fakes.simulated_vm import publisher, release, signed
+from tests.fakes.simulated_vm import publisher, publisher_key, release, signed
 from tests.transparency.keeping import LOG, NEXT_KEY, SIGNER, entry, log_of, make, many, rotation, stranger
 
 NOW = 1_800_000_000
@@ -178,6 +182,80 @@ def test_a_log_that_shrank(tmp_path, count):
     assert "and other files are gone" in watching.alarmed("R3.shrunken")
 
 
+class Answering500:
+    """A log that shows its checkpoint, and has no other answer than an error for the other files, or some of them."""
+
+    def __init__(self, home, but=()):
+        self._folder, self.but = Folder(home), but
+
+    def get(self, path, *, limit):
+        if path == "checkpoint" or path.startswith(tuple(self.but)):
+            return self._folder.get(path, limit=limit)
+        raise FetchError(f"{path} answered HTTP 500")
+
+
+@pytest.mark.parametrize("entries", [(1,), (1, 2), (1, 4)])
+def test_a_smaller_checkpoint_is_an_alarm_though_every_tile_answers_500(home, watching, entries):
+    served(home, [entry(number) for number in entries])
+    watching.source = Answering500(home)
+    assert "cannot be read" in watching.alarmed("R3.stale")
+
+
+def test_a_smaller_checkpoint_with_malformed_tiles_is_an_alarm(home, watching):
+    old = home / "public/checkpoint"
+    keep = old.read_bytes()
+    many(home, 1, start=4)
+    watching.look()
+    old.write_bytes(keep)
+    (home / "public/tile/0/000.p/4").write_bytes(b"short")
+    watching.alarmed("R3.stale")
+
+
+def _fails(watching):
+    with pytest.raises(FetchError, match="HTTP 500"):
+        watching.look()
+
+
+@pytest.mark.parametrize("but", [(), ("tile/0/",)])
+def test_a_larger_checkpoint_whose_files_answer_500_is_an_alarm_after_three_looks(home, watching, but):
+    many(home, 2, start=4)
+    watching.source = Answering500(home, but)
+    _fails(watching)
+    _fails(watching)
+    with pytest.raises(VerificationError, match="3 looks without it") as caught:
+        watching.look()
+    assert caught.value.rule == "R2.missing"
+    watching.source = Folder(home)
+    assert watching.numbers() == [4, 5]
+    watching.source = Answering500(home)
+    many(home, 1, start=6)
+    _fails(watching)  # counted from the beginning
+
+
+def test_a_fork_hidden_by_500_is_found_when_the_log_is_itself_again(home, watching):
+    """What was signed is kept: the true log does not continue it."""
+    keep = home.parent / "keep"
+    many(home, 2, start=4)
+    shutil.copytree(home / "public", keep)
+    served(home, [entry(1), entry(2), entry(3), entry(9)])
+    watching.source, note = Answering500(home), (home / "public/checkpoint").read_bytes()
+    _fails(watching)
+    shutil.rmtree(home / "public")
+    shutil.copytree(keep, home / "public")
+    watching.source = Folder(home)
+    watching.alarmed("R3.fork")
+    assert watching.monitor.seen == note
+
+
+@pytest.mark.parametrize(("numbers", "rule"), [((1, 2, 3, 8), "R3.fork"), ((1, 2, 3), "R3.stale")])
+def test_what_contradicts_a_checkpoint_under_which_nothing_was_read_is_an_alarm(home, watching, numbers, rule):
+    served(home, [entry(1), entry(2), entry(3), entry(9)])
+    watching.source = Answering500(home)
+    _fails(watching)
+    served(home, [entry(number) for number in numbers])
+    watching.alarmed(rule)
+
+
 @pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000.p/3"])
 def test_a_file_that_changed(home, watching, path):
     data = bytearray((home / "public" / path).read_bytes())
@@ -217,7 +295,79 @@ def test_a_checkpoint_that_was_signed_again_by_another_log(home, watching):
 def test_numbers_that_go_back_are_an_alarm_and_the_rest_is_told(tmp_path):
     served(tmp_path, [entry(2), entry(1), entry(2), entry(3)])
     told = Watching(tmp_path).look()
-    assert [one.alarm.rule if one.alarm else one.entry.said.number for one in told] == [2, "R3.order", "R3.order", 3]
+    assert [_word(one) for one in told] == [2, "R3.order", "again", 3]
+
+
+def _word(told):
+    if told.alarm or told.again:
+        return told.alarm.rule if told.alarm else "again"
+    return told.entry.said.number if told.entry else None
+
+
+def _words(home, entries, watched=WATCHED):
+    """Return what each entry is told as, in one look and in one look each: what is kept is enough to know it."""
+    served(home, entries)
+    whole = [_word(told) for told in Watching(home, watched).look()]
+    one_by_one = Watching(home, watched)
+    assert [_word(told) for _ in entries for told in one_by_one.look(most=1)] == whole
+    return whole
+
+
+THIEF = Ed25519PrivateKey.from_private_bytes(b"whoever took the old key, bytes.")
+MINE, NEXT, STOLEN = KeySet.of(publisher()), KeySet((NEXT_KEY.public_key(),)), KeySet((THIEF.public_key(),))
+
+
+def test_a_release_by_keys_that_were_rotated_away_is_an_alarm(tmp_path):
+    """A client that pinned the first keys, and is kept from the rotation, takes it."""
+    late = entry(99)
+    assert _words(tmp_path, [entry(1), rotation(), entry(2, key=NEXT_KEY), late, entry(3, key=NEXT_KEY)]) == [
+        1, 2, 2, "R3.rotated-away", 3
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [2, 3, 9])
+def test_a_second_rotation_of_the_first_keys_is_an_alarm_and_so_is_what_it_leads_to(tmp_path, number):
+    fork = rotate(MINE, STOLEN, number=number, keys=(publisher_key(), THIEF))
+    log = [entry(1), rotation(), fork, entry(9, key=THIEF), entry(2, key=NEXT_KEY)]
+    assert _words(tmp_path, log) == [1, 2, "R3.rotated-away", "R3.rotated-away", 2]
+
+
+def test_a_rotation_by_the_first_of_three_sets_is_an_alarm(tmp_path):
+    third = rotate(NEXT, STOLEN, number=3, keys=(NEXT_KEY, THIEF))
+    own = [entry(1), rotation(), third, entry(2, key=THIEF)]
+    assert _words(tmp_path, [*own, entry(7), entry(8, key=NEXT_KEY)]) == [1, 2, 3, 2, *["R3.rotated-away"] * 2]
+
+
+def test_a_second_rotation_2_of_the_present_keys_is_an_alarm_and_so_is_what_it_leads_to(tmp_path):
+    fork = rotate(NEXT, STOLEN, number=2, keys=(NEXT_KEY, THIEF))
+    log = [entry(1), rotation(), fork, entry(9, key=THIEF), entry(2, key=NEXT_KEY)]
+    assert _words(tmp_path, log) == [1, 2, "R3.order", "R3.rotated-away", 2]
+
+
+def test_a_strangers_rotation_and_release_are_no_alarm(tmp_path):
+    keys = KeySet((Ed25519PrivateKey.generate().public_key(),))
+    for number in (2, 3):
+        theirs = [rotate(start, keys, number=number) for start in (MINE, NEXT, STOLEN)]
+        signed_ = rotate(STOLEN, keys, number=number, keys=(THIEF,))
+        log = [entry(1), rotation(), *theirs, signed_, entry(8, key=THIEF)]
+        assert _words(tmp_path, log) == [1, 2, None, None, None, None, None]
+
+
+def test_one_of_two_earlier_holders_alone_is_no_alarm(tmp_path):
+    both = KeySet((*MINE.keys, THIEF.public_key()), 2)
+    first = rotate(both, NEXT, number=2, keys=(publisher_key(), THIEF, NEXT_KEY))
+    watched = replace(WATCHED, publisher=Publisher(keys=both.keys, threshold=2))
+    together = sign(release(5).to_statement(), (publisher_key(), THIEF))
+    assert _words(tmp_path, [first, entry(4), together], watched) == [2, None, "R3.rotated-away"]
+
+
+def test_a_replay_of_the_publishers_own_entries_is_told_and_no_alarm(tmp_path):
+    """Also one that a stranger wrapped anew, and one from before the keys changed."""
+    own = [entry(1), entry(2), rotation(), entry(3, key=NEXT_KEY)]
+    wrapped = json.loads(own[3])
+    wrapped["signatures"] += [{"keyid": "", "sig": "A" * 86 + "=="}]
+    again = [own[0], own[2], own[3], json.dumps(wrapped).encode()]
+    assert _words(tmp_path, [*own, *again, entry(4, key=NEXT_KEY)]) == [1, 2, 2, 3, *["again"] * 4, 4]
 
 
 def test_a_release_that_was_replaced_under_its_number(tmp_path):
@@ -247,6 +397,19 @@ def test_a_log_that_stands_still_for_its_witnesses(witnessed):
     home, key = witnessed
     watching = Watching(home, replace(WATCHED, witnesses=(key,), max_age=99))
     assert "100 seconds ago" in watching.alarmed("R3.stale")
+
+
+@pytest.mark.parametrize("ahead", [301, 10**9])
+def test_one_witness_with_a_time_to_come_does_not_make_the_checkpoint_young(home, ahead):
+    keys = [NoteSigner.generate(f"witness.example/w{n}", COSIGNATURE) for n in (1, 2)]
+    path = home / "public/checkpoint"
+    text = path.read_text().rpartition("\n\n")[0] + "\n"
+    note = path.read_bytes()
+    for key, at in zip(keys, (NOW - 10**6, NOW + ahead), strict=True):
+        note = add_signature(note, key.sign(text, at=at))
+    path.write_bytes(note)
+    watched = replace(WATCHED, witnesses=tuple(key.verifier for key in keys), max_age=86_400)
+    assert "1000000 seconds ago" in Watching(home, watched).alarmed("R3.stale")
 
 
 def test_no_witness_signed(home):

@@ -13,8 +13,10 @@ from client_sdk.dsse import sign
 from client_sdk.manifest import digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release, read_release
-from client_sdk.rotation import KeySet, verify_rotations
+from client_sdk.rotation import KeySet, rotate, verify_rotations
+from provisioner.errors import SpecError
 from provisioner.keys import load, public_pem
+from provisioner.releases.folder import read_published
 from tests.provisioner.releases.conftest import STRANGER, A, accepted, days, manifest_of, resigned
 
 PROJECT = Path(__file__).resolve().parents[3] / "distributions/provisioner/pyproject.toml"
@@ -560,6 +562,44 @@ def test_a_pin_of_the_newest_keys_needs_a_release_that_they_signed(site, deploym
         site.sign(name)
     site.publish("--source", another)
     assert site.command(*words).code == DONE
+
+
+def test_an_unsigned_release_below_the_pin_is_no_part_of_the_history(site, deployment, another):
+    """Anybody who writes to the folder puts it there: what the earlier keys signed cannot be verified."""
+    first = site.released(deployment)
+    rotated(site)
+    site.publish(file="rotation.json")
+    site.create(another)
+    for name in "bd":
+        site.sign(name)
+    assert site.publish("--source", another).code == DONE
+    (site.folder / "releases/1.json").write_bytes(resigned(first, measurements=first.measurements[:1] * 2))
+    numbers = [release.number for release in read_published(site.folder, pin(site, "bcd")).history.releases]
+    assert numbers == [2]
+    (site.folder / "releases/1.json").write_bytes(sign(first.to_statement(), ()))
+    assert [one.number for one in read_published(site.folder, pin(site, "bcd")).history.releases] == [2]
+    with pytest.raises(SpecError, match="signed by the keys in --publisher"):
+        read_published(site.folder, pin(site))
+
+
+def _rotation(site, previous, following, *, number=2):
+    data = rotate(KeySet.of(pin(site, *previous)), KeySet.of(pin(site, *following)), number=number)
+    (site.work / "rotation.json").write_bytes(data)
+
+
+def test_a_rotation_of_a_set_of_one_holder_alone_is_not_signed_by_him(site):
+    """Somebody pinned him alone: with his signature that one would go on with the keys of the thief."""
+    _rotation(site, ("a", 1), ("e", 1))
+    before = (site.work / "rotation.json").read_bytes()
+    said = site.command("sign", site.work / "rotation.json", "--key", site.work / "a.key", *site.trust)
+    assert (said.code, "rotation.previous: expected the set of 2 of" in said.err) == (REFUSED, True), said.err
+    assert (site.work / "rotation.json").read_bytes() == before
+
+
+def test_a_rotation_to_the_set_of_the_publisher_is_signed_by_its_holders(site):
+    _rotation(site, ("de", 2), ("abc", 2))
+    said = site.command("sign", site.work / "rotation.json", "--key", site.work / "a.key", *site.trust)
+    assert said.code == DONE, said.err
 
 
 # ---- showing
