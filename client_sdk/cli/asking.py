@@ -17,13 +17,13 @@ from openai import (
 )
 from openai.types.chat import ChatCompletionMessageParam
 
+from client_sdk.cli.codes import NO_VERDICT, REFUSED
 from client_sdk.cli.options import UsageError, now, opened, origin, patiently, trust
 from client_sdk.cli.printing import print_json, print_refusal, progress, refusal_as_dict
 from client_sdk.cli.token_option import VARIABLE, read_token
 from client_sdk.client import Client
 from client_sdk.errors import AttestationError, FetchError, printable
 
-REFUSED, NO_VERDICT = 1, 3
 _GIVE_ONE = f"give one with --token-file FILE or in {VARIABLE}"
 ANSWER_SECONDS = 600.0  # between two tokens: small machines are slow
 

@@ -19,12 +19,12 @@ from importlib.metadata import entry_points, version
 from typing import NoReturn
 
 from client_sdk.cli import ask, collateral, log, observe, proxy, rules, verify
+from client_sdk.cli.codes import NO_VERDICT, REFUSED, USAGE
 from client_sdk.cli.options import Commands, UsageError
 from client_sdk.errors import AttestationError, FetchError
 
 GROUP = "vitrine.commands"
 MAX_SHOWN = 64
-ACCEPTED, REFUSED, USAGE, NO_VERDICT = 0, 1, 2, 3
 # Whatever else a command writes, it names the file; these without a name are standard output's.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _EPILOG = """exit codes:

@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from client_sdk.cli.codes import NO_VERDICT, REFUSED
 from client_sdk.cli.options import UsageError
+from client_sdk.cli.printing import progress
 from client_sdk.errors import (
-    DuplicateEntryError,
     EvidenceError,
     FetchError,
     LogBusyError,
     LogError,
     LogStorageError,
-    OutOfOrderError,
     UnwitnessedError,
 )
 from client_sdk.publisher import Publisher
@@ -24,7 +24,6 @@ from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
 from client_sdk.transparency.pins import read_verifier
 from client_sdk.transparency.tiles import MAX_ENTRY
 
-REFUSED, NO_VERDICT = 1, 3
 _LATER = (LogBusyError, LogStorageError, UnwitnessedError)
 _NOT_NOW = "vitrine: not done: "
 
@@ -37,18 +36,10 @@ def told(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace
     """
     try:
         return run(arguments)
-    except (DuplicateEntryError, OutOfOrderError) as error:
-        return _say(f"vitrine: refused: {error}", REFUSED)
     except _LATER as error:
         return _say(f"{_NOT_NOW}{error}", NO_VERDICT)
     except LogError as error:
         return _say(f"vitrine: refused: {error}", REFUSED)
-
-
-def say(text: str) -> None:
-    """Tell people on standard error."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def now() -> int:
@@ -115,10 +106,10 @@ def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
 def served(name: str, work: Callable[[], object]) -> int:
     """Run what serves until it is interrupted."""
     try:
-        say(f"serving at {name}; end it with Ctrl-C")
+        progress(f"serving at {name}; end it with Ctrl-C")
         work()
     except KeyboardInterrupt:
-        say("ended")
+        progress("ended")
     return 0
 
 
@@ -131,5 +122,5 @@ def _key(given: str, where: str, kind: int) -> NoteVerifier:
 
 def _say(text: str, code: int) -> int:
     sys.stdout.flush()
-    say(text)
+    progress(text)
     return code

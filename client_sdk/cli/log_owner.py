@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from client_sdk.cli.log_edge import log_key, now, publisher, read_file, require_size, say, served, witness_keys
+from client_sdk.cli.log_edge import log_key, now, publisher, read_file, require_size, served, witness_keys
 from client_sdk.cli.options import UsageError
-from client_sdk.cli.printing import print_json
+from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import AttestationError, EvidenceError
 from client_sdk.transparency import serving
 from client_sdk.transparency.bundling import contents_of, make_bundle
@@ -16,9 +16,10 @@ from client_sdk.transparency.config import Config, Witness
 from client_sdk.transparency.note import NoteSigner, Signature
 from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
 from client_sdk.transparency.submit import MAX_ANSWER, Asking, taken
+from client_sdk.transparency.tiles import PUBLIC
 from client_sdk.transparency.tree import Tiles
 from client_sdk.transparency.web import Web
-from client_sdk.transparency.writer import CONFIG, KEY, PUBLIC, Appended, LogWriter, create
+from client_sdk.transparency.writer import CONFIG, KEY, Appended, LogWriter, create
 from client_sdk.writing import READABLE, write
 
 
@@ -60,7 +61,7 @@ def append(arguments: argparse.Namespace) -> int:
             raise UsageError("--export writes the checkpoint that waits: append the files first, then export alone")
         return _export(log, arguments.export)
     answers = [read_file(path, limit=MAX_ANSWER) for path in arguments.cosignatures]
-    asking = Asking(log.config.witnesses, now, say, arguments.timeout)
+    asking = Asking(log.config.witnesses, now, progress, arguments.timeout)
 
     def cosign(note: bytes, tiles: Tiles) -> tuple[Signature, ...]:
         return (*_brought(answers, note, log.config), *asking(note, tiles))

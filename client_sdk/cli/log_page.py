@@ -6,15 +6,17 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from client_sdk.cli.log_edge import log_key, publisher, read_file, say, witness_keys
+from client_sdk.cli.log_edge import log_key, publisher, read_file, witness_keys
 from client_sdk.cli.log_owner import print_lines
 from client_sdk.cli.options import UsageError
+from client_sdk.cli.printing import progress
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE
 from client_sdk.page.address import INDEX, Address
 from client_sdk.transparency.page import Named
-from client_sdk.transparency.remote import PUBLIC, source_of
+from client_sdk.transparency.remote import source_of
 from client_sdk.transparency.site import Site, write_site
+from client_sdk.transparency.tiles import PUBLIC
 from client_sdk.transparency.writer import CONFIG, LogWriter
 
 
@@ -36,7 +38,7 @@ def page(arguments: argparse.Namespace) -> int:
     finally:
         source.close()
     for digest in done.strange:
-        say(f"vitrine: no release in the log names the manifest {digest.hex()}: it is left aside")
+        progress(f"vitrine: no release in the log names the manifest {digest.hex()}: it is left aside")
     told = f"{done.written} files written, {done.removed} removed"
     print_lines(f"{output / PUBLIC / INDEX}: {done.entries} entries; {told}")
     return 0

@@ -8,9 +8,10 @@ from collections import Counter
 from contextlib import closing
 from typing import Any
 
-from client_sdk.cli.log_edge import REFUSED, log_key, now, publisher, require_size, say, witness_keys
+from client_sdk.cli.codes import REFUSED
+from client_sdk.cli.log_edge import log_key, now, publisher, require_size, witness_keys
 from client_sdk.cli.options import UsageError
-from client_sdk.cli.printing import print_json
+from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, VerificationError, printable
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
@@ -50,7 +51,7 @@ def verify(arguments: argparse.Namespace) -> int:
                 contents, kind = _next(contents, entry)
                 seen[kind] += 1
             if place % _EVERY == _EVERY - 1:
-                say(f"{place + 1} of {tree.size} entries")
+                progress(f"{place + 1} of {tree.size} entries")
     finally:
         source.close()
     found = _checkpoint(shown) | {"verdict": "right", "not_signed_by": missing}
@@ -84,7 +85,7 @@ def monitor(arguments: argparse.Namespace) -> int:
             )
         watching = Monitor(source, watched, memory)
         if watching.memory is None:
-            say("nothing was seen of this log before: from now on it is held to what it shows")
+            progress("nothing was seen of this log before: from now on it is held to what it shows")
         while True:
             code = _look(watching, store, arguments, watched)
             if not arguments.interval:
@@ -103,7 +104,7 @@ def _look(watching: Monitor, store: Store, arguments: argparse.Namespace, watche
     except FetchError as error:
         if not arguments.interval:
             raise
-        say(f"no verdict now: {error}")
+        progress(f"no verdict now: {error}")
     except (EvidenceError, VerificationError) as error:
         _alarm(watching, store, arguments, error)
         raise
@@ -125,7 +126,7 @@ def _alarm(
     rule = error.rule if isinstance(error, VerificationError) else "F3"
     if arguments.json:
         print_json({"event": "alarm", "rule": rule, "message": str(error), "kept": kept})
-    say(f"ALARM [{rule}]: this is not the log that it should be. Kept as proof: {' and '.join(kept) or 'nothing'}")
+    progress(f"ALARM [{rule}]: this is not the log that it should be. Kept as proof: {' and '.join(kept) or 'nothing'}")
 
 
 def _memory(store: Store, watched: Watched) -> Memory | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from client_sdk.cli.log_edge import NO_VERDICT, REFUSED, log_key, now, read_file, say, served
+from client_sdk.cli.codes import NO_VERDICT, REFUSED
+from client_sdk.cli.log_edge import log_key, now, read_file, served
 from client_sdk.cli.options import UsageError
+from client_sdk.cli.printing import progress
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.transparency import endpoint
 from client_sdk.transparency.checkpoint import open_checkpoint
@@ -31,7 +33,7 @@ def witness(arguments: argparse.Namespace) -> int:
         if arguments.name:
             try:
                 key = create(store, arguments.name)
-                say(f"key {key}, also in {arguments.state / 'witness.pub'}, for logs and clients")
+                progress(f"key {key}, also in {arguments.state / 'witness.pub'}, for logs and clients")
             except EvidenceError as error:
                 raise UsageError(f"--name: {error}") from error
         if arguments.serve is None and not arguments.checkpoint:
@@ -44,7 +46,7 @@ def witness(arguments: argparse.Namespace) -> int:
 
 def _serve(made: Witness, port: int) -> int:
     try:
-        server = endpoint.server(made, port, now=now, say=say)
+        server = endpoint.server(made, port, now=now, say=progress)
     except OSError as error:
         raise UsageError(f"port {port}: {error.strerror}; choose another") from error
     with server:
@@ -56,7 +58,7 @@ def _by_hand(made: Witness, logs: tuple[NoteVerifier, ...], arguments: argparse.
     try:
         line = made.add_checkpoint(_request(made, logs, note, arguments).to_bytes(), now=now())
     except RefusedError as error:
-        say(f"vitrine: refused: the witness does not sign it ({error})")
+        progress(f"vitrine: refused: the witness does not sign it ({error})")
         return NO_VERDICT if error.status == SERVICE_UNAVAILABLE else REFUSED
     if arguments.output is None:
         sys.stdout.write(line.decode())

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from client_sdk.cli.codes import NO_VERDICT, REFUSED
 from client_sdk.cli.firmware_values import firmware_values
 from client_sdk.cli.options import (
     Commands,
@@ -24,7 +25,6 @@ from client_sdk.cli.printing import print_json, print_refusal, print_report, pro
 from client_sdk.errors import AttestationError, FetchError
 from client_sdk.rounds import examine, gather
 
-REFUSED, NO_VERDICT = 1, 3
 _EXAMPLES = ("vitrine observe https://127.0.0.1:8443 --simulated tpm-ca.pem",)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client_sdk.attested import AsyncAttestedHttpClient, Limits, fleet_of
 from client_sdk.channel import MAX_AGE, limited
+from client_sdk.cli.codes import NO_VERDICT, REFUSED
 from client_sdk.cli.options import Trust, UsageError, now, opened, patiently, read_origin, trust
 from client_sdk.cli.printing import print_refusal, progress
 from client_sdk.cli.token_option import read_token
@@ -17,8 +18,6 @@ from client_sdk.proxy.door import Door
 from client_sdk.proxy.listening import LOOPBACK, listen_tcp, listen_unix, secret_in, state_folder
 from client_sdk.proxy.serving import serve
 from client_sdk.proxy.upstreams import Upstream
-
-REFUSED, NO_VERDICT = 1, 3
 
 
 def run(arguments: argparse.Namespace) -> int:

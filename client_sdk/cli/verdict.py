@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from client_sdk.cli.codes import ACCEPTED, NO_VERDICT, REFUSED
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, print_refusal, print_report, refusal_as_dict
 from client_sdk.errors import AttestationError, FetchError
@@ -14,8 +15,6 @@ from client_sdk.page import Heading, render
 from client_sdk.policies.interface import Policy
 from client_sdk.report import Report, refusal
 from client_sdk.writing import READABLE, write
-
-ACCEPTED, REFUSED, NO_VERDICT = 0, 1, 3
 
 
 @dataclass(frozen=True, slots=True)

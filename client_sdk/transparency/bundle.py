@@ -12,13 +12,14 @@ from typing import Any
 from client_sdk.encoding import canonical_json, from_base64, strict_json, to_base64
 from client_sdk.errors import EvidenceError
 from client_sdk.fields import exact_keys, integer, items, mapping, text, version
+from client_sdk.rotation import MAX_ROTATIONS
+from client_sdk.transparency import tiles
 from client_sdk.transparency.checkpoint import digest
 from client_sdk.transparency.merkle import MAX_PROOF
 from client_sdk.transparency.proof import Proof
 
 VERSION = 1
-MAX_ENTRY = 65_535  # C2SP tlog-tiles, "Log entries": the length of an entry is written in 16 bits
-MAX_ROTATIONS = 256
+MAX_ENTRY = tiles.MAX_ENTRY  # what is proven is a log's entry
 _KEYS = frozenset({"version", "envelope", "proof", "rotations"})
 _PLACES = "rotation_proofs"
 

@@ -23,10 +23,9 @@ from client_sdk.transparency import tiles, tree
 from client_sdk.transparency.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
 from client_sdk.transparency.merkle import leaf_hash
 from client_sdk.transparency.note import MAX_NOTE, NoteVerifier
-from client_sdk.transparency.tiles import CHECKPOINT, ENTRIES, WIDTH, Tile
+from client_sdk.transparency.tiles import CHECKPOINT, ENTRIES, PUBLIC, WIDTH, Tile
 from client_sdk.transparency.web import AbsentError, Web
 
-PUBLIC = "public"
 _KEPT = 256  # tiles that are remembered, of 8 KiB each
 
 

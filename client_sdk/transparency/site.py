@@ -19,8 +19,9 @@ from client_sdk.page.address import Address
 from client_sdk.transparency.note import NoteVerifier
 from client_sdk.transparency.page import Named, render, survey
 from client_sdk.transparency.page.howto import MANIFESTS
-from client_sdk.transparency.remote import PUBLIC, RemoteTree, Source, read_checkpoint
+from client_sdk.transparency.remote import RemoteTree, Source, read_checkpoint
 from client_sdk.transparency.store import Store
+from client_sdk.transparency.tiles import PUBLIC
 
 MAX_PAGE = 256 * 1024 * 1024
 REPORTS = "report"

@@ -18,9 +18,10 @@ WIDTH = 256
 HASH_SIZE = 32
 ENTRIES = -1
 """Stands for the level where a tile would have one: these files hold entries, as wide as the tiles of level 0."""
-MAX_ENTRY = 65_535
+MAX_ENTRY = 65_535  # an entry's length is written in 16 bits
 MAX_BUNDLE = WIDTH * (2 + MAX_ENTRY)
 CHECKPOINT = "checkpoint"
+PUBLIC = "public"  # the folder in a log's own that is hosted
 _PREFIX = 2  # bytes of an entry's length
 _NUMBER = r"(?:x[0-9]{3}/)*[0-9]{3}"
 _PARTIAL = r"(?:\.p/(?:[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]))?"

@@ -9,12 +9,10 @@ What reads tiles believes them here: a proof that was made of false tiles is fal
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 
-from client_sdk.transparency.merkle import node_hash
+from client_sdk.transparency.merkle import EMPTY_ROOT, node_hash
 from client_sdk.transparency.tiles import WIDTH, Tile, at, rightmost
 
-EMPTY_ROOT = sha256().digest()
 _LEVELS = 8  # of the binary tree, in a tile
 Tiles = Callable[[Tile], Sequence[bytes]]
 """Gives the hashes of a tile."""

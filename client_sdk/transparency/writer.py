@@ -26,12 +26,12 @@ from client_sdk.transparency import keyfile, tiles, tree
 from client_sdk.transparency.checkpoint import Checkpoint, open_checkpoint
 from client_sdk.transparency.config import MAX_CONFIG, Config
 from client_sdk.transparency.contents import MAX_STATE, Contents
-from client_sdk.transparency.merkle import leaf_hash
+from client_sdk.transparency.merkle import EMPTY_ROOT, leaf_hash
 from client_sdk.transparency.note import MAX_NOTE, NoteSigner, Signature, UnverifiedNote, add_signature, sign_note
 from client_sdk.transparency.store import Store
-from client_sdk.transparency.tiles import CHECKPOINT, ENTRIES, WIDTH, Tile
+from client_sdk.transparency.tiles import CHECKPOINT, ENTRIES, PUBLIC, WIDTH, Tile
 
-PUBLIC, KEY, CONFIG = "public", "log.key", "log.json"
+KEY, CONFIG = "log.key", "log.json"
 PENDING, WAITING, STATE = "pending", "checkpoint.waiting", "contents.json"
 BATCH = 256
 """Entries that one checkpoint adds at most."""
@@ -85,7 +85,7 @@ def create(home: Path, config: Callable[[NoteSigner], Config], signer: NoteSigne
         if store.read(CONFIG, limit=MAX_CONFIG) is not None:
             raise LogDamagedError(f"{home}: there is a log already; give another folder")
         keyfile.create(store, KEY, signer)
-        empty = Checkpoint(made.log.name, 0, tree.EMPTY_ROOT)
+        empty = Checkpoint(made.log.name, 0, EMPTY_ROOT)
         store.put(f"{PUBLIC}/{CHECKPOINT}", sign_note(empty.to_text(), signer))
         store.put(STATE, Contents(made.publisher).to_json())
         store.put(CONFIG, made.to_json())  # last: with it there is a log
