@@ -14,6 +14,7 @@ from subprocess import Popen
 import pytest
 
 from tests.serving.engines import processes
+from tests.serving_vllm.hardware import ENTRY, GPUS, packages, python
 
 collect_ignore_glob = [] if os.environ.get("VITRINE_VLLM") else ["*"]
 
@@ -21,8 +22,8 @@ NAME = "smollm2-135m-instruct"
 ADAPTER = "louder"
 # Starting takes half a minute on two free cores, and several where they are shared.
 SECONDS = 900
-PLAIN = {"name": NAME, "engine": "vllm", "context": 2048, "slots": 8, "dtype": "float32", "graphs": False}
-PLAIN |= {"cpu_cache_gib": 1}
+PLAIN = {"name": NAME, "engine": "vllm", "context": 2048, "slots": 8, **ENTRY}
+PLAIN |= {"dtype": "bfloat16" if GPUS else "float32"}
 
 
 @dataclass
@@ -40,12 +41,10 @@ class Engine:
 
 def begin(folder, **options):
     """Start vLLM as the unit does and wait until it has answered."""
-    python = Path(os.environ["VITRINE_VLLM"]) / "bin/python"
-    (packages,) = python.parents[1].glob("lib/python3.*/site-packages")
     model = Path(os.environ["VITRINE_MODEL"])
     with processes.notified(folder) as (channel, told):
         process = processes.start(
-            folder, PLAIN | options, model, packages=[packages], environment=told, python=str(python)
+            folder, PLAIN | options, model, packages=packages(folder), environment=told, python=str(python())
         )
         processes.wait_ready(channel, process, SECONDS)
     return Engine(process, processes.socket_of(folder, NAME), folder / "tmp")

@@ -19,7 +19,7 @@ CANARY = "xyzzy-plugh-4711"
 # Addresses as proc(5) has them, in the CPU's byte order: of the loopback, and none, which is every one to who listens.
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 NONE = {"00000000", "0" * 32}
-CONFINED = "roles/engine/files/tree/usr/lib/systemd/system/vitrine-engine-.service.d/10-confined.conf"
+CONFINED = "roles/service_sandbox/files/tree/usr/lib/systemd/system/vitrine-.service.d/10-sandbox.conf"
 
 
 @pytest.fixture(scope="module")

