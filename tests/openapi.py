@@ -52,6 +52,8 @@ TEXTS = {"anyOf": [TEXT, some(TEXT, LIMITS.inputs), some(TOKEN), some(some(TOKEN
 DATA_URL = {"type": "string", "pattern": "^data:"}
 MODEL = {"type": "string", "description": "As GET /v1/models names it."}
 ARGUMENTS = {"type": "string", "contentMediaType": "application/json"}
+PATTERN = {"type": "string", "maxLength": LIMITS.pattern_bytes}
+MANY = {"maxItems": LIMITS.inputs}
 # A schema that engines compile: bounded, and without references to elsewhere.
 SCHEMA = OBJECT
 FUNCTION = closed(["name"], name=NAME, description=or_null(TEXT), parameters=or_null(SCHEMA), strict=or_null(FLAG))
@@ -108,7 +110,7 @@ OF_CHAT = {
         "oneOf": [
             closed(["choice"], choice=some(TEXT)),
             closed(["json"], json=SCHEMA),
-            closed(["regex"], regex={"type": "string", "maxLength": LIMITS.pattern_bytes}),
+            closed(["regex"], regex=PATTERN),
         ],
         "description": f"vLLM alone. A pattern has {LIMITS.pattern_pieces} pieces at most.",
     },

@@ -12,6 +12,13 @@ from serving.errors import EngineError
 from serving.task import probe, require_answer
 
 _SECONDS = 300.0
+# What Triton compiles when it is first asked for, and everybody waits meanwhile: choosing among the likeliest tokens
+# where eight or more are answered together, and holding an answer to a form. On a GPU the first took eight seconds.
+_KINDS = (
+    {"n": 8, "temperature": 1, "top_k": 5, "top_p": 0.9},
+    {"response_format": {"type": "json_object"}},
+    {"logprobs": 1, "presence_penalty": 1, "min_p": 0.1},
+)
 
 
 class Connection(http.client.HTTPConnection):
@@ -36,6 +43,12 @@ def answers(path: Path, task: str) -> bool:
         return False
     else:
         return True
+
+
+def warm(path: Path) -> None:
+    """Ask a model that generates a question of each kind, whatever is answered: what a kind needs is compiled then."""
+    for kind in _KINDS:
+        _ask(path, "POST", "/v1/completions", json.dumps({"prompt": "Hi", "max_tokens": 2, **kind}).encode())
 
 
 def steps(path: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from serving.engines import family
 from serving.engines.interface import Settings
-from serving.engines.probe import answers
+from serving.engines.probe import answers, warm
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS
 from serving.errors import EngineError
 from serving.task import EMBED
@@ -48,15 +48,22 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
             stderr=subprocess.DEVNULL,
             preexec_fn=family.die_with_parent,  # noqa: PLW1509 - there are no threads here
         )
-        while not answers(settings.socket, settings.task):
-            if server.poll() is not None:
-                raise EngineError("vLLM ended before it answered")
-            time.sleep(_POLL_SECONDS)
+        _await_answer(server, settings)
+        if settings.task != EMBED:
+            warm(settings.socket)
+            _await_answer(server, settings)
         settings.socket.chmod(0o660)
         members = family.members()
         ready()
         family.wait_for_a_death(members)
     raise EngineError("a process of vLLM's died")
+
+
+def _await_answer(server: subprocess.Popen[bytes], settings: Settings) -> None:
+    while not answers(settings.socket, settings.task):
+        if server.poll() is not None:
+            raise EngineError("vLLM ended before it answered")
+        time.sleep(_POLL_SECONDS)
 
 
 def alive(settings: Settings) -> bool:

@@ -8,7 +8,6 @@ image, which has production's roles and that console. It takes minutes a role: `
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -35,25 +34,25 @@ CANARY = "c4n4ry"
 SECONDS = 30  # that nothing happens is watched for so long
 
 
-def ctrl_alt_del(vm: Machine) -> str:
-    """Press three keys as the host; say whether the VM obeys."""
-    reached(vm, console.READY)
-    with qmp(vm) as host:
-        host.execute("send-key", {"keys": [{"type": "qcode", "data": key} for key in ("ctrl", "alt", "delete")]})
+def ctrl_alt_del(shell: Shell, vm: Machine) -> str:
+    """Send PID 1 what the kernel sends it for Ctrl-Alt-Del; say whether the machine obeys."""
+    shell.run("kill -INT 1")
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
-        if vm.vm is None or vm.vm.pid is None:
+        if ended(vm):
             return "it restarts"
         time.sleep(1)
     return "nothing"
 
 
-def journal(shell: Shell, _: Machine) -> str:
-    """Start the journal as root, and let a program say something secret; say whether it is kept."""
-    shell.run("systemctl start systemd-journald.service")
-    shell.run(f"echo {CANARY} | systemd-cat; sleep 3")
-    found = shell.run(f"cat /run/log/journal/*/* /var/log/journal/*/* 2>/dev/null | grep -c -a {CANARY}")
-    return "nothing" if found.split()[-1] == "0" else "the line is kept"
+def crash(shell: Shell, _: Machine) -> str:
+    """Let a program crash that has something secret in its memory; say whether a copy of that stays."""
+    shell.run(f"cd /run; ulimit -c unlimited; sh -c 'SECRET={CANARY}; kill -SEGV $$'")
+    return (
+        "its memory is kept"
+        if "/run/core" in shell.run("for file in /run/core*; do [ -f $file ] && echo $file; done")
+        else "nothing"
+    )
 
 
 def closed_port(vm: Machine) -> str:
@@ -70,21 +69,18 @@ def closed_port(vm: Machine) -> str:
     return "an answer" if told[1] else "nothing"
 
 
-def entropy(vm: Machine) -> str:
-    """Offer entropy as the host; say whether the kernel takes any after the firmware has handed over."""
-    kernel = 0
-    with socket.socket(socket.AF_UNIX) as egd:
-        folder = os.open(vm.vm.directory, os.O_PATH)
-        egd.connect(f"/proc/self/fd/{folder}/egd.sock")
-        os.close(folder)
-        egd.settimeout(1)
-        until = time.monotonic() + BOOT_SECONDS
-        while not kernel and time.monotonic() < until and not ended(vm) and console.READY not in vm.console():
-            with contextlib.suppress(TimeoutError):
-                request = egd.recv(2)
-                kernel += "VITRINE initrd" in vm.console()
-                egd.sendall(bytes(request[1] if len(request) > 1 else 1))
-    return "the kernel takes it" if kernel else "nothing"
+def exchanged(shell: Shell, _: Machine) -> str:
+    """Take the network card out and look for it again; say whether a driver takes what is found."""
+    cards = shell.run("for card in /sys/class/net/*; do [ -e $card/device ] && echo $card; done").split()
+    assert len(cards) == 1, f"the card was not found: {cards}"
+    shell.run(f"cd -P {cards[0]}/device/.. && echo 1 >remove; cd /run; echo 1 >/sys/bus/pci/rescan")
+    time.sleep(SECONDS / 3)
+    seen = shell.run(
+        "for card in /sys/class/net/*; do [ -e $card/device ] && echo dri''ven; done;"
+        " for card in /sys/bus/virtio/devices/*; do read -r type <$card/device; echo $type; done"
+    )
+    assert "0x0001" in seen, f"no card was found again: {seen}"
+    return "a driver takes it" if "driven" in seen else "nothing"
 
 
 def module(shell: Shell, _: Machine) -> str:
@@ -103,10 +99,9 @@ def tools(shell: Shell, _: Machine) -> str:
 
 def kernel_log(shell: Shell, _: Machine) -> str:
     """Look for the kernel's log where the gateway, were it taken over, would look: among the devices that it sees."""
-    gateway = "grep -l -a serving.gateway /proc/[0-9]*/cmdline | grep -v self | head -n 1 | xargs dirname"
-    seen = shell.run(
-        f"[ -e $({gateway})/root/dev/kmsg ] && echo th''ere; [ -e $({gateway})/root/dev/null ] && echo lo''oked"
-    )
+    looking = "[ -e $process/root/dev/null ] && echo lo''oked; [ -e $process/root/dev/kmsg ] && echo th''ere"
+    each = f"read -r words <$process/cmdline; case $words in *serving.gateway*) {looking};; esac"
+    seen = shell.run(f"for process in /proc/[0-9]*; do {each}; done 2>/dev/null")
     assert "looked" in seen, f"the gateway was not found: {seen}"
     return "the gateway sees it" if "there" in seen else "nothing"
 
@@ -120,16 +115,13 @@ class Removal:
     inside: bool = False
 
 
-# Both are there for every probe, so that one boot of the whole image does for all of them.
 DUMP = ("-object", "filter-dump,id=dump,netdev=net,file=frames.pcap")
-EGD = ("-chardev", "socket,id=egd,path=egd.sock,server=on,wait=off", "-object", "rng-egd,id=rng,chardev=egd")
-EXTRA = (*DUMP, *EGD, "-device", "virtio-rng-pci,rng=rng")
 REMOVALS = {
     "no_interactive_access": Removal(
-        ctrl_alt_del, frozenset({"getty", "logind", "rescue-shell", "power-state", "login-shell"})
+        ctrl_alt_del, frozenset({"getty", "logind", "rescue-shell", "power-state", "login-shell"}), inside=True
     ),
-    "no_persistence": Removal(journal, frozenset({"journal", "swap"}), inside=True),
-    "no_host_input": Removal(entropy, frozenset({"credentials-off", "host-units", "pcr-15"})),
+    "no_persistence": Removal(crash, frozenset({"journal", "swap"}), inside=True),
+    "no_host_input": Removal(exchanged, frozenset({"credentials-off", "host-units", "pcr-15"}), inside=True),
     "egress_firewall": Removal(closed_port, frozenset({"firewall"})),
     "kernel_hardening": Removal(module, frozenset(), inside=True),
     "service_sandbox": Removal(kernel_log, frozenset({"sandbox"}), inside=True),
@@ -137,8 +129,8 @@ REMOVALS = {
 }
 INSIDE = {
     "no_interactive_access": "none: no key reaches it",
-    "no_persistence": "logs",
-    "no_host_input": "none: the driver is never loaded",
+    "no_persistence": "sysctl",
+    "no_host_input": "hot-plug",
     "egress_firewall": "firewall",
     "kernel_hardening": "sysctl",
     "service_sandbox": "none: the bake's own systemd judges units",
@@ -161,7 +153,7 @@ def start(root):
 
     def _start(image, *, inside):
         name = f"removal-{len(started)}"
-        started.append(machine.boot(image, root, name, extra=EXTRA, console=inside))
+        started.append(machine.boot(image, root, name, extra=DUMP, console=inside))
         return started[-1]
 
     yield _start
@@ -178,24 +170,21 @@ def in_shell():
             shell = Shell(vm.vm.directory / "console.sock", seconds=2 * BOOT_SECONDS)
             stack.callback(shell.close)
             shell.ready()
-            return {probe: partial(probe, shell) for probe in (journal, kernel_log, module, tools)}
+            return {
+                probe: partial(probe, shell) for probe in (ctrl_alt_del, crash, exchanged, kernel_log, module, tools)
+            }
 
         yield _in_shell
 
 
 @pytest.fixture(scope="session")
 def whole(root, start, in_shell, tmp_path_factory):
-    """The whole images, each booted once: production's, and the debug one with the shell on its console.
-
-    The host offers entropy during the boot, so what was taken is kept.
-    """
+    """The whole images, each booted once: production's, and the debug one with the shell on its console."""
 
     @cache
     def _whole(inside):
         if not inside:
-            vm = start((root / "image").resolve(), inside=False)
-            taken = entropy(vm)
-            return vm, {entropy: lambda _: taken}
+            return start((root / "image").resolve(), inside=False), {}
         vm = start(baking.bake("debug", tmp_path_factory.mktemp("debug")), inside=True)
         reached(vm, console.READY)
         return vm, in_shell(vm)

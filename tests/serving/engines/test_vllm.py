@@ -23,6 +23,7 @@ from serving.engines.interface import Settings, Tuning
 from serving.engines.vllm import arguments, environment, installed
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS, NEVER_FLAGS, NEVER_VARIABLES
 from serving.errors import EngineError
+from serving.task import EMBED, probe
 from tests.serving.engines.processes import (
     family,
     gone,
@@ -270,6 +271,34 @@ def test_a_server_that_is_ready_late_is_waited_for(tmp_path):
         wait_ready(channel, process, SECONDS)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=SECONDS)
+
+
+def test_every_kind_of_question_is_asked_before_it_is_ready(running, tmp_path):
+    """What is compiled at first use is compiled then, and not while callers wait."""
+    asked = [json.loads(line) for line in (tmp_path / "weights/asked").read_bytes().splitlines()]
+    kinds = [{*body} - {"prompt", "max_tokens"} for body in asked]
+    assert {"n", "temperature", "top_k", "top_p"} in kinds
+    assert {"response_format"} in kinds
+    assert max(body.get("n", 1) for body in asked) >= 8, "vLLM takes another way for fewer"
+
+
+def test_one_for_embeddings_is_asked_none_of_them(tmp_path):
+    with notified(tmp_path) as (channel, told):
+        process = begin(tmp_path, "only embed", entry={"task": "embed"}, environment=told)
+        wait_ready(channel, process, SECONDS)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS)
+    assert {*(tmp_path / "weights/asked").read_bytes().splitlines()} == {probe(EMBED)[1]}
+
+
+def test_a_server_that_dies_of_such_a_question_is_never_ready(tmp_path):
+    with notified(tmp_path) as (channel, told):
+        process = begin(tmp_path, "dies of a kind", environment=told)
+        assert process.communicate(timeout=SECONDS)[0] == b""
+        assert process.returncode == 1
+        channel.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            channel.recv(100)
 
 
 def test_a_server_that_ends_at_once_ends_the_engine_in_silence(tmp_path):

@@ -1,11 +1,12 @@
 """A family of processes like vLLM's, that serves one route and prints what it is asked.
 
-What is wrong with it stands in the model's folder: a file ``fault``.
+What is wrong with it stands in the model's folder: a file ``fault``. What it was asked is put into ``asked`` there.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socketserver
 import subprocess
 import sys
@@ -20,12 +21,16 @@ os.write(1, b"there"); os.dup2(2, 1); time.sleep(600)
 
 
 class Handler(BaseHTTPRequestHandler):
-    fault, left = "", 3
+    fault, left, model = "", 3, Path()
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         print("asked", body, flush=True)
         print("asked", body, file=sys.stderr, flush=True)
+        with (self.model / "asked").open("ab") as asked:
+            asked.write(body + b"\n")
+        if self.fault == "dies of a kind" and b"top_k" in body:
+            os._exit(1)
         Handler.left -= 1
         status = 503 if self.fault == "slow" and Handler.left > 0 else 200
         if self.path == {"only generate": "/v1/embeddings", "only embed": "/v1/completions"}.get(self.fault):
@@ -48,7 +53,8 @@ class Handler(BaseHTTPRequestHandler):
 
 def main():
     told = dict(zip(sys.argv[1::1], sys.argv[2::1], strict=False))
-    fault = Path(told["--model"]) / "fault"
+    Handler.model = Path(told["--model"])
+    fault = Handler.model / "fault"
     Handler.fault = fault.read_text() if fault.exists() else ""
     if Handler.fault == "ends":
         sys.exit("no such model: secret")
