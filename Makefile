@@ -38,7 +38,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_LOCAL_TEMP := $(CURDIR)/build/.ansible-$(shell id -u)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce archive audit bench bench-attestation bench-log hardening-numbers pcr-table fuzz docs whitepaper clean
+.PHONY: help local named published setup setup-test system-packages deploy destroy verify ask bake lock wheels-lock vllm-lock lint type unit e2e test test-serving test-gpu test-clients test-packaging compat-page bench-serving soak test-lockdown test-transparency test-slow test-clouds mutants reproduce archive audit bench bench-attestation bench-log hardening-numbers pcr-table fuzz docs whitepaper clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | column -t -s $$'\t'
@@ -151,6 +151,15 @@ $(VLLM_MODEL)/config.json: $(VENV)/.complete $(VLLM)/.complete tests/serving_vll
 test-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json test-clients ## vLLM itself, on the CPU, behind the gateway, and the clients (a quarter of an hour, 10 GB)
 	@echo "== serving with vLLM"
 	@$(SERVING) $(GATEWAY)/bin/python -m pytest -c tests/serving_vllm/pytest.ini --rootdir . tests/serving_vllm
+
+# Its virtual environment has the wheels of requirements/vllm-gpu.lock, and needs no compiler.
+test-gpu: setup $(GATEWAY)/.complete ## on a machine with an NVIDIA GPU: Triton's kernels, and vLLM behind the gateway (VITRINE_VLLM=FOLDER)
+	@[ -x "$(VITRINE_VLLM)/bin/python" ] || \
+	  { echo "make test-gpu VITRINE_VLLM=FOLDER: a virtual environment with the wheels of requirements/vllm-gpu.lock" >&2; exit 2; }
+	@$(BIN)/python -m tests.serving_vllm.weights build/models/gguf
+	@[ -e build/models/gpu ] || $(VITRINE_VLLM)/bin/python -m tests.serving_vllm.convert build/models/gguf/model.gguf build/models/gpu
+	@PYTHONPATH=$(CURDIR) VITRINE_GPUS=1 VITRINE_VLLM=$(VITRINE_VLLM) VITRINE_MODEL=$(CURDIR)/build/models/gpu \
+	  $(GATEWAY)/bin/python -m pytest -c tests/serving_vllm/pytest.ini --rootdir . tests/gpu tests/serving_vllm
 
 bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway and TLS against the bare engine, a byte pipe, a plain proxy and nginx
 	@scripts/system-packages.sh nginx-light

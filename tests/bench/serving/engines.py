@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.bench.serving.doors import Upstream, command_line
 from tests.serving.engines import processes
-from tests.serving_vllm import hardware
+from tests.serving_vllm import hardware, versions
 
 SECONDS = 900
 NAME = "smollm2-135m-instruct"
@@ -36,7 +36,7 @@ def _vllm(folder: Path) -> Engine:
     entry = {"engine": "vllm", "context": 2048, "slots": 32, "dtype": "bfloat16", **hardware.ENTRY}
     about = "bfloat16, no compilation, SmolLM2-135M in safetensors"
     site, model = hardware.packages(folder), os.environ["VITRINE_MODEL"]
-    return Engine(entry, str(hardware.python()), site, model, hardware.PACKAGE, about)
+    return Engine(entry, str(hardware.python()), site, model, versions.PACKAGE, about)
 
 
 def _llamacpp(_: Path) -> Engine:
