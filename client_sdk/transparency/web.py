@@ -9,7 +9,6 @@ An answer may be compressed with gzip whoever asks (C2SP tlog-tiles, "Log entrie
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 import time
 import zlib
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from client_sdk.deadline import DeadlinePlain, DeadlineTls, left
+from client_sdk.deadline import DeadlinePlain, DeadlineTls, connected, left
 from client_sdk.errors import EvidenceError, FetchError
 
 SECONDS = 30.0
@@ -120,7 +119,7 @@ class Web:
             return Answer(response.status, kind, data)
 
     def _connect(self, deadline: float) -> http.client.HTTPConnection:
-        raw = _reached(self._host, self._port, deadline)
+        raw = connected(self._host, self._port, deadline)
         raw.settimeout(left(deadline))
         sock: Any
         if self._is_tls:
@@ -158,27 +157,6 @@ class Web:
     def _failed(self, path: str, error: Exception) -> FetchError:
         reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
         return FetchError(f"no answer from {self.url}/{path}: {reason}")
-
-
-def _reached(host: str, port: int, deadline: float) -> socket.socket:
-    """Connect to the first address of a name that answers; all of them together have until the deadline."""
-    failed: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        seconds = left(deadline)
-        try:
-            raw = socket.socket(family, kind, protocol)
-        except OSError as error:
-            failed = error
-            continue
-        try:
-            raw.settimeout(seconds)
-            raw.connect(address)
-        except OSError as error:
-            raw.close()
-            failed = error
-        else:
-            return raw
-    raise failed
 
 
 def _parts(url: str) -> tuple[str, int, str, bool]:
