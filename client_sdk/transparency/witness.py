@@ -6,6 +6,7 @@ vouches for none: with its signature clients know that others were shown the sam
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from hashlib import sha256
@@ -152,7 +153,7 @@ def create(store: Store, name: str) -> NoteVerifier:
         EvidenceError: it cannot have such a name.
         LogError: there is a key already, or it cannot be written.
     """
-    if store.read(KEY, limit=keyfile.MAX_KEY) is not None:
+    if os.path.lexists(store.home / KEY):  # whatever it is: it is not opened
         raise LogDamagedError(f"{store.home / KEY}: there is a key already; leave --name away, or give another folder")
     signer = NoteSigner.generate(name, COSIGNATURE)
     keyfile.create(store, KEY, signer)
