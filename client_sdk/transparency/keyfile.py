@@ -32,6 +32,17 @@ def create(store: Store, name: str, signer: NoteSigner) -> None:
     store.put(name, f"{signer.to_text()}\n".encode(), mode=PRIVATE)
 
 
+def require_none(store: Store, name: str, *, remedy: str) -> None:
+    """Refuse a folder with something in a key's place, whatever it is: it is not opened.
+
+    Raises:
+        LogDamagedError: with what to do.
+    """
+    path = store.home / name
+    if os.path.lexists(path):
+        raise LogDamagedError(f"{path}: there is a key already; {remedy}")
+
+
 def load(store: Store, name: str) -> NoteSigner:
     """Return a key.
 

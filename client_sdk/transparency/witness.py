@@ -6,7 +6,6 @@ vouches for none: with its signature clients know that others were shown the sam
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from hashlib import sha256
@@ -153,8 +152,7 @@ def create(store: Store, name: str) -> NoteVerifier:
         EvidenceError: it cannot have such a name.
         LogError: there is a key already, or it cannot be written.
     """
-    if os.path.lexists(store.home / KEY):  # whatever it is: it is not opened
-        raise LogDamagedError(f"{store.home / KEY}: there is a key already; leave --name away, or give another folder")
+    keyfile.require_none(store, KEY, remedy="leave --name away, or give another folder")
     signer = NoteSigner.generate(name, COSIGNATURE)
     keyfile.create(store, KEY, signer)
     return signer.verifier
