@@ -36,7 +36,7 @@ from client_sdk.transparency.bundle import Bundle, unpack
 from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders, judge_rotations
 from client_sdk.transparency.keys import lead_on, remembered_keys
 from client_sdk.transparency.learning import Learned
-from client_sdk.transparency.memory import Held, Memory, as_memory
+from client_sdk.transparency.memory import Held, Memory, Passing, as_memory
 from client_sdk.transparency.revoked import Revoked, revoked_among
 from client_sdk.transparency.rollback import judge_numbers, judge_trees
 from client_sdk.transparency.telling import Facts, Looked, NotRun, tell
@@ -92,7 +92,7 @@ def open_releases(
     publisher: Publisher,
     *,
     now: datetime,
-    memory: Memory | Path | str | None = None,
+    memory: Memory | Passing | Path | str | None = None,
     remember: bool = True,
 ) -> Opened:
     """Read one or many releases, or bundles; what they say is remembered where there is a memory.

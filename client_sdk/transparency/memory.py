@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from client_sdk.errors import EvidenceError
@@ -30,15 +31,15 @@ _FILE, _LOCK, _PARTIAL = "memory.json", "memory.lock", "memory.json.partial"
 class Held:
     """What is remembered, while nobody else may change it; ``state`` is kept, new, lost, or None without a memory."""
 
-    __slots__ = ("_folder", "_lock", "seen", "state")
+    __slots__ = ("_write", "seen", "state")
 
-    def __init__(self, seen: Seen, state: str | None, folder: Path, lock: int) -> None:
-        self.seen, self.state, self._folder, self._lock = seen, state, folder, lock
+    def __init__(self, seen: Seen, state: str | None, write: Callable[[bytes], object]) -> None:
+        self.seen, self.state, self._write = seen, state, write
 
     @classmethod
     def nothing(cls) -> Held:
         """Stand for no memory at all."""
-        return cls(Seen(), None, Path(), -1)
+        return cls(Seen(), None, _nowhere)
 
     def keep(self, seen: Seen) -> None:
         """Remember this instead, before anything else happens.
@@ -50,12 +51,26 @@ class Held:
             return
         data = seen.to_json()
         Seen.from_json(data)  # what could not be read again would make every later verification fail
-        try:
-            _replace(self._folder, data)
-            _mark(self._lock)
-        except OSError as error:
-            raise _trouble(self._folder, "cannot be written", error) from error
+        self._write(data)
         self.seen = seen
+
+
+class Passing:
+    """A memory that no file has, gone with the process: to find out what a client with a memory would say."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen = Seen()
+
+    @contextmanager
+    def held(self) -> Iterator[Held]:
+        """Hold it; nobody else has it."""
+        held = Held(self._seen, NEW if self._seen == Seen() else KEPT, _nowhere)
+        try:
+            yield held
+        finally:  # also after a refusal, of which something is remembered
+            self._seen = held.seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +109,13 @@ class Memory:
             os.close(descriptor)  # which unlocks
 
 
-def as_memory(given: Memory | Path | str | None) -> Memory | None:
+def as_memory(given: Memory | Passing | Path | str | None) -> Memory | Passing | None:
     """Take a folder for the memory in it.
 
     Raises:
         EvidenceError: it is something else.
     """
-    if given is None or isinstance(given, Memory):
+    if given is None or isinstance(given, (Memory, Passing)):
         return given
     return Memory(given)
 
@@ -128,13 +143,26 @@ def _read(folder: Path, descriptor: int) -> Held:
         data, marked = _bytes(folder / _FILE), os.fstat(descriptor).st_size > 0
     except OSError as error:
         raise _trouble(folder, "cannot be read", error) from error
+    write = partial(_keep, folder, descriptor)
     if data is None:
-        return Held(Seen(), LOST if marked else NEW, folder, descriptor)
+        return Held(Seen(), LOST if marked else NEW, write)
     try:
-        return Held(Seen.from_json(data), KEPT, folder, descriptor)
+        return Held(Seen.from_json(data), KEPT, write)
     except EvidenceError as error:
         what = f"{_FILE} is damaged ({error}); whoever removes it makes this client forget what it has seen"
         raise EvidenceError(f"memory {folder}", what) from error
+
+
+def _keep(folder: Path, lock: int, data: bytes) -> None:
+    try:
+        _replace(folder, data)
+        _mark(lock)
+    except OSError as error:
+        raise _trouble(folder, "cannot be written", error) from error
+
+
+def _nowhere(_data: bytes) -> None:
+    """Write to no file."""
 
 
 def _mark(descriptor: int) -> None:
@@ -154,16 +182,16 @@ def _bytes(path: Path) -> bytes | None:
 
 def _replace(folder: Path, data: bytes) -> None:
     """Write beside, make it last, and rename: after a crash there is the old file or the new one."""
-    partial = folder / _PARTIAL
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    beside = folder / _PARTIAL
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(folder / _FILE)
+        beside.replace(folder / _FILE)
     except OSError:
-        partial.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
     above = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -40,6 +40,7 @@ class FakeLog:
     entries: list[bytes] = field(default_factory=list)
     signer: NoteSigner = LOG
     origin: str = LOG.name
+    present: int = PRESENT
 
     def add(self, *entries):
         self.entries += entries
@@ -54,7 +55,7 @@ class FakeLog:
         text = text or self.text(size)
         note = sign_note(text, self.signer)
         for witness, age in zip(by, ages, strict=False):
-            note = add_signature(note, witness.sign(text, at=PRESENT - age))
+            note = add_signature(note, witness.sign(text, at=self.present - age))
         return note
 
     def proof(self, index, size=None, *, since=(), checkpoint=None, **how):
