@@ -6,8 +6,8 @@ previous set signed it, the threshold of the new set signed it too, and it follo
 new keys exist and that their holders agree.
 
 A rotation proves what the previous set wanted. It does not prove that others see it: for that, a client that pins a
-log asks for a proof that the log has it (``transparency/judge.py``); nothing here does. Nor does it prove that there
-is no later one: whoever kept the keys of a set that was replaced, and cuts a client off from what came after, is
+log asks for a proof that the log has it (``transparency/client/judge.py``); nothing here does. Nor does it prove that
+there is no later one: whoever kept the keys of a set that was replaced, and cuts a client off from what came after, is
 refused by a client whose memory has the later one. One without can be led astray by them still, though with a log not
 unseen: what leads it, and the release, are entries there. Nor that it is the only one of its set: two that fork are
 refused where both are at hand (``join_rotations``), and of two that a log has each is proven like any entry.

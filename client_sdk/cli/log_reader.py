@@ -16,13 +16,13 @@ from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, Ve
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
 from client_sdk.rules import keeps
-from client_sdk.transparency.checkpoint import SignedCheckpoint
-from client_sdk.transparency.contents import MAX_STATE, Contents, RotatedAwayError, same
-from client_sdk.transparency.judge import told_time
-from client_sdk.transparency.monitor import Memory, Monitor, Told, Watched
-from client_sdk.transparency.note import NoteVerifier
-from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
-from client_sdk.transparency.store import Store
+from client_sdk.transparency.client.judge import told_time
+from client_sdk.transparency.formats.checkpoint import SignedCheckpoint
+from client_sdk.transparency.formats.note import NoteVerifier
+from client_sdk.transparency.log.contents import MAX_STATE, Contents, RotatedAwayError, same
+from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.watchers.monitor import Memory, Monitor, Told, Watched
 
 STATE = "state.json"
 _OWN, _OTHER, _AGAIN = "own", "others", "again"

@@ -16,8 +16,8 @@ from client_sdk.fields import items, text
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.report import Ledger, plain
-from client_sdk.transparency.memory import Passing
-from client_sdk.transparency.note import NoteVerifier
+from client_sdk.transparency.client.memory import Passing
+from client_sdk.transparency.formats.note import NoteVerifier
 
 FIELDS = ("release", "before", "publisher", "now")
 PINS = ("keys_hex", "threshold", "log", "witnesses", "witness_quorum", "max_checkpoint_age_days", "rebuilders_hex")

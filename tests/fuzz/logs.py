@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from client_sdk.transparency import tiles
-from client_sdk.transparency.bundle import Bundle
-from client_sdk.transparency.checkpoint import Checkpoint, open_checkpoint
-from client_sdk.transparency.config import Config, Witness
-from client_sdk.transparency.contents import Contents
-from client_sdk.transparency.growth import Growth, read_growths, write_growths
-from client_sdk.transparency.monitor import Memory
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, NoteVerifier, UnverifiedNote, add_signature, sign_note
-from client_sdk.transparency.proof import Proof
-from client_sdk.transparency.submit import taken
-from client_sdk.transparency.witness import Request
+from client_sdk.transparency.formats import tiles
+from client_sdk.transparency.formats.bundle import Bundle
+from client_sdk.transparency.formats.checkpoint import Checkpoint, open_checkpoint
+from client_sdk.transparency.formats.growth import Growth, read_growths, write_growths
+from client_sdk.transparency.formats.note import (
+    COSIGNATURE,
+    NoteSigner,
+    NoteVerifier,
+    UnverifiedNote,
+    add_signature,
+    sign_note,
+)
+from client_sdk.transparency.formats.proof import Proof
+from client_sdk.transparency.log.config import Config, Witness
+from client_sdk.transparency.log.contents import Contents
+from client_sdk.transparency.watchers.monitor import Memory
+from client_sdk.transparency.watchers.submit import taken
+from client_sdk.transparency.watchers.witness import Request
 from tests.fakes.simulated_vm import publisher, release, signed
 from tests.fuzz.target import Target
 

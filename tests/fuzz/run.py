@@ -28,15 +28,15 @@ SIGNATURES = {
     "verify.rim.verify_signature": lambda *_, **__: None,
     "verify.ocsp._signer": lambda _response, candidates: candidates[0],
     "dsse._signature_of": lambda envelope, *_: next(iter(envelope.signatures), None),
-    "transparency.note._verified": lambda signature, key, _: _time(signature.data) if key.kind == COSIGNATURE else None,
+    "transparency.formats.note._verified": lambda signature, key, _: _time(signature.data, key.kind),
 }
 SHOWN_FRAMES = 3
 COSIGNATURE = 0x04
 
 
-def _time(data: bytes) -> int:
+def _time(data: bytes, kind: int) -> int | None:
     """Return what a witness's signature says of when it was made."""
-    return int.from_bytes(data[:8], "big") % 2**63
+    return int.from_bytes(data[:8], "big") % 2**63 if kind == COSIGNATURE else None
 
 
 def load(group: str):

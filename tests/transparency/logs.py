@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from client_sdk.publisher import Publisher
-from client_sdk.transparency.bundle import Bundle, Place
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.growth import Growth, write_growths
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.proof import Proof
+from client_sdk.transparency.formats.bundle import Bundle, Place
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.growth import Growth, write_growths
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, add_signature, sign_note
+from client_sdk.transparency.formats.proof import Proof
 from tests.fakes.simulated_vm import NOW, publisher_key, release, signed
 from tests.transparency import second_reader
 

@@ -9,10 +9,11 @@ import time
 import pytest
 
 from client_sdk.errors import LogDamagedError, LogStorageError
-from client_sdk.transparency import keyfile, witness
-from client_sdk.transparency.keyfile import MAX_KEY, create, load
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner
-from client_sdk.transparency.store import Store
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner
+from client_sdk.transparency.log import keyfile
+from client_sdk.transparency.log.keyfile import MAX_KEY, create, load
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.watchers import witness
 
 NAME = "witness.key"
 OTHER = NoteSigner("witness.example/other", bytes([1] * 32), COSIGNATURE)

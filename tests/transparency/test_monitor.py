@@ -14,15 +14,15 @@ from client_sdk.dsse import sign
 from client_sdk.errors import EvidenceError, FetchError, LogDamagedError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.rotation import KeySet, Rotation, rotate
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.config import Witness
-from client_sdk.transparency.merkle import leaf_hash
-from client_sdk.transparency.monitor import Memory, Monitor, Watched
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.remote import Folder
-from client_sdk.transparency.tiles import ENTRIES, Tile, pack
-from client_sdk.transparency.tree import Growing
-from client_sdk.transparency.writer import LogWriter
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.merkle import leaf_hash
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, add_signature, sign_note
+from client_sdk.transparency.formats.tiles import ENTRIES, Tile, pack
+from client_sdk.transparency.log.config import Witness
+from client_sdk.transparency.log.remote import Folder
+from client_sdk.transparency.log.tree import Growing
+from client_sdk.transparency.log.writer import LogWriter
+from client_sdk.transparency.watchers.monitor import Memory, Monitor, Watched
 from tests.fakes.simulated_vm import publisher, publisher_key, release, signed
 from tests.transparency.keeping import LOG, NEXT_KEY, SIGNER, entry, log_of, make, many, rotation, stranger
 

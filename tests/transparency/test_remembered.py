@@ -17,10 +17,10 @@ from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.rotation import KeySet, join_rotations, rotate
-from client_sdk.transparency.bundle import Bundle, Place
-from client_sdk.transparency.bundling import contents_of, make_bundle
-from client_sdk.transparency.contents import Contents, RotatedAwayError
-from client_sdk.transparency.remote import Folder, read_checkpoint
+from client_sdk.transparency.formats.bundle import Bundle, Place
+from client_sdk.transparency.log.bundling import contents_of, make_bundle
+from client_sdk.transparency.log.contents import Contents, RotatedAwayError
+from client_sdk.transparency.log.remote import Folder, read_checkpoint
 from tests.fakes.simulated_vm import NOW, publisher, release, signed
 from tests.transparency import keeping
 from tests.transparency.logs import W1, FakeLog, others, pinned

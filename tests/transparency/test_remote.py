@@ -17,11 +17,11 @@ import pytest
 import trustme
 
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.merkle import leaf_hash
-from client_sdk.transparency.note import sign_note
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint, source_of
-from client_sdk.transparency.web import AbsentError, Web
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.merkle import leaf_hash
+from client_sdk.transparency.formats.note import sign_note
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.log.web import AbsentError, Web
 from tests.fakes.loopback import closed_address, deaf_address, resolve
 from tests.transparency.keeping import LOG, SIGNER, entries_of, entry, log_of, many, tree_of
 

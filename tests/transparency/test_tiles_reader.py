@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from client_sdk.transparency.bundling import make_bundle
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.config import Witness
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, UnverifiedNote
-from client_sdk.transparency.proof import Proof
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint
-from client_sdk.transparency.tiles import Tile, rightmost
-from client_sdk.transparency.witness import Request
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, UnverifiedNote
+from client_sdk.transparency.formats.proof import Proof
+from client_sdk.transparency.formats.tiles import Tile, rightmost
+from client_sdk.transparency.log.bundling import make_bundle
+from client_sdk.transparency.log.config import Witness
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
+from client_sdk.transparency.watchers.witness import Request
 from tests.transparency import second_reader, tiles_reader
 from tests.transparency.keeping import LOG, entry, make, many
 

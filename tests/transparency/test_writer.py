@@ -21,11 +21,11 @@ from client_sdk.errors import (
     VerificationError,
 )
 from client_sdk.rotation import KeySet, rotate
-from client_sdk.transparency import writer
-from client_sdk.transparency.config import Config, Witness
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner
-from client_sdk.transparency.store import Store
-from client_sdk.transparency.writer import LogWriter
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner
+from client_sdk.transparency.log import writer
+from client_sdk.transparency.log.config import Config, Witness
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.log.writer import LogWriter
 from tests.fakes.simulated_vm import publisher, release, signed
 from tests.transparency.keeping import (
     LOG,

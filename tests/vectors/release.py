@@ -11,9 +11,9 @@ from client_sdk.dsse import Envelope, assemble, sign
 from client_sdk.fields import format_instant
 from client_sdk.release import Measurement, Release, TemplateEvent
 from client_sdk.rotation import KeySet, rotate
-from client_sdk.transparency.bundle import Bundle, Place
-from client_sdk.transparency.growth import Growth, write_growths
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, UnverifiedNote, add_signature
+from client_sdk.transparency.formats.bundle import Bundle, Place
+from client_sdk.transparency.formats.growth import Growth, write_growths
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, UnverifiedNote, add_signature
 from tests.fakes import simulated_vm
 from tests.fakes.keys import ed25519_key
 from tests.transparency.logs import LOG, STRANGER, W1, W2, W3, WITNESSES, FakeLog, others
