@@ -14,7 +14,7 @@ from client_sdk.transparency.formats.note import NoteSigner, Signature
 from client_sdk.transparency.formats.tiles import PUBLIC
 from client_sdk.transparency.log import serving
 from client_sdk.transparency.log.bundling import contents_of, make_bundle
-from client_sdk.transparency.log.config import Config, Witness
+from client_sdk.transparency.log.config import Config, Cosigner
 from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint, source_of
 from client_sdk.transparency.log.tree import Tiles
 from client_sdk.transparency.log.web import Web
@@ -160,7 +160,7 @@ def _brought(answers: Sequence[bytes], note: bytes, config: Config) -> tuple[Sig
     return tuple(found)
 
 
-def _witness(given: str) -> Witness:
+def _witness(given: str) -> Cosigner:
     key, _, url = given.partition(",")
     (verifier,) = witness_keys((key,))
     if url:
@@ -168,4 +168,4 @@ def _witness(given: str) -> Witness:
             Web(url)
         except EvidenceError as error:
             raise UsageError(f"--witness: {error}") from error
-    return Witness(verifier, url)
+    return Cosigner(verifier, url)

@@ -10,7 +10,7 @@ from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, Unveri
 from client_sdk.transparency.formats.proof import Proof
 from client_sdk.transparency.formats.tiles import Tile, rightmost
 from client_sdk.transparency.log.bundling import make_bundle
-from client_sdk.transparency.log.config import Witness
+from client_sdk.transparency.log.config import Cosigner
 from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
 from client_sdk.transparency.watchers.witness import Request
 from tests.transparency import second_reader, tiles_reader
@@ -45,7 +45,7 @@ def test_every_file_of_a_log(tmp_path, size):
 
 def test_a_cosigned_proof_in_a_bundle(tmp_path):
     witness = NoteSigner.generate("witness.example/w1", COSIGNATURE)
-    log = make(tmp_path, witnesses=(Witness(witness.verifier),), quorum=1)
+    log = make(tmp_path, witnesses=(Cosigner(witness.verifier),), quorum=1)
 
     def cosign(note, _tiles):
         return (witness.sign(note.decode().rpartition("\n\n")[0] + "\n", at=1_800_000_000),)

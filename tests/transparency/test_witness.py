@@ -11,7 +11,7 @@ from client_sdk.errors import EvidenceError, LogBusyError, LogDamagedError, Unwi
 from client_sdk.transparency.formats.checkpoint import Checkpoint
 from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, UnverifiedNote, open_note, sign_note
 from client_sdk.transparency.log import tree
-from client_sdk.transparency.log.config import Witness as Named
+from client_sdk.transparency.log.config import Cosigner as Named
 from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
 from client_sdk.transparency.log.store import Store
 from client_sdk.transparency.log.web import Web

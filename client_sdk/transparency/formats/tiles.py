@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from client_sdk.errors import EvidenceError
 
 WIDTH = 256
-"""Hashes in a full tile, entries in a full bundle."""
+"""Hashes in a full tile, entries in a full entry bundle."""
 HASH_SIZE = 32
 ENTRIES = -1
 """Stands for the level where a tile would have one: these files hold entries, as wide as the tiles of level 0."""
 MAX_ENTRY = 65_535  # an entry's length is written in 16 bits
-MAX_BUNDLE = WIDTH * (2 + MAX_ENTRY)
+MAX_ENTRY_BUNDLE = WIDTH * (2 + MAX_ENTRY)
 CHECKPOINT = "checkpoint"
 PUBLIC = "public"  # the folder in a log's own that is hosted
 _PREFIX = 2  # bytes of an entry's length
@@ -55,7 +55,7 @@ class Tile:
 
 
 def is_tile(path: str) -> bool:
-    """Tell whether a path is one that a tile or a bundle can have."""
+    """Tell whether a path is one that a tile or an entry bundle can have."""
     return _PATH.fullmatch(path) is not None
 
 
@@ -86,7 +86,7 @@ def split(data: bytes, where: str, *, width: int) -> tuple[bytes, ...]:
 
 
 def pack(entries: Sequence[bytes]) -> bytes:
-    """Make a bundle: each entry after its length, as u16, big-endian.
+    """Make an entry bundle: each entry after its length, as u16, big-endian.
 
     Raises:
         EvidenceError: an entry is too long for that, or there are too many.
@@ -99,7 +99,7 @@ def pack(entries: Sequence[bytes]) -> bytes:
 
 
 def unpack(data: bytes, where: str, *, width: int) -> tuple[bytes, ...]:
-    """Return the entries in a bundle.
+    """Return the entries in an entry bundle.
 
     Raises:
         EvidenceError: it has another number of entries, or it ends too early or too late.
@@ -118,7 +118,7 @@ def unpack(data: bytes, where: str, *, width: int) -> tuple[bytes, ...]:
 
 
 def require_entry(entry: bytes, where: str) -> None:
-    """Refuse an entry that no bundle can hold.
+    """Refuse an entry that no entry bundle can hold.
 
     Raises:
         EvidenceError: it is empty, or too long.

@@ -20,7 +20,7 @@ _KEYS = frozenset({"version", "log", "publisher", "witnesses", "quorum"})
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Cosigner:
     """A witness's key, and where it takes checkpoints; without a place its cosignatures are brought by hand.
 
     Raises:
@@ -46,7 +46,7 @@ class Config:
 
     log: NoteVerifier
     publisher: Publisher
-    witnesses: tuple[Witness, ...] = ()
+    witnesses: tuple[Cosigner, ...] = ()
     quorum: int = 0
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class Config:
         )
 
 
-def _witness(value: Any, where: str) -> Witness:
+def _witness(value: Any, where: str) -> Cosigner:
     fields = exact_keys(value, frozenset({"key", "url"}), where)
     key = NoteVerifier.from_text(text(fields["key"], f"{where}.key"))
-    return Witness(key, text(fields["url"], f"{where}.url", limit=MAX_URL))
+    return Cosigner(key, text(fields["url"], f"{where}.url", limit=MAX_URL))

@@ -155,8 +155,8 @@ class RemoteTree:
         return hashes
 
     @keeps("R2.tile")
-    def bundle(self, index: int) -> tuple[bytes, ...]:
-        """Return the entries of a bundle, after proving that they belong there.
+    def entry_bundle(self, index: int) -> tuple[bytes, ...]:
+        """Return the entries of an entry bundle, after proving that they belong there.
 
         Raises:
             FetchError, EvidenceError: it cannot be had, or is malformed.
@@ -177,10 +177,10 @@ class RemoteTree:
         """Yield proven entries with their places.
 
         Raises:
-            FetchError, EvidenceError, VerificationError: as ``bundle`` does.
+            FetchError, EvidenceError, VerificationError: as ``entry_bundle`` does.
         """
         for index in range(start // WIDTH, -(-end // WIDTH)):
-            for place, entry in enumerate(self.bundle(index), index * WIDTH):
+            for place, entry in enumerate(self.entry_bundle(index), index * WIDTH):
                 if start <= place < end:
                     yield place, entry
 
@@ -188,9 +188,9 @@ class RemoteTree:
         """Return one entry, proven.
 
         Raises:
-            FetchError, EvidenceError, VerificationError: as ``bundle`` does.
+            FetchError, EvidenceError, VerificationError: as ``entry_bundle`` does.
         """
-        return self.bundle(place // WIDTH)[place % WIDTH]
+        return self.entry_bundle(place // WIDTH)[place % WIDTH]
 
     def inclusion(self, index: int) -> tuple[bytes, ...]:
         """Make the proof that an entry is in the tree."""

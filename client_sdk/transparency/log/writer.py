@@ -43,7 +43,7 @@ KEY, CONFIG = "log.key", "log.json"
 PENDING, WAITING, STATE = "pending", "checkpoint.waiting", "contents.json"
 BATCH = 256
 """Entries that one checkpoint adds at most."""
-_MAX_PENDING = 2 * tiles.MAX_BUNDLE
+_MAX_PENDING = 2 * tiles.MAX_ENTRY_BUNDLE
 Found = TypeVar("Found")
 Cosign = Callable[[bytes, tree.Tiles], Sequence[Signature]]
 """Asks witnesses to sign a checkpoint; it may read the tiles for its proofs."""
@@ -209,11 +209,11 @@ class LogWriter:
         return {entry: pending.size + number for number, entry in enumerate(pending.entries)}
 
     def _grow(self, pending: _Pending, root: bytes) -> bytes:
-        """Write bundles and tiles of the tree with the pending entries, and return its root."""
+        """Write entry bundles and tiles of the tree with the pending entries, and return its root."""
         if tree.root_of(pending.size, self.tiles) != root:
             raise LogDamagedError(f"{self.public}: its tiles are not those of its checkpoint")
         index = pending.size // WIDTH
-        row = list(self._bundle(index, pending.size))
+        row = list(self._entry_bundle(index, pending.size))
         leaves = self.tiles(tiles.at(0, index, pending.size)) if row else ()
         if tuple(map(leaf_hash, row)) != leaves:
             raise LogDamagedError(f"{self.public}: the last entries are not those of its tiles")
@@ -253,7 +253,7 @@ class LogWriter:
 
     def _tidy(self, old: int, size: int) -> None:
         """Remove partial tiles whose full ones are there (C2SP tlog-tiles, "Partial Tiles")."""
-        for tile in [*tiles.rightmost(old), *_bundles(old)]:
+        for tile in [*tiles.rightmost(old), *_entry_bundles(old)]:
             if tiles.at(tile.level, tile.index, size).width == WIDTH:
                 self._store.remove_folder(f"{PUBLIC}/{tile.full.path}.p")
 
@@ -277,12 +277,12 @@ class LogWriter:
 
     def _replayed(self, contents: Contents, size: int) -> Contents:
         while contents.size < size:
-            for entry in self._bundle(contents.size // WIDTH, size)[contents.size % WIDTH :]:
+            for entry in self._entry_bundle(contents.size // WIDTH, size)[contents.size % WIDTH :]:
                 contents, _ = contents.take(entry)
         return contents
 
-    def _bundle(self, index: int, size: int) -> tuple[bytes, ...]:
-        """Return the entries of a bundle in the log of a size; none where it would begin there."""
+    def _entry_bundle(self, index: int, size: int) -> tuple[bytes, ...]:
+        """Return the entries of an entry bundle in the log of a size; none where it would begin there."""
         if index * WIDTH == size:
             return ()
         tile = tiles.at(ENTRIES, index, size)
@@ -301,7 +301,7 @@ class LogWriter:
         return found
 
 
-def _bundles(size: int) -> Iterator[Tile]:
+def _entry_bundles(size: int) -> Iterator[Tile]:
     if size % WIDTH:
         yield tiles.at(ENTRIES, size // WIDTH, size)
 

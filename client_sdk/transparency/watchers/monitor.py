@@ -41,7 +41,7 @@ from client_sdk.transparency.log.remote import MissingError, RemoteTree, Source,
 
 VERSION = 2
 RECHECKED = 4
-"""Bundles of entries that were told before and are read again in each round."""
+"""Entry bundles that were told before and are read again in each round."""
 MOST = 100_000
 """Entries that one round tells; the next goes on."""
 PATIENCE = 3
@@ -52,7 +52,7 @@ _KEYS = frozenset({"version", "log", "checkpoint", "contents", "unproven", "fail
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MonitorState:
     """What a monitor saw last: the checkpoint as it was signed, and what the entries that it told have in them.
 
     ``unproven`` is the largest signed checkpoint of which it could not see yet whether it continues that one;
@@ -72,7 +72,7 @@ class Memory:
         return canonical_json(told | notes)
 
     @classmethod
-    def from_json(cls, data: bytes, log: NoteVerifier) -> Memory:
+    def from_json(cls, data: bytes, log: NoteVerifier) -> MonitorState:
         """Read it.
 
         Raises:
@@ -113,22 +113,22 @@ class Told:
 
 
 class Monitor:
-    """Looks at a log again and again; ``memory`` is what to keep until the next look, also of another process.
+    """Looks at a log again and again; ``state`` is what to keep until the next look, also of another process.
 
     ``seen`` and ``shown`` are the signed checkpoints that an alarm is about: together they prove a fork to anybody.
     """
 
-    def __init__(self, source: Source, watched: Watched, memory: Memory | None) -> None:
-        self._source, self._watched, self.memory = source, watched, memory
-        self.seen, self.shown = b"" if memory is None else memory.checkpoint, b""
+    def __init__(self, source: Source, watched: Watched, state: MonitorState | None) -> None:
+        self._source, self._watched, self.state = source, watched, state
+        self.seen, self.shown = b"" if state is None else state.checkpoint, b""
 
     def look(self, *, now: int, recheck: int | None = RECHECKED, most: int = MOST) -> Iterator[Told]:
-        """Yield the new entries; ``memory`` moves on with each. ``recheck`` None reads all of the old ones again.
+        """Yield the new entries; ``state`` moves on with each. ``recheck`` None reads all of the old ones again.
 
         Raises:
             FetchError: the log cannot be read now.
             EvidenceError: it serves what is malformed.
-            VerificationError: R2 or R3, it is not the log that it was. ``memory`` stays at what was proven.
+            VerificationError: R2 or R3, it is not the log that it was. ``state`` stays at what was proven.
         """
         signed = read_checkpoint(self._source, self._watched.log, self._watched.witnesses)  # (1)
         self.shown = signed.data
@@ -141,25 +141,25 @@ class Monitor:
     def _look(self, signed: SignedCheckpoint, now: int, recheck: int | None, most: int) -> Iterator[Told]:
         tree = self._grown(signed)  # (2), (3)
         self._refuse_old(signed, now)
-        contents = Contents(self._watched.publisher) if self.memory is None else self.memory.contents
-        failed = 0 if self.memory is None else self.memory.failed
+        contents = Contents(self._watched.publisher) if self.state is None else self.state.contents
+        failed = 0 if self.state is None else self.state.failed
         for index in _chosen(contents.size, recheck):
-            tree.bundle(index)  # (4)
-        self.memory, self.seen = Memory(signed.data, contents, failed=failed), signed.data
+            tree.entry_bundle(index)  # (4)
+        self.state, self.seen = MonitorState(signed.data, contents, failed=failed), signed.data
         for place, data in tree.entries(contents.size, min(tree.size, contents.size + most)):
             contents, told = _told(contents, place, data)  # (5)
             yield told
-            self.memory = Memory(signed.data, contents)
-        self.memory = replace(self.memory, failed=0)
+            self.state = MonitorState(signed.data, contents)
+        self.state = replace(self.state, failed=0)
 
     @keeps("R2.missing")
     def _failed(self, signed: SignedCheckpoint, error: FetchError) -> None:
         """Keep a checkpoint that could not be looked under; after some looks it is an alarm, whatever is answered."""
-        if self.memory is None:
+        if self.state is None:
             return
-        kept, failed = self.memory, self.memory.failed + 1
+        kept, failed = self.state, self.state.failed + 1
         unproven = signed.data if kept.checkpoint != signed.data else kept.unproven
-        self.memory = replace(kept, unproven=unproven, failed=failed)
+        self.state = replace(kept, unproven=unproven, failed=failed)
         if failed >= PATIENCE:
             what, got = "what the log's checkpoint needs can be read", f"{failed} looks without it: {error}"
             expected = f"the files of {signed.checkpoint.size} entries"
@@ -169,10 +169,10 @@ class Monitor:
     def _grown(self, signed: SignedCheckpoint) -> RemoteTree:
         """Return the tree that is shown, after holding it to the one seen."""
         shown = signed.checkpoint
-        if self.memory is None:
+        if self.state is None:
             return RemoteTree(self._source, shown)
-        seen = open_checkpoint(self.memory.checkpoint, self._watched.log).checkpoint
-        unproven = self._unproven(self.memory.unproven, seen, shown)
+        seen = open_checkpoint(self.state.checkpoint, self._watched.log).checkpoint
+        unproven = self._unproven(self.state.unproven, seen, shown)
         if shown.size == seen.size and shown.root != seen.root:
             raise VerificationError("R3.fork", _GROWN, expected=_spelt(seen), got=_spelt(shown))
         if shown.size < seen.size:
@@ -180,7 +180,7 @@ class Monitor:
         tree = RemoteTree(self._source, shown)
         self._require_grown(tree, seen)
         if unproven is not None:
-            self.seen = self.memory.unproven
+            self.seen = self.state.unproven
             self._require_grown(tree, unproven)
         return tree
 
@@ -268,7 +268,7 @@ def _told(contents: Contents, place: int, data: bytes) -> tuple[Contents, Told]:
 
 
 def _chosen(size: int, recheck: int | None) -> list[int]:
-    """Choose bundles that were told before."""
+    """Choose entry bundles that were told before."""
     many = -(-size // WIDTH)
     return sorted(random.sample(range(many), many if recheck is None else min(recheck, many)))
 

@@ -13,7 +13,7 @@ from client_sdk.errors import AttestationError, EvidenceError, FetchError
 from client_sdk.transparency.formats.checkpoint import Checkpoint, number
 from client_sdk.transparency.formats.note import NoteVerifier, Signature, UnverifiedNote, open_note
 from client_sdk.transparency.log import tree
-from client_sdk.transparency.log.config import Witness
+from client_sdk.transparency.log.config import Cosigner
 from client_sdk.transparency.log.web import Answer, Web
 from client_sdk.transparency.watchers.witness import CONFLICT, SIZE_TYPE, Request
 
@@ -31,7 +31,7 @@ class Asking:
     It is a ``writer.Cosign``: nothing is raised, since others may be enough.
     """
 
-    witnesses: Sequence[Witness]
+    witnesses: Sequence[Cosigner]
     now: Callable[[], int]
     say: Callable[[str], object]
     seconds: float
@@ -48,7 +48,7 @@ class Asking:
                 self.say(f"witness {witness.key.name} did not sign: {error}")
         return tuple(found)
 
-    def _ask(self, witness: Witness, note: bytes, tiles: tree.Tiles) -> Signature:
+    def _ask(self, witness: Cosigner, note: bytes, tiles: tree.Tiles) -> Signature:
         web, size = (
             Web(witness.url, seconds=self.seconds),
             Checkpoint.from_text(UnverifiedNote.from_bytes(note).text).size,

@@ -6,14 +6,14 @@ from client_sdk.changes import Change, Section, alarms, contents, statements, wo
 from client_sdk.page.document import notice
 from client_sdk.page.markup import NOTHING, Html, join, tag, text
 from client_sdk.page.table import table
-from client_sdk.transparency.log.page.overview import Entry, Fate
+from client_sdk.transparency.log.page.overview import Fate, Listed
 from client_sdk.transparency.log.page.parts import bullets, paragraphs, said
 
 _SHOWN, _OPEN, _TOLD, _NAMED = 400, 12, 3, 2
 _COLUMNS = ("what", "before", "after")
 
 
-def compared(after: Entry, before: Entry) -> tuple[tuple[Section, ...], str]:
+def compared(after: Listed, before: Listed) -> tuple[tuple[Section, ...], str]:
     """Compare two releases; return also a sentence that says what could not be compared, if there is such."""
     stated = statements(before.release, after.release)
     if after.release.manifest_sha256 == before.release.manifest_sha256:

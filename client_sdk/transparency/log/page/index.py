@@ -12,7 +12,7 @@ from client_sdk.page.table import table
 from client_sdk.rotation import KeySet
 from client_sdk.transparency.log.page.differences import in_short
 from client_sdk.transparency.log.page.howto import check_log
-from client_sdk.transparency.log.page.overview import Fate, Overview, Service, Shelf, Witness
+from client_sdk.transparency.log.page.overview import Fate, Overview, Service, Shelf, Witnessed
 from client_sdk.transparency.log.page.parts import (
     BRAND,
     SHEETS,
@@ -196,7 +196,7 @@ def _watched(overview: Overview) -> list[Html]:
     return found
 
 
-def _witness(witness: Witness) -> tuple[Html, ...]:
+def _witness(witness: Witnessed) -> tuple[Html, ...]:
     when = moment(witness.at) if witness.at else tag("span", text("not signed"), class_="pill bad")
     return text(witness.key.name), when, copied(str(witness.key))
 

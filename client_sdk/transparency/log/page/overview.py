@@ -37,7 +37,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Listed:
     """A release in the log. ``late`` tells that its keys had been replaced, by a rotation before it.
 
     ``data`` is the signed file, as the log has it.
@@ -60,11 +60,11 @@ class Entry:
 class Fate:
     """A release with what became of it: the state, which release made it so, and which one to use instead."""
 
-    entry: Entry
+    entry: Listed
     state: State
-    by: Entry | None = None
-    successor: Entry | None = None
-    before: Entry | None = None
+    by: Listed | None = None
+    successor: Listed | None = None
+    before: Listed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Witnessed:
     """A witness that was asked for; ``at`` is when it says that it saw the checkpoint, None where it did not sign."""
 
     key: NoteVerifier
@@ -123,7 +123,7 @@ class Overview:
 
     log: NoteVerifier
     seen: SignedCheckpoint
-    witnesses: tuple[Witness, ...]
+    witnesses: tuple[Witnessed, ...]
     strangers: tuple[str, ...]
     shelves: tuple[Shelf, ...]
     others: tuple[Other, ...]

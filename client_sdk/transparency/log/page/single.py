@@ -15,7 +15,7 @@ from client_sdk.release import Measurement
 from client_sdk.transparency.formats.merkle import leaf_hash
 from client_sdk.transparency.log.page.differences import changes
 from client_sdk.transparency.log.page.howto import MANIFESTS, check_release
-from client_sdk.transparency.log.page.overview import Entry, Fate, Overview, Service, Shelf, State
+from client_sdk.transparency.log.page.overview import Fate, Listed, Overview, Service, Shelf, State
 from client_sdk.transparency.log.page.parts import (
     BRAND,
     SHEETS,
@@ -99,7 +99,7 @@ def _notices(fate: Fate) -> Iterator[Html]:
         yield notice("Signed by keys that had been replaced before.", what)
 
 
-def _contents(entry: Entry) -> tuple[Html, ...]:
+def _contents(entry: Listed) -> tuple[Html, ...]:
     manifest = entry.manifest
     if manifest is None:
         missing = "The manifest of this release was not published here. Whoever has it can tell by its SHA-256, above."
@@ -143,7 +143,7 @@ def _packages(title: str, found: tuple[Package, ...]) -> Html:
     return tag("details", summary, table(("package", "version", "SHA-256"), rows, caption=title), rest)
 
 
-def _measurements(entry: Entry) -> tuple[Html, ...]:
+def _measurements(entry: Listed) -> tuple[Html, ...]:
     intro = (
         "A machine that runs this image measures exactly this while it boots, on this platform and in this boot mode; "
         "clients compare what its TPM and its CPU sign with these values."
@@ -163,7 +163,7 @@ def _measurement(item: Measurement, place: int) -> Html:
     return join(heading, table(("what", "value"), rows, caption=f"Measurements on {name}"))
 
 
-def _entry(overview: Overview, entry: Entry) -> tuple[Html, ...]:
+def _entry(overview: Overview, entry: Listed) -> tuple[Html, ...]:
     checkpoint = overview.seen.checkpoint
     rows = [
         (text("place in the log"), text(f"entry {entry.index} of {checkpoint.size}, counted from 0")),

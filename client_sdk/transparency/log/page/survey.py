@@ -21,8 +21,8 @@ from client_sdk.rotation import read_rotation, verify_rotation
 from client_sdk.transparency.formats.checkpoint import SignedCheckpoint
 from client_sdk.transparency.formats.note import NoteVerifier, UnverifiedNote
 from client_sdk.transparency.log.page.overview import (
-    Entry,
     Fate,
+    Listed,
     Named,
     Other,
     Overview,
@@ -30,7 +30,7 @@ from client_sdk.transparency.log.page.overview import (
     Service,
     Shelf,
     State,
-    Witness,
+    Witnessed,
 )
 
 KEPT_OTHERS = 100
@@ -44,7 +44,7 @@ class _Sorting:
 
     name: str
     sets: list[Publisher]
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Listed] = field(default_factory=list)
     rotations: list[Rotated] = field(default_factory=list)
 
 
@@ -93,7 +93,7 @@ def _sort(index: int, data: bytes, sorting: Sequence[_Sorting], manifest_of: Man
     return _stranger(data)
 
 
-def _released(index: int, data: bytes, sets: Sequence[Publisher], manifest_of: ManifestOf) -> Entry | None:
+def _released(index: int, data: bytes, sets: Sequence[Publisher], manifest_of: ManifestOf) -> Listed | None:
     for place in reversed(range(len(sets))):
         try:
             release = open_release(data, sets[place])
@@ -103,7 +103,7 @@ def _released(index: int, data: bytes, sets: Sequence[Publisher], manifest_of: M
             return None
         by = tuple(key_id(key) for key in signers(Envelope.from_json(data), sets[place].public_keys))
         manifest = _manifest(manifest_of(release.manifest_sha256), release.manifest_sha256)
-        return Entry(index, release, data, by, place + 1 < len(sets), manifest)
+        return Listed(index, release, data, by, place + 1 < len(sets), manifest)
     return None
 
 
@@ -135,19 +135,19 @@ def _stranger(data: bytes) -> str:
     return "a key rotation that does not follow the keys of a publisher of this page"
 
 
-def _services(entries: Sequence[Entry], as_at: datetime | None) -> Iterator[Service]:
-    by_name: dict[str, list[Entry]] = {}
+def _services(entries: Sequence[Listed], as_at: datetime | None) -> Iterator[Service]:
+    by_name: dict[str, list[Listed]] = {}
     for entry in entries:
         by_name.setdefault(entry.release.service, []).append(entry)
     for name in sorted(by_name):
         yield Service(name, _fates(by_name[name], as_at), tuple(_faults(by_name[name])))
 
 
-def _fates(entries: Sequence[Entry], as_at: datetime | None) -> tuple[Fate, ...]:
+def _fates(entries: Sequence[Listed], as_at: datetime | None) -> tuple[Fate, ...]:
     """Return the releases of a service, newest first, by number; those of one number by their place in the log."""
     ordered = sorted(entries, key=lambda entry: (entry.release.number, entry.index), reverse=True)
-    revokers: dict[int, Entry] = {}
-    followers: dict[int, Entry] = {}
+    revokers: dict[int, Listed] = {}
+    followers: dict[int, Listed] = {}
     for entry in entries:
         for number in entry.release.revokes:
             revokers.setdefault(number, entry)
@@ -166,8 +166,8 @@ def _fates(entries: Sequence[Entry], as_at: datetime | None) -> tuple[Fate, ...]
 
 
 def _state(
-    entry: Entry, as_at: datetime | None, revoker: Entry | None, follower: Entry | None, newest: Entry | None
-) -> tuple[State, Entry | None]:
+    entry: Listed, as_at: datetime | None, revoker: Listed | None, follower: Listed | None, newest: Listed | None
+) -> tuple[State, Listed | None]:
     """Return what became of a release, and by which other one."""
     if revoker:
         return State.REVOKED, revoker
@@ -182,7 +182,7 @@ def _state(
     return State.NEWEST, None
 
 
-def _faults(entries: Sequence[Entry]) -> Iterator[str]:
+def _faults(entries: Sequence[Listed]) -> Iterator[str]:
     """Yield what an honest publisher's log would not show."""
     numbers = Counter(entry.release.number for entry in entries)
     for number in sorted(number for number, count in numbers.items() if count > 1):
@@ -199,9 +199,9 @@ def _faults(entries: Sequence[Entry]) -> Iterator[str]:
             yield f"Release {entry.release.number} (entry {entry.index}) is signed by keys that had been replaced."
 
 
-def _witnesses(seen: SignedCheckpoint, asked: Sequence[NoteVerifier]) -> tuple[Witness, ...]:
+def _witnesses(seen: SignedCheckpoint, asked: Sequence[NoteVerifier]) -> tuple[Witnessed, ...]:
     times = {signed.by: signed.at for signed in seen.witnessed}
-    return tuple(Witness(key, _instant(times.get(key))) for key in asked)
+    return tuple(Witnessed(key, _instant(times.get(key))) for key in asked)
 
 
 def _instant(at: int | None) -> datetime | None:
