@@ -17,6 +17,7 @@ from pathlib import Path
 from client_sdk.errors import EvidenceError
 from client_sdk.given import require, require_path
 from client_sdk.transparency.client.seen import MAX_FILE, Seen
+from client_sdk.writing import PRIVATE, write
 
 try:
     import fcntl
@@ -25,7 +26,7 @@ except ImportError:  # a system without POSIX's locks
 
 KEPT, NEW, LOST = "kept", "new", "lost"
 PATIENCE = 10.0  # seconds: a judgement holds the lock for a few milliseconds
-_FILE, _LOCK, _PARTIAL = "memory.json", "memory.lock", "memory.json.partial"
+_FILE, _LOCK = "memory.json", "memory.lock"
 
 
 class Held:
@@ -155,7 +156,7 @@ def _read(folder: Path, descriptor: int) -> Held:
 
 def _keep(folder: Path, lock: int, data: bytes) -> None:
     try:
-        _replace(folder, data)
+        write(folder / _FILE, data, mode=PRIVATE)
         _mark(lock)
     except OSError as error:
         raise _trouble(folder, "cannot be written", error) from error
@@ -178,26 +179,6 @@ def _bytes(path: Path) -> bytes | None:
             return file.read(MAX_FILE + 1)
     except FileNotFoundError:
         return None
-
-
-def _replace(folder: Path, data: bytes) -> None:
-    """Write beside, make it last, and rename: after a crash there is the old file or the new one."""
-    beside = folder / _PARTIAL
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(folder / _FILE)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    above = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(above)
-    finally:
-        os.close(above)
 
 
 def _trouble(folder: Path, what: str, error: OSError) -> EvidenceError:

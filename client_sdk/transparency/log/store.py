@@ -1,8 +1,7 @@
 """Files of a log, or of who watches one: each is there whole or not at all, whatever interrupts the writing.
 
-A file is written in a folder that nobody is shown, with its final mode from the first byte on, is flushed to the disk
-and then renamed to its place; the folder is flushed after that. A process that dies leaves at most a file in that
-folder, which the next one overwrites. One process at a time writes.
+A file is written in a folder that nobody is shown, and then renamed to its place (``client_sdk/writing.py``). One
+process at a time writes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from client_sdk.errors import LogBusyError, LogDamagedError, LogStorageError
-from client_sdk.writing import PRIVATE, READABLE
+from client_sdk.writing import PRIVATE, READABLE, flush, write
 
 _PARTIAL = "tmp/partial"
 _LOCK = "lock"
@@ -77,9 +76,8 @@ class Store:
         target = self.home / name
         with _telling(target, "write"):
             self._make(target.parent)
-            self._write(data, mode)
-            (self.home / _PARTIAL).replace(target)
-            _flush(target.parent)
+            self._make((self.home / _PARTIAL).parent)
+            write(target, data, mode=mode, beside=self.home / _PARTIAL)
 
     def add(self, name: str, data: bytes) -> None:
         """Write a file that never changes; it may be there already, with the same bytes.
@@ -106,7 +104,7 @@ class Store:
                 target.unlink()
             except FileNotFoundError:
                 return
-            _flush(target.parent)
+            flush(target.parent)
 
     def remove_folder(self, name: str) -> None:
         """Remove a folder of files; it may be gone already.
@@ -121,20 +119,7 @@ class Store:
             for entry in folder.iterdir():
                 entry.unlink()
             folder.rmdir()
-            _flush(folder.parent)
-
-    def _write(self, data: bytes, mode: int) -> None:
-        partial = self.home / _PARTIAL
-        self._make(partial.parent)
-        partial.unlink(missing_ok=True)  # of another mode, perhaps
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            flush(folder.parent)
 
     def _make(self, folder: Path) -> None:
         if folder.is_dir():
@@ -144,7 +129,7 @@ class Store:
             folder.mkdir(_FOLDER_MODE)
         except FileExistsError:
             return
-        _flush(folder.parent)
+        flush(folder.parent)
 
 
 @contextmanager
@@ -156,12 +141,3 @@ def _telling(path: Path, what: str) -> Iterator[None]:
         remedy = _REMEDY.get(error.errno or 0, "see to it")
         message = f"cannot {what} {path}: {error.strerror}; {remedy} and run it again, it goes on where it was"
         raise LogStorageError(message) from error
-
-
-def _flush(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
