@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from client_sdk.publisher import Publisher
 from client_sdk.report import Ledger
-from client_sdk.rotation import KeySet, join_rotations, read_rotation, verify_rotations
+from client_sdk.rotation import Chain, KeySet, join_rotations, verify_rotations
 from client_sdk.transparency.client.seen import Known, Seen
 
 Rotations = tuple[bytes, ...]
@@ -42,25 +42,25 @@ def lead_on(
 
 
 def _follow(newest: Publisher, known: Known, rotations: Rotations, ledger: Ledger) -> tuple[Publisher, Known]:
-    fresh = _fresh(newest, known, rotations)
-    if not fresh:
+    fresh = _fresh(newest, known, Chain.read(rotations))
+    if not fresh.rotations:
         return newest, known
-    chain = join_rotations(known.rotations, fresh)
-    newest = verify_rotations(fresh, newest, ledger=ledger)
-    sets = {read_rotation(data).following.digest for data in fresh}
-    return newest, Known(known.sets | sets, chain, known.services)
+    chain = join_rotations(known.rotations, fresh.envelopes)
+    newest = verify_rotations(fresh.envelopes, newest, ledger=ledger)
+    return newest, Known(known.sets | _sets(fresh), chain, known.services)
 
 
-def _fresh(newest: Publisher, known: Known, rotations: Rotations) -> Rotations:
+def _fresh(newest: Publisher, known: Known, given: Chain) -> Chain:
     """Cut off what is known, or else what comes before the newest keys: of that, no signature is verified."""
-    read = [read_rotation(data) for data in rotations]
-    followed = {read_rotation(data).to_statement() for data in known.rotations}
-    keys = KeySet.of(newest).digest
-    if there := [place for place, one in enumerate(read) if one.to_statement() in followed]:
-        return rotations[there[-1] + 1 :]
-    for place, one in enumerate(read):
-        if one.previous == keys:
-            return rotations[place:]
-    if known.sets.isdisjoint(one.following.digest for one in read):
-        verify_rotations(rotations, newest)  # which says what to do
-    return ()
+    followed = {rotation.to_statement() for rotation in Chain.read(known.rotations).rotations}
+    if there := [place for place, one in enumerate(given.rotations) if one.to_statement() in followed]:
+        return given.beyond(there[-1] + 1)
+    following = given.after(KeySet.of(newest).digest)
+    if following is None and known.sets.isdisjoint(_sets(given)):
+        verify_rotations(given.envelopes, newest)  # which says what to do
+    return following or Chain()
+
+
+def _sets(chain: Chain) -> set[bytes]:
+    """Return the names of the sets to which it leads."""
+    return {rotation.following.digest for rotation in chain.rotations}
