@@ -26,6 +26,7 @@ DAY, SKEW = 86_400, 300
 FIRST, NEXT, LAST, THIEF = (ed25519_key(name) for name in ("publisher", "publisher's next", "his last", "thief"))
 HOLDERS = tuple(ed25519_key(f"holder {number}") for number in (1, 2, 3))
 REBUILDER = ed25519_key("rebuilder")
+STRANGER_LOG = NoteSigner("other.example", b"o" * 32)
 MEASURED = Measurement(
     platform="local-qemu",
     boot_mode="uefi",
@@ -187,8 +188,12 @@ def _notes(family: Family) -> None:
     family.attack("witnesses' words for another tree", "R2.note", moved)
     impostor = replace(honest, signer=NoteSigner(LOG.name, b"o" * 32)).bundle(ONE, by=())
     family.attack("a log of this name with another key", "R2.note", request(impostor, logged()))
-    other = replace(honest, signer=NoteSigner("other.example", b"o" * 32), origin="other.example").bundle(ONE)
+    other = replace(honest, signer=STRANGER_LOG, origin="other.example").bundle(ONE)
     family.attack("another log that the witnesses watch", "R2.checkpoint", request(other, logged()))
+    unsigned = replace(honest, signer=STRANGER_LOG).bundle(ONE)
+    family.attack(
+        "a checkpoint that witnesses signed and the log did not", "R2.checkpoint", request(unsigned, logged())
+    )
     named = replace(honest, origin="other.example").bundle(ONE)
     family.attack("another log's tree under the pinned key", "R2.checkpoint", request(named, logged()))
     family.control(
