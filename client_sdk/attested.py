@@ -21,7 +21,7 @@ from client_sdk.publisher import Publisher, require_publisher
 from client_sdk.releases import ReleaseSources, open_releases
 from client_sdk.rounds import TIMEOUT, gather_from, judge, require_trust
 from client_sdk.rules import keeps
-from client_sdk.transparency.memory import Memory, as_memory
+from client_sdk.transparency.client.memory import Memory, as_memory
 from client_sdk.transport import AsyncAttestedTransport, AttestedTransport
 
 

@@ -24,7 +24,7 @@ from client_sdk.releases import ReleaseSources
 from client_sdk.report import Report
 from client_sdk.rounds import TIMEOUT
 from client_sdk.rules import keeps
-from client_sdk.transparency.memory import Memory
+from client_sdk.transparency.client.memory import Memory
 
 NO_KEY = "none"
 # No scheme of WebSockets: libraries refuse it before they look a name up, ask a proxy, or connect.

@@ -14,7 +14,7 @@ import ssl
 import time
 from typing import Any, Self
 
-from client_sdk.deadline import DeadlineTls, left
+from client_sdk.deadline import DeadlineTls, connected, left
 from client_sdk.encoding import MAX_JSON
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
 from client_sdk.origin import Origin
@@ -49,7 +49,7 @@ class Peer:
         """
         deadline = time.monotonic() + seconds
         try:
-            raw = socket.create_connection((origin.host, origin.port), timeout=left(deadline))
+            raw = connected(origin.host, origin.port, deadline)
         except OSError as error:
             raise FetchError(f"cannot reach {origin}: {_reason(error)}; is it running?") from error
         try:

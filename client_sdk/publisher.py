@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from client_sdk.dsse import key_id
 from client_sdk.errors import EvidenceError
 from client_sdk.given import require, require_number, require_path
-from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
-from client_sdk.transparency.pins import KeySource, read_verifier
+from client_sdk.transparency.client.pins import KeySource, read_verifier
+from client_sdk.transparency.formats.note import COSIGNATURE, ED25519, NoteVerifier
 
 MAX_KEY_FILE = 16_384
 PublicKey = Ed25519PublicKey | bytes | str | Path

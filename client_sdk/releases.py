@@ -1,11 +1,11 @@
 """The releases that a caller gives: which of them are signed, logged, in date and not revoked, and why others are not.
 
 (1) R4: there is at least one.
-(2) R1: the pinned publisher signed each of them, with the newest of his keys (``transparency/keys.py``); one that he
-    did not sign is refused, whatever the others say. R5: so did each rebuilder who is pinned.
-(3) R2: where a log is pinned, each comes with a proof that the log has it (``transparency/judge.py``), and so does each
-    rotation that leads from the pinned keys to the newest.
-(4) R3: the log has not gone back, nor two views, since this client last looked (``transparency/rollback.py``).
+(2) R1: the pinned publisher signed each of them, with the newest of his keys (``keys.py``); one that he did not sign is
+    refused, whatever the others say. R5: so did each rebuilder who is pinned.
+(3) R2: where a log is pinned, each comes with a proof that the log has it (``judge.py``), and so does each rotation
+    that leads from the pinned keys to the newest.
+(4) R3: the log has not gone back, nor two views, since this client last looked (``rollback.py``).
 (5) R6: those outside their dates are left out as long as one is inside.
 (6) R3: those that another of them revokes, or one that this client has seen, whatever its own dates, are left out as
     long as one stays: what was revoked once does not come back when the release that said so has run out.
@@ -14,8 +14,9 @@
 A refusal does not make unseen what was verified on the way to it: rotations, revocations and a log's tree are
 remembered all the same, so that it is not cured by leaving the evidence away.
 
-(4) and (7) need a memory, and (6) is better with one. Without a log the publisher is trusted alone (R5): that no newer
-release exists, or one that revokes these, is then not known. The report says which of both was missing.
+The files named are in ``transparency/client``. (4) and (7) need a memory, and (6) is better with one. Without a log
+the publisher is trusted alone (R5): that no newer release exists, or one that revokes these, is then not known. The
+report says which of both was missing.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from client_sdk.release import Release, open_release, verify_dates
 from client_sdk.report import Ledger, Row
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, digests
-from client_sdk.transparency.bundle import Bundle, unpack
-from client_sdk.transparency.judge import Logged, judge_proof, judge_rebuilders, judge_rotations
-from client_sdk.transparency.keys import lead_on, remembered_keys
-from client_sdk.transparency.learning import Learned
-from client_sdk.transparency.memory import Held, Memory, as_memory
-from client_sdk.transparency.revoked import Revoked, revoked_among
-from client_sdk.transparency.rollback import judge_numbers, judge_trees
-from client_sdk.transparency.telling import Facts, Looked, NotRun, tell
+from client_sdk.transparency.client.judge import Logged, judge_proof, judge_rebuilders, judge_rotations
+from client_sdk.transparency.client.keys import lead_on, remembered_keys
+from client_sdk.transparency.client.learning import Learned
+from client_sdk.transparency.client.memory import Held, Memory, Passing, as_memory
+from client_sdk.transparency.client.revoked import Revoked, revoked_among
+from client_sdk.transparency.client.rollback import judge_numbers, judge_trees
+from client_sdk.transparency.client.telling import Facts, Looked, NotRun, tell
+from client_sdk.transparency.formats.bundle import Bundle, unpack
 
 MAX_RELEASE = 4 * 1024 * 1024
 ReleaseSource = str | Path | bytes
@@ -92,7 +93,7 @@ def open_releases(
     publisher: Publisher,
     *,
     now: datetime,
-    memory: Memory | Path | str | None = None,
+    memory: Memory | Passing | Path | str | None = None,
     remember: bool = True,
 ) -> Opened:
     """Read one or many releases, or bundles; what they say is remembered where there is a memory.

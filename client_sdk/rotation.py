@@ -6,10 +6,11 @@ previous set signed it, the threshold of the new set signed it too, and it follo
 new keys exist and that their holders agree.
 
 A rotation proves what the previous set wanted. It does not prove that others see it: for that, a client that pins a
-log asks for a proof that the log has it (``transparency/judge.py``); nothing here does. Nor does it prove that there
-is no later one: whoever kept the keys of a set that was replaced, and cuts a client off from what came after, is
+log asks for a proof that the log has it (``transparency/client/judge.py``); nothing here does. Nor does it prove that
+there is no later one: whoever kept the keys of a set that was replaced, and cuts a client off from what came after, is
 refused by a client whose memory has the later one. One without can be led astray by them still, though with a log not
-unseen: what leads it, and the release, are entries there.
+unseen: what leads it, and the release, are entries there. Nor that it is the only one of its set: two that fork are
+refused where both are at hand (``join_rotations``), and of two that a log has each is proven like any entry.
 """
 
 from __future__ import annotations
@@ -162,6 +163,78 @@ def verify_rotation(envelope: bytes, publisher: Publisher, *, ledger: Ledger | N
     return replace(publisher, keys=rotation.following.keys, threshold=rotation.following.threshold)
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Rotations of one publisher's keys, each as it was signed and as it reads, in the order in which they came.
+
+    Nothing is verified, nor that each is the one after the one before it: that is what ``require_whole`` is for.
+    """
+
+    envelopes: tuple[bytes, ...] = ()
+    rotations: tuple[Rotation, ...] = ()
+
+    @classmethod
+    def read(cls, envelopes: Sequence[bytes]) -> Chain:
+        """Read each of them, once.
+
+        Raises:
+            EvidenceError: one is malformed.
+            VerificationError: R1, one is an envelope of something else.
+        """
+        return cls(tuple(envelopes), tuple(map(read_rotation, envelopes)))
+
+    def after(self, digest: bytes) -> Chain | None:
+        """Return what leads on from a set of keys: nothing from the last one, None where the set is not in it."""
+        for place, rotation in enumerate(self.rotations):
+            if rotation.previous == digest:
+                return self.beyond(place)
+        return Chain() if self.rotations and self.rotations[-1].following.digest == digest else None
+
+    def beyond(self, place: int) -> Chain:
+        """Return it without the first of them."""
+        return Chain(self.envelopes[place:], self.rotations[place:])
+
+    @keeps("R1")
+    def require_whole(self) -> None:
+        """Refuse a gap, another order, and what was put in between.
+
+        Raises:
+            EvidenceError: there are too many.
+            VerificationError: R1.
+        """
+        _require_few(self.envelopes)
+        for before, after in pairwise(self.rotations):
+            expected, got = (before.number + 1, before.following.digest), (after.number, after.previous)
+            if expected != got:
+                message = f"each rotation is the one after the one before it (rotation {after.number})"
+                raise VerificationError("R1", message, expected=show(expected), got=show(got))
+
+    @keeps("R1")
+    def joined(self, other: Chain) -> Chain:
+        """Return the one that has both: what comes first up to where the other joins it, and what follows.
+
+        Raises:
+            EvidenceError: there are too many.
+            VerificationError: R1, no such chain exists: there is a gap between both, or they lead to different keys.
+        """
+        if not self.rotations or not other.rotations:
+            return self if self.rotations else other
+        first, second = sorted((self, other), key=lambda chain: chain.rotations[0].number)
+        place = second.rotations[0].number - first.rotations[0].number
+        for one, two in zip(first.rotations[place:], second.rotations, strict=False):
+            if one.to_statement() != two.to_statement():
+                message = f"there is one rotation of this number ({one.number}), and it leads to the same keys"
+                expected, got = (", ".join(rotation.following.names) for rotation in (one, two))
+                raise VerificationError("R1", message, expected=expected, got=got)
+        rest = first.beyond(place + len(second.rotations))
+        joined = Chain(
+            first.envelopes[:place] + second.envelopes + rest.envelopes,
+            first.rotations[:place] + second.rotations + rest.rotations,
+        )
+        joined.require_whole()
+        return joined
+
+
 @keeps("R1")
 def verify_rotations(envelopes: Sequence[bytes], publisher: Publisher, *, ledger: Ledger | None = None) -> Publisher:
     """Return the publisher with the newest of his keys, by his rotations from the oldest on.
@@ -174,26 +247,24 @@ def verify_rotations(envelopes: Sequence[bytes], publisher: Publisher, *, ledger
         VerificationError: R1, with what to do.
     """
     require_publisher(publisher)
-    if len(envelopes) > MAX_ROTATIONS:
-        raise EvidenceError("rotations", f"expected at most {MAX_ROTATIONS}, got {len(envelopes)}")
+    _require_few(envelopes)
     if not envelopes:
         return publisher
-    read = [read_rotation(data) for data in envelopes]
-    _require_chain(read)
-    sets = [read[0].previous, *(rotation.following.digest for rotation in read)]
-    pinned = KeySet.of(publisher).digest
-    if pinned not in sets:
-        told = f"one of {len(sets)} sets, of which the newest is {', '.join(read[-1].following.names)}"
+    chain = Chain.read(envelopes)
+    chain.require_whole()
+    following = chain.after(KeySet.of(publisher).digest)
+    if following is None:
+        newest = ", ".join(chain.rotations[-1].following.names)
+        told = f"one of {len(chain.rotations) + 1} sets, of which the newest is {newest}"
         message = "the keys that you pinned are in the publisher's rotations (else ask the publisher for his keys)"
         raise VerificationError("R1", message, expected=told, got=publisher.names)
-    for envelope in envelopes[sets.index(pinned) :]:
+    for envelope in following.envelopes:
         publisher = verify_rotation(envelope, publisher, ledger=ledger)
     return publisher
 
 
-@keeps("R1")
 def join_rotations(known: Sequence[bytes], other: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the one chain that has both: what comes first up to where the other joins it, and what follows.
+    """Return the one chain that has both, whichever comes first and however long each is.
 
     How long a chain is says nothing of how far it leads. No signature is verified here.
 
@@ -203,29 +274,13 @@ def join_rotations(known: Sequence[bytes], other: Sequence[bytes]) -> tuple[byte
     """
     if not known or not other:
         return tuple(known or other)
-    read = {data: read_rotation(data) for data in (*known, *other)}
-    first, second = sorted((tuple(known), tuple(other)), key=lambda chain: read[chain[0]].number)
-    place = read[second[0]].number - read[first[0]].number
-    for one, two in zip(first[place:], second, strict=False):
-        if read[one].to_statement() != read[two].to_statement():
-            message = f"there is one rotation of this number ({read[one].number}), and it leads to the same keys"
-            expected, got = (read[data].following.names for data in (one, two))
-            raise VerificationError("R1", message, expected=", ".join(expected), got=", ".join(got))
-    joined = first[:place] + second + first[place + len(second) :]
-    _require_chain([read[data] for data in joined])
-    if len(joined) > MAX_ROTATIONS:
-        raise EvidenceError("rotations", f"expected at most {MAX_ROTATIONS}, got {len(joined)}")
-    return joined
+    return Chain.read(known).joined(Chain.read(other)).envelopes
 
 
-@keeps("R1")
-def _require_chain(rotations: list[Rotation]) -> None:
-    """Refuse a gap, another order, and what was put in between."""
-    for before, after in pairwise(rotations):
-        expected, got = (before.number + 1, before.following.digest), (after.number, after.previous)
-        if expected != got:
-            message = f"each rotation is the one after the one before it (rotation {after.number})"
-            raise VerificationError("R1", message, expected=show(expected), got=show(got))
+def _require_few(envelopes: Sequence[bytes]) -> None:
+    """Refuse more than anybody makes, before any of them is read."""
+    if len(envelopes) > MAX_ROTATIONS:
+        raise EvidenceError("rotations", f"expected at most {MAX_ROTATIONS}, got {len(envelopes)}")
 
 
 @keeps("R1")

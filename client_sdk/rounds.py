@@ -37,8 +37,8 @@ from client_sdk.report import Check, Ledger, as_checks
 from client_sdk.roots import Roots
 from client_sdk.rules import keeps
 from client_sdk.sources import Parts, Sources, digests, parts
-from client_sdk.transparency.memory import Memory
-from client_sdk.transparency.revoked import refuse_running
+from client_sdk.transparency.client.memory import Memory
+from client_sdk.transparency.client.revoked import refuse_running
 from client_sdk.verifier import VerifiedEvidence, challenge, verify
 from client_sdk.verify.activation import SECRET_SIZE, Activation
 

@@ -41,9 +41,10 @@ ARROWS = {
 }
 # The provisioner accepts deployments through the client's public API and writes its formats, nothing else.
 PUBLIC = FORMATS | {"client_sdk.release", "client_sdk.dsse", "client_sdk.publisher"}
-PUBLIC |= {"client_sdk.rotation", "client_sdk.transparency.changes", "client_sdk.transparency.bundle"}
+PUBLIC |= {"client_sdk.rotation", "client_sdk.changes", "client_sdk.transparency.formats.bundle"}
 # What is published is put into the publisher's log, by the code that keeps it.
-LOG = {f"client_sdk.transparency.{name}" for name in ("bundling", "merkle", "remote", "submit", "writer")}
+LOG = {f"client_sdk.transparency.log.{name}" for name in ("bundling", "remote", "writer")}
+LOG |= {"client_sdk.transparency.formats.merkle", "client_sdk.transparency.watchers.submit"}
 CERTIFICATES = {"client_sdk.parse.certificate", "client_sdk.parse.pem", "client_sdk.verify.chain", "client_sdk.report"}
 OFFLINE = (
     *(f"provisioner/endorsement/{name}.py" for name in ("wire", "parse", "verify", "vouched", "telling")),
@@ -53,8 +54,8 @@ OFFLINE = (
     "client_sdk/platforms/",
     "client_sdk/policies/",
     "client_sdk/page/",
-    "client_sdk/transparency/changes.py",
-    "client_sdk/transparency/page/",
+    "client_sdk/changes/",
+    "client_sdk/transparency/log/page/",
     *(
         f"client_sdk/{name}.py"
         for name in (
@@ -74,14 +75,16 @@ OFFLINE = (
         for name in ("evidence", "manifest", "report", "encoding", "fields", "sources", "collateral")
     ),
     # Of the log, all but the edges: the memory's folder, and what reads, keeps and serves a log.
-    *(f"client_sdk/transparency/{name}.py" for name in ("note", "checkpoint", "merkle", "proof", "bundle", "growth")),
-    *(f"client_sdk/transparency/{name}.py" for name in ("judge", "keys", "revoked", "rollback", "seen")),
-    *(f"client_sdk/transparency/{name}.py" for name in ("tiles", "tree", "contents", "config", "bundling")),
-    *(f"client_sdk/transparency/{name}.py" for name in ("monitor", "witness")),
+    "client_sdk/transparency/formats/",
+    *(f"client_sdk/transparency/client/{name}.py" for name in ("judge", "keys", "revoked", "rollback", "seen")),
+    *(f"client_sdk/transparency/log/{name}.py" for name in ("tree", "contents", "config", "bundling")),
+    *(f"client_sdk/transparency/watchers/{name}.py" for name in ("monitor", "witness")),
     # Of the gatherer, all but the edge: what to ask for and how to read an answer are data.
     *(f"client_sdk/gather/{name}.py" for name in ("plan", "wanted", "hosts", "chains", "answers", "contents")),
     *(f"client_sdk/gather/{name}.py" for name in ("amd", "intel", "nvidia", "tpm")),
 )
+# Of what is about logs: which part may import which of the others.
+TRANSPARENCY = {"formats": (), "client": ("formats",), "log": ("formats",), "watchers": ("formats", "log")}
 # The files of the client that may open a connection: the channel to a service, and the gatherer's to vendors.
 TALKERS = {f"client_sdk/{name}.py" for name in ("fetch", "pinning", "transport", "client", "attested", "gather/web")}
 TALKERS |= {"client_sdk/deadline.py"}
@@ -91,7 +94,8 @@ TALKERS |= {"client_sdk/backends.py", "client_sdk/wire.py", "client_sdk/cli/aski
 TALKERS |= {f"client_sdk/proxy/{name}.py" for name in ("app", "listening", "serving", "upstreams")}
 TALKERS |= {"client_sdk/cli/proxying.py"}
 # A log or a witness over HTTPS, and the two small servers of the loopback.
-TALKERS |= {f"client_sdk/transparency/{name}.py" for name in ("web", "listening", "serving", "endpoint")}
+TALKERS |= {f"client_sdk/transparency/log/{name}.py" for name in ("web", "listening", "serving")}
+TALKERS |= {"client_sdk/transparency/watchers/endpoint.py"}
 SOCKETS = re.compile(r"^(socket|ssl|http|urllib\.request|requests|httpx|httpx2|httpcore2|openai|asyncio|anyio)(\.|$)")
 JUDGING = tuple(f"client_sdk/{name}" for name in ("verify/", "clauses/", "platforms/", "policies/", "policy"))
 CLOCKS = re.compile(r"(now|today|utcnow|time|time_ns|monotonic|perf_counter)")
@@ -129,6 +133,21 @@ def test_there_is_something_to_hold():
 def test_imports_point_downhill(path):
     allowed = ARROWS.get(path, ARROWS[path.split("/")[0]])
     assert [name for name in _imports(TREES[path]) if not allowed(name)] == []
+
+
+@pytest.mark.parametrize("part", TRANSPARENCY)
+def test_parts_of_transparency_point_downhill(part):
+    """A client judges without a log's code, and a log is kept without knowing who judges or watches it."""
+    modules = {_module(path) for path in TREES}
+    paths = [path for path in TREES if path.startswith(f"client_sdk/transparency/{part}/")]
+    reached = {edge for path in paths for edge in _edges(TREES[path], modules)}
+    inside = {edge.split(".")[2] for edge in reached if edge.startswith("client_sdk.transparency.")}
+    assert inside <= {part, *TRANSPARENCY[part]}
+
+
+def test_transparency_has_these_parts_and_no_other():
+    found = {path.split("/")[2] for path in TREES if path.startswith("client_sdk/transparency/")}
+    assert found == {"__init__.py", *TRANSPARENCY}
 
 
 @pytest.mark.parametrize("path", [path for path in TREES if path.startswith(OFFLINE)])

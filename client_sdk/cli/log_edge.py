@@ -20,9 +20,9 @@ from client_sdk.errors import (
     UnwitnessedError,
 )
 from client_sdk.publisher import Publisher
-from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
-from client_sdk.transparency.pins import read_verifier
-from client_sdk.transparency.tiles import MAX_ENTRY
+from client_sdk.transparency.client.pins import read_verifier
+from client_sdk.transparency.formats.note import COSIGNATURE, ED25519, NoteVerifier
+from client_sdk.transparency.formats.tiles import MAX_ENTRY
 
 _LATER = (LogBusyError, LogStorageError, UnwitnessedError)
 _NOT_NOW = "vitrine: not done: "

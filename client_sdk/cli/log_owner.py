@@ -10,16 +10,16 @@ from client_sdk.cli.log_edge import log_key, now, publisher, read_file, require_
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import AttestationError, EvidenceError
-from client_sdk.transparency import serving
-from client_sdk.transparency.bundling import contents_of, make_bundle
-from client_sdk.transparency.config import Config, Witness
-from client_sdk.transparency.note import NoteSigner, Signature
-from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
-from client_sdk.transparency.submit import MAX_ANSWER, Asking, taken
-from client_sdk.transparency.tiles import PUBLIC
-from client_sdk.transparency.tree import Tiles
-from client_sdk.transparency.web import Web
-from client_sdk.transparency.writer import CONFIG, KEY, Appended, LogWriter, create
+from client_sdk.transparency.formats.note import NoteSigner, Signature
+from client_sdk.transparency.formats.tiles import PUBLIC
+from client_sdk.transparency.log import serving
+from client_sdk.transparency.log.bundling import contents_of, make_bundle
+from client_sdk.transparency.log.config import Config, Cosigner
+from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.log.tree import Tiles
+from client_sdk.transparency.log.web import Web
+from client_sdk.transparency.log.writer import CONFIG, KEY, Appended, LogWriter, create
+from client_sdk.transparency.watchers.submit import MAX_ANSWER, Asking, taken
 from client_sdk.writing import READABLE, write
 
 
@@ -160,7 +160,7 @@ def _brought(answers: Sequence[bytes], note: bytes, config: Config) -> tuple[Sig
     return tuple(found)
 
 
-def _witness(given: str) -> Witness:
+def _witness(given: str) -> Cosigner:
     key, _, url = given.partition(",")
     (verifier,) = witness_keys((key,))
     if url:
@@ -168,4 +168,4 @@ def _witness(given: str) -> Witness:
             Web(url)
         except EvidenceError as error:
             raise UsageError(f"--witness: {error}") from error
-    return Witness(verifier, url)
+    return Cosigner(verifier, url)

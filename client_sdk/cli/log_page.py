@@ -13,11 +13,11 @@ from client_sdk.cli.printing import progress
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE
 from client_sdk.page.address import INDEX, Address
-from client_sdk.transparency.page import Named
-from client_sdk.transparency.remote import source_of
-from client_sdk.transparency.site import Site, write_site
-from client_sdk.transparency.tiles import PUBLIC
-from client_sdk.transparency.writer import CONFIG, LogWriter
+from client_sdk.transparency.formats.tiles import PUBLIC
+from client_sdk.transparency.log.page import Named
+from client_sdk.transparency.log.remote import source_of
+from client_sdk.transparency.log.site import Site, write_site
+from client_sdk.transparency.log.writer import CONFIG, LogWriter
 
 
 def page(arguments: argparse.Namespace) -> int:

@@ -16,13 +16,13 @@ from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, Ve
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
 from client_sdk.rules import keeps
-from client_sdk.transparency.checkpoint import SignedCheckpoint
-from client_sdk.transparency.contents import MAX_STATE, Contents, RotatedAwayError, same
-from client_sdk.transparency.judge import told_time
-from client_sdk.transparency.monitor import Memory, Monitor, Told, Watched
-from client_sdk.transparency.note import NoteVerifier
-from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
-from client_sdk.transparency.store import Store
+from client_sdk.transparency.client.judge import told_time
+from client_sdk.transparency.formats.checkpoint import SignedCheckpoint
+from client_sdk.transparency.formats.note import NoteVerifier
+from client_sdk.transparency.log.contents import MAX_STATE, Contents, RotatedAwayError, same
+from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.watchers.monitor import Monitor, MonitorState, Told, Watched
 
 STATE = "state.json"
 _OWN, _OTHER, _AGAIN = "own", "others", "again"
@@ -78,13 +78,13 @@ def monitor(arguments: argparse.Namespace) -> int:
         raise UsageError("--max-age is about witnesses' signatures: name at least one with --witness")
     store, source = Store(arguments.state), source_of(arguments.place, seconds=arguments.timeout)
     with closing(source), store.sole():
-        memory = _memory(store, watched)
-        if memory is not None and not same(memory.contents.first, watched.publisher):
+        state = _state(store, watched)
+        if state is not None and not same(state.contents.first, watched.publisher):
             raise UsageError(
                 f"{store.home / STATE} is about other keys than --publisher: give another --state for them"
             )
-        watching = Monitor(source, watched, memory)
-        if watching.memory is None:
+        watching = Monitor(source, watched, state)
+        if watching.state is None:
             progress("nothing was seen of this log before: from now on it is held to what it shows")
         while True:
             code = _look(watching, store, arguments, watched)
@@ -96,7 +96,7 @@ def monitor(arguments: argparse.Namespace) -> int:
 def _look(watching: Monitor, store: Store, arguments: argparse.Namespace, watched: Watched) -> int:
     """Look once and keep what was seen; return 1 where an entry is not in order."""
     code = 0
-    before = watching.memory
+    before = watching.state
     try:
         for told in watching.look(now=now(), recheck=arguments.recheck):
             _tell(arguments, *_described(told))
@@ -109,8 +109,8 @@ def _look(watching: Monitor, store: Store, arguments: argparse.Namespace, watche
         _alarm(watching, store, arguments, error)
         raise
     finally:
-        if watching.memory is not None and watching.memory is not before:
-            store.put(STATE, watching.memory.to_json(watched.log))
+        if watching.state is not None and watching.state is not before:
+            store.put(STATE, watching.state.to_json(watched.log))
     return code
 
 
@@ -129,12 +129,12 @@ def _alarm(
     progress(f"ALARM [{rule}]: this is not the log that it should be. Kept as proof: {' and '.join(kept) or 'nothing'}")
 
 
-def _memory(store: Store, watched: Watched) -> Memory | None:
+def _state(store: Store, watched: Watched) -> MonitorState | None:
     found = store.read(STATE, limit=2 * MAX_STATE)
     if found is None:
         return None
     try:
-        return Memory.from_json(found, watched.log)
+        return MonitorState.from_json(found, watched.log)
     except EvidenceError as error:
         raise UsageError(f"{store.home / STATE}: {error}; another program's file, or a disk that failed") from error
 

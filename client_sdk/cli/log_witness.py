@@ -10,12 +10,12 @@ from client_sdk.cli.log_edge import log_key, now, read_file, served
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import progress
 from client_sdk.errors import EvidenceError, VerificationError
-from client_sdk.transparency import endpoint
-from client_sdk.transparency.checkpoint import open_checkpoint
-from client_sdk.transparency.note import MAX_NOTE, NoteVerifier
-from client_sdk.transparency.remote import RemoteTree, source_of
-from client_sdk.transparency.store import Store
-from client_sdk.transparency.witness import SERVICE_UNAVAILABLE, RefusedError, Request, Witness, create
+from client_sdk.transparency.formats.checkpoint import open_checkpoint
+from client_sdk.transparency.formats.note import MAX_NOTE, NoteVerifier
+from client_sdk.transparency.log.remote import RemoteTree, source_of
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.watchers import endpoint
+from client_sdk.transparency.watchers.witness import SERVICE_UNAVAILABLE, RefusedError, Request, Witness, create
 from client_sdk.writing import READABLE, write
 
 

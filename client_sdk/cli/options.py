@@ -20,7 +20,7 @@ from client_sdk.page.address import Address
 from client_sdk.policy import Policy, Production, SimulatedCloud, SimulatedPlatform, load_policy
 from client_sdk.publisher import Publisher
 from client_sdk.releases import Opened, open_releases
-from client_sdk.transparency.memory import Memory
+from client_sdk.transparency.client.memory import Memory
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 PAUSE = 2.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from client_sdk.errors import EvidenceError
 from client_sdk.publisher import Publisher
-from client_sdk.transparency.memory import Memory
+from client_sdk.transparency.client.memory import Memory
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([dhm])")

@@ -34,6 +34,7 @@ STAGES = {
     "gce-ak": ("gce", "ak"),
     "nvidia-gpu": ("nvidia", "gpu"),
     "nvidia-rim": ("nvidia", "rim"),
+    "release": ("release", "release"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Where the pages of a log are, and how a report leads to a release on them (``client_sdk.transparency.page``)."""
+"""Where the pages of a log are, and how a report leads to a release on them (``client_sdk.transparency.log.page``)."""
 
 from __future__ import annotations
 

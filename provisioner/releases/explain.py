@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client_sdk.changes import alarms, as_dicts, contents, lines, statements
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE, Manifest, digest
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
-from client_sdk.transparency.bundle import unpack
-from client_sdk.transparency.changes import alarms, as_dicts, contents, lines, statements
+from client_sdk.transparency.formats.bundle import unpack
 from provisioner.errors import Fault, SpecError
 from provisioner.publish import MANIFEST, MANIFESTS, RELEASE
 from provisioner.releases import telling

@@ -1,6 +1,6 @@
 """Putting a signed release, or a rotation, into the publisher's log, and making what clients are given of it.
 
-Appending is the log's own work (``client_sdk.transparency.writer``): it takes what its publisher signed and nothing
+Appending is the log's own work (``client_sdk.transparency.log.writer``): it takes what its publisher signed and nothing
 else, and an interrupted run goes on. An entry that it has already is what an interrupted publication left.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.errors import DuplicateEntryError, OutOfOrderError
-from client_sdk.transparency.bundling import make_bundle
-from client_sdk.transparency.merkle import leaf_hash
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint
-from client_sdk.transparency.submit import Asking
-from client_sdk.transparency.writer import LogWriter
+from client_sdk.transparency.formats.merkle import leaf_hash
+from client_sdk.transparency.log.bundling import make_bundle
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
+from client_sdk.transparency.log.writer import LogWriter
+from client_sdk.transparency.watchers.submit import Asking
 from provisioner.errors import Fault, ReleaseError
 from provisioner.progress import Progress
 

@@ -16,7 +16,7 @@ from client_sdk.dsse import Envelope, assemble, key_id, pre_authentication_encod
 from client_sdk.errors import AttestationError
 from client_sdk.release import Release, read_release
 from client_sdk.rotation import KeySet, Rotation, read_rotation
-from client_sdk.transparency.bundle import MAX_ENTRY
+from client_sdk.transparency.formats.bundle import MAX_ENTRY
 from provisioner.errors import Fault, ReleaseError, SpecError
 
 MAX_FILE = 4 * 1024 * 1024

@@ -20,16 +20,17 @@ from pathlib import Path
 
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
-from client_sdk.transparency import tiles, tree
-from client_sdk.transparency.bundling import make_bundle
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.config import Config
-from client_sdk.transparency.contents import Contents
-from client_sdk.transparency.merkle import leaf_hash, verify_consistency, verify_inclusion
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint
-from client_sdk.transparency.tiles import ENTRIES, WIDTH, Tile
-from client_sdk.transparency.writer import PUBLIC, STATE, LogWriter, create
+from client_sdk.transparency.formats import tiles
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.merkle import leaf_hash, verify_consistency, verify_inclusion
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, add_signature, sign_note
+from client_sdk.transparency.formats.tiles import ENTRIES, WIDTH, Tile
+from client_sdk.transparency.log import tree
+from client_sdk.transparency.log.bundling import make_bundle
+from client_sdk.transparency.log.config import Config
+from client_sdk.transparency.log.contents import Contents
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
+from client_sdk.transparency.log.writer import PUBLIC, STATE, LogWriter, create
 from tests.fakes.simulated_vm import NOW, publisher, publisher_key, release, signed
 
 SEED = 20261126

@@ -61,7 +61,7 @@ def test_the_example_needs_a_name(capsys):
 
 
 def test_stages_have_roots():
-    assert {name for name, _ in ROOTS} == set(STAGES) - {"binding", "event-log"}
+    assert {name for name, _ in ROOTS} == set(STAGES) - {"binding", "event-log", "release"}
 
 
 @pytest.mark.parametrize(("name", "field"), ROOTS)
@@ -116,6 +116,18 @@ def test_a_schema_wants_a_root_where_there_are_roots(name):
         ("nvidia-gpu", {"policy": {"modes": ["none"]}}, "$.policy.modes"),
         ("nvidia-gpu", {"expected": {"nonce": "XY"}}, "$.expected.nonce"),
         ("nvidia-rim", {"policy": {"max_ocsp_age_days": True}}, "$.policy.max_ocsp_age_days"),
+        ("release", {"release": GARBAGE}, "$.release"),
+        ("release", {"before": [GARBAGE]}, "$.before[0]"),
+        ("release", {"before": GARBAGE}, "$.before"),
+        ("release", {"release": b64encode(b'{"envelope":""}').decode()}, "$.release"),
+        ("release", {"publisher": None}, "$.publisher.keys"),
+        ("release", {"publisher": {"keys_hex": []}}, "$.publisher.keys"),
+        ("release", {"publisher": {"keys_hex": ["00"]}}, "$.publisher.keys_hex[0]"),
+        ("release", {"publisher": {"keys_hex": ["00" * 32], "threshold": 2}}, "$.publisher.threshold"),
+        ("release", {"publisher": {"keys_hex": ["00" * 32], "log": "/etc/passwd"}}, "$.publisher.log"),
+        ("release", {"publisher": {"keys_hex": ["00" * 32], "witnesses": [5]}}, "$.publisher.witnesses[0]"),
+        ("release", {"publisher": {"keys_hex": ["00" * 32], "witness_quorum": 1}}, "$.publisher.log"),
+        ("release", {"publisher": {"keys_hex": ["00" * 32], "memory": "x"}}, "$.publisher"),
     ],
 )
 def test_a_malformed_field_is_named_by_its_path(name, changes, place):

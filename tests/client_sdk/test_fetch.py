@@ -12,6 +12,7 @@ from client_sdk.errors import AttestationError, EvidenceError, FetchError, Polic
 from client_sdk.fetch import Peer
 from client_sdk.origin import Origin
 from client_sdk.rounds import attest, gather, observe
+from tests.fakes.loopback import closed_address, deaf_address, resolve
 from tests.fakes.simulated_server import ATTESTATION, silent_port
 from tests.fakes.simulated_vm import SimulatedVm, ec_key, publisher_key, release, signed, tls_certificate
 
@@ -75,6 +76,32 @@ def test_nobody_there():
 def test_a_name_that_does_not_exist():
     with pytest.raises(FetchError, match="cannot reach"):
         gather(Origin("no-such-host.invalid", 443), timeout=20)
+
+
+def test_many_addresses_of_which_none_answers_share_one_time_limit(monkeypatch):
+    with deaf_address() as deaf:
+        resolve(monkeypatch, *[deaf] * 20)
+        began = time.monotonic()
+        with pytest.raises(FetchError, match=r"cannot reach https://service\.example:443"):
+            gather(Origin("service.example", 443), timeout=0.5)
+        assert time.monotonic() - began < 3
+
+
+def test_addresses_that_are_silent_leave_time_for_the_one_behind_them(monkeypatch, server):
+    with deaf_address() as deaf:
+        resolve(monkeypatch, deaf, deaf, server.server_address)
+        assert gather(Origin("service.example", 443), timeout=6).evidence
+
+
+def test_an_address_that_refuses_costs_those_behind_it_nothing(monkeypatch, server):
+    resolve(monkeypatch, closed_address(), closed_address(), server.server_address)
+    assert gather(Origin("service.example", 443), timeout=20).evidence
+
+
+def test_a_name_without_an_address(monkeypatch):
+    resolve(monkeypatch)
+    with pytest.raises(FetchError, match="the name has no address"):
+        gather(Origin("service.example", 443), timeout=5)
 
 
 def test_a_vm_that_still_boots_behind_a_port_forward():

@@ -396,20 +396,20 @@ def test_a_node_that_hangs_in_the_handshake_is_passed_over(fleet, nodes, balance
         assert send(members, 3, headers=ANEW) == [200] * 3
 
 
-def slowly(monkeypatch, module):
-    """Let a reset arrive before the handshake begins."""
-    connect = module.socket.create_connection
+def slowly(monkeypatch, module, name):
+    """Let a reset arrive before the handshake begins: what connects takes its time."""
+    connect = getattr(module, name)
 
     def late(*words, **options):
         made = connect(*words, **options)
         time.sleep(0.1)
         return made
 
-    monkeypatch.setattr(module.socket, "create_connection", late)
+    monkeypatch.setattr(module, name, late)
 
 
 def test_a_connection_that_is_reset_before_tls_is_no_verdict(monkeypatch):
-    slowly(monkeypatch, fetch)
+    slowly(monkeypatch, fetch, "connected")
     with resetting_port() as origin, pytest.raises(FetchError, match=r"no TLS|cannot reach"):
         fetch.Peer.connect(Origin.parse(origin), seconds=5)
 
@@ -418,7 +418,7 @@ def test_a_connection_that_is_reset_before_tls_is_no_verdict(monkeypatch):
 def test_connections_that_are_reset_before_tls_lead_to_no_request(fleet, monkeypatch, send):
     """Python's ssl makes a socket without a handshake of one that was reset: that is not one without a certificate."""
     members = fleet()
-    slowly(monkeypatch, sync)
+    slowly(monkeypatch, sync.socket, "create_connection")
     with resetting_port() as origin:
         members.origin = Origin.parse(origin)
         (error,) = send(members)

@@ -26,7 +26,7 @@ from client_sdk.rotation import (
     verify_rotation,
     verify_rotations,
 )
-from client_sdk.transparency.note import NoteSigner
+from client_sdk.transparency.formats.note import NoteSigner
 from tests.totality import with_a_few_changes
 
 A, B, C, D, E = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(10, 15))

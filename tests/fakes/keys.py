@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 FILE = Path(__file__).with_name("rsa_keys.json")
 REPEATABLE = {"signatures": False}
@@ -36,6 +37,11 @@ def stretched(name: str, size: int) -> bytes:
 def ec_key(name: str, curve: type[ec.EllipticCurve] = ec.SECP256R1) -> ec.EllipticCurvePrivateKey:
     size = curve.key_size // 8 - 1  # below the group's order
     return ec.derive_private_key(int.from_bytes(stretched(f"{curve.name} {name}", size), "big"), curve())
+
+
+@cache
+def ed25519_key(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(stretched(f"Ed25519 {name}", 32))
 
 
 @cache

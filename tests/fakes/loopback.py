@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from contextlib import contextmanager
 
 
 class LeftLoopbackError(AssertionError):
@@ -36,6 +37,31 @@ def lead(monkeypatch, ports: dict[int, int]) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(socket, "create_connection", create_connection)
     return asked
+
+
+@contextmanager
+def deaf_address():
+    """An address that takes no further connection, and refuses none: who connects waits."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        waiting = [socket.socket() for _ in range(8)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        yield listening.getsockname()
+        for one in waiting:
+            one.close()
+
+
+def closed_address() -> tuple[str, int]:
+    """Return an address that refuses whoever connects."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return closed.getsockname()
+
+
+def resolve(monkeypatch, *addresses: tuple[str, int]) -> None:
+    """Let every name have these addresses, in this order."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
 
 def _guarded(real):

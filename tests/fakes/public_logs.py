@@ -17,10 +17,10 @@ from client_sdk.page.address import Address
 from client_sdk.publisher import Publisher
 from client_sdk.release import EXACT_PCRS, Measurement, Release, TemplateEvent
 from client_sdk.rotation import KeySet, rotate
-from client_sdk.transparency.checkpoint import Checkpoint, open_checkpoint
-from client_sdk.transparency.merkle import leaf_hash, node_hash
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.page import Named, Overview, render, survey
+from client_sdk.transparency.formats.checkpoint import Checkpoint, open_checkpoint
+from client_sdk.transparency.formats.merkle import leaf_hash, node_hash
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, add_signature, sign_note
+from client_sdk.transparency.log.page import Named, Overview, render, survey
 
 BEGUN = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SEEN = datetime(2026, 5, 20, 8, 30, tzinfo=UTC)

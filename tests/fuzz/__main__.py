@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "fuzz"
 GROUPS = (
     *("certificates", "tpm", "logs", "snp", "tdx", "azure", "nvidia", "transparency"),
-    *("stages-snp", "stages-tdx", "stages-tpm", "stages-nvidia"),
+    *("stages-snp", "stages-tdx", "stages-tpm", "stages-nvidia", "stages-release"),
 )
 TIMEOUT_SECONDS, MEMORY_MB, MAX_LENGTH = 10, 2048, 65536
 _COVERAGE = re.compile(r"#\d+\s+(INITED|DONE)\s+cov: (\d+) ft: (\d+)")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from client_sdk.transparency import tiles
-from client_sdk.transparency.bundle import Bundle
-from client_sdk.transparency.checkpoint import Checkpoint, open_checkpoint
-from client_sdk.transparency.config import Config, Witness
-from client_sdk.transparency.contents import Contents
-from client_sdk.transparency.growth import Growth, read_growths, write_growths
-from client_sdk.transparency.monitor import Memory
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, NoteVerifier, UnverifiedNote, add_signature, sign_note
-from client_sdk.transparency.proof import Proof
-from client_sdk.transparency.submit import taken
-from client_sdk.transparency.witness import Request
+from client_sdk.transparency.formats import tiles
+from client_sdk.transparency.formats.bundle import Bundle
+from client_sdk.transparency.formats.checkpoint import Checkpoint, open_checkpoint
+from client_sdk.transparency.formats.growth import Growth, read_growths, write_growths
+from client_sdk.transparency.formats.note import (
+    COSIGNATURE,
+    NoteSigner,
+    NoteVerifier,
+    UnverifiedNote,
+    add_signature,
+    sign_note,
+)
+from client_sdk.transparency.formats.proof import Proof
+from client_sdk.transparency.log.config import Config, Cosigner
+from client_sdk.transparency.log.contents import Contents
+from client_sdk.transparency.watchers.monitor import MonitorState
+from client_sdk.transparency.watchers.submit import taken
+from client_sdk.transparency.watchers.witness import Request
 from tests.fakes.simulated_vm import publisher, release, signed
 from tests.fuzz.target import Target
 
@@ -27,7 +34,7 @@ HASHES = tuple(bytes([number]) * 32 for number in range(24))
 ENTRY = signed(release())
 CONTENTS, _ = Contents(publisher()).take(ENTRY)
 PROOF = Proof(7, HASHES, COSIGNED, write_growths((Growth(5, HASHES), Growth(6, ()))))
-CONFIG = Config(LOG.verifier, publisher(), (Witness(WITNESS.verifier, "https://w1.example"),), 1)
+CONFIG = Config(LOG.verifier, publisher(), (Cosigner(WITNESS.verifier, "https://w1.example"),), 1)
 
 
 def _text(data: bytes) -> str:
@@ -55,7 +62,7 @@ LOG_TARGETS = (
     Target("log config", Config.from_json, (CONFIG.to_json(),)),
     Target(
         "monitor state",
-        lambda data: Memory.from_json(data, LOG.verifier),
-        (Memory(COSIGNED, CONTENTS).to_json(LOG.verifier),),
+        lambda data: MonitorState.from_json(data, LOG.verifier),
+        (MonitorState(COSIGNED, CONTENTS).to_json(LOG.verifier),),
     ),
 )

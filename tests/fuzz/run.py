@@ -18,17 +18,25 @@ import atheris
 
 # What stands in for the checks of signatures, by module and name.
 SIGNATURES = {
-    "chain.verify_signed": lambda *_: None,
-    "crl.verify_signed": lambda *_: None,
-    "tdx.signature_verdict": lambda *_: "valid",
-    "tdx_collateral.signature_verdict": lambda *_: "valid",
-    "snp._signature": lambda *_: None,
-    "quote._signature": lambda *_: None,
-    "nvidia.verify_signed": lambda *_, **__: None,
-    "rim.verify_signature": lambda *_, **__: None,
-    "ocsp._signer": lambda _response, candidates: candidates[0],
+    "verify.chain.verify_signed": lambda *_: None,
+    "verify.crl.verify_signed": lambda *_: None,
+    "verify.tdx.signature_verdict": lambda *_: "valid",
+    "verify.tdx_collateral.signature_verdict": lambda *_: "valid",
+    "verify.snp._signature": lambda *_: None,
+    "verify.quote._signature": lambda *_: None,
+    "verify.nvidia.verify_signed": lambda *_, **__: None,
+    "verify.rim.verify_signature": lambda *_, **__: None,
+    "verify.ocsp._signer": lambda _response, candidates: candidates[0],
+    "dsse._signature_of": lambda envelope, *_: next(iter(envelope.signatures), None),
+    "transparency.formats.note._verified": lambda signature, key, _: _time(signature.data, key.kind),
 }
 SHOWN_FRAMES = 3
+COSIGNATURE = 0x04
+
+
+def _time(data: bytes, kind: int) -> int | None:
+    """Return what a witness's signature says of when it was made."""
+    return int.from_bytes(data[:8], "big") % 2**63 if kind == COSIGNATURE else None
 
 
 def load(group: str):
@@ -41,8 +49,8 @@ def load(group: str):
         return PARSERS[group], real_inputs()
     targets = stage_targets()[group]
     for name, stand_in in SIGNATURES.items():
-        module, _, function = name.partition(".")
-        code = importlib.import_module(f"client_sdk.verify.{module}")
+        module, _, function = name.rpartition(".")
+        code = importlib.import_module(f"client_sdk.{module}")
         assert hasattr(code, function), name
         setattr(code, function, stand_in)
     return targets, {}

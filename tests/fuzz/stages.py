@@ -23,6 +23,7 @@ from tests.fakes import simulated_tdx as tdx
 from tests.fakes import simulated_vm as vm
 from tests.fakes.simulated_cloud_tpm import AzureTpm, CloudTpm, GoogleTpm, gce_log, replayed
 from tests.fuzz.target import Target
+from tests.vectors import release as releases
 
 NONCE = b"nonce"
 GROUPS = {
@@ -30,6 +31,7 @@ GROUPS = {
     "stages-tdx": ("tdx", "ccel"),
     "stages-tpm": ("tpm-quote", "binding", "event-log", "azure-hcl", "azure-ak", "gce-ak"),
     "stages-nvidia": ("nvidia-gpu", "nvidia-rim"),
+    "stages-release": ("release",),
 }
 Path = tuple[str | int, ...]
 
@@ -181,6 +183,15 @@ def nvidia_rim() -> dict[str, Any]:
     }
 
 
+def release() -> dict[str, Any]:
+    earlier, later = (releases.by(releases.NEXT, number) for number in (2, 3))
+    log = releases.log_of(*releases.others(2), earlier)
+    seen = log.bundle(earlier, rotations=(releases.ROTATION,))
+    log.add(*releases.others(2, b"new"))
+    shown = log.bundle(later, rotations=(releases.ROTATION,), since=(4,))
+    return releases.request(shown, releases.logged(), seen)
+
+
 REQUESTS: dict[str, Callable[[], dict[str, Any]]] = {
     "snp": snp_report,
     "snp-cert": snp_certificate,
@@ -194,6 +205,7 @@ REQUESTS: dict[str, Callable[[], dict[str, Any]]] = {
     "gce-ak": gce_ak,
     "nvidia-gpu": nvidia_gpu,
     "nvidia-rim": nvidia_rim,
+    "release": release,
 }
 
 

@@ -29,8 +29,8 @@ SOURCES = sorted(
         *(ROOT / "client_sdk" / "policies").glob("*.py"),
         ROOT / "client_sdk" / "accept.py",
         ROOT / "client_sdk" / "releases.py",
-        *(ROOT / "client_sdk" / "transparency" / f"{name}.py" for name in ("judge", "rollback", "revoked")),
-        *(ROOT / "client_sdk" / "transparency" / f"{name}.py" for name in ("note", "checkpoint", "merkle")),
+        *(ROOT / "client_sdk/transparency/client" / f"{name}.py" for name in ("judge", "rollback", "revoked")),
+        *(ROOT / "client_sdk/transparency/formats" / f"{name}.py" for name in ("note", "checkpoint", "merkle")),
     )
 )
 RULE = re.compile(r"[A-Z]\d{1,2}(?:\.[\w-]+)*")

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_sdk.publisher import Publisher
 from client_sdk.rotation import KeySet, rotate
-from client_sdk.transparency.config import Config
-from client_sdk.transparency.note import NoteSigner
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint
-from client_sdk.transparency.writer import LogWriter, create
+from client_sdk.transparency.formats.note import NoteSigner
+from client_sdk.transparency.log.config import Config
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
+from client_sdk.transparency.log.writer import LogWriter, create
 from tests.fakes.simulated_vm import publisher, publisher_key, release, signed
 
 ORIGIN = "log.example/releases"

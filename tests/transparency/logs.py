@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from client_sdk.publisher import Publisher
-from client_sdk.transparency.bundle import Bundle, Place
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.growth import Growth, write_growths
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.proof import Proof
+from client_sdk.transparency.formats.bundle import Bundle, Place
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.growth import Growth, write_growths
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, add_signature, sign_note
+from client_sdk.transparency.formats.proof import Proof
 from tests.fakes.simulated_vm import NOW, publisher_key, release, signed
 from tests.transparency import second_reader
 
@@ -40,6 +40,7 @@ class FakeLog:
     entries: list[bytes] = field(default_factory=list)
     signer: NoteSigner = LOG
     origin: str = LOG.name
+    present: int = PRESENT
 
     def add(self, *entries):
         self.entries += entries
@@ -54,7 +55,7 @@ class FakeLog:
         text = text or self.text(size)
         note = sign_note(text, self.signer)
         for witness, age in zip(by, ages, strict=False):
-            note = add_signature(note, witness.sign(text, at=PRESENT - age))
+            note = add_signature(note, witness.sign(text, at=self.present - age))
         return note
 
     def proof(self, index, size=None, *, since=(), checkpoint=None, **how):

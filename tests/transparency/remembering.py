@@ -9,8 +9,8 @@ from pathlib import Path
 from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
-from client_sdk.transparency.memory import Memory
-from client_sdk.transparency.seen import Seen, Tree
+from client_sdk.transparency.client.memory import Memory
+from client_sdk.transparency.client.seen import Seen, Tree
 
 
 def remember(folder, key, now, *files):

@@ -19,13 +19,14 @@ from client_sdk.cli import main
 from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
-from client_sdk.transparency import endpoint, serving
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.memory import Memory
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.pins import read_verifier
-from client_sdk.transparency.store import Store
-from client_sdk.transparency.witness import Witness
+from client_sdk.transparency.client.memory import Memory
+from client_sdk.transparency.client.pins import read_verifier
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, add_signature, sign_note
+from client_sdk.transparency.log import serving
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.watchers import endpoint
+from client_sdk.transparency.watchers.witness import Witness
 from tests.fakes.simulated_vm import NOW, publisher_key, release, signed
 from tests.transparency.faults import HOWS, Faults
 from tests.transparency.keeping import NEXT_KEY, ORIGIN, entries_of, entry, rotation

@@ -23,7 +23,7 @@ from client_sdk import (
 )
 from client_sdk.cli import main
 from client_sdk.fields import format_instant
-from client_sdk.transparency.memory import Memory
+from client_sdk.transparency.client.memory import Memory
 from tests.fakes.judging import stream
 from tests.fakes.simulated_server import MODEL
 from tests.fakes.simulated_vm import NOW, SimulatedVm, measurement, publisher_key, release, signed

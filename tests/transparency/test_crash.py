@@ -11,8 +11,8 @@ from hashlib import sha256
 import pytest
 
 from client_sdk.errors import DuplicateEntryError, LogStorageError
-from client_sdk.transparency import writer
-from client_sdk.transparency.writer import LogWriter
+from client_sdk.transparency.log import writer
+from client_sdk.transparency.log.writer import LogWriter
 from tests.transparency.faults import HOWS, Faults, KilledError
 from tests.transparency.keeping import entries_of, entry, make, many
 
@@ -157,7 +157,7 @@ def test_a_log_that_was_not_made_to_the_end_is_made_anew(tmp_path):
 _CHILD = """
 import os, sys
 from pathlib import Path
-from client_sdk.transparency.writer import LogWriter
+from client_sdk.transparency.log.writer import LogWriter
 LogWriter(Path(sys.argv[1])).append([Path(name).read_bytes() for name in sys.argv[2:]])
 """
 

@@ -11,8 +11,8 @@ import base64
 import pytest
 
 from client_sdk.errors import VerificationError
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.note import (
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.note import (
     COSIGNATURE,
     NoteSigner,
     NoteVerifier,
@@ -22,7 +22,7 @@ from client_sdk.transparency.note import (
     open_note,
     sign_note,
 )
-from client_sdk.transparency.proof import Proof
+from client_sdk.transparency.formats.proof import Proof
 from tests.transparency import second_reader
 
 # signed-note, the example at its beginning.

@@ -9,10 +9,11 @@ import pytest
 
 from client_sdk.encoding import canonical_json, to_base64
 from client_sdk.errors import AttestationError, EvidenceError, VerificationError
-from client_sdk.transparency.bundle import Bundle, unpack
-from client_sdk.transparency.checkpoint import Checkpoint, open_checkpoint
-from client_sdk.transparency.growth import Growth, read_growths, write_growths
-from client_sdk.transparency.note import (
+from client_sdk.transparency.client.seen import Seen
+from client_sdk.transparency.formats.bundle import Bundle, unpack
+from client_sdk.transparency.formats.checkpoint import Checkpoint, open_checkpoint
+from client_sdk.transparency.formats.growth import Growth, read_growths, write_growths
+from client_sdk.transparency.formats.note import (
     COSIGNATURE,
     NoteSigner,
     NoteVerifier,
@@ -22,8 +23,7 @@ from client_sdk.transparency.note import (
     open_note,
     sign_note,
 )
-from client_sdk.transparency.proof import Proof
-from client_sdk.transparency.seen import Seen
+from client_sdk.transparency.formats.proof import Proof
 from tests.fakes.simulated_vm import release, signed
 from tests.transparency.logs import LOG, STRANGER, W1, W2, FakeLog, logged, others
 

@@ -11,10 +11,10 @@ from client_sdk.dsse import sign
 from client_sdk.errors import AttestationError, EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
-from client_sdk.transparency.bundle import Bundle
-from client_sdk.transparency.judge import CLOCK_SKEW
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, UnverifiedNote, add_signature
-from client_sdk.transparency.proof import Proof
+from client_sdk.transparency.client.judge import CLOCK_SKEW
+from client_sdk.transparency.formats.bundle import Bundle
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, UnverifiedNote, add_signature
+from client_sdk.transparency.formats.proof import Proof
 from tests.fakes.simulated_vm import NOW, publisher_key, release, signed
 from tests.transparency.logs import LOG, PRESENT, STRANGER, W1, W2, W3, FakeLog, logged, others, pinned
 

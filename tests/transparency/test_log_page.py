@@ -19,8 +19,8 @@ from client_sdk import Publisher
 from client_sdk.errors import EvidenceError
 from client_sdk.page.address import Address
 from client_sdk.page.markup import MAX_SHOWN
-from client_sdk.transparency.page import Named, render
-from client_sdk.transparency.page.overview import State
+from client_sdk.transparency.log.page import Named, render
+from client_sdk.transparency.log.page.overview import State
 from tests.client_sdk.test_page import ATTRIBUTES, ELEMENTS, Page, colours, luminance, style_of
 from tests.fakes.public_logs import (
     ADDRESS,
@@ -394,7 +394,7 @@ def test_a_time_that_no_calendar_has_is_none():
     text = "cosigned in another age"
     signature = WITNESSES[0].sign(f"{text}\n", at=2**62)
     assert int.from_bytes(signature.data[:8], "big") == 2**62
-    from client_sdk.transparency.page.survey import _instant
+    from client_sdk.transparency.log.page.survey import _instant
 
     assert _instant(2**62) is None
     assert _instant(0) is not None
@@ -440,7 +440,7 @@ def test_of_very_many_entries_of_others_the_newest_are_listed_and_all_are_counte
 
 def test_a_manifest_that_is_not_what_its_digest_says_is_left_aside():
     forged = overview()
-    from client_sdk.transparency.page import survey
+    from client_sdk.transparency.log.page import survey
 
     liar = survey(
         forged.seen,

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from client_sdk.transparency.page import render
+from client_sdk.transparency.log.page import render
 from tests.client_sdk.test_page import Page
 from tests.fakes.browser import CHROMIUM, QUIET, internet, screenshot, visit
 from tests.fakes.public_logs import ADDRESS, hostile, overview, pages

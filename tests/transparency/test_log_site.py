@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.cli import main
 from client_sdk.errors import LogBusyError, LogDamagedError, LogStorageError, VerificationError
-from client_sdk.transparency.config import Config, Witness
-from client_sdk.transparency.note import ED25519, UnverifiedNote
-from client_sdk.transparency.remote import Folder
-from client_sdk.transparency.site import Site, write_site
-from client_sdk.transparency.store import Store
-from client_sdk.transparency.writer import LogWriter, create
+from client_sdk.transparency.formats.note import ED25519, UnverifiedNote
+from client_sdk.transparency.log.config import Config, Cosigner
+from client_sdk.transparency.log.remote import Folder
+from client_sdk.transparency.log.site import Site, write_site
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.log.writer import LogWriter, create
 from tests.client_sdk.test_page import Page
 from tests.fakes.public_logs import (
     ADDRESS,
@@ -46,7 +46,7 @@ def cosign(checkpoint, _tiles):
 
 def keep(home, entries=None):
     """Make a log with these entries, witnessed as the one that is made in memory."""
-    witnesses = tuple(Witness(witness.verifier) for witness in WITNESSES)
+    witnesses = tuple(Cosigner(witness.verifier) for witness in WITNESSES)
     create(home, lambda key: Config(key.verifier, publisher().publisher, witnesses, len(witnesses)), LOG)
     log = LogWriter(home)
     log.append(story() if entries is None else entries, cosign)

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.releases import open_releases
-from client_sdk.transparency import memory as module
-from client_sdk.transparency.memory import KEPT, LOST, NEW, Memory
-from client_sdk.transparency.seen import MAX_REVOKED, Known, Seen, Service, Tree
+from client_sdk.transparency.client import memory as module
+from client_sdk.transparency.client.memory import KEPT, LOST, NEW, Memory
+from client_sdk.transparency.client.seen import MAX_REVOKED, Known, Seen, Service, Tree
 from tests.fakes.simulated_vm import NOW, publisher, publisher_key, release, signed
 
 SOME = Seen(

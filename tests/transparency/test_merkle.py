@@ -7,7 +7,13 @@ import hashlib
 import pytest
 
 from client_sdk.errors import AttestationError, EvidenceError, VerificationError
-from client_sdk.transparency.merkle import EMPTY_ROOT, leaf_hash, node_hash, verify_consistency, verify_inclusion
+from client_sdk.transparency.formats.merkle import (
+    EMPTY_ROOT,
+    leaf_hash,
+    node_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 from tests.transparency import second_reader
 from tests.transparency.second_reader import growth, mth, path
 

@@ -14,15 +14,15 @@ from client_sdk.dsse import sign
 from client_sdk.errors import EvidenceError, FetchError, LogDamagedError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.rotation import KeySet, Rotation, rotate
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.config import Witness
-from client_sdk.transparency.merkle import leaf_hash
-from client_sdk.transparency.monitor import Memory, Monitor, Watched
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, add_signature, sign_note
-from client_sdk.transparency.remote import Folder
-from client_sdk.transparency.tiles import ENTRIES, Tile, pack
-from client_sdk.transparency.tree import Growing
-from client_sdk.transparency.writer import LogWriter
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.merkle import leaf_hash
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, add_signature, sign_note
+from client_sdk.transparency.formats.tiles import ENTRIES, Tile, pack
+from client_sdk.transparency.log.config import Cosigner
+from client_sdk.transparency.log.remote import Folder
+from client_sdk.transparency.log.tree import Growing
+from client_sdk.transparency.log.writer import LogWriter
+from client_sdk.transparency.watchers.monitor import Monitor, MonitorState, Watched
 from tests.fakes.simulated_vm import publisher, publisher_key, release, signed
 from tests.transparency.keeping import LOG, NEXT_KEY, SIGNER, entry, log_of, make, many, rotation, stranger
 
@@ -37,13 +37,13 @@ class Watching:
         self.source, self.watched, self.kept = Folder(home), watched, None
 
     def look(self, **options):
-        memory = None if self.kept is None else Memory.from_json(self.kept, self.watched.log)
-        self.monitor = Monitor(self.source, self.watched, memory)
+        state = None if self.kept is None else MonitorState.from_json(self.kept, self.watched.log)
+        self.monitor = Monitor(self.source, self.watched, state)
         try:
             return list(self.monitor.look(now=NOW, **options))
         finally:
-            if self.monitor.memory is not None:
-                self.kept = self.monitor.memory.to_json(self.watched.log)
+            if self.monitor.state is not None:
+                self.kept = self.monitor.state.to_json(self.watched.log)
 
     def numbers(self, **options):
         return [told.entry.said.number if told.entry else None for told in self.look(**options)]
@@ -108,8 +108,8 @@ def test_who_stops_in_the_middle_goes_on_there(home):
     telling = monitor.look(now=NOW)
     assert next(telling).index == 0
     assert next(telling).index == 1  # what was asked for after the first: the first is told
-    assert monitor.memory.contents.size == 1
-    rest = Monitor(Folder(home), WATCHED, monitor.memory)
+    assert monitor.state.contents.size == 1
+    rest = Monitor(Folder(home), WATCHED, monitor.state)
     assert [told.index for told in rest.look(now=NOW)] == [1, 2]
 
 
@@ -379,7 +379,7 @@ def test_a_release_that_was_replaced_under_its_number(tmp_path):
 def witnessed(tmp_path):
     signer = NoteSigner.generate("witness.example/w1", COSIGNATURE)
     home = tmp_path / "log"
-    log = make(home, witnesses=(Witness(signer.verifier),), quorum=1)
+    log = make(home, witnesses=(Cosigner(signer.verifier),), quorum=1)
 
     def cosign(note, _tiles):
         return (signer.sign(note.decode().rpartition("\n\n")[0] + "\n", at=NOW - 100),)
@@ -425,7 +425,7 @@ def test_a_log_that_is_not_there(tmp_path):
 
 def test_the_state_of_another_log(watching):
     with pytest.raises(LogDamagedError, match="give another folder"):
-        Memory.from_json(watching.kept, NoteSigner.generate("other.example").verifier)
+        MonitorState.from_json(watching.kept, NoteSigner.generate("other.example").verifier)
 
 
 def test_damaged_states_are_an_error_of_ours(watching):
@@ -436,6 +436,6 @@ def test_damaged_states_are_an_error_of_ours(watching):
         changed[place] = chosen.randrange(256)
         for data in (bytes(changed), watching.kept[:place]):
             try:
-                Memory.from_json(data, LOG)
+                MonitorState.from_json(data, LOG)
             except (EvidenceError, LogDamagedError):
                 pass

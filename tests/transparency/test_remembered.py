@@ -17,9 +17,10 @@ from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.rotation import KeySet, join_rotations, rotate
-from client_sdk.transparency.bundle import Bundle, Place
-from client_sdk.transparency.bundling import contents_of, make_bundle
-from client_sdk.transparency.remote import Folder, read_checkpoint
+from client_sdk.transparency.formats.bundle import Bundle, Place
+from client_sdk.transparency.log.bundling import contents_of, make_bundle
+from client_sdk.transparency.log.contents import Contents, RotatedAwayError
+from client_sdk.transparency.log.remote import Folder, read_checkpoint
 from tests.fakes.simulated_vm import NOW, publisher, release, signed
 from tests.transparency import keeping
 from tests.transparency.logs import W1, FakeLog, others, pinned
@@ -259,6 +260,54 @@ class TestPaths:
             with nullcontext() if accepted else pytest.raises(VerificationError, match=r"R5\.rebuilders"):
                 open_releases(bundle, pin, now=NOW)
         assert replace(pin, threshold=1).public_keys == pin.public_keys
+
+
+class TestForkedRotations:
+    """One set of keys signed two rotations, and the log has both: what each client makes of it (docs/log.md).
+
+    Nothing that a bundle carries shows that another rotation is not in the log, so without a memory either is right.
+    """
+
+    ONE, OTHER = step(2, A, B), step(2, A, Z)
+
+    @pytest.fixture
+    def shown(self, log):
+        """Bundles of a release by each side, under one checkpoint that has both rotations."""
+        log.add(self.ONE, self.OTHER, by(1, B), by(2, Z))
+        return [log.bundle(by(number, key), rotations=(way,)).to_json() for number, key, way in self.sides]
+
+    sides = (1, B, ONE), (2, Z, OTHER)
+
+    def follow(self, *files, memory=None):
+        found = open_releases(files, pinned(keys=(A.public_key(),)), now=NOW, memory=memory)
+        return [one.number for one in found.releases], dict(found.not_run)
+
+    def test_without_a_memory_either_is_followed_and_the_report_says_that_there_is_none(self, shown):
+        for number, file in enumerate(shown, 1):
+            followed, not_run = self.follow(file)
+            assert followed == [number]
+            assert "no memory is kept" in not_run["R3.number, R3.tree"]
+
+    def test_a_new_memory_follows_what_it_is_shown_first_and_refuses_the_other_from_then_on(self, shown, tmp_path):
+        for name, first, second in (("one", *shown), ("other", *shown[::-1])):
+            self.follow(first, memory=tmp_path / name)
+            with pytest.raises(VerificationError, match=r"^\[R1\]"):
+                self.follow(second, memory=tmp_path / name)
+
+    def test_both_at_once_are_refused_without_a_memory(self, shown):
+        for files in (shown, shown[::-1]):
+            with pytest.raises(VerificationError, match=r"^\[R1\]"):
+                self.follow(*files)
+
+    def test_who_reads_the_entries_is_told(self, shown, log):
+        contents, alarms = Contents(Publisher(keys=(A.public_key(),))), []
+        for entry in log.entries[2:]:
+            try:
+                contents, _ = contents.take(entry)
+            except RotatedAwayError as error:
+                contents = contents.skip(error.following)
+                alarms.append((entry, error.rule))
+        assert alarms == [(self.OTHER, "R3.rotated-away"), (by(2, Z), "R3.rotated-away")]
 
 
 class TestRotationsInTheLog:

@@ -17,11 +17,12 @@ import pytest
 import trustme
 
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.merkle import leaf_hash
-from client_sdk.transparency.note import sign_note
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint, source_of
-from client_sdk.transparency.web import AbsentError, Web
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.merkle import leaf_hash
+from client_sdk.transparency.formats.note import sign_note
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.log.web import AbsentError, Web
+from tests.fakes.loopback import closed_address, deaf_address, resolve
 from tests.transparency.keeping import LOG, SIGNER, entries_of, entry, log_of, many, tree_of
 
 FILES = ("checkpoint", "tile/0/000", "tile/0/001.p/4", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/4")
@@ -355,37 +356,18 @@ def test_a_server_that_takes_its_time(answer):
     assert time.monotonic() - began < 20
 
 
-@pytest.fixture
-def full():
-    """A port that takes no further connection, and refuses none: who connects waits."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(0)
-    waiting = [socket.socket() for _ in range(8)]
-    for one in waiting:
-        one.setblocking(False)
-        one.connect_ex(listening.getsockname())
-    yield listening.getsockname()
-    for one in (*waiting, listening):
-        one.close()
-
-
-def test_many_addresses_of_which_none_answers_share_one_deadline(monkeypatch, full):
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", full)] * 20
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    began = time.monotonic()
-    with pytest.raises(FetchError, match="no answer"):
-        Web("https://log.example", seconds=0.5).get("checkpoint", limit=10)
-    assert time.monotonic() - began < 3
+def test_many_addresses_of_which_none_answers_share_one_deadline(monkeypatch):
+    with deaf_address() as deaf:
+        resolve(monkeypatch, *[deaf] * 20)
+        began = time.monotonic()
+        with pytest.raises(FetchError, match="no answer"):
+            Web("https://log.example", seconds=0.5).get("checkpoint", limit=10)
+        assert time.monotonic() - began < 3
 
 
 def test_the_second_address_is_asked_where_the_first_refuses(monkeypatch, files):
     with serving(files) as url:
-        closed = socket.create_server(("127.0.0.1", 0))
-        addresses = [closed.getsockname(), ("127.0.0.1", int(url.split(":")[2].split("/")[0]))]
-        closed.close()
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        resolve(monkeypatch, closed_address(), ("127.0.0.1", int(url.split(":")[2].split("/")[0])))
         web = Web(url)
         assert web.get("checkpoint", limit=10_000) == files["checkpoint"]
         web.close()

@@ -11,11 +11,11 @@ from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
 from client_sdk.rotation import KeySet, rotate
-from client_sdk.transparency.bundle import Bundle
-from client_sdk.transparency.checkpoint import open_checkpoint
-from client_sdk.transparency.growth import Growth, write_growths
-from client_sdk.transparency.memory import Memory
-from client_sdk.transparency.note import UnverifiedNote
+from client_sdk.transparency.client.memory import Memory
+from client_sdk.transparency.formats.bundle import Bundle
+from client_sdk.transparency.formats.checkpoint import open_checkpoint
+from client_sdk.transparency.formats.growth import Growth, write_growths
+from client_sdk.transparency.formats.note import UnverifiedNote
 from tests.fakes.simulated_vm import NOW, publisher_key, release, signed
 from tests.transparency.logs import LOG, STRANGER, W1, W2, FakeLog, others, pinned
 from tests.transparency.second_reader import growth

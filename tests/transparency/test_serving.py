@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from client_sdk.transparency import listening, serving
-from client_sdk.transparency.remote import RemoteTree, read_checkpoint
-from client_sdk.transparency.web import Web
+from client_sdk.transparency.log import listening, serving
+from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint
+from client_sdk.transparency.log.web import Web
 from tests.transparency.keeping import LOG, entry, many
 
 

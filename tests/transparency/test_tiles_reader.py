@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from client_sdk.transparency.bundling import make_bundle
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.config import Witness
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, UnverifiedNote
-from client_sdk.transparency.proof import Proof
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint
-from client_sdk.transparency.tiles import Tile, rightmost
-from client_sdk.transparency.witness import Request
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, UnverifiedNote
+from client_sdk.transparency.formats.proof import Proof
+from client_sdk.transparency.formats.tiles import Tile, rightmost
+from client_sdk.transparency.log.bundling import make_bundle
+from client_sdk.transparency.log.config import Cosigner
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
+from client_sdk.transparency.watchers.witness import Request
 from tests.transparency import second_reader, tiles_reader
 from tests.transparency.keeping import LOG, entry, make, many
 
@@ -45,7 +45,7 @@ def test_every_file_of_a_log(tmp_path, size):
 
 def test_a_cosigned_proof_in_a_bundle(tmp_path):
     witness = NoteSigner.generate("witness.example/w1", COSIGNATURE)
-    log = make(tmp_path, witnesses=(Witness(witness.verifier),), quorum=1)
+    log = make(tmp_path, witnesses=(Cosigner(witness.verifier),), quorum=1)
 
     def cosign(note, _tiles):
         return (witness.sign(note.decode().rpartition("\n\n")[0] + "\n", at=1_800_000_000),)

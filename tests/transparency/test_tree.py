@@ -7,9 +7,10 @@ from hashlib import sha256
 import pytest
 
 from client_sdk.errors import EvidenceError, VerificationError
-from client_sdk.transparency import tiles, tree
-from client_sdk.transparency.merkle import verify_consistency, verify_inclusion
-from client_sdk.transparency.tiles import ENTRIES, MAX_ENTRY, Tile
+from client_sdk.transparency.formats import tiles
+from client_sdk.transparency.formats.merkle import verify_consistency, verify_inclusion
+from client_sdk.transparency.formats.tiles import ENTRIES, MAX_ENTRY, Tile
+from client_sdk.transparency.log import tree
 
 SIZES = (1, 2, 3, 7, 8, 255, 256, 257, 300, 511, 512, 513, 1000, 65_535, 65_536, 65_537, 70_000)
 

@@ -8,15 +8,16 @@ from dataclasses import replace
 import pytest
 
 from client_sdk.errors import EvidenceError, LogBusyError, LogDamagedError, UnwitnessedError, VerificationError
-from client_sdk.transparency import endpoint, tree
-from client_sdk.transparency.checkpoint import Checkpoint
-from client_sdk.transparency.config import Witness as Named
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner, UnverifiedNote, open_note, sign_note
-from client_sdk.transparency.remote import Folder, RemoteTree, read_checkpoint
-from client_sdk.transparency.store import Store
-from client_sdk.transparency.submit import SKEW, Asking, taken
-from client_sdk.transparency.web import Web
-from client_sdk.transparency.witness import MAX_REQUEST, RefusedError, Request, Witness, create
+from client_sdk.transparency.formats.checkpoint import Checkpoint
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner, UnverifiedNote, open_note, sign_note
+from client_sdk.transparency.log import tree
+from client_sdk.transparency.log.config import Cosigner as Named
+from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.log.web import Web
+from client_sdk.transparency.watchers import endpoint
+from client_sdk.transparency.watchers.submit import SKEW, Asking, taken
+from client_sdk.transparency.watchers.witness import MAX_REQUEST, RefusedError, Request, Witness, create
 from tests.transparency.faults import HOWS, Faults, KilledError
 from tests.transparency.keeping import LOG, ORIGIN, SIGNER, entries_of, entry, log_of, make, tree_of
 

@@ -21,11 +21,11 @@ from client_sdk.errors import (
     VerificationError,
 )
 from client_sdk.rotation import KeySet, rotate
-from client_sdk.transparency import writer
-from client_sdk.transparency.config import Config, Witness
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner
-from client_sdk.transparency.store import Store
-from client_sdk.transparency.writer import LogWriter
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner
+from client_sdk.transparency.log import writer
+from client_sdk.transparency.log.config import Config, Cosigner
+from client_sdk.transparency.log.store import Store
+from client_sdk.transparency.log.writer import LogWriter
 from tests.fakes.simulated_vm import publisher, release, signed
 from tests.transparency.keeping import (
     LOG,
@@ -53,7 +53,7 @@ def signing(*signers, at=1000):
 
 
 def witnessed(home, quorum=2):
-    return make(home, witnesses=tuple(Witness(signer.verifier) for signer in WITNESSES), quorum=quorum)
+    return make(home, witnesses=tuple(Cosigner(signer.verifier) for signer in WITNESSES), quorum=quorum)
 
 
 def test_entries_are_in_the_log_at_their_places(tmp_path):
@@ -288,19 +288,19 @@ def test_signed_anew_without_entries(tmp_path):
 
 @pytest.mark.parametrize("quorum", [-1, 3])
 def test_a_quorum_that_cannot_be_met(quorum):
-    witnesses = tuple(Witness(signer.verifier) for signer in WITNESSES)
+    witnesses = tuple(Cosigner(signer.verifier) for signer in WITNESSES)
     with pytest.raises(EvidenceError, match="expected 0 to 2"):
         Config(LOG, publisher(), witnesses, quorum)
 
 
 def test_a_witness_twice_counts_once():
     with pytest.raises(EvidenceError, match="each with its own key"):
-        Config(LOG, publisher(), (Witness(WITNESSES[0].verifier),) * 2, 2)
+        Config(LOG, publisher(), (Cosigner(WITNESSES[0].verifier),) * 2, 2)
 
 
 def test_keys_in_each_others_place():
     with pytest.raises(EvidenceError, match="no witness's"):
-        Witness(SIGNER.verifier)
+        Cosigner(SIGNER.verifier)
     with pytest.raises(EvidenceError, match="no log's"):
         Config(WITNESSES[0].verifier, publisher())
 

@@ -20,7 +20,7 @@ from tests.vectors.manifest import BLOB, FOLDER, FORMAT, stage
 
 keys.REPEATABLE["signatures"] = True
 
-from tests.vectors import binding, events, nvidia, snp, tdx, tpm  # noqa: E402 - they sign when they are imported
+from tests.vectors import binding, events, nvidia, release, snp, tdx, tpm  # noqa: E402 - they sign when they are imported
 from tests.vectors.alone import accepted_without  # noqa: E402
 from tests.vectors.case import Case  # noqa: E402
 
@@ -34,7 +34,7 @@ BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3
 
 def every_case() -> list[Case]:
     """Return every case, and refuse two of one name."""
-    found = [case for family in (snp, tdx, tpm, binding, events, nvidia) for case in family.cases()]
+    found = [case for family in (snp, tdx, tpm, binding, events, nvidia, release) for case in family.cases()]
     names = [case.id for case in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SystemExit(f"two cases are named {', '.join(twice)}")

@@ -9,10 +9,10 @@ import pytest
 from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
-from client_sdk.transparency.bundle import Bundle
-from client_sdk.transparency.config import Config, Witness
-from client_sdk.transparency.note import COSIGNATURE, NoteSigner
-from client_sdk.transparency.writer import LogWriter, create
+from client_sdk.transparency.formats.bundle import Bundle
+from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner
+from client_sdk.transparency.log.config import Config, Cosigner
+from client_sdk.transparency.log.writer import LogWriter, create
 from provisioner.releases import publishing
 from tests.provisioner.releases.test_command import DONE, REFUSED, pin, rotated
 
@@ -92,7 +92,7 @@ def test_a_log_of_another_publisher(site, deployment):
 
 def test_witnesses_who_do_not_sign(site, deployment):
     witness = NoteSigner.generate("witness.example", COSIGNATURE).verifier
-    log = make_log(site, (Witness(witness),), 1)
+    log = make_log(site, (Cosigner(witness),), 1)
     said = logged(site, deployment, log)
     assert (said.code, "run it again" in said.err) == (NOT_NOW, True), said.err
     assert "release.json" not in site.files()

@@ -1,0 +1,1 @@
+"""Who watches a log that is another's: monitors read every entry, witnesses sign that it only grew."""
