@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import entry_points, version
-from typing import NoReturn
 
 from client_sdk.cli import ask, collateral, log, observe, proxy, rules, verify
 from client_sdk.cli.codes import NO_VERDICT, REFUSED, USAGE
 from client_sdk.cli.options import Commands, UsageError
+from client_sdk.cli.parser import Parser
 from client_sdk.errors import AttestationError, FetchError
 
 GROUP = "vitrine.commands"
@@ -31,15 +31,6 @@ _EPILOG = """exit codes:
   0 accepted    1 refused    2 usage, or a file of yours that is not what it should be
   3 no verdict (unreachable, still booting, or it could not be printed)
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says of what is missing all of it: ``needs`` is what a command needs besides, which argparse cannot express."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end."""
-        needs = self.get_default("needs")
-        super().error(f"{message}; and {needs}" if needs and "required" in message else message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser: argparse.ArgumentParser = _Parser(
+    parser = Parser(
         prog="vitrine",
         description="Check that a service runs exactly a published image in a sealed machine, then talk to it.",
         epilog=_EPILOG,

@@ -126,7 +126,13 @@ def _diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", metavar="OLD", type=Path, help=told)
     parser.add_argument("new", metavar="NEW", type=Path, help="another one")
     parser.add_argument(
-        "--manifest", metavar="FILE", nargs="+", type=Path, default=[], help="manifests that do not lie beside them"
+        "--manifest",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        help="manifests that do not lie beside them",
     )
     _trust(parser, required=False)
 

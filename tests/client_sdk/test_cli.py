@@ -229,6 +229,19 @@ def test_usage(run, pins, fault, argv):
         (("verify", "https://h", "{words}", "--polcy", "p.toml"), "--polcy p.toml; write --policy if that is meant"),
         (("verify", "https://h", "{words}", "--colateral=x"), "write --collateral if that is meant"),
         (("verify", "https://h", "{words}", "--yes"), "unrecognized arguments: --yes\n"),
+        (
+            ("ask", "--release", "r", "s", "--publisher", "a.pub", "b.pub", "https://h", "q"),
+            "argument --publisher: https://h is no file, and an option of several values takes every word up to the ",
+        ),
+        (
+            ("verify", "--publisher", "a.pub", "https://h", "--release", "r"),
+            "next option: write https://h before the options\n",
+        ),
+        (
+            ("log", "init", "--origin", "o", "--publisher", "a.pub", "b.pub", "mylog"),
+            "required: LOG; --publisher took a.pub b.pub mylog, and an option of several values takes every word ",
+        ),
+        (("log", "init", "mylog", "--publisher", "a.pub", "b.pub"), "required: --origin\n"),
         (("verify", "http://h", "{words}"), "got http://h; write https://h\n"),
         (("verify", "localhost:8443", "{words}"), "got localhost:8443; write https://localhost:8443\n"),
         (("verify", "h.example/v1", "{words}"), "got h.example/v1; write https://h.example\n"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import tomllib
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+from client_sdk.cli import command as edge
 from client_sdk.dsse import sign
 from client_sdk.manifest import digest
 from client_sdk.publisher import Publisher
@@ -17,7 +19,7 @@ from client_sdk.rotation import KeySet, rotate, verify_rotations
 from provisioner.errors import SpecError
 from provisioner.keys import load, public_pem
 from provisioner.releases.folder import read_published
-from tests.provisioner.releases.conftest import STRANGER, A, accepted, days, manifest_of, resigned
+from tests.provisioner.releases.conftest import STRANGER, A, Said, accepted, days, manifest_of, resigned
 
 PROJECT = Path(__file__).resolve().parents[3] / "distributions/provisioner/pyproject.toml"
 DONE, REFUSED, USAGE, NOT_NOW = 0, 1, 2, 3
@@ -38,6 +40,54 @@ def test_every_action_explains_itself(command, action):
     said = command(action, "--help")
     assert (said.code, said.err) == (DONE, "")
     assert "--json" in said.out
+
+
+@pytest.fixture
+def whole(monkeypatch, capfd):
+    """The whole command as it is installed, of which releases are one part."""
+    entry = EntryPoint("release", "provisioner.releases.command:register", "vitrine.commands")
+    monkeypatch.setattr(edge, "entry_points", lambda **_: (entry,))
+
+    def call(*words):
+        try:
+            code = edge.main(["release", *map(str, words)])
+        except SystemExit as error:
+            code = error.code
+        return Said(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "took", "missed"),
+    [
+        ("sign --key a.key --publisher a.pub b.pub next.json", "--publisher took a.pub b.pub next.json", "FILE"),
+        ("revoke --output o --published s --publisher a.pub --source build/x 7", "--source took build/x 7", "N"),
+        ("diff --manifest m.json old.json new.json", "--manifest took m.json old.json new.json", "OLD NEW"),
+    ],
+)
+def test_words_that_an_option_took_are_named_with_what_to_type(whole, words, took, missed):
+    said = whole(*words.split())
+    assert said.code == USAGE
+    assert f"; {took}, and an option of several values takes every word up to the next option" in said.err
+    assert said.err.endswith(f": write {missed} before the options\n")
+
+
+def test_keys_are_named_all_at_once_or_one_by_one(site, whole, deployment):
+    site.create(deployment)
+    once = ("--publisher", *(site.work / f"{name}.pub" for name in "abc"))
+    each = [word for name in "abc" for word in ("--publisher", site.work / f"{name}.pub")]
+    for words in (once, each):
+        said = whole("show", site.work / "next.json", *words, "--threshold", 2)
+        assert (said.code, "missing" in said.out) == (DONE, True), said.err
+
+
+def test_manifests_are_named_all_at_once_or_one_by_one(whole, deployment, another):
+    names = [folder / "manifest.json" for folder in (deployment, another)]
+    moved = [name.rename(name.with_name("m")) for name in names]
+    words = [word for name in moved for word in ("--manifest", name)]
+    said = whole("diff", deployment / "release.json", another / "release.json", *words)
+    assert (said.code, "openssl" in said.out) == (DONE, True), said.err
 
 
 # ---- two of three
