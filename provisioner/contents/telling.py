@@ -12,6 +12,7 @@ from typing import Any
 
 from client_sdk.errors import EvidenceError, printable
 from client_sdk.manifest import Manifest, digest
+from provisioner.contents import counts
 from provisioner.contents.deb import compare_deb
 from provisioner.contents.entry import Entry
 from provisioner.contents.image import Contents, Name
@@ -84,11 +85,14 @@ def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Tol
         manifest = Manifest.from_json(data)
     except (OSError, EvidenceError) as error:
         raise BakeError(f"{contents.folder} has no manifest: {error}") from error
-    rows = [row for row in _packages(manifest, read_bill(contents.folder)) if arguments.package in (None, row["name"])]
+    bill = read_bill(contents.folder)
+    rows = [row for row in _packages(manifest, bill) if arguments.package in (None, row["name"])]
     if not rows:
         raise BakeError(f"the image has no package {arguments.package}")
     named = digest(data).hex()
     told: dict[str, Any] = {"manifest_sha256": named, "packages": rows}
+    if arguments.package is None:
+        return Told(told, (*map(_package, rows), _counted(manifest, bill), f"manifest {named}"))
     if arguments.archive is None:
         return Told(told, (*map(_package, rows), f"manifest {named}"))
     held = _held(contents, arguments.archive, rows[0])
@@ -199,6 +203,12 @@ def _held(contents: Contents, archive: Path, row: dict[str, Any]) -> list[dict[s
     if not deb.is_file():
         raise BakeError(f"{archive} has no {deb.name}, which is {row['name']}; of wheels the files are not compared")
     return [asdict(one) for one in compare_deb(deb, row["sha256"], contents.part("root"), contents.part("initrd"))]
+
+
+def _counted(manifest: Manifest, bill: Bill) -> str:
+    wheels = f"{len(manifest.wheels)} from PyPI" if manifest.wheels else "none from PyPI"
+    built = f"{len(manifest.tools)} of Debian built the image, which the manifest names as its tools"
+    return f"packages {counts.of_bill(bill)}; {wheels}. {built}"
 
 
 def _package(row: dict[str, Any]) -> str:

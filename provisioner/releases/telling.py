@@ -9,6 +9,7 @@ from client_sdk.fields import format_instant
 from client_sdk.manifest import Manifest
 from client_sdk.release import Measurement, Release
 from client_sdk.rotation import Rotation
+from provisioner.contents import counts
 from provisioner.releases.signing import Signed
 
 
@@ -34,7 +35,7 @@ def rotation_lines(rotation: Rotation) -> Iterator[str]:
 def manifest_lines(manifest: Manifest) -> Iterator[str]:
     """Write what is inside an image, in short."""
     yield _row("kernel", manifest.kernel)
-    yield _row("packages", f"{len(manifest.packages)} of Debian, {len(manifest.wheels)} from PyPI")
+    yield _row("packages", counts.of_manifest(manifest))
     for model in manifest.models:
         yield _row("model", f"{model.name} on {model.engine}, {model.repository} at {model.revision}")
     yield _row("commit", manifest.source_commit or "none: it was baked from files that are no commit")

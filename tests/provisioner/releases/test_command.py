@@ -659,7 +659,8 @@ def test_show_explains_a_release(site, deployment):
     site.released(deployment)
     said = site.command("show", site.folder, *site.trust)
     assert said.code == DONE
-    for told in ("release   1 of vitrine-test", "revokes   nothing", "kernel    6.12.1", "(verified)"):
+    packages = "packages  1 of Debian and 0 from PyPI in the root; 0 of Debian built the image"
+    for told in ("release   1 of vitrine-test", "revokes   nothing", "kernel    6.12.1", packages, "(verified)"):
         assert told in said.out
     assert "not verified" in site.command("show", site.folder / "release.json").out
 

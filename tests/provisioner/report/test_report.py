@@ -192,6 +192,7 @@ def test_the_command_without_a_mirror(run, image, tmp_path):
     tracker.write_text(json.dumps({"glibc": {"CVE-1": release("resolved", "2.41-12+deb13u6", "high")}}))
     status, said = run(image, "--offline", "--vulnerabilities", tracker)
     assert status == 1
+    assert "packages 2 of Debian trixie: 2 in the root (of 1 nothing but the licence is left)\n" in said.out
     assert "behind   not asked" in said.out
     assert "high: 1 fixed, 0 open" in said.out
     assert "CVE-1 glibc 2.41-12+deb13u5: fixed in 2.41-12+deb13u6" in said.out
