@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,9 +23,13 @@ from client_sdk.errors import (
 from client_sdk.publisher import Publisher
 from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
 from client_sdk.transparency.pins import read_verifier
-from client_sdk.transparency.tiles import MAX_ENTRY
+from client_sdk.transparency.remote import Folder, Source, source_of
+from client_sdk.transparency.tiles import CHECKPOINT, MAX_ENTRY, PUBLIC
+from client_sdk.transparency.writer import CONFIG, LogWriter
 
 _LATER = (LogBusyError, LogStorageError, UnwitnessedError)
+SHOWN = (CHECKPOINT, "tile")
+"""What every log has among its files."""
 _NOT_NOW = "vitrine: not done: "
 
 
@@ -75,6 +80,41 @@ def witness_keys(given: Sequence[str]) -> tuple[NoteVerifier, ...]:
         UsageError: one of them is none.
     """
     return tuple(_key(key, "--witness", COSIGNATURE) for key in given)
+
+
+def own_log(home: Path) -> LogWriter:
+    """Open a log of one's own.
+
+    Raises:
+        UsageError: there is none.
+        LogError: it cannot be read, or is damaged.
+    """
+    if not is_own_log(home):
+        how = "name the folder that vitrine log init made"
+        raise UsageError(f"{home} is no log of your own: it has no {CONFIG}; {how}, or make one: vitrine log init")
+    return LogWriter(home)
+
+
+def is_own_log(home: Path) -> bool:
+    """Tell whether a folder is that of a log of one's own, and not only what a log shows."""
+    return os.path.isfile(home / CONFIG)  # noqa: PTH113 - of a folder that may not be looked into, Path's raises
+
+
+def files_of(place: str, *, seconds: float) -> Source:
+    """Return where a log's files are.
+
+    Raises:
+        UsageError: it is neither an address nor a folder with anything of a log.
+    """
+    try:
+        source = source_of(place, seconds=seconds)
+    except EvidenceError as error:
+        raise UsageError(str(error)) from error
+    # A log that has lost files is not what a wrong path is: reading it says so.
+    if isinstance(source, Folder) and not any(os.path.exists(f"{place}/{name}") for name in (PUBLIC, *SHOWN)):  # noqa: PTH110
+        how = "name the https:// address of a log, or a folder with its files"
+        raise UsageError(f"{place} is no log (no {' or '.join(SHOWN)} in it): {how}")
+    return source
 
 
 def require_size(size: int, most: int) -> None:

@@ -6,7 +6,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from client_sdk.cli.log_edge import log_key, now, publisher, read_file, require_size, served, witness_keys
+from client_sdk.cli.log_edge import (
+    files_of,
+    is_own_log,
+    log_key,
+    now,
+    own_log,
+    publisher,
+    read_file,
+    require_size,
+    served,
+    witness_keys,
+)
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import AttestationError, EvidenceError
@@ -14,7 +25,7 @@ from client_sdk.transparency import serving
 from client_sdk.transparency.bundling import contents_of, make_bundle
 from client_sdk.transparency.config import Config, Witness
 from client_sdk.transparency.note import NoteSigner, Signature
-from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.remote import RemoteTree, read_checkpoint
 from client_sdk.transparency.submit import MAX_ANSWER, Asking, taken
 from client_sdk.transparency.tiles import PUBLIC
 from client_sdk.transparency.tree import Tiles
@@ -52,10 +63,10 @@ def append(arguments: argparse.Namespace) -> int:
     """Add entries, or have what is shown signed anew.
 
     Raises:
-        UsageError: a file that cannot be read, or files together with ``--export``.
+        UsageError: there is no log, a file that cannot be read, or files together with ``--export``.
         AttestationError: as ``LogWriter.append`` does.
     """
-    log = LogWriter(arguments.log)
+    log = own_log(arguments.log)
     if arguments.export:
         if arguments.files:
             raise UsageError("--export writes the checkpoint that waits: append the files first, then export alone")
@@ -80,10 +91,10 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve the files.
 
     Raises:
-        UsageError: the port is taken.
-        LogError: there is no log.
+        UsageError: there is no log, or the port is taken.
+        LogError: it cannot be read.
     """
-    log = LogWriter(arguments.log)
+    log = own_log(arguments.log)
     try:
         server = serving.server(log.public, arguments.port)
     except OSError as error:
@@ -100,10 +111,10 @@ def bundle(arguments: argparse.Namespace) -> int:
         AttestationError: the log has no such release, or cannot be read.
     """
     home, release = Path(arguments.place), read_file(arguments.release)
-    own = LogWriter(home) if (home / CONFIG).is_file() else None
+    own = own_log(home) if is_own_log(home) else None
     if own is None and not (arguments.key and arguments.publisher):
-        raise UsageError(f"{arguments.place} is no log of your own: give --log and --publisher")
-    source = source_of(arguments.place, seconds=arguments.timeout)
+        raise UsageError(f"{arguments.place} is no log of your own (no {CONFIG} in it): give --log and --publisher")
+    source = files_of(arguments.place, seconds=arguments.timeout)
     try:
         shown = read_checkpoint(source, own.config.log if own else log_key(arguments.key))
         require_size(shown.checkpoint.size, arguments.most)

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from client_sdk.cli.codes import REFUSED
-from client_sdk.cli.log_edge import log_key, now, publisher, require_size, witness_keys
+from client_sdk.cli.log_edge import files_of, log_key, now, publisher, require_size, witness_keys
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, VerificationError, printable
@@ -21,7 +21,7 @@ from client_sdk.transparency.contents import MAX_STATE, Contents, RotatedAwayErr
 from client_sdk.transparency.judge import told_time
 from client_sdk.transparency.monitor import Memory, Monitor, Told, Watched
 from client_sdk.transparency.note import NoteVerifier
-from client_sdk.transparency.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.remote import RemoteTree, read_checkpoint
 from client_sdk.transparency.store import Store
 
 STATE = "state.json"
@@ -37,7 +37,7 @@ def verify(arguments: argparse.Namespace) -> int:
         EvidenceError, VerificationError: it is not right.
     """
     pinned = publisher(arguments) if arguments.publisher else None
-    source = source_of(arguments.place, seconds=arguments.timeout)
+    source = files_of(arguments.place, seconds=arguments.timeout)
     try:
         witnesses = witness_keys(arguments.witness)
         shown = read_checkpoint(source, log_key(arguments.key), witnesses)
@@ -76,7 +76,7 @@ def monitor(arguments: argparse.Namespace) -> int:
     watched = Watched(log, publisher(arguments), witnesses, arguments.max_age)
     if arguments.max_age is not None and not witnesses:
         raise UsageError("--max-age is about witnesses' signatures: name at least one with --witness")
-    store, source = Store(arguments.state), source_of(arguments.place, seconds=arguments.timeout)
+    store, source = Store(arguments.state), files_of(arguments.place, seconds=arguments.timeout)
     with closing(source), store.sole():
         memory = _memory(store, watched)
         if memory is not None and not same(memory.contents.first, watched.publisher):

@@ -14,7 +14,7 @@ from client_sdk.transparency.config import Config, Witness
 from client_sdk.transparency.note import COSIGNATURE, NoteSigner
 from client_sdk.transparency.writer import LogWriter, create
 from provisioner.releases import publishing
-from tests.provisioner.releases.test_command import DONE, REFUSED, pin, rotated
+from tests.provisioner.releases.test_command import DONE, REFUSED, USAGE, pin, rotated
 
 NOT_NOW = 3
 
@@ -45,6 +45,19 @@ def test_a_client_who_pins_the_log_takes_the_bundle(site, deployment):
     assert bundle.envelope == (site.folder / "release.json").read_bytes()
     assert site.files()["bundles/1.json"] == site.files()["bundle.json"]
     assert "release   1" in site.command("show", site.folder / "bundle.json", *site.trust).out
+
+
+@pytest.mark.parametrize("place", ["nowhere", "a.pub", "."])
+def test_a_path_where_no_log_is_is_a_mistake_and_nothing_is_published(site, deployment, archive, place):
+    site.create(deployment)
+    for name in "ab":
+        site.sign(name)
+    said = site.publish("--source", deployment, "--archive", archive, "--log", site.work / place)
+    assert (said.code, "--log: expected the folder of the publisher's log, as `vitrine log init`" in said.err) == (
+        USAGE,
+        True,
+    )
+    assert site.files() == {}
 
 
 def test_publishing_again_appends_nothing(site, deployment):
