@@ -16,6 +16,7 @@ from provisioner.audit.archive import INDEX, VERSION
 from provisioner.errors import Fault, ReleaseError
 from provisioner.image.files import sha256_of, share
 from provisioner.image.shelf import make_once
+from provisioner.releases.files import read_file
 
 ARCHIVES = "archives"
 _MAX_INDEX = 64 << 20
@@ -27,7 +28,8 @@ def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: i
     """Put an archive beside the releases, whole or not at all; return how many files it has.
 
     Raises:
-        ReleaseError: it is none, it is of another image, or a file in it is not the one that its index names.
+        SpecError: it is none.
+        ReleaseError: it is of another image, or a file in it is not the one that its index names.
         BakeError: it cannot be written.
     """
     index = _bytes_of(archive / INDEX)
@@ -51,10 +53,7 @@ def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: i
 
 
 def _bytes_of(path: Path) -> bytes:
-    if not path.is_file():
-        raise _refused(path, "the index of an archive", "no file")
-    with path.open("rb") as file:
-        return file.read(_MAX_INDEX + 1)
+    return read_file(path, f"the index of an archive; {_REMEDY}", limit=_MAX_INDEX)
 
 
 def _read(path: Path, data: bytes, manifest_sha256: bytes) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from client_sdk.dsse import key_id
@@ -24,21 +25,21 @@ from client_sdk.publisher import Publisher
 from client_sdk.release import Release
 from client_sdk.rotation import KeySet, Rotation, rotate
 from provisioner import keys
-from provisioner.atomic import replace_file
 from provisioner.errors import BusyError, Fault, ProvisionError, ReleaseError, SpecError, sentences
 from provisioner.progress import say
 from provisioner.releases import passphrase, telling
 from provisioner.releases.checks import next_rotation, require_next, require_rotation, require_sound
 from provisioner.releases.draft import Terms, make, read_source, revoke, unsigned
 from provisioner.releases.explain import explain, read_difference
+from provisioner.releases.files import SIGNABLE, in_words, read_file, write_file
 from provisioner.releases.folder import Published, read_published
+from provisioner.releases.keygen import make_key
 from provisioner.releases.publishing import Wanted, publish
 from provisioner.releases.signing import (
     Holders,
     Signed,
     add_signature,
     open_signed,
-    read_file,
     read_statement,
     require_loggable,
     require_own,
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (ProvisionError, EvidenceError) as error:
         return _end(f"usage:{_told(error)}", USAGE)
     except OSError as error:
-        return _end(f"usage: {error}", USAGE)
+        return _end(f"usage: {in_words(error)}", USAGE)
     return 0
 
 
@@ -78,24 +79,12 @@ Told = tuple[dict[str, Any], Iterable[str]]
 
 
 def _keygen(arguments: argparse.Namespace) -> Told:
-    private = arguments.file
-    if not private.stem or private.suffix == ".pub":
-        raise SpecError((Fault("KEY", "a name for the private key, such as alice.key", str(private)),))
-    public = private.with_name(f"{private.stem}.pub")
-    for path in (private, public):
-        if path.exists():
-            raise SpecError((Fault(str(path), "no file: a key that signed is never replaced, it is rotated", "one"),))
-    chosen = passphrase.choose(private, arguments.passphrase_file) if _encrypts(arguments) else b""
-    keys.create(private, chosen)
-    key = keys.load(private, lambda _: chosen)
-    replace_file(public, keys.public_pem(key))
-    say(f"{private} signs releases: it stays on this machine, with one holder; nobody else ever needs it")
-    say(f"{public} goes to the other holders and to the clients, who pin it as key {key_id(key.public_key())}")
-    return {"key": str(private), "public": str(public), "id": key_id(key.public_key())}, ()
+    file = arguments.passphrase_file
 
+    def choose(key: Path) -> bytes:
+        return passphrase.choose(key, file) if arguments.encrypt or file is not None else b""
 
-def _encrypts(arguments: argparse.Namespace) -> bool:
-    return arguments.encrypt or arguments.passphrase_file is not None
+    return make_key(arguments.file, choose, progress=say), ()
 
 
 def _create(arguments: argparse.Namespace) -> Told:
@@ -114,9 +103,9 @@ def _revoke(arguments: argparse.Namespace) -> Told:
 
 def _rotate(arguments: argparse.Namespace) -> Told:
     published = _published(arguments)
-    following = KeySet.of(Publisher(keys=tuple(arguments.new), threshold=arguments.new_threshold))
+    following = _following(arguments)
     data = rotate(published.keys, following, number=next_rotation(published.history))
-    replace_file(arguments.output, data)
+    write_file(arguments.output, data)
     signed = open_signed({str(arguments.output): data}, Holders(published.keys))
     say(f"{arguments.output}: {signed.what}, not signed yet. It needs signatures of")
     for fault in signed.missing:
@@ -124,16 +113,23 @@ def _rotate(arguments: argparse.Namespace) -> Told:
     return telling.signed_as_dict(signed) | {"file": str(arguments.output)}, ()
 
 
+def _following(arguments: argparse.Namespace) -> KeySet:
+    try:
+        return KeySet.of(Publisher(keys=tuple(arguments.new), threshold=arguments.new_threshold))
+    except EvidenceError as error:
+        raise SpecError((Fault("--new, --new-threshold", "the public keys from now on", str(error)),)) from error
+
+
 def _sign(arguments: argparse.Namespace) -> Told:
     pin, now = _pin(arguments), _now()
     published = None if arguments.published is None else read_published(arguments.published, pin)
     holders = _holders(arguments, KeySet.of(pin) if published is None else published.keys)
-    signed = open_signed({str(arguments.file): read_file(arguments.file)}, holders)
+    signed = open_signed({str(arguments.file): read_file(arguments.file, SIGNABLE)}, holders)
     _require_signable(signed.statement, published, holders, now=now)
     key = keys.load(arguments.key, passphrase.asking(arguments.passphrase_file))
     done = add_signature(signed, key, str(arguments.key))
     output = arguments.output or arguments.file
-    replace_file(output, done.data)
+    write_file(output, done.data)
     for line in _shown(done):
         say(line)
     ready = "all signatures are there: publish it" if not done.missing else "pass it on to the next holder"
@@ -158,7 +154,7 @@ def _require_signable(
 
 def _publish(arguments: argparse.Namespace) -> Told:
     wanted = Wanted(
-        files={str(path): read_file(path) for path in arguments.files},
+        files={str(path): read_file(path, SIGNABLE) for path in arguments.files},
         root=arguments.published,
         pin=_pin(arguments),
         rebuilders=_rebuilders(arguments),
@@ -185,7 +181,7 @@ def _draft(arguments: argparse.Namespace, release: Release) -> Told:
     data = unsigned(release)
     require_loggable(data, str(arguments.output))
     read_statement(data, str(arguments.output))  # what was written can be read
-    replace_file(arguments.output, data)
+    write_file(arguments.output, data)
     for line in telling.release_lines(release):
         say(line)
     say(f"{arguments.output}: release {release.number}, not signed yet; each holder: vitrine release sign")
@@ -209,6 +205,8 @@ def _terms(arguments: argparse.Namespace, revokes: tuple[int, ...] = ()) -> Term
 
 
 def _published(arguments: argparse.Namespace) -> Published:
+    if not arguments.published.exists():
+        say(f"{arguments.published}: there is no such folder, so nothing is published yet")
     return read_published(arguments.published, _pin(arguments))
 
 

@@ -10,7 +10,7 @@ from client_sdk.manifest import Manifest
 from client_sdk.release import Measurement, Release
 from client_sdk.rotation import Rotation
 from provisioner.contents import counts
-from provisioner.releases.signing import Signed
+from provisioner.releases.signing import Signed, numbered
 
 
 def release_lines(release: Release) -> Iterator[str]:
@@ -26,7 +26,7 @@ def release_lines(release: Release) -> Iterator[str]:
 
 def rotation_lines(rotation: Rotation) -> Iterator[str]:
     """Write a rotation for a person."""
-    yield _row("rotation", f"{rotation.number} of the publisher's keys")
+    yield _row("rotation", numbered(rotation))
     yield _row("new keys", f"{rotation.following.threshold} of {', '.join(rotation.following.names)}")
     yield _row("named", rotation.following.digest.hex())
     yield _row("replaces", f"the keys named {rotation.previous.hex()}")

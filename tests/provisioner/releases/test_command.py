@@ -241,9 +241,53 @@ def test_a_file_that_is_none(site, action):
     assert (said.code, "expected a release or a rotation" in said.err) == (USAGE, True)
 
 
-def test_a_file_that_is_not_there(site):
-    said = site.sign("a", "nowhere.json")
-    assert (said.code, "nowhere.json" in said.err) == (USAGE, True)
+GONE = "got nothing: no such file\n"
+WRONG_FILES = [
+    ("sign {none} --key {work}/a.key {trust}", "{none}: expected a release or a rotation, as `vitrine release create`"),
+    ("sign {work} --key {work}/a.key {trust}", "`revoke` or `rotate` writes it, got a folder\n"),
+    ("sign {next} --key {work}/a.key {trust} --output {none}/x", "expected a file in a folder that is there: make it"),
+    ("sign {next} --key {work}/a.key {trust} --output {work}", "{work}: expected a file that can be written, got a f"),
+    ("publish {none} {trust} --published {site}", GONE),
+    ("publish {next} {trust} --published {next}", "--published: expected the folder that the publisher publishes, or"),
+    ("create {source} {trust} --published {next} --output {work}/n", "--published: expected the folder that the publ"),
+    ("create {source} {trust} --published {site} --output {none}/n", "{none}/n: expected a file in a folder that is t"),
+    ("create {none} {trust} --published {site} --output {work}/n", "{none}: expected the folder of a deployment"),
+    ("rotate --new {none} --new-threshold 1 {trust} --published {site} --output {work}/n", "--new, --new-threshold: e"),
+    ("rotate --new {work}/a.pub --new-threshold 2 {trust} --published {site} --output {work}/n", "expected 1 to 1"),
+    ("show {none}", "{none}: expected a release or a rotation, signed or not yet, or the folder with one, " + GONE),
+    ("show {next} --manifest {none}", "{none}: expected the manifest of a release, " + GONE),
+    ("diff {none} {next}", GONE),
+    ("keygen {next}/x.key", "{next}/x.key: expected a place where a key can be written, got a file where a folder ha"),
+    (
+        "keygen {work}/x.key --passphrase-file {none}",
+        "{none}: expected a file with the passphrase, of mode 0600, " + GONE,
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), WRONG_FILES)
+def test_a_file_that_the_system_refuses_is_told_with_what_was_expected(site, deployment, words, told):
+    site.create(deployment)
+    before = sorted(site.work.iterdir())
+    places = {"work": site.work, "site": site.folder, "next": site.work / "next.json", "none": site.work / "none"}
+    places |= {"source": deployment, "trust": " ".join(map(str, site.trust))}
+    said = site.command(*words.format(**places).split())
+    assert (said.code, said.out) == (USAGE, "")
+    assert told.format(**places) in said.err
+    assert "Errno" not in said.err
+    assert sorted(site.work.iterdir()) == before
+
+
+def test_a_folder_that_keygen_makes_is_named(site):
+    said = site.command("keygen", site.work / "others/x.key")
+    assert (said.code, f"{site.work / 'others'}: there was no such folder, so it is made\n" in said.err) == (DONE, True)
+    assert "no such folder" not in site.command("keygen", site.work / "others/y.key").err
+
+
+def test_where_nothing_is_published_yet_it_is_said(site, deployment):
+    assert f"{site.folder}: there is no such folder, so nothing is published yet\n" in site.create(deployment).err
+    site.released(deployment)
+    assert "no such folder" not in site.create(deployment).err
 
 
 def test_more_holders_are_wanted_than_there_are(site, deployment):
@@ -675,18 +719,16 @@ def test_show_refuses_a_signature_of_nobody_of_the_publishers(site, deployment):
 
 def test_show_takes_no_manifest_of_another_image(site, deployment, another):
     site.released(deployment)
-    said = site.command("show", site.folder / "release.json", "--manifest", another / "manifest.json")
-    # Given or found beside it, only the one that the release names is told.
-    assert "kernel    6.12.1" in said.out
-    said = site.command("show", site.work / "next.json", "--manifest", another / "manifest.json")
-    assert (said.code, "whose SHA-256 is" in said.err) == (USAGE, True)
+    for release in (site.folder / "release.json", site.work / "next.json"):
+        said = site.command("show", release, "--manifest", another / "manifest.json")
+        assert (said.code, "which is another one's" in said.err, said.out) == (USAGE, True, "")
 
 
 def test_show_explains_a_rotation(site, deployment):
     site.released(deployment)
     rotated(site)
     said = site.command("show", site.work / "rotation.json", *site.trust)
-    assert (said.code, "rotation  2 of the publisher's keys" in said.out) == (DONE, True), said.err
+    assert (said.code, "rotation  2 of the publisher's keys, from set 1 to set 2" in said.out) == (DONE, True), said.err
 
 
 def test_what_a_release_says_cannot_draw_on_the_terminal(site, deployment):
