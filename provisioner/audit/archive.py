@@ -17,8 +17,8 @@ from pathlib import Path
 
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE, Manifest, digest
-from provisioner.audit.needed import Materials, Needed, differing, fits, materials
-from provisioner.errors import BakeError
+from provisioner.audit.needed import DATA, Materials, Needed, differing, fits, materials
+from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image.artefacts import FILES, MANIFEST
 from provisioner.image.files import require_sha256, sha256_of, share
 from provisioner.image.recipe import RECIPE, Recipe, parse_recipe
@@ -101,8 +101,10 @@ def gather(
     ``weights`` are the folders of models that were baked from a folder, by name.
 
     Raises:
+        SpecError: a folder is not what it is named for.
         BakeError: the image was baked from another checkout, or a file is not in the cache any more.
     """
+    _require_places(image, source, weights)
     recipe, manifest = _described(image)
     told = _materials(source, cache, recipe, manifest)
 
@@ -125,10 +127,30 @@ def gather(
     return made
 
 
+def _require_places(image: Path, source: Path, weights: Mapping[str, Path]) -> None:
+    """Refuse folders that cannot be meant; all of them at once."""
+    faults = [
+        Fault(f"--weights {name}", "the folder with the files of the model", f"{folder}, which is none")
+        for name, folder in weights.items()
+        if not folder.is_dir()
+    ]
+    if not (image / FILES["uki"]).is_file():
+        expected = "the folder of a baked image, such as build/local/image"
+        faults.append(Fault("IMAGE", expected, f"{image}, without {FILES['uki']}"))
+    if not (source / DATA).is_dir():
+        expected = "the checkout that the image was baked from (by default the folder that you are in)"
+        faults.append(Fault("--source", expected, f"{source}, without {DATA}"))
+    if faults:
+        raise SpecError(tuple(faults))
+
+
 def _described(image: Path) -> tuple[Recipe, Manifest]:
     try:
         return parse_recipe((image / RECIPE).read_bytes()), Manifest.from_json((image / MANIFEST).read_bytes())
-    except (OSError, EvidenceError) as error:
+    except OSError as error:
+        why = f"cannot read {error.filename}: {error.strerror}"
+        raise BakeError(f"{image} is no image with a recipe: {why}; bake it anew (`make bake`)") from error
+    except EvidenceError as error:
         raise BakeError(f"{image} is no image with a recipe; bake it anew (`make bake`): {error}") from error
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from client_sdk.cli import options
 from client_sdk.encoding import canonical_json
 from client_sdk.errors import AttestationError, FetchError
-from provisioner.errors import ProvisionError
+from provisioner.errors import ProvisionError, SpecError, sentences
 from provisioner.progress import say
+from provisioner.subcommand import added
 
 DIFFERENT, USAGE, NO_VERDICT = 1, 2, 3
 _AUDIT = "rebuild a release from its source, compare byte for byte, and hold a running service against it"
@@ -37,13 +38,16 @@ exit codes:
   2 usage, or a file is not what it should be
   3 no verdict: the service cannot be reached, the archive lacks a file, the rebuild failed, or it was interrupted"""
 _ARCHIVE = "gather what a rebuild of an image needs, to be published beside its release"
-_ARCHIVE_EPILOG = """examples:
+_ARCHIVE_EPILOG = """From the cache of the bake it takes the packages, wheels and models' files that the checkout's locks
+and the image's recipe name, each checked by its hash; and from IMAGE what is published of it. Nothing is fetched.
+
+example:
   vitrine image archive build/local/image --output build/local/archive
 
 exit codes:
   0 done, or done before
   1 a file cannot be had
-  2 usage"""
+  2 usage, or a folder is not what it should be"""
 
 
 def register(commands: Any) -> None:
@@ -72,13 +76,7 @@ def register(commands: Any) -> None:
 
 def add(group: Any) -> None:
     """Add ``archive`` to ``vitrine image``."""
-    parser = group.add_parser(
-        "archive",
-        help=_ARCHIVE,
-        description=_ARCHIVE[0].upper() + _ARCHIVE[1:] + ".",
-        epilog=_ARCHIVE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = added(group, "archive", _ARCHIVE, epilog=_ARCHIVE_EPILOG)
     parser.add_argument("image", metavar="IMAGE", type=Path, help="the folder of an image")
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="the archive to make")
     parser.add_argument("--source", metavar="DIR", type=Path, default=Path(), help="the checkout it was baked from (.)")
@@ -131,12 +129,15 @@ def run_archive(arguments: argparse.Namespace) -> int:
 
     pairs = [text.partition("=") for text in arguments.weights]
     if not all(name and folder for name, _, folder in pairs):
-        say("vitrine: usage: --weights: expected NAME=DIR")
+        say("vitrine: usage: --weights: expected NAME=DIR, the model's name and the folder with its files")
         return USAGE
     cache = arguments.cache or arguments.source / "build/cache"
     weights = {name: Path(folder) for name, _, folder in pairs}
     try:
         made = gather(arguments.image, arguments.source, cache, arguments.output, weights=weights, progress=say)
+    except SpecError as error:
+        say(f"vitrine: usage:{sentences(error)}")
+        return USAGE
     except ProvisionError as error:
         say(f"vitrine: {error}")
         return DIFFERENT

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.contents.entry import Part
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, NotInImageError
 from provisioner.image.files import require_sha256
 
 SAME, CHANGED, ABSENT = "same", "changed", "absent"
@@ -49,7 +49,7 @@ def compare_deb(deb: Path, sha256: str, root: Part, initrd: Part) -> Iterator[He
 def _state(root: Part, path: str, member: tarfile.TarInfo, data: bytes) -> str:
     try:
         entry = root.find(path)
-    except BakeError:
+    except NotInImageError:
         return ABSENT
     if member.islnk():
         return SAME if entry.is_file else CHANGED

@@ -15,7 +15,7 @@ from functools import partial
 from provisioner.contents import clusters
 from provisioner.contents.entry import Entry
 from provisioner.contents.verity import BLOCK, Blocks
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, NotInImageError
 
 _SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ")
 _SUPER_AT = 1024
@@ -81,7 +81,8 @@ class Erofs:
         """Return the entry of an absolute path; links on the way are followed, the last one is not.
 
         Raises:
-            BakeError: there is none, or the file system is malformed.
+            NotInImageError: there is none.
+            BakeError: the file system is malformed.
         """
         return self._entry("/" + path.strip("/"), self._inode(self._lookup(path, limit=16)))
 
@@ -97,7 +98,7 @@ class Erofs:
                 return self._lookup(_plain(f"{above}/{target}/{rest}"), limit=limit - 1)
             found = dict(self._children(inode)) if stat.S_ISDIR(inode.mode) else {}
             if name not in found:
-                raise BakeError(f"there is no /{'/'.join(names)} in the image")
+                raise NotInImageError(f"there is no /{'/'.join(names)} in the image")
             nid, done = found[name], f"{done}/{name}"
         return nid
 

@@ -18,7 +18,7 @@ from provisioner.contents.entry import Entry, Part
 from provisioner.contents.erofs import Erofs, open_erofs
 from provisioner.contents.unpacked import unpacked
 from provisioner.contents.verity import Area, Verity
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, NotInImageError
 from provisioner.image.artefacts import FILES
 from provisioner.measure.gpt import find_partition, read_table
 from provisioner.measure.pe import Image, authenticode, parse_image, section
@@ -44,12 +44,12 @@ class Listed:
         """Return the entry of a path.
 
         Raises:
-            BakeError: there is none.
+            NotInImageError: there is none.
         """
         for entry in self.entries:
             if entry.path.strip("/") == path.strip("/"):
                 return entry
-        raise BakeError(f"there is no {path} in this part of the image")
+        raise NotInImageError(f"there is no {path} in this part of the image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,8 @@ def open_contents(folder: Path) -> Contents:
         with path.open("rb") as file:
             data = file.read(_MAX_UKI + 1)
     except OSError as error:
-        raise BakeError(f"{folder} is not the folder of an image: {path}: {error.strerror}") from error
+        how = "name the folder of a baked image (build/NAME/image of a deployment, or an archive's image/)"
+        raise BakeError(f"{folder} is not the folder of an image: {path}: {error.strerror}; {how}") from error
     if len(data) > _MAX_UKI:
         raise BakeError(f"{path} is larger than {_MAX_UKI} bytes, so it is no UKI of ours")
     return Contents(folder, parse_image(path.name, data))

@@ -18,7 +18,7 @@ from provisioner.contents.entry import Entry
 from provisioner.contents.image import Contents, Name
 from provisioner.contents.units import Unit, find_unit, read_units
 from provisioner.contents.way import Link, way
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, NotInImageError
 from provisioner.image.artefacts import MANIFEST
 from provisioner.measure import predict
 from provisioner.report.bill import Bill, read_bill
@@ -41,7 +41,7 @@ def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> 
     root = f"/{path.strip('/')}"
     chosen = [e for e in contents.part(name).walk() if root in ("/", e.path) or e.path.startswith(f"{root}/")]
     if not chosen:
-        raise BakeError(f"there is no {root} in the part {name} of the image")
+        raise NotInImageError(f"there is no {root} in the part {name} of the image")
     rows = [_as_dict(entry, digests=arguments.digests) for entry in chosen]
     return Told({"part": name, "entries": rows}, (_row(row) for row in rows))
 
@@ -74,7 +74,7 @@ def firewall(contents: Contents, _: Where, __: argparse.Namespace) -> Told:
     entries = tuple(contents.part("root").walk())
     rules = [entry for entry in entries if entry.is_file and entry.path.endswith(_RULES)]
     if not rules:
-        raise BakeError("the image has no rules of a firewall")
+        raise NotInImageError("the image has no rules of a firewall")
     return Told(None, (line for entry in rules for line in _rules(entry, read_units(entries))))
 
 
@@ -88,7 +88,7 @@ def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Tol
     bill = read_bill(contents.folder)
     rows = [row for row in _packages(manifest, bill) if arguments.package in (None, row["name"])]
     if not rows:
-        raise BakeError(f"the image has no package {arguments.package}")
+        raise NotInImageError(f"the image has no package {arguments.package}")
     named = digest(data).hex()
     told: dict[str, Any] = {"manifest_sha256": named, "packages": rows}
     if arguments.package is None:
@@ -121,7 +121,9 @@ def _file(contents: Contents, where: Where) -> Entry:
     name, path = where
     entry = contents.part(name).find(path)
     if entry.is_folder or not (entry.is_file or entry.is_link):
-        raise BakeError(f"{path} is no file; `vitrine image list` says what it is")
+        raise BakeError(
+            f"{path or '/'} is no file or link, so it has no contents; `vitrine image list` says what it is"
+        )
     return entry
 
 
@@ -200,8 +202,11 @@ def _packages(manifest: Manifest, bill: Bill) -> Iterator[dict[str, Any]]:
 def _held(contents: Contents, archive: Path, row: dict[str, Any]) -> list[dict[str, str]]:
     """Say what became of each file of a package that the archive has."""
     deb = archive / "debs" / f"{row['sha256']}.deb"
+    if "source" not in row:
+        raise BakeError(f"{row['name']} is a wheel: of Debian's packages alone files are compared; leave --archive out")
     if not deb.is_file():
-        raise BakeError(f"{archive} has no {deb.name}, which is {row['name']}; of wheels the files are not compared")
+        how = "it is of another image, or incomplete: make it anew with `vitrine image archive`"
+        raise BakeError(f"{archive} has no debs/{deb.name}, which is {row['name']}: {how}")
     return [asdict(one) for one in compare_deb(deb, row["sha256"], contents.part("root"), contents.part("initrd"))]
 
 

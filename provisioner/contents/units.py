@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from provisioner.contents.entry import Entry
-from provisioner.errors import BakeError
+from provisioner.errors import NotInImageError
 
 # In the order in which the first that has a unit's file wins.
 PLACES = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
@@ -60,12 +60,12 @@ def find_unit(units: Iterable[Unit], name: str) -> Unit:
     """Return the unit of a name.
 
     Raises:
-        BakeError: there is none.
+        NotInImageError: there is none.
     """
     for unit in units:
         if unit.name == name:
             return unit
-    raise BakeError(f"the image has no unit {name}")
+    raise NotInImageError(f"the image has no unit {name}")
 
 
 def _below(place: str, entries: Iterable[Entry]) -> list[tuple[str, str, Entry]]:

@@ -61,7 +61,11 @@ def read_bill(folder: Path) -> Bill:
     try:
         data = path.read_bytes()
         named = json.loads((folder / MANIFEST).read_bytes())["files"][SBOM]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        how = "name the folder of a baked image (build/NAME/image of a deployment), or bake it anew (`make bake`)"
+        why = f"cannot read {error.filename}: {error.strerror}"
+        raise BakeError(f"{folder} has no bill of materials: {why}; {how}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise BakeError(f"{folder} has no bill of materials; bake the image anew (`make bake`): {error}") from error
     if sha256_of(path) != named:
         raise BakeError(f"{path} is not the one that the manifest names; bake the image anew (`make bake`)")

@@ -289,8 +289,18 @@ def test_a_signal_ends_an_audit_as_ctrl_c_does(run, number):
 
 def test_an_archive_by_the_command(run, tmp_path):
     assert run("image", "archive", tmp_path, "--output", tmp_path / "a", "--weights", "x")[0] == 2
-    status, told = run("image", "archive", tmp_path, "--output", tmp_path / "a", "--source", CHECKOUT)
-    assert (status, "no image with a recipe" in told.err) == (1, True)
+    words = ("--output", tmp_path / "a", "--source", CHECKOUT)
+    status, told = run("image", "archive", tmp_path, *words)
+    assert (status, "IMAGE: expected the folder of a baked image" in told.err) == (2, True)
+    (tmp_path / "uki.efi").write_bytes(b"")
+    status, told = run("image", "archive", tmp_path, *words)
+    assert (status, "recipe.json: No such file or directory; bake it anew" in told.err) == (1, True)
+    words = ("--output", tmp_path / "a", "--source", tmp_path, "--weights", f"m={tmp_path / 'm'}")
+    status, told = run("image", "archive", tmp_path / "none", *words)
+    assert (status, [line.split(":")[0] for line in told.err.splitlines()[1:]]) == (
+        2,
+        ["  --weights m", "  IMAGE", "  --source"],
+    )
 
 
 @pytest.fixture
@@ -323,10 +333,15 @@ def test_packages_are_listed_with_their_digests_and_held_against_the_archive(run
     status, told = run("image", "packages", site.image, "bash", "--json")
     (row,) = json.loads(told.out)["packages"]
     assert (status, row["sha256"], row["source"]) == (0, sites.package("bash").sha256, "bash 1")
-    assert run("image", "packages", site.image, "nosuch")[0] == 1
+    status, told = run("image", "packages", site.image, "nosuch")
+    assert (status, told.err.endswith(f"what there is: vitrine image packages {site.image}\n")) == (1, True)
     assert run("image", "packages", site.image, "--archive", site.archive)[0] == 2
+    for none in (site.image / "nowhere", site.image):
+        status, told = run("image", "packages", site.image, "bash", "--archive", none)
+        make = f"{none} is no archive of a release (no debs/ in it); make one: vitrine image archive {site.image} --out"
+        assert (status, make in told.err) == (2, True)
     status, told = run("image", "packages", site.image, "engine", "--archive", site.archive)
-    assert (status, "of wheels the files are not compared" in told.err) == (1, True)
+    assert (status, "engine is a wheel: of Debian's packages alone files are compared" in told.err) == (1, True)
     status, told = run("image", "packages", site.image, "bash", "--archive", site.archive)
     assert (status, "is not what dpkg-deb unpacks" in told.err) == (1, True)
 
