@@ -38,8 +38,8 @@ exit codes:
   2 usage, or a file is not what it should be
   3 no verdict: the service cannot be reached, the archive lacks a file, the rebuild failed, or it was interrupted"""
 _ARCHIVE = "gather what a rebuild of an image needs, to be published beside its release"
-_ARCHIVE_EPILOG = """From the cache of the bake it takes the packages, wheels and models' files that the checkout's locks
-and the image's recipe name, each checked by its hash; and from IMAGE what is published of it. Nothing is fetched.
+_ARCHIVE_EPILOG = """From the cache of the bake it takes the packages, wheels and models' files that the checkout's
+locks and the image's recipe name, each checked by its hash; from IMAGE what is published of it. Nothing is fetched.
 
 example:
   vitrine image archive build/local/image --output build/local/archive
