@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 from client_sdk.cli import ask, collateral, log, observe, proxy, rules, verify
 from client_sdk.cli.codes import NO_VERDICT, REFUSED, USAGE
@@ -35,6 +37,11 @@ _EPILOG = """exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. What was printed has left this process by then, or the code says so."""
+    if sys.stderr is None:  # `2>&-`: what is said there is lost, and nothing else
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until this process ends
+    if sys.stdout is None:  # `>&-`
+        sys.stderr.write("vitrine: no verdict: standard output is closed; send it somewhere\n")
+        return NO_VERDICT
     try:
         try:
             return _run(argv)

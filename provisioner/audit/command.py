@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,10 @@ from types import FrameType
 from typing import Any
 
 from client_sdk.cli import options
-from client_sdk.encoding import canonical_json
 from client_sdk.errors import AttestationError, FetchError
 from provisioner.errors import ProvisionError, SpecError, sentences
 from provisioner.progress import say
-from provisioner.subcommand import added
+from provisioner.subcommand import added, tell
 
 DIFFERENT, USAGE, NO_VERDICT = 1, 2, 3
 _AUDIT = "rebuild a release from its source, compare byte for byte, and hold a running service against it"
@@ -105,10 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             found = running.run(arguments, progress=say)
     except (ProvisionError, AttestationError) as error:
         return _without(error, arguments)
-    if arguments.json:
-        sys.stdout.buffer.write(canonical_json(telling.as_dict(found, arguments.origin)) + b"\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in telling.lines(found, arguments.origin)))
+    tell(telling.as_dict(found, arguments.origin), telling.lines(found, arguments.origin), as_json=arguments.json)
     return 0 if found.is_identical else DIFFERENT
 
 
@@ -119,7 +114,7 @@ def _without(error: Exception, arguments: argparse.Namespace) -> int:
     say(f"vitrine: {verdict}: {error}")
     if arguments.json:
         told = {"version": 1, "verdict": verdict, "origin": arguments.origin, "why": str(error)}
-        sys.stdout.buffer.write(canonical_json(told) + b"\n")
+        tell(told, (), as_json=True)
     return DIFFERENT if refused else NO_VERDICT
 
 

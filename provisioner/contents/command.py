@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from client_sdk.encoding import canonical_json
 from provisioner.errors import BakeError, NotInImageError, ProvisionError
 from provisioner.progress import say
-from provisioner.subcommand import added
+from provisioner.subcommand import added, tell
 
 WRONG, USAGE = 1, 2
 _IMAGE = """IMAGE is the folder of a baked image: build/NAME/image of a deployment, or an archive's image/. Nothing is
@@ -113,7 +111,6 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     try:
         told = telling.TOLD[arguments.what](contents, where, arguments)
-        _write(told, as_json=getattr(arguments, "json", False))
     except NotInImageError as error:
         listing = arguments.what if arguments.what in {"units", "packages"} else "list"
         part = "" if where[0] == "root" else f" {where[0]}:/"
@@ -122,6 +119,10 @@ def run(arguments: argparse.Namespace) -> int:
     except ProvisionError as error:
         say(f"vitrine: {error}")
         return WRONG
+    if isinstance(told.data, bytes):
+        sys.stdout.buffer.write(told.data)
+    else:
+        tell(told.data, told.lines, as_json=getattr(arguments, "json", False))
     return 0
 
 
@@ -139,19 +140,3 @@ def _require_archive(arguments: argparse.Namespace) -> None:
     if not (archive / "debs").is_dir():
         how = f"make one: vitrine image archive {arguments.image} --output {archive}"
         raise BakeError(f"--archive: {archive} is no archive of a release (no debs/ in it); {how}")
-
-
-def _write(told: Any, *, as_json: bool) -> None:
-    """Write what was found; a reader that has seen enough, such as ``head``, ends it quietly."""
-    try:
-        if isinstance(told.data, bytes):
-            sys.stdout.buffer.write(told.data)
-        elif as_json:
-            sys.stdout.buffer.write(canonical_json(told.data) + b"\n")
-        else:
-            sys.stdout.write("".join(f"{line}\n" for line in told.lines))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        raise BakeError(f"standard output: {error.strerror}") from error

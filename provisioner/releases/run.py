@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from client_sdk.dsse import key_id
-from client_sdk.encoding import canonical_json
 from client_sdk.errors import (
     EvidenceError,
     FetchError,
@@ -44,6 +42,7 @@ from provisioner.releases.signing import (
     require_loggable,
     require_own,
 )
+from provisioner.subcommand import tell
 
 REFUSED, USAGE, NOT_NOW = 1, 2, 3
 _LATER = (BusyError, LogBusyError, LogStorageError, UnwitnessedError, FetchError)
@@ -52,7 +51,7 @@ _LATER = (BusyError, LogBusyError, LogStorageError, UnwitnessedError, FetchError
 def run(arguments: argparse.Namespace) -> int:
     """Do what is asked; return the exit code that the command's help explains."""
     try:
-        _print(_ACTIONS[arguments.action](arguments), as_json=arguments.json)
+        value, lines = _ACTIONS[arguments.action](arguments)
     except _LATER as error:
         return _end(f"not done:{_told(error)}; clients are given what they were: run it again", NOT_NOW)
     except (ReleaseError, VerificationError, LogError) as error:
@@ -61,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _end(f"usage:{_told(error)}", USAGE)
     except OSError as error:
         return _end(f"usage: {in_words(error)}", USAGE)
+    tell(value, map(printable, lines), as_json=arguments.json)
     return 0
 
 
@@ -232,15 +232,6 @@ def _holders(arguments: argparse.Namespace, current: KeySet) -> Holders:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _print(told: Told, *, as_json: bool) -> None:
-    value, lines = told
-    if as_json:
-        sys.stdout.buffer.write(canonical_json(value) + b"\n")
-        sys.stdout.buffer.flush()
-        return
-    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 _ACTIONS: Mapping[str, Any] = {

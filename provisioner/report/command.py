@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from client_sdk.encoding import canonical_json
 from provisioner.audit import command as archive
 from provisioner.contents import command as contents
 from provisioner.errors import ProvisionError
 from provisioner.progress import say
-from provisioner.subcommand import added
+from provisioner.subcommand import added, tell
 
 WRONG, USAGE, UNREACHABLE = 1, 2, 3
 _GROUP = "read what is in a baked image, say what it is made of, and gather what an audit of it needs"
@@ -80,8 +78,5 @@ def _run(arguments: argparse.Namespace) -> int:
         say(f"vitrine: {error}; --offline reports without the mirror")
         return UNREACHABLE
     report = telling.Report(read, asked, known)
-    if arguments.json:
-        sys.stdout.buffer.write(canonical_json(telling.as_dict(report)) + b"\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in telling.lines(report)))
+    tell(telling.as_dict(report), telling.lines(report), as_json=arguments.json)
     return 0 if report.is_clean else WRONG

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import os
 import signal
@@ -344,6 +346,22 @@ def test_packages_are_listed_with_their_digests_and_held_against_the_archive(run
     assert (status, "engine is a wheel: of Debian's packages alone files are compared" in told.err) == (1, True)
     status, told = run("image", "packages", site.image, "bash", "--archive", site.archive)
     assert (status, "is not what dpkg-deb unpacks" in told.err) == (1, True)
+
+
+class Full(io.StringIO):
+    """A standard output on a disk that is full."""
+
+    def write(self, _text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("words", [("list",), ("packages",), ("firewall",), ("show", "/usr/lib/vitrine/firewall.nft")])
+def test_a_full_output_says_nothing_of_the_image(run, site, monkeypatch, words):
+    with monkeypatch.context() as patching, pytest.raises(OSError, match="No space left") as caught:
+        patching.setattr("sys.stdout", Full())
+        run("image", words[0], site.image, *words[1:])
+    assert caught.value.filename is None, "by which the command's edge knows standard output"
 
 
 @pytest.mark.root

@@ -73,6 +73,17 @@ def test_words_that_an_option_took_are_named_with_what_to_type(whole, words, too
     assert said.err.endswith(f": write {missed} before the options\n")
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_output_that_is_full_has_nothing_to_do_with_the_release(site, whole, deployment, monkeypatch, form):
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patching:
+        patching.setattr("sys.stdout", full)
+        said = whole("show", deployment, *form)
+    assert (said.code, said.err.startswith("vitrine: no verdict: cannot write to standard output: No space")) == (
+        3,
+        True,
+    )
+
+
 def test_keys_are_named_all_at_once_or_one_by_one(site, whole, deployment):
     site.create(deployment)
     once = ("--publisher", *(site.work / f"{name}.pub" for name in "abc"))
