@@ -358,9 +358,10 @@ class Full(io.StringIO):
 @pytest.mark.root
 @pytest.mark.parametrize("words", [("list",), ("packages",), ("firewall",), ("show", "/usr/lib/vitrine/firewall.nft")])
 def test_a_full_output_says_nothing_of_the_image(run, site, monkeypatch, words):
-    with monkeypatch.context() as patching, pytest.raises(OSError, match="No space left") as caught:
+    with monkeypatch.context() as patching:
         patching.setattr("sys.stdout", Full())
-        run("image", words[0], site.image, *words[1:])
+        with pytest.raises(OSError, match="No space left") as caught:
+            run("image", words[0], site.image, *words[1:])
     assert caught.value.filename is None, "by which the command's edge knows standard output"
 
 
