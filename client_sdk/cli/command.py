@@ -23,7 +23,7 @@ from client_sdk.cli import ask, collateral, log, observe, proxy, rules, verify
 from client_sdk.cli.codes import NO_VERDICT, REFUSED, USAGE
 from client_sdk.cli.options import Commands, UsageError
 from client_sdk.cli.parser import Parser
-from client_sdk.errors import AttestationError, FetchError
+from client_sdk.errors import AttestationError, FetchError, printable
 
 GROUP = "vitrine.commands"
 MAX_SHOWN = 64
@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return NO_VERDICT
     except OSError as error:
-        if error.filename is not None or error.errno not in _FULL:
+        if error.filename is not None:
+            what = f"cannot use {printable(str(error.filename))}: {error.strerror}"
+            return _say(f"usage: {what}; see to it, and run the same command again", USAGE)
+        if error.errno not in _FULL:
             raise
         _give_up_output()
         sys.stderr.write(

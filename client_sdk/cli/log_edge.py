@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -97,7 +96,7 @@ def own_log(home: Path) -> LogWriter:
 
 def is_own_log(home: Path) -> bool:
     """Tell whether a folder is that of a log of one's own, and not only what a log shows."""
-    return os.path.isfile(home / CONFIG)  # noqa: PTH113 - of a folder that may not be looked into, Path's raises
+    return (home / CONFIG).is_file()
 
 
 def files_of(place: str, *, seconds: float) -> Source:
@@ -111,7 +110,7 @@ def files_of(place: str, *, seconds: float) -> Source:
     except EvidenceError as error:
         raise UsageError(str(error)) from error
     # A log that has lost files is not what a wrong path is: reading it says so.
-    if isinstance(source, Folder) and not any(os.path.exists(f"{place}/{name}") for name in (PUBLIC, *SHOWN)):  # noqa: PTH110
+    if isinstance(source, Folder) and not any((Path(place) / name).exists() for name in (PUBLIC, *SHOWN)):
         how = "name the https:// address of a log, or a folder with its files"
         raise UsageError(f"{place} is no log (no {' or '.join(SHOWN)} in it): {how}")
     return source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from client_sdk.cli.codes import NO_VERDICT, REFUSED
@@ -33,7 +32,7 @@ def witness(arguments: argparse.Namespace) -> int:
     signs = arguments.serve is not None or arguments.checkpoint
     if signs and not logs:
         raise UsageError("give the key of a log with --log")
-    if not arguments.name and not os.path.isfile(arguments.state / KEY):  # noqa: PTH113 - it may be unreadable
+    if not arguments.name and not (arguments.state / KEY).is_file():
         raise UsageError(f"{arguments.state} has no {KEY}: name the witness's folder, or make its key with --name NAME")
     with store.sole():
         if arguments.name:

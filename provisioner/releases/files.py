@@ -56,6 +56,6 @@ def reason(error: OSError) -> str:
 
 def in_words(error: OSError) -> str:
     """Say what to do about what the system says of a file that nobody named."""
-    place = f"{error.filename}: " if error.filename is not None else ""
+    place = f"cannot use {error.filename}: " if error.filename is not None else ""
     remedy = "free space" if error.errno in _FULL else "see to it"
-    return f"{place}{reason(error)}; {remedy}, and run the same command again: it goes on where it was"
+    return f"{place}{error.strerror or error}; {remedy}, and run the same command again: it goes on where it was"

@@ -80,7 +80,7 @@ def test_interrupted_after_the_log_had_it(site, deployment, monkeypatch):
     with monkeypatch.context() as patching:
         patching.setattr(publishing, "write_release", full)
         said = logged(site, deployment, log)
-    told = "no space left on device; free space, and run the same command again: it goes on where it was\n"
+    told = "No space left on device; free space, and run the same command again: it goes on where it was\n"
     assert (said.code, said.err.endswith(told)) == (2, True), said.err
     assert "release.json" not in site.files(), "clients were given what is not whole"
     assert site.publish("--source", deployment, "--log", log).code == DONE
