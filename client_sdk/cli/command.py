@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             return _run(argv)
+        except KeyboardInterrupt:
+            return _say("interrupted: no verdict", NO_VERDICT)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # `vitrine … | head`
@@ -87,8 +89,6 @@ def _run(argv: Sequence[str] | None) -> int:
         return _say(f"no verdict: {error}", NO_VERDICT)
     except AttestationError as error:
         return _say(f"refused: {error}", REFUSED)
-    except KeyboardInterrupt:
-        return _say("interrupted: no verdict", NO_VERDICT)
 
 
 def _meant(unknown: str, arguments: argparse.Namespace) -> str:

@@ -78,7 +78,11 @@ def append(arguments: argparse.Namespace) -> int:
         return (*_brought(answers, note, log.config), *asking(note, tiles))
 
     entries = [read_file(path) for path in arguments.files]
-    done = log.append(entries, cosign) if entries else Appended(log.renew(cosign), ())
+    try:
+        done = log.append(entries, cosign) if entries else Appended(log.renew(cosign), ())
+    except EvidenceError as error:
+        what = "expected releases or rotations, as they were signed"
+        raise UsageError(f"{', '.join(map(str, arguments.files))}: {what}: {error}; none of them was added") from error
     if arguments.json:
         print_json({"size": done.size, "places": list(done.places)})
         return 0

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from client_sdk import script
 from client_sdk.cli import command, main
 from client_sdk.dsse import key_id
 from client_sdk.release import UNPINNED
@@ -546,6 +547,18 @@ def test_help_has_examples(run, name):
     said = run(name, "--help")
     assert said.code == 0
     assert f"examples:\n  vitrine {name}" in said.out
+
+
+def test_an_interrupt_is_one_line_also_while_the_command_is_loaded(run, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patching:
+        patching.setattr(command, "entry_points", interrupted)
+        said = run("rules")
+    assert (said.code, said.err) == (3, "vitrine: interrupted: no verdict\n")
+    monkeypatch.setattr(script, "import_module", interrupted)
+    assert (script.main(), capsys.readouterr().err) == (3, "vitrine: interrupted: no verdict\n")
 
 
 def test_the_installed_command_runs():

@@ -222,6 +222,18 @@ def test_monitor_goes_on_after_an_alarm_about_an_entry(tmp_path, home, publisher
         child.communicate(timeout=60)
 
 
+@pytest.mark.parametrize("data", [b"", b"{}", b"no JSON"])
+def test_a_file_that_is_no_entry_is_the_callers_mistake(tmp_path, run, home, data):
+    file = tmp_path / "next.json"
+    file.write_bytes(data)
+    code, _, err = run("append", home, file)
+    assert (code, err.startswith(f"vitrine: usage: {file}: expected releases or rotations, as they were signed")) == (
+        2,
+        True,
+    )
+    assert entries_of(home, _key(home)) == []
+
+
 WRONG_PLACES = [
     ("append {nothing} {key}", "is no log of your own: it has no log.json; name the folder that vitrine log init made"),
     ("append {log}/public {key}", "is no log of your own: it has no log.json"),

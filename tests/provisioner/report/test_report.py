@@ -16,7 +16,7 @@ from provisioner.report import behind as behind_
 from provisioner.report.behind import behind, newest, parse_index
 from provisioner.report.bill import parse_bill, read_bill
 from provisioner.report.command import register
-from provisioner.report.tracker import findings
+from provisioner.report.tracker import findings, read_findings
 from provisioner.report.versions import is_older
 from tests.provisioner.image.test_sbom import MATERIALS
 
@@ -98,6 +98,20 @@ def test_a_malformed_bill_is_refused(spoil):
     spoil(told)
     with pytest.raises(BakeError, match="bill of materials"):
         parse_bill(json.dumps(told).encode())
+
+
+DEEP = b"[" * 100_000
+
+
+def test_what_is_nested_too_deep_is_malformed(image, tmp_path):
+    with pytest.raises(BakeError, match="bill of materials"):
+        parse_bill(DEEP)
+    (image / "manifest.json").write_bytes(DEEP)
+    with pytest.raises(BakeError, match="has no bill of materials"):
+        read_bill(image)
+    (tmp_path / "tracker.json").write_bytes(DEEP)
+    with pytest.raises(BakeError, match="not the data of Debian's security tracker"):
+        read_findings(tmp_path / "tracker.json", BILL)
 
 
 def test_the_newest_version_of_a_source_counts():
