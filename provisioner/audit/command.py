@@ -101,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with _ended_in_order():
             found = running.run(arguments, progress=say)
+    except SpecError as error:
+        raise options.UsageError(sentences(error).strip()) from error
     except (ProvisionError, AttestationError) as error:
         return _without(error, arguments)
     tell(telling.as_dict(found, arguments.origin), telling.lines(found, arguments.origin), as_json=arguments.json)

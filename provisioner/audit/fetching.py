@@ -114,6 +114,12 @@ def _is_here(path: Path, one: Remote) -> bool:
     return path.is_file() and path.stat().st_size == one.size and sha256_of(path) == one.sha256
 
 
+def _why(error: Exception) -> str:
+    """Return the reason in a library's error, without the library's own words around it."""
+    reason = getattr(error, "reason", error)
+    return str(reason.strerror if isinstance(reason, OSError) and reason.strerror else error)
+
+
 def _download(url: str, target: Path, *, limit: int) -> None:
     part = target.with_name(f"{target.name}.part")
     try:
@@ -126,7 +132,7 @@ def _download(url: str, target: Path, *, limit: int) -> None:
                     raise BakeError(f"{url}: longer than the {limit} bytes that it is to have")
                 file.write(block)
     except (ValueError, urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-        raise BakeError(f"{url}: {error}; fetch the archive yourself and name its folder") from error
+        raise BakeError(f"{url}: {_why(error)}; fetch the archive yourself and name its folder") from error
     else:
         part.replace(target)
     finally:

@@ -79,7 +79,8 @@ def test_a_file_that_is_missing_is_said_with_its_address(published, tmp_path):
 
 
 def test_a_server_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(BakeError, match="refused"):
+    told = r"^http://127\.0\.0\.1:9/archive\.json: Connection refused; fetch the archive yourself and name its folder$"
+    with pytest.raises(BakeError, match=told):
         fetch("http://127.0.0.1:9", tmp_path, progress=quiet)
 
 

@@ -26,7 +26,7 @@ from provisioner.audit.how import how
 from provisioner.audit.measured import predict_for
 from provisioner.audit.provenance import origin_of, origins
 from provisioner.audit.rebuild import workplace
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image import afresh
 from provisioner.image.recipe import Recipe, parse_recipe
 from provisioner.measure import predict
@@ -145,7 +145,7 @@ def test_what_an_audit_that_was_killed_left_is_removed_by_the_next(tmp_path):
 
 def test_a_folder_of_somebody_else_is_not_emptied(tmp_path):
     (tmp_path / "thesis").mkdir()
-    with pytest.raises(BakeError, match="not an audit's"), workplace(tmp_path, keep=False):
+    with pytest.raises(SpecError, match="--work: expected an empty folder"), workplace(tmp_path, keep=False):
         pass
     assert (tmp_path / "thesis").is_dir()
 
@@ -271,6 +271,22 @@ def test_an_audit_that_compares_nothing_says_why(run, error, status, verdict):
     assert (got, told.out, told.err) == (status, "", f"vitrine: {verdict}: {error}\n")
     got, told = run(*WORDS, "--json", outcome=outcome)
     assert (got, json.loads(told.out)["verdict"], json.loads(told.out)["why"]) == (status, verdict, str(error))
+
+
+def test_what_cannot_be_audited_at_all_is_usage(run):
+    def outcome(_, progress):
+        raise SpecError((Fault("--work", "an empty folder", "another"),))
+
+    with pytest.raises(UsageError, match=r"^--work: expected an empty folder, got another$"):
+        run(*WORDS, "--json", outcome=outcome)
+
+
+def test_a_folder_that_is_no_archive_is_named_before_anything_else(tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageError, match=r"--archive: .*; name "):
+            running._archive(path)
+    (tmp_path / "image").mkdir()
+    assert running._archive(tmp_path) == tmp_path.resolve()
 
 
 def test_an_audit_wants_root(run):
