@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **options | {"formatter_class": _Formatter})
         self.register("action", "extend", _Several)
 
     def error(self, message: str) -> NoReturn:
@@ -30,6 +30,24 @@ class Parser(argparse.ArgumentParser):
         alone = [name for name in names.split(", ") if not name.startswith("-")]
         hint = f"; {took}, and {_WHY}: write {' '.join(alone)} before the options" if took and alone else ""
         super().error(f"{message}; and {needs}{hint}" if needs else f"{message}{hint}")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Shows what stands by itself before the options, where one of these would take it; argparse shows it last."""
+
+    def _format_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None,
+    ) -> str:
+        options = [action for action in actions if action.option_strings]
+        alone = [action for action in actions if not action.option_strings]
+        if usage is None and alone and any(option.nargs == "+" for option in options):
+            self._prog = " ".join(super()._format_usage(None, alone, (), "").split())
+            actions = options
+        return super()._format_usage(usage, actions, groups, prefix)
 
 
 class _Several(argparse.Action):

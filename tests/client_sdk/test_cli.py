@@ -475,7 +475,7 @@ def test_raw_evidence_in_place_of_a_saved_file_is_told_how_to_judge_it(run, serv
     assert (said.code, says in said.err) == (2, True), said.all
 
 
-@pytest.mark.parametrize("name", ["verify", "ask", "observe"])
+@pytest.mark.parametrize("name", ["verify", "ask", "observe", "log verify", "log page"])
 def test_a_file_in_place_of_an_origin_is_told_where_files_go(run, pins, saved, name):
     words = {"verify": pins.words, "ask": ("q", *pins.words), "observe": ()}[name]
     said = run(name, saved, *words)
@@ -542,11 +542,25 @@ def _register_hello(commands):
     commands.add_parser("hello").set_defaults(run=greet)
 
 
-@pytest.mark.parametrize("name", ["verify", "ask", "observe"])
+@pytest.mark.parametrize("name", ["verify", "ask", "observe", "log verify", "log page"])
 def test_help_has_examples(run, name):
-    said = run(name, "--help")
+    said = run(*name.split(), "--help")
     assert said.code == 0
     assert f"examples:\n  vitrine {name}" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("ask",), "vitrine ask ORIGIN QUESTION [-h] --release FILE"),
+        (("log", "append"), "vitrine log append LOG [FILE ...] [-h] [--cosignatures FILE [FILE ...]]"),
+        (("log", "witness"), "vitrine log witness [-h] [--name NAME]"),
+    ],
+)
+def test_the_usage_shows_first_what_an_option_of_several_values_would_take(run, words, shown):
+    usage = run(*words, "--help").out.partition("\n\n")[0]
+    assert " ".join(usage.split()).startswith(f"usage: {shown}")
+    assert max(map(len, usage.splitlines())) <= 80
 
 
 def test_an_interrupt_is_one_line_also_while_the_command_is_loaded(run, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tomllib
 from importlib import import_module
@@ -18,6 +19,7 @@ from client_sdk.release import open_release, read_release
 from client_sdk.rotation import KeySet, rotate, verify_rotations
 from provisioner.errors import SpecError
 from provisioner.keys import load, public_pem
+from provisioner.releases.command import register
 from provisioner.releases.folder import read_published
 from tests.provisioner.releases.conftest import STRANGER, A, Said, accepted, days, manifest_of, resigned
 
@@ -39,7 +41,11 @@ def test_the_command_is_registered():
 def test_every_action_explains_itself(command, action):
     said = command(action, "--help")
     assert (said.code, said.err) == (DONE, "")
-    assert "--json" in said.out
+    assert all(word in said.out for word in ("--json", "exit codes:"))
+    (example,) = (line.strip() for line in said.out.splitlines() if line.startswith("  vitrine release "))
+    parser = argparse.ArgumentParser()
+    register(parser.add_subparsers())
+    assert parser.parse_args(example.split()[1:]).action == action
 
 
 @pytest.fixture
