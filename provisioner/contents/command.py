@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from provisioner.errors import BakeError, NotInImageError, ProvisionError
+from provisioner.errors import BakeError, MeasureError, NotInImageError, ProvisionError, SpecError, sentences
 from provisioner.progress import say
 from provisioner.subcommand import added, tell
 
@@ -106,23 +106,30 @@ def run(arguments: argparse.Namespace) -> int:
         _require_archive(arguments)
         contents = open_contents(arguments.image)
         where = split(getattr(arguments, "path", "/"))
+    except MeasureError as error:
+        how = "name the folder of a baked image, or bake it anew (`make bake`)"
+        say(f"vitrine: usage: {arguments.image} is not the folder of an image: {error}; {how}")
+        return USAGE
     except ProvisionError as error:
         say(f"vitrine: usage: {error}")
         return USAGE
     try:
         told = telling.TOLD[arguments.what](contents, where, arguments)
+        if isinstance(told.data, bytes):
+            sys.stdout.buffer.write(told.data)
+        else:
+            tell(told.data, told.lines, as_json=getattr(arguments, "json", False))
+    except SpecError as error:
+        say(f"vitrine: usage:{sentences(error)}")
+        return USAGE
     except NotInImageError as error:
         listing = arguments.what if arguments.what in {"units", "packages"} else "list"
         part = "" if where[0] == "root" else f" {where[0]}:/"
         say(f"vitrine: {error}; what there is: vitrine image {listing} {arguments.image}{part}")
         return WRONG
     except ProvisionError as error:
-        say(f"vitrine: {error}")
+        say(f"vitrine: {error}; {arguments.image} is not whole, or was changed: get it anew, or bake it (`make bake`)")
         return WRONG
-    if isinstance(told.data, bytes):
-        sys.stdout.buffer.write(told.data)
-    else:
-        tell(told.data, told.lines, as_json=getattr(arguments, "json", False))
     return 0
 
 

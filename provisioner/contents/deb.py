@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.contents.entry import Part
-from provisioner.errors import BakeError, NotInImageError
+from provisioner.errors import BakeError, Fault, NotInImageError, SpecError
 from provisioner.image.files import require_sha256
 
 SAME, CHANGED, ABSENT = "same", "changed", "absent"
@@ -31,6 +31,7 @@ def compare_deb(deb: Path, sha256: str, root: Part, initrd: Part) -> Iterator[He
     """Yield the files and links of a package in its order; in the initrd they have other places, so contents count.
 
     Raises:
+        SpecError: there is no program dpkg-deb.
         BakeError: it is another file than the manifest names, or cannot be unpacked.
     """
     require_sha256(deb, sha256, deb.name, by="the manifest")
@@ -72,7 +73,7 @@ def _unpacked(deb: Path) -> Iterator[tarfile.TarFile]:
             words = ["dpkg-deb", "--fsys-tarfile", str(deb)]
             done = subprocess.run(words, stdout=unpacked, stderr=subprocess.DEVNULL, check=False)
         except OSError as error:
-            raise BakeError("the package cannot be unpacked: install the package dpkg") from error
+            raise SpecError((Fault("dpkg-deb", "the program, of the package dpkg: install it", "none"),)) from error
         if done.returncode:
             raise BakeError(f"{deb.name} is not what dpkg-deb unpacks")
         unpacked.seek(0)

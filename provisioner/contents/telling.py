@@ -18,8 +18,9 @@ from provisioner.contents.entry import Entry
 from provisioner.contents.image import Contents, Name
 from provisioner.contents.units import Unit, find_unit, read_units
 from provisioner.contents.way import Link, way
-from provisioner.errors import BakeError, NotInImageError
+from provisioner.errors import BakeError, Fault, NotInImageError, SpecError
 from provisioner.image.artefacts import MANIFEST
+from provisioner.image.files import sha256_of
 from provisioner.measure import predict
 from provisioner.report.bill import Bill, read_bill
 
@@ -121,9 +122,8 @@ def _file(contents: Contents, where: Where) -> Entry:
     name, path = where
     entry = contents.part(name).find(path)
     if entry.is_folder or not (entry.is_file or entry.is_link):
-        raise BakeError(
-            f"{path or '/'} is no file or link, so it has no contents; `vitrine image list` says what it is"
-        )
+        got = "something else, which has no contents; `vitrine image list` says what it is"
+        raise SpecError((Fault(path or "/", "a file or a link", got),))
     return entry
 
 
@@ -203,10 +203,11 @@ def _held(contents: Contents, archive: Path, row: dict[str, Any]) -> list[dict[s
     """Say what became of each file of a package that the archive has."""
     deb = archive / "debs" / f"{row['sha256']}.deb"
     if "source" not in row:
-        raise BakeError(f"{row['name']} is a wheel: of Debian's packages alone files are compared; leave --archive out")
-    if not deb.is_file():
-        how = "it is of another image, or incomplete: make it anew with `vitrine image archive`"
-        raise BakeError(f"{archive} has no debs/{deb.name}, which is {row['name']}: {how}")
+        expected = "one of Debian's packages: of these alone files are compared; or leave --archive out"
+        raise SpecError((Fault("PACKAGE", expected, f"{row['name']}, a wheel"),))
+    if not deb.is_file() or sha256_of(deb) != row["sha256"]:
+        expected = f"the archive of this image, which has {row['name']}: make it anew with `vitrine image archive`"
+        raise SpecError((Fault("--archive", expected, f"{archive}, without the very debs/{deb.name}"),))
     return [asdict(one) for one in compare_deb(deb, row["sha256"], contents.part("root"), contents.part("initrd"))]
 
 
