@@ -122,7 +122,7 @@ def _without(error: Exception, arguments: argparse.Namespace) -> int:
 
 def run_archive(arguments: argparse.Namespace) -> int:
     """Gather; return the exit code."""
-    from provisioner.audit.archive import gather  # noqa: PLC0415
+    from provisioner.audit.gathering import gather  # noqa: PLC0415
 
     pairs = [text.partition("=") for text in arguments.weights]
     if not all(name and folder for name, _, folder in pairs):

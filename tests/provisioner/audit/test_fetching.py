@@ -9,7 +9,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from provisioner.audit.fetching import fetch, is_address, read_index
+from provisioner.audit.fetching import fetch, is_address
+from provisioner.audit.index import read_index
 from provisioner.errors import BakeError
 
 GOOD = {"size": 1, "sha256": "0" * 64}

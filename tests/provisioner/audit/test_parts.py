@@ -19,9 +19,9 @@ from client_sdk.cli.options import UsageError
 from client_sdk.encoding import canonical_json
 from client_sdk.errors import FetchError, VerificationError
 from provisioner.audit import command, running
-from provisioner.audit.archive import gather
 from provisioner.audit.audit import Audit
 from provisioner.audit.finding import Finding
+from provisioner.audit.gathering import gather
 from provisioner.audit.how import how
 from provisioner.audit.measured import predict_for
 from provisioner.audit.provenance import origin_of, origins
