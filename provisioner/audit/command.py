@@ -111,12 +111,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _without(error: Exception, arguments: argparse.Namespace) -> int:
     """Say why there is no comparison; return the exit code."""
+    from provisioner.audit.telling import Verdict, without  # noqa: PLC0415
+
     refused = isinstance(error, AttestationError) and not isinstance(error, FetchError)
-    verdict = "refused" if refused else "no verdict"
+    verdict = Verdict.REFUSED if refused else Verdict.NONE
     say(f"vitrine: {verdict}: {error}")
     if arguments.json:
-        told = {"version": 1, "verdict": verdict, "origin": arguments.origin, "why": str(error)}
-        tell(told, (), as_json=True)
+        tell(without(verdict, arguments.origin, str(error)), (), as_json=True)
     return DIFFERENT if refused else NO_VERDICT
 
 

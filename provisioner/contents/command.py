@@ -100,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run one of the commands; return the exit code."""
     # Every command loads this file; what reads images is loaded when it is asked for.
     from provisioner.contents import telling  # noqa: PLC0415
+    from provisioner.contents.entry import PartName  # noqa: PLC0415
     from provisioner.contents.image import open_contents, split  # noqa: PLC0415
 
     try:
@@ -124,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     except NotInImageError as error:
         listing = arguments.what if arguments.what in {"units", "packages"} else "list"
-        part = "" if where[0] == "root" else f" {where[0]}:/"
+        part = "" if where[0] is PartName.ROOT else f" {where[0]}:/"
         say(f"vitrine: {error}; what there is: vitrine image {listing} {arguments.image}{part}")
         return WRONG
     except ProvisionError as error:

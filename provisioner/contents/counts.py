@@ -8,9 +8,8 @@ apart, since nothing of Debian's knows them.
 from __future__ import annotations
 
 from client_sdk.manifest import Manifest
+from provisioner.contents.entry import PartName
 from provisioner.report.bill import Bill
-
-_ROOT = "root"
 
 
 def of_manifest(manifest: Manifest) -> str:
@@ -21,9 +20,16 @@ def of_manifest(manifest: Manifest) -> str:
 
 def of_bill(bill: Bill) -> str:
     """Say how many of Debian's packages a bill of materials names, by where they are."""
-    root = sum(_ROOT in package.where for package in bill.packages)
+    root = sum(PartName.ROOT in package.where for package in bill.packages)
     gone = sum(package.is_gone for package in bill.packages)
     left = f" (of {gone} nothing but the licence is left)" if gone else ""
     beside = len(bill.packages) - root
     more = f", and {beside} in initrd or UKI alone" if beside else ""
     return f"{len(bill.packages)} of Debian {bill.suite}: {root} in the root{left}{more}"
+
+
+def of_both(manifest: Manifest, bill: Bill) -> str:
+    """Say all of it, of an image of which both are at hand."""
+    wheels = f"{len(manifest.wheels) or 'none'} from PyPI"
+    built = f"{len(manifest.tools)} of Debian built the image, which the manifest names as its tools"
+    return f"{of_bill(bill)}; {wheels}. {built}"

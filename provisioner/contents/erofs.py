@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from provisioner.contents import clusters
-from provisioner.contents.entry import Entry
+from provisioner.contents.entry import PartEntry
 from provisioner.contents.verity import BLOCK, Blocks
 from provisioner.errors import BakeError, NotInImageError
 
@@ -56,7 +56,7 @@ class Erofs:
     meta: int
     root: int
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self) -> Iterator[PartEntry]:
         """Yield every entry but the root itself, in order of path.
 
         Raises:
@@ -77,7 +77,7 @@ class Erofs:
                 children = sorted(self._children(inode), reverse=True)
                 pending += [(f"{path.rstrip('/')}/{name}", child) for name, child in children]
 
-    def find(self, path: str) -> Entry:
+    def find(self, path: str) -> PartEntry:
         """Return the entry of an absolute path; links on the way are followed, the last one is not.
 
         Raises:
@@ -102,8 +102,8 @@ class Erofs:
             nid, done = found[name], f"{done}/{name}"
         return nid
 
-    def _entry(self, path: str, inode: Inode) -> Entry:
-        return Entry(
+    def _entry(self, path: str, inode: Inode) -> PartEntry:
+        return PartEntry(
             path=path,
             mode=inode.mode,
             size=inode.size,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE, Manifest, digest
@@ -22,10 +21,10 @@ from provisioner.publish import MANIFEST, MANIFESTS, RELEASE
 from provisioner.releases import telling
 from provisioner.releases.files import read_file
 from provisioner.releases.signing import Holders, Signed, open_signed, read_statement
+from provisioner.releases.telling import Told
 
 UNVERIFIED = "not verified: give --publisher to see whose signatures it has"
 _SHOWN = "a release or a rotation, signed or not yet, or the folder with one"
-Told = tuple[dict[str, Any], list[str]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from provisioner.releases.signing import (
     require_loggable,
     require_own,
 )
+from provisioner.releases.telling import Told
 from provisioner.subcommand import tell
 
 REFUSED, USAGE, NOT_NOW = 1, 2, 3
@@ -72,10 +73,6 @@ def _end(message: str, code: int) -> int:
 
 def _told(error: Exception) -> str:
     return sentences(error) if isinstance(error, ProvisionError) else f" {error}"
-
-
-Told = tuple[dict[str, Any], Iterable[str]]
-"""What an action tells a program, and what it tells people on standard output."""
 
 
 def _keygen(arguments: argparse.Namespace) -> Told:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from client_sdk.fields import format_instant
@@ -11,6 +11,9 @@ from client_sdk.release import Measurement, Release
 from client_sdk.rotation import Rotation
 from provisioner.contents import counts
 from provisioner.releases.signing import Signed, numbered
+
+Told = tuple[dict[str, Any], Iterable[str]]
+"""What an action tells a program, and what it tells people on standard output."""
 
 
 def release_lines(release: Release) -> Iterator[str]:
