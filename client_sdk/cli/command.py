@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = Parser(
+    parser: argparse.ArgumentParser = Parser(
         prog="vitrine",
         description="Check that a service runs exactly a published image in a sealed machine, then talk to it.",
         epilog=_EPILOG,

@@ -37,10 +37,10 @@ def compare_images(published: Path, rebuilt: Path, *, how: How) -> Iterator[Find
         for finding in _compare(name, theirs, ours, how if count < _SHOWN else _silent):
             count += 1
             yield finding
-    for name, at in apart.items():
+    for file, at in apart.items():
         if at is not None:
             words = ("see the files above",) if count else ("every file inside is equal: only their layout differs",)
-            yield Finding(name, f"other bytes from {at:#x} on", "those of the rebuild", words)
+            yield Finding(file, f"other bytes from {at:#x} on", "those of the rebuild", words)
 
 
 def first_difference(one: Path, other: Path) -> int | None:

@@ -43,8 +43,8 @@ def _keygen(arguments: argparse.Namespace) -> None:
     key = keys.load(private)
     replace_file(public, keys.public_pem(key))
     if arguments.json:
-        told = {"key": str(private), "public": str(public), "issuer": Issuer.of(key.public_key()).name}
-        tell(told, (), as_json=True)
+        made = {"key": str(private), "public": str(public), "issuer": Issuer.of(key.public_key()).name}
+        tell(made, (), as_json=True)
         return
     say(f"{private} signs tokens: keep it away from others, and from the image")
     say(f"{public} goes into the image; write in the inventory:")
