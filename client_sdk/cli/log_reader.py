@@ -6,6 +6,7 @@ import argparse
 import time
 from collections import Counter
 from contextlib import closing
+from enum import Enum, auto
 from typing import Any
 
 from client_sdk.cli.codes import REFUSED
@@ -25,8 +26,15 @@ from client_sdk.transparency.remote import RemoteTree, read_checkpoint
 from client_sdk.transparency.store import Store
 
 STATE = "state.json"
-_OWN, _OTHER, _AGAIN = "own", "others", "again"
 _EVERY = 1 << 16  # entries between two words about how far it is
+
+
+class _Kind(Enum):
+    """Whose an entry is: the publisher's and new, the publisher's once more, or nobody knows whose."""
+
+    OWN = auto()
+    AGAIN = auto()
+    OTHER = auto()
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -45,7 +53,7 @@ def verify(arguments: argparse.Namespace) -> int:
         require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
         contents = Contents(pinned) if pinned else None
-        seen: Counter[str] = Counter()
+        seen: Counter[_Kind] = Counter()
         for place, entry in tree.entries(0, tree.size):
             if contents is not None:
                 contents, kind = _next(contents, entry)
@@ -58,7 +66,7 @@ def verify(arguments: argparse.Namespace) -> int:
     if contents is not None:
         numbers = {name: last[0] for name, last in contents.services.items()}
         found |= {"services": numbers, "keys_set": contents.rotation}
-        found |= {"others": seen[_OTHER], "again": seen[_AGAIN]}
+        found |= {"others": seen[_Kind.OTHER], "again": seen[_Kind.AGAIN]}
     _tell(arguments, found, _verified(found))
     return 0
 
@@ -139,20 +147,20 @@ def _memory(store: Store, watched: Watched) -> Memory | None:
         raise UsageError(f"{store.home / STATE}: {error}; another program's file, or a disk that failed") from error
 
 
-def _next(contents: Contents, entry: bytes) -> tuple[Contents, str]:
-    """Return what there is with an entry, and whether it is a new one of the publisher.
+def _next(contents: Contents, entry: bytes) -> tuple[Contents, _Kind]:
+    """Return what there is with an entry, and whose it is.
 
     Raises:
         RotatedAwayError, OutOfOrderError: R3, clients could be made to believe it.
     """
     try:
-        return contents.take(entry)[0], _OWN
+        return contents.take(entry)[0], _Kind.OWN
     except DuplicateEntryError:
-        return contents.skip(), _AGAIN
+        return contents.skip(), _Kind.AGAIN
     except RotatedAwayError:
         raise
     except (EvidenceError, VerificationError):
-        return contents.skip(), _OTHER
+        return contents.skip(), _Kind.OTHER
 
 
 def _described(told: Told) -> tuple[dict[str, Any], str]:

@@ -94,11 +94,11 @@ def _materials(source: Path, cache: Path, recipe: Recipe, manifest: Manifest) ->
 def _found(one: Needed, cache: Path, weights: Mapping[str, Path]) -> Path:
     if (cache / one.path).is_file():
         return cache / one.path
-    name, _, inner = one.what.partition(": ")
-    if one.path.startswith("weights/") and name in weights:
-        return weights[name] / inner
-    hint = f"; name the folder of the model: --weights {name}=FOLDER" if one.path.startswith("weights/") else ""
-    raise BakeError(f"{one.what} is not in {cache} any more{hint or '; bake the image once more (`make bake`)'}")
+    if one.model in weights:
+        return weights[one.model] / one.inner
+    again = "bake the image once more (`make bake`)"
+    how = f"name the folder of the model: --weights {one.model}=FOLDER" if one.model else again
+    raise BakeError(f"{one.what} is not in {cache} any more; {how}")
 
 
 def _share(source: Path, target: Path) -> None:

@@ -24,11 +24,16 @@ DATA = "provisioner/image/data"
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """One file: its place in the archive, which is also its place in a bake's cache, and its contents by hash."""
+    """One file: its place in the archive, which is also its place in a bake's cache, and its contents by hash.
+
+    Of a model's file ``model`` is which one's, and ``inner`` the path in its folder.
+    """
 
     path: str
     sha256: str
     what: str
+    model: str = ""
+    inner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ def _weights(recipe: Recipe) -> Iterator[Needed]:
             inner = PurePosixPath(str(path))
             if inner.is_absolute() or ".." in inner.parts or not _is_digest(digest):
                 raise BakeError(f"recipe.json: engine_weights: {path!r} is no file of a model by its SHA-256")
-            yield Needed(f"weights/{digest}", digest, f"{entry.get('name')}: {path}")
+            model = str(entry.get("name"))
+            yield Needed(f"weights/{digest}", digest, f"{model}: {path}", model, str(path))
 
 
 def _is_digest(value: object) -> bool:
