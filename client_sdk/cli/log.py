@@ -106,12 +106,12 @@ def _add_handing_out(actions: Commands) -> None:
 
 
 def _add_readers(actions: Commands) -> None:
-    verify = _action(actions, "verify", "check every file of a log", "log_reader")
+    verify = _action(actions, "verify", "check every file of a log", "log_verify")
     _add_read(verify)
     _add_publisher(verify, required=False)
     _add_most(verify)
     monitor = _action(
-        actions, "monitor", "print every new release, and hold the log to what it showed before", "log_reader"
+        actions, "monitor", "print every new release, and hold the log to what it showed before", "log_monitor"
     )
     _add_read(monitor)
     _add_publisher(monitor, required=True)

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from client_sdk.cli.codes import NO_VERDICT, REFUSED
 from client_sdk.cli.options import UsageError
-from client_sdk.cli.printing import progress
+from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import (
     EvidenceError,
     FetchError,
@@ -18,6 +19,7 @@ from client_sdk.errors import (
     LogError,
     LogStorageError,
     UnwitnessedError,
+    printable,
 )
 from client_sdk.publisher import Publisher
 from client_sdk.transparency.note import COSIGNATURE, ED25519, NoteVerifier
@@ -140,6 +142,14 @@ def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
     if len(found) > limit:
         raise UsageError(f"{path}: over the {limit} bytes that it can have")
     return found
+
+
+def tell(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
+    """Print what was found: a line of JSON for programs, or lines for people, each of them printable."""
+    if arguments.json:
+        print_json(found)
+    else:
+        print("\n".join(map(printable, text.split("\n"))), flush=True)  # noqa: T201 - what a command says
 
 
 def served(name: str, work: Callable[[], object]) -> int:

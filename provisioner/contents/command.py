@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"vitrine: usage: {error}")
         return USAGE
     try:
-        told = telling.TOLD[arguments.what](contents, where, arguments)
+        told = telling.ANSWERS[arguments.what](contents, where, arguments)
         if isinstance(told.data, bytes):
             sys.stdout.buffer.write(told.data)
         else:

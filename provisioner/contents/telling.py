@@ -24,14 +24,14 @@ _RULES = ".nft"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Answer:
     """Values for a program, or the bytes of a file; and lines for a person."""
 
     data: Any
     lines: Iterable[str] = ()
 
 
-def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> Told:
+def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> Answer:
     """List entries of a part, at a path and below it."""
     name, path = where
     root = f"/{path.strip('/')}"
@@ -39,42 +39,44 @@ def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> 
     if not chosen:
         raise NotInImageError(f"there is no {root} in the part {name} of the image")
     rows = [_as_dict(entry, digests=arguments.digests) for entry in chosen]
-    return Told({"part": name, "entries": rows}, (_row(row) for row in rows))
+    return Answer({"part": name, "entries": rows}, (_row(row) for row in rows))
 
 
-def cat(contents: Contents, where: Where, _: argparse.Namespace) -> Told:
+def cat(contents: Contents, where: Where, _: argparse.Namespace) -> Answer:
     """Give the contents of a file."""
-    return Told(_file(contents, where).read())
+    return Answer(_file(contents, where).read())
 
 
-def show(contents: Contents, where: Where, _: argparse.Namespace) -> Told:
+def show(contents: Contents, where: Where, _: argparse.Namespace) -> Answer:
     """Say what a file is, and how one gets from it to a PCR."""
     entry = _file(contents, where)
     links = way(contents, where[0], entry, predict(contents.folder))
     told = _as_dict(entry, digests=True) | {"part": where[0], "way": [asdict(link) for link in links]}
-    return Told(told, (_row(told), *way_lines(links)))
+    return Answer(told, (_row(told), *way_lines(links)))
 
 
-def units(contents: Contents, _: Where, arguments: argparse.Namespace) -> Told:
+def units(contents: Contents, _: Where, arguments: argparse.Namespace) -> Answer:
     """List the units, or give one with what is laid over it."""
     found = read_units(tuple(contents.part(PartName.ROOT).walk()))
     if arguments.unit:
         one = find_unit(found, arguments.unit)
-        return Told(_unit(one) | {"text": "\n".join(_fragments(one))}, _fragments(one))
+        return Answer(_unit(one) | {"text": "\n".join(_fragments(one))}, _fragments(one))
     width = max(len(unit.name) for unit in found)
-    return Told([_unit(one) for one in found], (f"{u.state:8} {u.name:{width}} {_started(u)}".rstrip() for u in found))
+    return Answer(
+        [_unit(one) for one in found], (f"{u.state:8} {u.name:{width}} {_started(u)}".rstrip() for u in found)
+    )
 
 
-def firewall(contents: Contents, _: Where, __: argparse.Namespace) -> Told:
+def firewall(contents: Contents, _: Where, __: argparse.Namespace) -> Answer:
     """Give the rules of the firewall, and the units that load them."""
     entries = tuple(contents.part(PartName.ROOT).walk())
     rules = [entry for entry in entries if entry.is_file and entry.path.endswith(_RULES)]
     if not rules:
         raise NotInImageError("the image has no rules of a firewall")
-    return Told(None, (line for entry in rules for line in _rules(entry, read_units(entries))))
+    return Answer(None, (line for entry in rules for line in _rules(entry, read_units(entries))))
 
 
-def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Told:
+def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Answer:
     """List the packages of an image, or say all about one."""
     found = read_packages(contents.folder)
     chosen = [one for one in found.all if arguments.package in (None, one.name)]
@@ -89,10 +91,10 @@ def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Tol
         held = files_of(chosen[0], contents, arguments.archive)
         told["files"] = [asdict(one) for one in held]
         lines += [f"  {one.state:7} {one.part:6} {printable(one.path)}" for one in held]
-    return Told(told, (*lines, f"manifest {named}"))
+    return Answer(told, (*lines, f"manifest {named}"))
 
 
-TOLD: dict[str, Callable[[Contents, Where, argparse.Namespace], Told]] = {
+ANSWERS: dict[str, Callable[[Contents, Where, argparse.Namespace], Answer]] = {
     "list": listing,
     "cat": cat,
     "show": show,

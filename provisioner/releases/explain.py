@@ -21,7 +21,7 @@ from provisioner.publish import MANIFEST, MANIFESTS, RELEASE
 from provisioner.releases import telling
 from provisioner.releases.files import read_file
 from provisioner.releases.signing import Holders, Signed, open_signed, read_statement
-from provisioner.releases.telling import Told
+from provisioner.releases.telling import Answer
 
 UNVERIFIED = "not verified: give --publisher to see whose signatures it has"
 _SHOWN = "a release or a rotation, signed or not yet, or the folder with one"
@@ -37,7 +37,7 @@ class Subject:
     signed: Signed | None = None
 
 
-def explain(path: Path, manifest: Path | None, holders: Holders | None) -> Told:
+def explain(path: Path, manifest: Path | None, holders: Holders | None) -> Answer:
     """Tell what a release or a rotation says, for programs and for people.
 
     Raises:
@@ -60,7 +60,7 @@ def explain(path: Path, manifest: Path | None, holders: Holders | None) -> Told:
     return told | telling.signed_as_dict(signed), [*lines, *telling.signature_lines(signed)]
 
 
-def read_difference(old: Path, new: Path, manifests: tuple[Path, ...], holders: Holders | None) -> Told:
+def read_difference(old: Path, new: Path, manifests: tuple[Path, ...], holders: Holders | None) -> Answer:
     """Tell what changed from one release, or image, to another.
 
     Raises:

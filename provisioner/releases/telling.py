@@ -12,7 +12,7 @@ from client_sdk.rotation import Rotation
 from provisioner.contents import counts
 from provisioner.releases.signing import Signed, numbered
 
-Told = tuple[dict[str, Any], Iterable[str]]
+Answer = tuple[dict[str, Any], Iterable[str]]
 """What an action tells a program, and what it tells people on standard output."""
 
 
