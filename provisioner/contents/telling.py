@@ -62,9 +62,8 @@ def units(contents: Contents, _: Where, arguments: argparse.Namespace) -> Answer
         one = find_unit(found, arguments.unit)
         return Answer(_unit(one) | {"text": "\n".join(_fragments(one))}, _fragments(one))
     width = max(len(unit.name) for unit in found)
-    return Answer(
-        [_unit(one) for one in found], (f"{u.state:8} {u.name:{width}} {_started(u)}".rstrip() for u in found)
-    )
+    lines = (f"{one.state:8} {one.name:{width}} {_started(one)}".rstrip() for one in found)
+    return Answer([_unit(one) for one in found], lines)
 
 
 def firewall(contents: Contents, _: Where, __: argparse.Namespace) -> Answer:

@@ -34,11 +34,14 @@ def read_file(path: Path, what: str, *, limit: int = MAX_FILE) -> bytes:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file in one step.
+    """Write a file in one step, which replaces a plain file, and nothing else.
 
     Raises:
         SpecError: it cannot be written.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        got = "a folder" if path.is_dir() else "a link, a device or a pipe, which is not replaced"
+        raise SpecError((Fault(str(path), "a file of its own, or a name that is not taken", got),))
     try:
         replace_file(path, data)
     except OSError as error:

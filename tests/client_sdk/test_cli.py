@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import socket
 import stat
@@ -475,7 +476,7 @@ def test_raw_evidence_in_place_of_a_saved_file_is_told_how_to_judge_it(run, serv
     assert (said.code, says in said.err) == (2, True), said.all
 
 
-@pytest.mark.parametrize("name", ["verify", "ask", "observe", "log verify", "log page"])
+@pytest.mark.parametrize("name", ["verify", "ask", "observe"])
 def test_a_file_in_place_of_an_origin_is_told_where_files_go(run, pins, saved, name):
     words = {"verify": pins.words, "ask": ("q", *pins.words), "observe": ()}[name]
     said = run(name, saved, *words)
@@ -518,6 +519,18 @@ def test_older_evidence_of_the_same_vm_is_refused(run, server, pins, saved):
 def test_saving_where_nothing_can_be_written(run, server, pins, tmp_path):
     said = run("verify", server.origin, *pins.words, "--save", tmp_path / "no" / "such" / "folder")
     assert (said.code, "cannot write" in said.err) == (2, True)
+
+
+def test_what_is_no_plain_file_is_not_replaced(run, server, pins, tmp_path):
+    """Renamed to ``/dev/stdout``, what root writes would take that away from everybody."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "target")
+    for option in ("--save", "--html"):
+        for path in (pipe, link):
+            said = run("verify", server.origin, *pins.words, option, path)
+            assert (said.code, f"cannot write {path}: it is no plain file" in said.err) == (2, True), said.all
+    assert (pipe.is_fifo(), link.is_symlink(), (tmp_path / "target").exists()) == (True, True, False)
 
 
 def test_other_packages_add_commands(run, monkeypatch):

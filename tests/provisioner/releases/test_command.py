@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tomllib
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -263,7 +264,10 @@ WRONG_FILES = [
     ("sign {none} --key {work}/a.key {trust}", "{none}: expected a release or a rotation, as `vitrine release create`"),
     ("sign {work} --key {work}/a.key {trust}", "`revoke` or `rotate` writes it, got a folder\n"),
     ("sign {next} --key {work}/a.key {trust} --output {none}/x", "expected a file in a folder that is there: make it"),
-    ("sign {next} --key {work}/a.key {trust} --output {work}", "{work}: expected a file that can be written, got a f"),
+    (
+        "sign {next} --key {work}/a.key {trust} --output {work}",
+        "{work}: expected a file of its own, or a name that is ",
+    ),
     ("publish {none} {trust} --published {site}", GONE),
     ("publish {next} {trust} --published {next}", "--published: expected the folder that the publisher publishes, or"),
     ("create {source} {trust} --published {next} --output {work}/n", "--published: expected the folder that the publ"),
@@ -293,6 +297,18 @@ def test_a_file_that_the_system_refuses_is_told_with_what_was_expected(site, dep
     assert told.format(**places) in said.err
     assert "Errno" not in said.err
     assert sorted(site.work.iterdir()) == before
+
+
+def test_what_is_no_plain_file_is_not_replaced(site, deployment):
+    """Renamed to ``/dev/stdout``, what root writes would take that away from everybody."""
+    site.create(deployment)
+    pipe, link = site.work / "pipe", site.work / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(site.work / "next.json")
+    for path in (pipe, link):
+        said = site.sign("a", "next.json", "--output", path)
+        assert (said.code, f"{path}: expected a file of its own" in said.err) == (USAGE, True), said.err
+    assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
 
 
 def test_a_folder_that_keygen_makes_is_named(site):
