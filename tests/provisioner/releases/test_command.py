@@ -266,7 +266,7 @@ WRONG_FILES = [
     ("sign {next} --key {work}/a.key {trust} --output {none}/x", "expected a file in a folder that is there: make it"),
     (
         "sign {next} --key {work}/a.key {trust} --output {work}",
-        "{work}: expected a file of its own, or a name that is ",
+        "{work}: expected a file of its own, or a name th",
     ),
     ("publish {none} {trust} --published {site}", GONE),
     ("publish {next} {trust} --published {next}", "--published: expected the folder that the publisher publishes, or"),
