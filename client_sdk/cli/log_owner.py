@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from client_sdk.cli.log_edge import (
@@ -71,7 +71,7 @@ def append(arguments: argparse.Namespace) -> int:
         if arguments.files:
             raise UsageError("--export writes the checkpoint that waits: append the files first, then export alone")
         return _export(log, arguments.export)
-    answers = [read_file(path, limit=MAX_ANSWER) for path in arguments.cosignatures]
+    answers = {path: read_file(path, limit=MAX_ANSWER) for path in arguments.cosignatures}
     asking = Asking(log.config.witnesses, now, progress, arguments.timeout)
 
     def cosign(note: bytes, tiles: Tiles) -> tuple[Signature, ...]:
@@ -158,10 +158,10 @@ def _export(log: LogWriter, path: Path) -> int:
     return 0
 
 
-def _brought(answers: Sequence[bytes], note: bytes, config: Config) -> tuple[Signature, ...]:
+def _brought(answers: Mapping[Path, bytes], note: bytes, config: Config) -> tuple[Signature, ...]:
     """Return the cosignatures in files: each must be of one of the witnesses."""
     found = []
-    for answer in answers:
+    for path, answer in answers.items():
         errors = []
         for witness in config.witnesses:
             try:
@@ -171,7 +171,7 @@ def _brought(answers: Sequence[bytes], note: bytes, config: Config) -> tuple[Sig
                 errors.append(error)
         else:
             why = errors[0] if errors else "the log has no witness"
-            raise UsageError(f"--cosignatures: no witness of the log signed this checkpoint there: {why}")
+            raise UsageError(f"--cosignatures: {path}: no witness of the log signed this checkpoint there: {why}")
     return tuple(found)
 
 

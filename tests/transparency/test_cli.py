@@ -447,7 +447,8 @@ def test_the_cosignature_of_another_checkpoint(tmp_path, run, publisher_file, ho
     (tmp_path / "line").write_text(run(*signing)[1])
     run("append", other, *files(tmp_path, 2))
     code, _, err = run("append", other, "--cosignatures", tmp_path / "line")
-    assert (code, "no witness of the log signed this checkpoint" in err) == (2, True)
+    told = f"--cosignatures: {tmp_path / 'line'}: no witness of the log signed this checkpoint"
+    assert (code, told in err) == (2, True)
 
 
 def test_a_witness_at_a_port(tmp_path, run, publisher_file, witness):
