@@ -9,13 +9,21 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-USAGE = 2
+USAGE, NO_VERDICT = 2, 3
 OPTIONAL = frozenset({"rich", "openai", "httpx2", "httpcore2"})
 """What the extra ``client`` brings."""
 
 
 def main() -> int:
-    """Run the command; return its exit code."""
+    """Run the command; return its exit code. Loading it takes a moment, in which it may be interrupted as well."""
+    try:
+        return _main()
+    except KeyboardInterrupt:
+        sys.stderr.write("vitrine: interrupted: no verdict\n")
+        return NO_VERDICT
+
+
+def _main() -> int:
     try:
         command = import_module("client_sdk.cli.command")
     except ModuleNotFoundError as error:

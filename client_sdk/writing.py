@@ -6,6 +6,7 @@ the call ends. A process that dies leaves at most the file beside it, which the 
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -16,10 +17,13 @@ def write(path: Path, data: bytes, *, mode: int, beside: Path | None = None) -> 
     """Write a file; an existing one is replaced, and nothing is left behind when that fails.
 
     It has its final mode from the first byte on. ``beside`` is where it is written first, on the same file system.
+    What is no plain file is left as it is: to rename a file to ``/dev/stdout`` would take that away from everybody.
 
     Raises:
         OSError: it cannot be written; what was there before still is.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise OSError(errno.EEXIST, "it is no plain file, so it is not replaced: give a name of its own", str(path))
     partial = path.parent / f"{path.name}.partial" if beside is None else beside
     partial.unlink(missing_ok=True)  # of another mode, perhaps
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

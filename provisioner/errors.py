@@ -6,6 +6,7 @@
      ├ SpecError      the inventory is wrong; lists every fault
      ├ PlanError      this cloud cannot do that spec
      ├ BakeError      the image could not be made, or may not be used
+     │  └ NotInImageError  an image has no such file, unit or package
      ├ CloudError     the hypervisor or cloud API said no; carries the request id where there is one
      ├ BusyError      another run holds what this one needs; again after it
      ├ ReleaseError   a release may not be signed or published as it is; lists every fault, says what to do next
@@ -52,6 +53,10 @@ class PlanError(ProvisionError):
 
 class BakeError(ProvisionError):
     """The image could not be made, or it breaks a rule and may not be used."""
+
+
+class NotInImageError(BakeError):
+    """An image that can be read has no such file, unit or package."""
 
 
 class BusyError(ProvisionError):

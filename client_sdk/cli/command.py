@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib.metadata import entry_points, version
-from typing import NoReturn
+from pathlib import Path
 
 from client_sdk.cli import ask, collateral, log, observe, proxy, rules, verify
 from client_sdk.cli.codes import NO_VERDICT, REFUSED, USAGE
 from client_sdk.cli.options import Commands, UsageError
-from client_sdk.errors import AttestationError, FetchError
+from client_sdk.cli.parser import Parser
+from client_sdk.errors import AttestationError, FetchError, printable
 
 GROUP = "vitrine.commands"
 MAX_SHOWN = 64
@@ -33,20 +35,18 @@ _EPILOG = """exit codes:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says of what is missing all of it: ``needs`` is what a command needs besides, which argparse cannot express."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end."""
-        needs = self.get_default("needs")
-        super().error(f"{message}; and {needs}" if needs and "required" in message else message)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. What was printed has left this process by then, or the code says so."""
+    if sys.stderr is None:  # `2>&-`: what is said there is lost, and nothing else
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until this process ends
+    if sys.stdout is None:  # `>&-`
+        sys.stderr.write("vitrine: no verdict: standard output is closed; send it somewhere\n")
+        return NO_VERDICT
     try:
         try:
             return _run(argv)
+        except KeyboardInterrupt:
+            return _say("interrupted: no verdict", NO_VERDICT)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # `vitrine … | head`
@@ -54,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return NO_VERDICT
     except OSError as error:
-        if error.filename is not None or error.errno not in _FULL:
+        if error.filename is not None:
+            what = f"cannot use {printable(str(error.filename))}: {error.strerror}"
+            return _say(f"usage: {what}; see to it, and run the same command again", USAGE)
+        if error.errno not in _FULL:
             raise
         _give_up_output()
         sys.stderr.write(
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser: argparse.ArgumentParser = _Parser(
+    parser: argparse.ArgumentParser = Parser(
         prog="vitrine",
         description="Check that a service runs exactly a published image in a sealed machine, then talk to it.",
         epilog=_EPILOG,
@@ -86,8 +89,6 @@ def _run(argv: Sequence[str] | None) -> int:
         return _say(f"no verdict: {error}", NO_VERDICT)
     except AttestationError as error:
         return _say(f"refused: {error}", REFUSED)
-    except KeyboardInterrupt:
-        return _say("interrupted: no verdict", NO_VERDICT)
 
 
 def _meant(unknown: str, arguments: argparse.Namespace) -> str:

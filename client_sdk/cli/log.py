@@ -11,16 +11,20 @@ from typing import Any
 from client_sdk.cli.options import Commands, add_command
 
 _HELP = "keep, read, watch or witness a log of releases (C2SP tlog-tiles)"
-_EXAMPLES = (
-    "vitrine log init mylog --origin log.example/releases --publisher publisher.pub",
-    "vitrine log append mylog release.json",
-    "vitrine log bundle mylog release.json --output bundle.json",
-    "vitrine log page mylog --name 'Example Care' --manifest manifest.json",
-    "vitrine log serve mylog",
-    "vitrine log verify https://log.example/releases --log log.pub --publisher publisher.pub",
-    "vitrine log monitor https://log.example/releases --log log.pub --publisher publisher.pub \\",
-    "      --state seen --interval 300",
-    "vitrine log witness mywitness --name witness.example/w1 --log log.pub",
+_EXAMPLES = {
+    "init": ("vitrine log init mylog --origin log.example/releases --publisher publisher.pub",),
+    "append": ("vitrine log append mylog release.json",),
+    "bundle": ("vitrine log bundle mylog release.json --output bundle.json",),
+    "page": ("vitrine log page mylog --name 'Example Care' --manifest manifest.json",),
+    "serve": ("vitrine log serve mylog",),
+    "verify": ("vitrine log verify https://log.example/releases --log log.pub --publisher publisher.pub",),
+    "monitor": (
+        "vitrine log monitor https://log.example/releases --log log.pub --publisher publisher.pub \\",
+        "      --state seen --interval 300",
+    ),
+    "witness": ("vitrine log witness mywitness --name witness.example/w1 --log log.pub",),
+}
+_CODES = (
     "",
     "exit codes:",
     "  0 done, and all is right    1 refused: a fork, an old file, a changed tile, an entry that cannot follow",
@@ -34,7 +38,8 @@ Run = Callable[[argparse.Namespace], int]
 
 def register(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(commands, "log", _HELP, _EXAMPLES)
+    every = [line for lines in _EXAMPLES.values() for line in lines]
+    parser = add_command(commands, "log", _HELP, (*every, *_CODES))
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_owner(actions)
     _add_readers(actions)
@@ -101,12 +106,12 @@ def _add_handing_out(actions: Commands) -> None:
 
 
 def _add_readers(actions: Commands) -> None:
-    verify = _action(actions, "verify", "check every file of a log", "log_reader")
+    verify = _action(actions, "verify", "check every file of a log", "log_verify")
     _add_read(verify)
     _add_publisher(verify, required=False)
     _add_most(verify)
     monitor = _action(
-        actions, "monitor", "print every new release, and hold the log to what it showed before", "log_reader"
+        actions, "monitor", "print every new release, and hold the log to what it showed before", "log_monitor"
     )
     _add_read(monitor)
     _add_publisher(monitor, required=True)
@@ -200,7 +205,7 @@ def _add_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 def _action(actions: Commands, name: str, help_text: str, module: str) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+    parser = add_command(actions, name, help_text, (*_EXAMPLES[name], *_CODES))
     parser.set_defaults(run=_running(module, name))
     return parser
 

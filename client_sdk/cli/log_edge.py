@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from client_sdk.cli.codes import NO_VERDICT, REFUSED
 from client_sdk.cli.options import UsageError
-from client_sdk.cli.printing import progress
+from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import (
     EvidenceError,
     FetchError,
@@ -18,13 +19,18 @@ from client_sdk.errors import (
     LogError,
     LogStorageError,
     UnwitnessedError,
+    printable,
 )
 from client_sdk.publisher import Publisher
 from client_sdk.transparency.client.pins import read_verifier
 from client_sdk.transparency.formats.note import COSIGNATURE, ED25519, NoteVerifier
-from client_sdk.transparency.formats.tiles import MAX_ENTRY
+from client_sdk.transparency.formats.tiles import CHECKPOINT, MAX_ENTRY, PUBLIC
+from client_sdk.transparency.log.remote import Folder, Source, source_of
+from client_sdk.transparency.log.writer import CONFIG, LogWriter
 
 _LATER = (LogBusyError, LogStorageError, UnwitnessedError)
+SHOWN = (CHECKPOINT, "tile")
+"""What every log has among its files."""
 _NOT_NOW = "vitrine: not done: "
 
 
@@ -77,6 +83,41 @@ def witness_keys(given: Sequence[str]) -> tuple[NoteVerifier, ...]:
     return tuple(_key(key, "--witness", COSIGNATURE) for key in given)
 
 
+def own_log(home: Path) -> LogWriter:
+    """Open a log of one's own.
+
+    Raises:
+        UsageError: there is none.
+        LogError: it cannot be read, or is damaged.
+    """
+    if not is_own_log(home):
+        how = "name the folder that vitrine log init made"
+        raise UsageError(f"{home} is no log of your own: it has no {CONFIG}; {how}, or make one: vitrine log init")
+    return LogWriter(home)
+
+
+def is_own_log(home: Path) -> bool:
+    """Tell whether a folder is that of a log of one's own, and not only what a log shows."""
+    return (home / CONFIG).is_file()
+
+
+def files_of(place: str, *, seconds: float) -> Source:
+    """Return where a log's files are.
+
+    Raises:
+        UsageError: it is neither an address nor a folder with anything of a log.
+    """
+    try:
+        source = source_of(place, seconds=seconds)
+    except EvidenceError as error:
+        raise UsageError(str(error)) from error
+    # A log that has lost files is not what a wrong path is: reading it says so.
+    if isinstance(source, Folder) and not any((Path(place) / name).exists() for name in (PUBLIC, *SHOWN)):
+        how = "name the https:// address of a log, or a folder with its files"
+        raise UsageError(f"{place} is no log (no {' or '.join(SHOWN)} in it): {how}")
+    return source
+
+
 def require_size(size: int, most: int) -> None:
     """Refuse to read a whole log that says it is larger than anybody expected: whoever made it up has endless tiles.
 
@@ -101,6 +142,14 @@ def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
     if len(found) > limit:
         raise UsageError(f"{path}: over the {limit} bytes that it can have")
     return found
+
+
+def tell(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
+    """Print what was found: a line of JSON for programs, or lines for people, each of them printable."""
+    if arguments.json:
+        print_json(found)
+    else:
+        print("\n".join(map(printable, text.split("\n"))), flush=True)  # noqa: T201 - what a command says
 
 
 def served(name: str, work: Callable[[], object]) -> int:

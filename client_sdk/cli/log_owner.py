@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from client_sdk.cli.log_edge import log_key, now, publisher, read_file, require_size, served, witness_keys
+from client_sdk.cli.log_edge import (
+    files_of,
+    is_own_log,
+    log_key,
+    now,
+    own_log,
+    publisher,
+    read_file,
+    require_size,
+    served,
+    witness_keys,
+)
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
 from client_sdk.errors import AttestationError, EvidenceError
@@ -15,7 +26,7 @@ from client_sdk.transparency.formats.tiles import PUBLIC
 from client_sdk.transparency.log import serving
 from client_sdk.transparency.log.bundling import contents_of, make_bundle
 from client_sdk.transparency.log.config import Config, Cosigner
-from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint
 from client_sdk.transparency.log.tree import Tiles
 from client_sdk.transparency.log.web import Web
 from client_sdk.transparency.log.writer import CONFIG, KEY, Appended, LogWriter, create
@@ -52,22 +63,26 @@ def append(arguments: argparse.Namespace) -> int:
     """Add entries, or have what is shown signed anew.
 
     Raises:
-        UsageError: a file that cannot be read, or files together with ``--export``.
+        UsageError: there is no log, a file that cannot be read, or files together with ``--export``.
         AttestationError: as ``LogWriter.append`` does.
     """
-    log = LogWriter(arguments.log)
+    log = own_log(arguments.log)
     if arguments.export:
         if arguments.files:
             raise UsageError("--export writes the checkpoint that waits: append the files first, then export alone")
         return _export(log, arguments.export)
-    answers = [read_file(path, limit=MAX_ANSWER) for path in arguments.cosignatures]
+    answers = {path: read_file(path, limit=MAX_ANSWER) for path in arguments.cosignatures}
     asking = Asking(log.config.witnesses, now, progress, arguments.timeout)
 
     def cosign(note: bytes, tiles: Tiles) -> tuple[Signature, ...]:
         return (*_brought(answers, note, log.config), *asking(note, tiles))
 
     entries = [read_file(path) for path in arguments.files]
-    done = log.append(entries, cosign) if entries else Appended(log.renew(cosign), ())
+    try:
+        done = log.append(entries, cosign) if entries else Appended(log.renew(cosign), ())
+    except EvidenceError as error:
+        what = "expected releases or rotations, as they were signed"
+        raise UsageError(f"{', '.join(map(str, arguments.files))}: {what}: {error}; none of them was added") from error
     if arguments.json:
         print_json({"size": done.size, "places": list(done.places)})
         return 0
@@ -80,10 +95,10 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve the files.
 
     Raises:
-        UsageError: the port is taken.
-        LogError: there is no log.
+        UsageError: there is no log, or the port is taken.
+        LogError: it cannot be read.
     """
-    log = LogWriter(arguments.log)
+    log = own_log(arguments.log)
     try:
         server = serving.server(log.public, arguments.port)
     except OSError as error:
@@ -100,10 +115,10 @@ def bundle(arguments: argparse.Namespace) -> int:
         AttestationError: the log has no such release, or cannot be read.
     """
     home, release = Path(arguments.place), read_file(arguments.release)
-    own = LogWriter(home) if (home / CONFIG).is_file() else None
+    own = own_log(home) if is_own_log(home) else None
     if own is None and not (arguments.key and arguments.publisher):
-        raise UsageError(f"{arguments.place} is no log of your own: give --log and --publisher")
-    source = source_of(arguments.place, seconds=arguments.timeout)
+        raise UsageError(f"{arguments.place} is no log of your own (no {CONFIG} in it): give --log and --publisher")
+    source = files_of(arguments.place, seconds=arguments.timeout)
     try:
         shown = read_checkpoint(source, own.config.log if own else log_key(arguments.key))
         require_size(shown.checkpoint.size, arguments.most)
@@ -143,10 +158,10 @@ def _export(log: LogWriter, path: Path) -> int:
     return 0
 
 
-def _brought(answers: Sequence[bytes], note: bytes, config: Config) -> tuple[Signature, ...]:
+def _brought(answers: Mapping[Path, bytes], note: bytes, config: Config) -> tuple[Signature, ...]:
     """Return the cosignatures in files: each must be of one of the witnesses."""
     found = []
-    for answer in answers:
+    for path, answer in answers.items():
         errors = []
         for witness in config.witnesses:
             try:
@@ -156,7 +171,7 @@ def _brought(answers: Sequence[bytes], note: bytes, config: Config) -> tuple[Sig
                 errors.append(error)
         else:
             why = errors[0] if errors else "the log has no witness"
-            raise UsageError(f"--cosignatures: no witness of the log signed this checkpoint there: {why}")
+            raise UsageError(f"--cosignatures: {path}: no witness of the log signed this checkpoint there: {why}")
     return tuple(found)
 
 

@@ -6,7 +6,15 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from client_sdk.cli.log_edge import log_key, publisher, read_file, witness_keys
+from client_sdk.cli.log_edge import (
+    files_of,
+    is_own_log,
+    log_key,
+    own_log,
+    publisher,
+    read_file,
+    witness_keys,
+)
 from client_sdk.cli.log_owner import print_lines
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import progress
@@ -15,7 +23,6 @@ from client_sdk.manifest import MAX_SIZE
 from client_sdk.page.address import INDEX, Address
 from client_sdk.transparency.formats.tiles import PUBLIC
 from client_sdk.transparency.log.page import Named
-from client_sdk.transparency.log.remote import source_of
 from client_sdk.transparency.log.site import Site, write_site
 from client_sdk.transparency.log.writer import CONFIG, LogWriter
 
@@ -28,11 +35,10 @@ def page(arguments: argparse.Namespace) -> int:
         AttestationError: the log cannot be read, is not right, or the pages cannot be written.
     """
     home = Path(arguments.place)
-    own = (home / CONFIG).is_file()
-    site = _own(LogWriter(home), arguments) if own else _other(arguments)
+    site = _own(own_log(home), arguments) if is_own_log(home) else _other(arguments)
     output = arguments.output or home
     manifests = [read_file(path, limit=MAX_SIZE) for path in _manifest_files(arguments.manifest)]
-    source = source_of(arguments.place, seconds=arguments.timeout)
+    source = files_of(arguments.place, seconds=arguments.timeout)
     try:
         done = write_site(source, output, site, manifests=manifests)
     finally:
@@ -56,7 +62,9 @@ def _own(log: LogWriter, arguments: argparse.Namespace) -> Site:
 
 def _other(arguments: argparse.Namespace) -> Site:
     if not (arguments.key and arguments.publisher and arguments.output):
-        raise UsageError(f"{arguments.place} is no log of your own: give --log, --publisher and --output")
+        raise UsageError(
+            f"{arguments.place} is no log of your own (no {CONFIG} in it): give --log, --publisher and --output"
+        )
     log, named = log_key(arguments.key), Named(arguments.name, publisher(arguments))
     return Site(log, (named,), witness_keys(arguments.witness), _address(arguments.url, log.name))
 

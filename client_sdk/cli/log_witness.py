@@ -6,16 +6,16 @@ import argparse
 import sys
 
 from client_sdk.cli.codes import NO_VERDICT, REFUSED
-from client_sdk.cli.log_edge import log_key, now, read_file, served
+from client_sdk.cli.log_edge import files_of, log_key, now, read_file, served
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import progress
 from client_sdk.errors import EvidenceError, VerificationError
 from client_sdk.transparency.formats.checkpoint import open_checkpoint
 from client_sdk.transparency.formats.note import MAX_NOTE, NoteVerifier
-from client_sdk.transparency.log.remote import RemoteTree, source_of
+from client_sdk.transparency.log.remote import RemoteTree
 from client_sdk.transparency.log.store import Store
 from client_sdk.transparency.watchers import endpoint
-from client_sdk.transparency.watchers.witness import SERVICE_UNAVAILABLE, RefusedError, Request, Witness, create
+from client_sdk.transparency.watchers.witness import KEY, SERVICE_UNAVAILABLE, RefusedError, Request, Witness, create
 from client_sdk.writing import READABLE, write
 
 
@@ -23,12 +23,17 @@ def witness(arguments: argparse.Namespace) -> int:
     """Make a witness's key, take checkpoints at a port, or sign one in a file.
 
     Raises:
-        UsageError: options that do not go together.
+        UsageError: options that do not go together, or a folder without a key.
         LogError: its folder cannot be read or written.
     """
     if not (arguments.name or arguments.serve is not None or arguments.checkpoint):
         raise UsageError("give --name to make a key, --serve or --checkpoint to sign")
     store, logs = Store(arguments.state), tuple(map(log_key, arguments.keys))
+    signs = arguments.serve is not None or arguments.checkpoint
+    if signs and not logs:
+        raise UsageError("give the key of a log with --log")
+    if not arguments.name and not (arguments.state / KEY).is_file():
+        raise UsageError(f"{arguments.state} has no {KEY}: name the witness's folder, or make its key with --name NAME")
     with store.sole():
         if arguments.name:
             try:
@@ -36,10 +41,8 @@ def witness(arguments: argparse.Namespace) -> int:
                 progress(f"key {key}, also in {arguments.state / 'witness.pub'}, for logs and clients")
             except EvidenceError as error:
                 raise UsageError(f"--name: {error}") from error
-        if arguments.serve is None and not arguments.checkpoint:
+        if not signs:
             return 0
-        if not logs:
-            raise UsageError("give the key of a log with --log")
         made = Witness(store, logs)
         return _serve(made, arguments.serve) if arguments.serve is not None else _by_hand(made, logs, arguments)
 
@@ -82,7 +85,7 @@ def _request(made: Witness, logs: tuple[NoteVerifier, ...], note: bytes, argumen
             return Request(last.size, (), note)
         if arguments.place is None:
             raise UsageError(f"{last.size} entries were signed before: give --from, where the log's tiles are")
-        source = source_of(arguments.place, seconds=arguments.timeout)
+        source = files_of(arguments.place, seconds=arguments.timeout)
         try:
             return Request(last.size, RemoteTree(source, shown).consistency(last.size), note)
         finally:

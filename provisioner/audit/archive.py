@@ -10,27 +10,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import MAX_SIZE, Manifest, digest
-from provisioner.audit.needed import Materials, Needed, differing, fits, materials
+from provisioner.audit.needed import Needed
 from provisioner.errors import BakeError
-from provisioner.image.artefacts import FILES, MANIFEST
-from provisioner.image.files import require_sha256, sha256_of, share
+from provisioner.image.artefacts import MANIFEST
+from provisioner.image.files import sha256_of
 from provisioner.image.recipe import RECIPE, Recipe, parse_recipe
-from provisioner.image.sbom import SBOM
-from provisioner.image.shelf import make_once
-from provisioner.progress import Progress
 
-INDEX = "archive.json"
 IMAGE = "image"
-VERSION = 1
-# The model disk is as large as the models; whoever has their files has it.
-_PUBLISHED = (FILES["uki"], FILES["boot_disk"], MANIFEST, SBOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,87 +82,6 @@ def look(archive: Path, needed: tuple[Needed, ...]) -> Holdings:
     missing = tuple(one for one in needed if not (archive / one.path).is_file())
     found = ((one, sha256_of(archive / one.path)) for one in needed if one not in missing)
     return Holdings(missing, tuple((one, got) for one, got in found if got != one.sha256))
-
-
-def gather(
-    image: Path, source: Path, cache: Path, output: Path, *, weights: Mapping[str, Path], progress: Progress
-) -> Archive:
-    """Make the archive of a baked image from the cache of its bake; nothing half-made is left.
-
-    ``weights`` are the folders of models that were baked from a folder, by name.
-
-    Raises:
-        BakeError: the image was baked from another checkout, or a file is not in the cache any more.
-    """
-    recipe, manifest = _described(image)
-    told = _materials(source, cache, recipe, manifest)
-
-    def make(folder: Path) -> None:
-        progress(f"gathering {len(told.files)} files, each checked by its hash")
-        _share(image / RECIPE, folder / RECIPE)
-        for name in _PUBLISHED:
-            _share(image / name, folder / IMAGE / name)
-        if told.followed:
-            _share(cache / "debs" / told.followed, folder / "debs" / told.followed)
-        for one in told.files:
-            _share(_found(one, cache, weights), folder / one.path)
-            require_sha256(folder / one.path, one.sha256, one.what)
-        (folder / INDEX).write_text(json.dumps(_index(folder, told.files, image), indent=1, sort_keys=True) + "\n")
-        folder.chmod(0o755)
-
-    made = open_archive(make_once(output.resolve(), INDEX, make, what="gathering the archive"))
-    if made.manifest_sha256 != digest((image / MANIFEST).read_bytes()):
-        raise BakeError(f"{output} holds the archive of another image; name another folder")
-    return made
-
-
-def _described(image: Path) -> tuple[Recipe, Manifest]:
-    try:
-        return parse_recipe((image / RECIPE).read_bytes()), Manifest.from_json((image / MANIFEST).read_bytes())
-    except (OSError, EvidenceError) as error:
-        raise BakeError(f"{image} is no image with a recipe; bake it anew (`make bake`): {error}") from error
-
-
-def _materials(source: Path, cache: Path, recipe: Recipe, manifest: Manifest) -> Materials:
-    told = materials(source, recipe, manifest, cache)
-    if not fits(told.lock, manifest):
-        shown = "; ".join(differing(told.lock, manifest)[:3])
-        raise BakeError(f"the image was not baked from the lock of {source}: {shown}; name its checkout (--source)")
-    return told
-
-
-def _found(one: Needed, cache: Path, weights: Mapping[str, Path]) -> Path:
-    if (cache / one.path).is_file():
-        return cache / one.path
-    name, _, inner = one.what.partition(": ")
-    if one.path.startswith("weights/") and name in weights:
-        return weights[name] / inner
-    hint = f"; name the folder of the model: --weights {name}=FOLDER" if one.path.startswith("weights/") else ""
-    raise BakeError(f"{one.what} is not in {cache} any more{hint or '; bake the image once more (`make bake`)'}")
-
-
-def _share(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not target.exists():
-        share(source.resolve(), target)
-
-
-def _index(folder: Path, needed: tuple[Needed, ...], image: Path) -> dict[str, object]:
-    described = {one.path: one.what for one in needed}
-    files = {
-        path: {"sha256": sha256_of(folder / path), "size": (folder / path).stat().st_size} for path in _paths(folder)
-    }
-    return {
-        "version": VERSION,
-        "manifest_sha256": sha256_of(image / MANIFEST),
-        "files": {
-            path: told | ({"what": described[path]} if path in described else {}) for path, told in files.items()
-        },
-    }
-
-
-def _paths(folder: Path) -> Iterator[str]:
-    yield from sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def _limited(path: Path) -> bytes:

@@ -32,6 +32,7 @@ from provisioner.audit.needed import Materials, materials
 from provisioner.audit.provenance import origin_of
 from provisioner.audit.rebuild import rebuild
 from provisioner.audit.source import commit_note, compare_source
+from provisioner.contents import counts
 from provisioner.contents.way import Link
 from provisioner.errors import BakeError
 from provisioner.image.afresh import PLAIN, Circumstances
@@ -149,7 +150,7 @@ def _notes(archive: Archive, told: Materials) -> tuple[str, ...]:
     values = ", ".join(f"{name}={value}" for name, value in sorted(archive.recipe.values.items())) or "none"
     asked = f"asked for: mode {archive.recipe.mode}, variables of roles that are not defaults: {values}"
     followed = (f"a test bake: it took packages that the lock of the checkout does not name ({told.followed})",)
-    return (asked, *(followed if told.followed else ()))
+    return (asked, f"packages: {counts.of_manifest(archive.manifest)}", *(followed if told.followed else ()))
 
 
 def _archive(archive: Archive, told: Materials) -> Iterator[Finding]:

@@ -89,8 +89,7 @@ def _kept(origin: Origin, line: Line, data: bytes) -> str:
 def _quote(links: list[Link], quoted: Quoted) -> Iterator[Link]:
     """Yield what the machine quotes for each PCR that the chain ends in."""
     for link in links:
-        pcr = link.what.removeprefix("PCR ")
-        if pcr != link.what and (value := quoted.pcrs.get(int(pcr))) is not None:
+        if link.pcr is not None and (value := quoted.pcrs.get(link.pcr)) is not None:
             same = "equal" if value.hex() == link.digest else "ANOTHER value"
             how = f"{same}; signed by the attestation key {quoted.key} on {quoted.platform}, over this audit's nonce"
-            yield Link(f"quoted PCR {pcr}", value.hex(), how)
+            yield Link(f"quoted PCR {link.pcr}", value.hex(), how, link.pcr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +12,10 @@ from types import FrameType
 from typing import Any
 
 from client_sdk.cli import options
-from client_sdk.encoding import canonical_json
 from client_sdk.errors import AttestationError, FetchError
-from provisioner.errors import ProvisionError
+from provisioner.errors import ProvisionError, SpecError, sentences
 from provisioner.progress import say
+from provisioner.subcommand import added, tell
 
 DIFFERENT, USAGE, NO_VERDICT = 1, 2, 3
 _AUDIT = "rebuild a release from its source, compare byte for byte, and hold a running service against it"
@@ -37,13 +36,16 @@ exit codes:
   2 usage, or a file is not what it should be
   3 no verdict: the service cannot be reached, the archive lacks a file, the rebuild failed, or it was interrupted"""
 _ARCHIVE = "gather what a rebuild of an image needs, to be published beside its release"
-_ARCHIVE_EPILOG = """examples:
+_ARCHIVE_EPILOG = """From the cache of the bake it takes the packages, wheels and models' files that the checkout's
+locks and the image's recipe name, each checked by its hash; from IMAGE what is published of it. Nothing is fetched.
+
+example:
   vitrine image archive build/local/image --output build/local/archive
 
 exit codes:
   0 done, or done before
   1 a file cannot be had
-  2 usage"""
+  2 usage, or a folder is not what it should be"""
 
 
 def register(commands: Any) -> None:
@@ -72,13 +74,7 @@ def register(commands: Any) -> None:
 
 def add(group: Any) -> None:
     """Add ``archive`` to ``vitrine image``."""
-    parser = group.add_parser(
-        "archive",
-        help=_ARCHIVE,
-        description=_ARCHIVE[0].upper() + _ARCHIVE[1:] + ".",
-        epilog=_ARCHIVE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = added(group, "archive", _ARCHIVE, epilog=_ARCHIVE_EPILOG)
     parser.add_argument("image", metavar="IMAGE", type=Path, help="the folder of an image")
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="the archive to make")
     parser.add_argument("--source", metavar="DIR", type=Path, default=Path(), help="the checkout it was baked from (.)")
@@ -105,38 +101,41 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with _ended_in_order():
             found = running.run(arguments, progress=say)
+    except SpecError as error:
+        raise options.UsageError(sentences(error).strip()) from error
     except (ProvisionError, AttestationError) as error:
         return _without(error, arguments)
-    if arguments.json:
-        sys.stdout.buffer.write(canonical_json(telling.as_dict(found, arguments.origin)) + b"\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in telling.lines(found, arguments.origin)))
+    tell(telling.as_dict(found, arguments.origin), telling.lines(found, arguments.origin), as_json=arguments.json)
     return 0 if found.is_identical else DIFFERENT
 
 
 def _without(error: Exception, arguments: argparse.Namespace) -> int:
     """Say why there is no comparison; return the exit code."""
+    from provisioner.audit.telling import Verdict, without  # noqa: PLC0415
+
     refused = isinstance(error, AttestationError) and not isinstance(error, FetchError)
-    verdict = "refused" if refused else "no verdict"
+    verdict = Verdict.REFUSED if refused else Verdict.NONE
     say(f"vitrine: {verdict}: {error}")
     if arguments.json:
-        told = {"version": 1, "verdict": verdict, "origin": arguments.origin, "why": str(error)}
-        sys.stdout.buffer.write(canonical_json(told) + b"\n")
+        tell(without(verdict, arguments.origin, str(error)), (), as_json=True)
     return DIFFERENT if refused else NO_VERDICT
 
 
 def run_archive(arguments: argparse.Namespace) -> int:
     """Gather; return the exit code."""
-    from provisioner.audit.archive import gather  # noqa: PLC0415
+    from provisioner.audit.gathering import gather  # noqa: PLC0415
 
     pairs = [text.partition("=") for text in arguments.weights]
     if not all(name and folder for name, _, folder in pairs):
-        say("vitrine: usage: --weights: expected NAME=DIR")
+        say("vitrine: usage: --weights: expected NAME=DIR, the model's name and the folder with its files")
         return USAGE
     cache = arguments.cache or arguments.source / "build/cache"
     weights = {name: Path(folder) for name, _, folder in pairs}
     try:
         made = gather(arguments.image, arguments.source, cache, arguments.output, weights=weights, progress=say)
+    except SpecError as error:
+        say(f"vitrine: usage:{sentences(error)}")
+        return USAGE
     except ProvisionError as error:
         say(f"vitrine: {error}")
         return DIFFERENT

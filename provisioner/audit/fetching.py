@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import re
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from client_sdk.encoding import strict_json
-from client_sdk.errors import EvidenceError
-from client_sdk.fields import exact_keys, integer, mapping, text, version
-from provisioner.audit.archive import INDEX, VERSION
+from provisioner.audit.index import INDEX, MAX_INDEX, Archived, read_index
 from provisioner.errors import BakeError
 from provisioner.image.files import sha256_of
 from provisioner.image.shelf import alone
@@ -28,25 +22,11 @@ from provisioner.progress import Progress, paced
 
 _SECONDS = 60
 _BLOCK = 1 << 20
-_MAX_INDEX = 64 << 20
-_MAX_FILES = 100_000
-# Names of packages have '+', '~' and ':'; no name begins with a dot.
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~:-]*(/[A-Za-z0-9_][A-Za-z0-9_.+~:-]*){0,4}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A file of an archive, as its index says it."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-def is_address(text_: str) -> bool:
+def is_address(text: str) -> bool:
     """Tell whether an archive is named by its address, not by a folder."""
-    return text_.startswith(("https://", "http://"))
+    return text.startswith(("https://", "http://"))
 
 
 def fetch(address: str, shelf: Path, *, progress: Progress) -> Path:
@@ -66,32 +46,9 @@ def fetch(address: str, shelf: Path, *, progress: Progress) -> Path:
     return folder
 
 
-def read_index(data: bytes) -> tuple[Remote, ...]:
-    """Read an archive's index.
-
-    Raises:
-        BakeError: it is malformed, or names files that would lie elsewhere.
-    """
-    try:
-        top = exact_keys(strict_json(data, limit=_MAX_INDEX), frozenset({"version", "manifest_sha256", "files"}), "$")
-        version(top["version"], "$.version", VERSION)
-        return tuple(_remote(path, told) for path, told in mapping(top["files"], "$.files", limit=_MAX_FILES).items())
-    except EvidenceError as error:
-        raise BakeError(f"{INDEX}: {error}") from error
-
-
-def _remote(path: str, told: object) -> Remote:
-    where = f"$.files.{path}"
-    fields: Mapping[str, object] = mapping(told, where, limit=8)
-    sha256 = text(fields.get("sha256"), f"{where}.sha256")
-    if not _PATH.fullmatch(path) or path == INDEX or not _SHA256.fullmatch(sha256):
-        raise EvidenceError(where, "no plain relative path with a SHA-256")
-    return Remote(path, integer(fields.get("size"), f"{where}.size"), sha256)
-
-
 def _fetch_all(base: str, folder: Path, *, progress: Progress) -> None:
-    _download(f"{base}/{INDEX}", folder / INDEX, limit=_MAX_INDEX)
-    files = read_index((folder / INDEX).read_bytes())
+    _download(f"{base}/{INDEX}", folder / INDEX, limit=MAX_INDEX)
+    files = read_index((folder / INDEX).read_bytes()).files
     left = [one for one in files if not _is_here(folder / one.path, one)]
     size = sum(one.size for one in left)
     if not left:
@@ -110,8 +67,14 @@ def _fetch_all(base: str, folder: Path, *, progress: Progress) -> None:
         paced_progress(f"fetched {done / 1e6:.0f} of {size / 1e6:.0f} MB")
 
 
-def _is_here(path: Path, one: Remote) -> bool:
+def _is_here(path: Path, one: Archived) -> bool:
     return path.is_file() and path.stat().st_size == one.size and sha256_of(path) == one.sha256
+
+
+def _why(error: Exception) -> str:
+    """Return the reason in a library's error, without the library's own words around it."""
+    reason = getattr(error, "reason", error)
+    return str(reason.strerror if isinstance(reason, OSError) and reason.strerror else error)
 
 
 def _download(url: str, target: Path, *, limit: int) -> None:
@@ -126,7 +89,7 @@ def _download(url: str, target: Path, *, limit: int) -> None:
                     raise BakeError(f"{url}: longer than the {limit} bytes that it is to have")
                 file.write(block)
     except (ValueError, urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-        raise BakeError(f"{url}: {error}; fetch the archive yourself and name its folder") from error
+        raise BakeError(f"{url}: {_why(error)}; fetch the archive yourself and name its folder") from error
     else:
         part.replace(target)
     finally:

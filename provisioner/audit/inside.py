@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from provisioner.audit.finding import Finding
-from provisioner.contents.entry import Entry
-from provisioner.contents.image import Contents, Name, open_contents
+from provisioner.contents.entry import PartEntry, PartName
+from provisioner.contents.image import Contents, open_contents
 from provisioner.errors import BakeError, MeasureError
 from provisioner.image.artefacts import FILES
 
@@ -33,14 +33,14 @@ def compare_images(published: Path, rebuilt: Path, *, how: How) -> Iterator[Find
         return
     ours, theirs = open_contents(rebuilt), open_contents(published)
     count = 0
-    for name in ("uki", "initrd", "root"):
+    for name in (PartName.UKI, PartName.INITRD, PartName.ROOT):
         for finding in _compare(name, theirs, ours, how if count < _SHOWN else _silent):
             count += 1
             yield finding
-    for name, at in apart.items():
+    for file, at in apart.items():
         if at is not None:
             words = ("see the files above",) if count else ("every file inside is equal: only their layout differs",)
-            yield Finding(name, f"other bytes from {at:#x} on", "those of the rebuild", words)
+            yield Finding(file, f"other bytes from {at:#x} on", "those of the rebuild", words)
 
 
 def first_difference(one: Path, other: Path) -> int | None:
@@ -80,7 +80,7 @@ def _silent(_: str, __: bytes, ___: bytes) -> tuple[str, ...]:
     return ("not shown: there are many",)
 
 
-def _compare(name: Name, theirs: Contents, ours: Contents, how: How) -> Iterator[Finding]:
+def _compare(name: PartName, theirs: Contents, ours: Contents, how: How) -> Iterator[Finding]:
     try:
         before = {entry.path: entry for entry in theirs.part(name).walk()}
     except (BakeError, MeasureError) as error:
@@ -96,7 +96,7 @@ def _compare(name: Name, theirs: Contents, ours: Contents, how: How) -> Iterator
             yield from _compare_entry(f"{name}:{path}", old, new, how)
 
 
-def _compare_entry(where: str, old: Entry, new: Entry, how: How) -> Iterator[Finding]:
+def _compare_entry(where: str, old: PartEntry, new: PartEntry, how: How) -> Iterator[Finding]:
     left, right = _attributes(old), _attributes(new)
     if left != right:
         yield Finding(where, left, right)
@@ -112,11 +112,11 @@ def _compare_entry(where: str, old: Entry, new: Entry, how: How) -> Iterator[Fin
         yield Finding(where, _hashed(before), _hashed(after), how(where, before, after))
 
 
-def _about(entry: Entry | None) -> str:
+def _about(entry: PartEntry | None) -> str:
     return _ABSENT if entry is None else f"{_attributes(entry)}, {entry.size} bytes"
 
 
-def _attributes(entry: Entry) -> str:
+def _attributes(entry: PartEntry) -> str:
     node = f", device {entry.device[0]}:{entry.device[1]}" if any(entry.device) else ""
     return f"mode {entry.mode:06o}, owner {entry.uid}:{entry.gid}, {entry.links} link(s){node}"
 

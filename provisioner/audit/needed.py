@@ -19,16 +19,21 @@ from provisioner.image.vllm_wheels import LOCK_FILE as CLOSURE
 from provisioner.image.vllm_wheels import closure_digest, parse_closure
 from provisioner.image.wheels import WHEELS_FILE, parse_wheels
 
-_DATA = "provisioner/image/data"
+DATA = "provisioner/image/data"
 
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """One file: its place in the archive, which is also its place in a bake's cache, and its contents by hash."""
+    """One file: its place in the archive, which is also its place in a bake's cache, and its contents by hash.
+
+    Of a model's file ``model`` is which one's, and ``inner`` the path in its folder.
+    """
 
     path: str
     sha256: str
     what: str
+    model: str = ""
+    inner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ def materials(source: Path, recipe: Recipe, manifest: Manifest, archive: Path) -
     Raises:
         BakeError: a lock or the recipe is malformed.
     """
-    shipped = parse_lock(_read(source, f"{_DATA}/{LOCK_FILE}"))
+    shipped = parse_lock(_read(source, f"{DATA}/{LOCK_FILE}"))
     lock, followed = shipped, ""
     path = archive / "debs" / drift_name(shipped)
     if not fits(shipped, manifest) and path.is_file():
@@ -54,7 +59,7 @@ def materials(source: Path, recipe: Recipe, manifest: Manifest, archive: Path) -
     gpus = _told(recipe, "attester_gpus", 0) not in (0, "0")
     trees = TREES if gpus else EVERY_BAKE
     files = [Needed(f"debs/{p.sha256}.deb", p.sha256, f"{p.name} {p.version}") for p in lock.files(trees)]
-    wheels = parse_wheels(_read(source, f"{_DATA}/{WHEELS_FILE}"))
+    wheels = parse_wheels(_read(source, f"{DATA}/{WHEELS_FILE}"))
     files += [Needed(f"wheels/{w.sha256}/{w.filename}", w.sha256, f"{w.name} {w.version}") for w in wheels]
     if gpus:
         pins = parse_closure(_read(source, CLOSURE).decode())
@@ -108,7 +113,8 @@ def _weights(recipe: Recipe) -> Iterator[Needed]:
             inner = PurePosixPath(str(path))
             if inner.is_absolute() or ".." in inner.parts or not _is_digest(digest):
                 raise BakeError(f"recipe.json: engine_weights: {path!r} is no file of a model by its SHA-256")
-            yield Needed(f"weights/{digest}", digest, f"{entry.get('name')}: {path}")
+            model = str(entry.get("name"))
+            yield Needed(f"weights/{digest}", digest, f"{model}: {path}", model, str(path))
 
 
 def _is_digest(value: object) -> bool:

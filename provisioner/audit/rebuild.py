@@ -11,7 +11,7 @@ from typing import Any
 
 from provisioner.audit.archive import Archive
 from provisioner.audit.needed import Materials, models_entries
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image.afresh import PLAIN, Circumstances, Order, bake_afresh
 from provisioner.image.shelf import alone
 
@@ -54,11 +54,13 @@ def workplace(folder: Path, *, keep: bool) -> Iterator[Path]:
     """Hold a folder for one audit; what it or an interrupted one before left there is removed, unless it is to be kept.
 
     Raises:
-        BakeError: it cannot be written, or holds something that is no audit's.
+        SpecError: it holds something that is no audit's.
+        BakeError: it cannot be written.
     """
     marker = ".vitrine-audit"
     if folder.exists() and any(folder.iterdir()) and not (folder / marker).exists():
-        raise BakeError(f"{folder} is not empty and not an audit's; name another (--work)")
+        expected = "an empty folder, or that of an audit before; name another"
+        raise SpecError((Fault("--work", expected, f"{folder}, in which something else is"),))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder / "audit"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from client_sdk import Accepted, attest
 from client_sdk.cli import options
+from provisioner.audit.archive import IMAGE
 from provisioner.audit.audit import Audit, Judged, Subject, audit
 from provisioner.audit.chain import EXAMPLE, Quoted, read_line
 from provisioner.audit.fetching import fetch, is_address
@@ -22,6 +23,7 @@ def run(arguments: argparse.Namespace, *, progress: Progress) -> Audit:
     Raises:
         UsageError: a file of the caller's is not what it should be.
         AttestationError: the release or the service is refused, or nobody answers.
+        SpecError: the folder for the rebuild is something else.
         BakeError: there is no verdict.
         MeasureError: an image cannot be measured.
     """
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace, *, progress: Progress) -> Audit:
     if is_address(arguments.archive):
         archive = fetch(arguments.archive, source / "build/archives", progress=progress)
     else:
-        archive = _folder(Path(arguments.archive), "--archive")
+        archive = _archive(Path(arguments.archive))
     subject = Subject(
         source=source,
         archive=archive,
@@ -86,7 +88,16 @@ def _checkout(path: Path, line: str) -> Path:
     return source
 
 
+def _archive(path: Path) -> Path:
+    """Return the archive's folder; one that lost files is an archive still, and the audit says what it lacks."""
+    folder = _folder(path, "--archive")
+    if not (folder / IMAGE).is_dir():
+        how = "name the folder that `vitrine image archive` made, or the address where it is published"
+        raise options.UsageError(f"--archive: {path} is no archive of a release (no {IMAGE}/ in it); {how}")
+    return folder
+
+
 def _folder(path: Path, option: str) -> Path:
     if not path.is_dir():
-        raise options.UsageError(f"{option}: {path} is not a folder")
+        raise options.UsageError(f"{option}: {path} is not a folder; name one that is there")
     return path.resolve()

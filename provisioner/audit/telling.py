@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Any
 
 from client_sdk.errors import printable
@@ -11,15 +12,23 @@ from provisioner.audit.audit import Audit
 from provisioner.audit.finding import Finding
 from provisioner.contents.telling import way_lines
 
-IDENTICAL, DIFFERENT = "identical", "different"
 _SHOWN = 200
+
+
+class Verdict(StrEnum):
+    """How an audit ends; the last two where nothing was compared."""
+
+    IDENTICAL = "identical"
+    DIFFERENT = "different"
+    REFUSED = "refused"
+    NONE = "no verdict"
 
 
 def as_dict(found: Audit, origin: str | None) -> dict[str, Any]:
     """Return it as plain values."""
     return {
         "version": 1,
-        "verdict": word(found),
+        "verdict": verdict_of(found),
         "origin": origin,
         "findings": [finding.as_dict() for finding in found.findings],
         "notes": list(found.notes),
@@ -57,9 +66,14 @@ def lines(found: Audit, origin: str | None) -> Iterator[str]:
     yield _verdict(found, origin)
 
 
-def word(found: Audit) -> str:
-    """Return the verdict in a word."""
-    return IDENTICAL if found.is_identical else DIFFERENT
+def verdict_of(found: Audit) -> Verdict:
+    """Return the verdict of what was compared."""
+    return Verdict.IDENTICAL if found.is_identical else Verdict.DIFFERENT
+
+
+def without(verdict: Verdict, origin: str | None, why: str) -> dict[str, Any]:
+    """Return why nothing was compared, as plain values."""
+    return {"version": 1, "verdict": verdict, "origin": origin, "why": why}
 
 
 def _finding(finding: Finding) -> Iterator[str]:
@@ -72,6 +86,6 @@ def _finding(finding: Finding) -> Iterator[str]:
 def _verdict(found: Audit, origin: str | None) -> str:
     if not found.is_identical:
         rebuilt = "" if found.digests else "; nothing was rebuilt (--anyway does it all the same)"
-        return f"{DIFFERENT}: {len(found.findings)} differences{rebuilt}"
+        return f"{Verdict.DIFFERENT}: {len(found.findings)} differences{rebuilt}"
     service = f", and {origin} quotes what it measures" if origin else "; no service was asked"
-    return f"{IDENTICAL}: the rebuilt image is the published one, byte for byte{service}"
+    return f"{Verdict.IDENTICAL}: the rebuilt image is the published one, byte for byte{service}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from provisioner.contents.entry import Entry
+from provisioner.contents.entry import PartEntry
 from provisioner.errors import BakeError
 
 _MAGIC = b"070701"
@@ -14,7 +14,7 @@ _TRAILER = "TRAILER!!!"
 _MAX_NAME = 4096
 
 
-def read_cpio(data: bytes) -> Iterator[Entry]:
+def read_cpio(data: bytes) -> Iterator[PartEntry]:
     """Yield the entries of an archive, in its order, with absolute paths.
 
     Raises:
@@ -31,7 +31,7 @@ def read_cpio(data: bytes) -> Iterator[Entry]:
         if path == _TRAILER:
             return
         content = partial(_slice, data, begin, size)
-        yield Entry(f"/{path.strip('/')}", mode, len(content()), content, uid, gid, links, (major, minor))
+        yield PartEntry(f"/{path.strip('/')}", mode, len(content()), content, uid, gid, links, (major, minor))
         at = _aligned(begin + size)
 
 

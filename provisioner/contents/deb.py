@@ -9,28 +9,36 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from provisioner.contents.entry import Part
-from provisioner.errors import BakeError
+from provisioner.contents.entry import Part, PartName
+from provisioner.errors import BakeError, Fault, NotInImageError, SpecError
 from provisioner.image.files import require_sha256
 
-SAME, CHANGED, ABSENT = "same", "changed", "absent"
+
+class Fate(StrEnum):
+    """What became of a file of a package in an image."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A file or link of a package, and what became of it in the image: same, changed or absent, and in which part."""
+    """A file or link of a package, and what became of it in which part of the image."""
 
     path: str
-    state: str
-    part: str
+    state: Fate
+    part: PartName
 
 
 def compare_deb(deb: Path, sha256: str, root: Part, initrd: Part) -> Iterator[Held]:
     """Yield the files and links of a package in its order; in the initrd they have other places, so contents count.
 
     Raises:
+        SpecError: there is no program dpkg-deb.
         BakeError: it is another file than the manifest names, or cannot be unpacked.
     """
     require_sha256(deb, sha256, deb.name, by="the manifest")
@@ -41,20 +49,22 @@ def compare_deb(deb: Path, sha256: str, root: Part, initrd: Part) -> Iterator[He
                 continue
             path = "/" + member.name.removeprefix(".").strip("/")
             data = _contents(archive, member)
-            part = "initrd" if member.isreg() and hashlib.sha256(data).digest() in packed else "root"
-            state = _state(root, path, member, data)
-            yield Held(path, SAME if part == "initrd" else state, "root" if state == SAME else part)
+            fate = _fate(root, path, member, data)
+            if fate is not Fate.SAME and member.isreg() and hashlib.sha256(data).digest() in packed:
+                yield Held(path, Fate.SAME, PartName.INITRD)
+            else:
+                yield Held(path, fate, PartName.ROOT)
 
 
-def _state(root: Part, path: str, member: tarfile.TarInfo, data: bytes) -> str:
+def _fate(root: Part, path: str, member: tarfile.TarInfo, data: bytes) -> Fate:
     try:
         entry = root.find(path)
-    except BakeError:
-        return ABSENT
+    except NotInImageError:
+        return Fate.ABSENT
     if member.islnk():
-        return SAME if entry.is_file else CHANGED
+        return Fate.SAME if entry.is_file else Fate.CHANGED
     kind = entry.is_link if member.issym() else entry.is_file
-    return SAME if kind and entry.read() == data else CHANGED
+    return Fate.SAME if kind and entry.read() == data else Fate.CHANGED
 
 
 def _contents(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -72,7 +82,7 @@ def _unpacked(deb: Path) -> Iterator[tarfile.TarFile]:
             words = ["dpkg-deb", "--fsys-tarfile", str(deb)]
             done = subprocess.run(words, stdout=unpacked, stderr=subprocess.DEVNULL, check=False)
         except OSError as error:
-            raise BakeError("the package cannot be unpacked: install the package dpkg") from error
+            raise SpecError((Fault("dpkg-deb", "the program, of the package dpkg: install it", "none"),)) from error
         if done.returncode:
             raise BakeError(f"{deb.name} is not what dpkg-deb unpacks")
         unpacked.seek(0)

@@ -5,11 +5,21 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 
+class PartName(StrEnum):
+    """The parts of an image that hold entries."""
+
+    ROOT = "root"
+    INITRD = "initrd"
+    MODEL = "model"
+    UKI = "uki"
+
+
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PartEntry:
     """A file, folder, link or node. ``blocks`` says in which bytes of its part it lies; ``read`` gives the contents.
 
     Of a link the contents are its target; of a folder or a node there are none.
@@ -49,8 +59,8 @@ class Entry:
 class Part(Protocol):
     """A part of an image that holds entries."""
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self) -> Iterator[PartEntry]:
         """Yield every entry, in order of path."""
 
-    def find(self, path: str) -> Entry:
+    def find(self, path: str) -> PartEntry:
         """Return the entry of a path, as it is: a link is not followed."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from provisioner.contents import clusters
-from provisioner.contents.entry import Entry
+from provisioner.contents.entry import PartEntry
 from provisioner.contents.verity import BLOCK, Blocks
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, NotInImageError
 
 _SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ")
 _SUPER_AT = 1024
@@ -56,7 +56,7 @@ class Erofs:
     meta: int
     root: int
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self) -> Iterator[PartEntry]:
         """Yield every entry but the root itself, in order of path.
 
         Raises:
@@ -77,11 +77,12 @@ class Erofs:
                 children = sorted(self._children(inode), reverse=True)
                 pending += [(f"{path.rstrip('/')}/{name}", child) for name, child in children]
 
-    def find(self, path: str) -> Entry:
+    def find(self, path: str) -> PartEntry:
         """Return the entry of an absolute path; links on the way are followed, the last one is not.
 
         Raises:
-            BakeError: there is none, or the file system is malformed.
+            NotInImageError: there is none.
+            BakeError: the file system is malformed.
         """
         return self._entry("/" + path.strip("/"), self._inode(self._lookup(path, limit=16)))
 
@@ -97,12 +98,12 @@ class Erofs:
                 return self._lookup(_plain(f"{above}/{target}/{rest}"), limit=limit - 1)
             found = dict(self._children(inode)) if stat.S_ISDIR(inode.mode) else {}
             if name not in found:
-                raise BakeError(f"there is no /{'/'.join(names)} in the image")
+                raise NotInImageError(f"there is no /{'/'.join(names)} in the image")
             nid, done = found[name], f"{done}/{name}"
         return nid
 
-    def _entry(self, path: str, inode: Inode) -> Entry:
-        return Entry(
+    def _entry(self, path: str, inode: Inode) -> PartEntry:
+        return PartEntry(
             path=path,
             mode=inode.mode,
             size=inode.size,

@@ -11,22 +11,19 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from provisioner.contents.cpio import read_cpio
-from provisioner.contents.entry import Entry, Part
+from provisioner.contents.entry import Part, PartEntry, PartName
 from provisioner.contents.erofs import Erofs, open_erofs
 from provisioner.contents.unpacked import unpacked
 from provisioner.contents.verity import Area, Verity
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, NotInImageError
 from provisioner.image.artefacts import FILES
 from provisioner.measure.gpt import find_partition, read_table
 from provisioner.measure.pe import Image, authenticode, parse_image, section
 
-Name = Literal["root", "initrd", "model", "uki"]
-PARTS: tuple[Name, ...] = get_args(Name)
 _OPTION = "vitrine."
-_DISKS = {"root": "boot_disk", "model": "model_disk"}
+_DISKS = {PartName.ROOT: "boot_disk", PartName.MODEL: "model_disk"}
 _MAX_UKI = 512 << 20
 
 
@@ -34,22 +31,22 @@ _MAX_UKI = 512 << 20
 class Listed:
     """A part whose entries are all at hand."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PartEntry, ...]
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self) -> Iterator[PartEntry]:
         """Yield every entry, in order of path."""
         yield from sorted(self.entries, key=lambda entry: entry.path)
 
-    def find(self, path: str) -> Entry:
+    def find(self, path: str) -> PartEntry:
         """Return the entry of a path.
 
         Raises:
-            BakeError: there is none.
+            NotInImageError: there is none.
         """
         for entry in self.entries:
             if entry.path.strip("/") == path.strip("/"):
                 return entry
-        raise BakeError(f"there is no {path} in this part of the image")
+        raise NotInImageError(f"there is no {path} in this part of the image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ class Contents:
         """The digest of the UKI that firmware measures."""
         return authenticode(self.uki).hex()
 
-    def verity(self, name: str) -> Verity:
+    def verity(self, name: PartName) -> Verity:
         """Return the verified device of root or model, as the command line names it.
 
         Raises:
@@ -92,20 +89,20 @@ class Contents:
             count,
         )
 
-    def part(self, name: Name) -> Part:
+    def part(self, name: PartName) -> Part:
         """Open one of the parts.
 
         Raises:
             BakeError: it is malformed, or is not what the command line names.
             MeasureError: the UKI or a partition table is malformed.
         """
-        if name == "initrd":
+        if name == PartName.INITRD:
             return Listed(tuple(read_cpio(unpacked(section(self.uki, ".initrd")))))
-        if name == "uki":
+        if name == PartName.UKI:
             return Listed(tuple(_of_section(one.name, one.content()) for one in self.uki.sections))
         return self.file_system(name)
 
-    def file_system(self, name: str) -> Erofs:
+    def file_system(self, name: PartName) -> Erofs:
         """Open root or model."""
         return open_erofs(self.verity(name))
 
@@ -122,13 +119,14 @@ def open_contents(folder: Path) -> Contents:
         with path.open("rb") as file:
             data = file.read(_MAX_UKI + 1)
     except OSError as error:
-        raise BakeError(f"{folder} is not the folder of an image: {path}: {error.strerror}") from error
+        how = "name the folder of a baked image (build/NAME/image of a deployment, or an archive's image/)"
+        raise BakeError(f"{folder} is not the folder of an image: {path}: {error.strerror}; {how}") from error
     if len(data) > _MAX_UKI:
         raise BakeError(f"{path} is larger than {_MAX_UKI} bytes, so it is no UKI of ours")
     return Contents(folder, parse_image(path.name, data))
 
 
-def split(text: str) -> tuple[Name, str]:
+def split(text: str) -> tuple[PartName, str]:
     """Read PART:PATH, or PATH alone, which is in the root.
 
     Raises:
@@ -136,15 +134,15 @@ def split(text: str) -> tuple[Name, str]:
     """
     name, colon, path = text.partition(":")
     if not colon or "/" in name:
-        return "root", text
-    found = next((part for part in PARTS if part == name), None)
-    if found is None:
-        raise BakeError(f"{text}: an image has the parts {', '.join(PARTS)}, and no {name!r}")
-    return found, path or "/"
+        return PartName.ROOT, text
+    try:
+        return PartName(name), path or "/"
+    except ValueError:
+        raise BakeError(f"{text}: an image has the parts {', '.join(PartName)}, and no {name!r}") from None
 
 
-def _of_section(name: str, content: bytes) -> Entry:
-    return Entry(f"/{name}", stat.S_IFREG | 0o444, len(content), lambda: content)
+def _of_section(name: str, content: bytes) -> PartEntry:
+    return PartEntry(f"/{name}", stat.S_IFREG | 0o444, len(content), lambda: content)
 
 
 def _told(cmdline: str, name: str) -> tuple[str, str, int]:

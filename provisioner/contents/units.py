@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
-from provisioner.contents.entry import Entry
-from provisioner.errors import BakeError
+from provisioner.contents.entry import PartEntry
+from provisioner.errors import NotInImageError
 
 # In the order in which the first that has a unit's file wins.
 PLACES = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
@@ -14,28 +15,36 @@ _STARTERS = (".wants", ".requires")
 _NOTHING = "/dev/null"
 
 
+class State(StrEnum):
+    """What becomes of a unit at boot."""
+
+    STARTED = "started"
+    STATIC = "static"
+    MASKED = "masked"
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A unit: its file, None where it is only an instance's name; the files laid over it; the units that start it."""
 
     name: str
-    file: Entry | None
-    over: tuple[Entry, ...]
+    file: PartEntry | None
+    over: tuple[PartEntry, ...]
     started_by: tuple[str, ...]
 
     @property
-    def state(self) -> str:
-        """Say in a word what becomes of it at boot."""
+    def state(self) -> State:
+        """What becomes of it at boot."""
         if self.file is not None and self.file.target == _NOTHING:
-            return "masked"
-        return "started" if self.started_by else "static"
+            return State.MASKED
+        return State.STARTED if self.started_by else State.STATIC
 
 
-def read_units(entries: Iterable[Entry]) -> tuple[Unit, ...]:
+def read_units(entries: Iterable[PartEntry]) -> tuple[Unit, ...]:
     """Find the units among the entries of a root, by name."""
     placed = {place: _below(place, entries) for place in PLACES}
-    files: dict[str, Entry] = {}
-    over: dict[str, dict[str, Entry]] = {}
+    files: dict[str, PartEntry] = {}
+    over: dict[str, dict[str, PartEntry]] = {}
     starters: dict[str, set[str]] = {}
     for place in reversed(PLACES):
         for folder, name, entry in placed[place]:
@@ -60,15 +69,15 @@ def find_unit(units: Iterable[Unit], name: str) -> Unit:
     """Return the unit of a name.
 
     Raises:
-        BakeError: there is none.
+        NotInImageError: there is none.
     """
     for unit in units:
         if unit.name == name:
             return unit
-    raise BakeError(f"the image has no unit {name}")
+    raise NotInImageError(f"the image has no unit {name}")
 
 
-def _below(place: str, entries: Iterable[Entry]) -> list[tuple[str, str, Entry]]:
+def _below(place: str, entries: Iterable[PartEntry]) -> list[tuple[str, str, PartEntry]]:
     found = []
     for entry in entries:
         inner = entry.path.removeprefix(f"{place}/")

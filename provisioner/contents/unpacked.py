@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, Fault, SpecError
 
 LIMIT = 1 << 30
 
@@ -14,7 +14,8 @@ def unpacked(data: bytes, *, limit: int = LIMIT) -> bytes:
     """Return what a zstd frame holds.
 
     Raises:
-        BakeError: it is malformed, holds more than ``limit`` bytes, or there is no zstd.
+        SpecError: there is no program zstd.
+        BakeError: it is malformed, or holds more than ``limit`` bytes.
     """
     with tempfile.TemporaryFile() as packed:
         packed.write(data)
@@ -24,7 +25,7 @@ def unpacked(data: bytes, *, limit: int = LIMIT) -> bytes:
                 ["zstd", "-dc", "--quiet"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         except OSError as error:
-            raise BakeError("the initrd cannot be unpacked: install the package zstd") from error
+            raise SpecError((Fault("zstd", "the program, of the package zstd: install it", "none"),)) from error
         with program:
             assert program.stdout is not None  # noqa: S101 - it is a pipe, as asked for
             found = program.stdout.read(limit + 1)

@@ -10,27 +10,29 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provisioner.contents.entry import Entry
-from provisioner.contents.image import Contents, Name
+from provisioner.contents.entry import PartEntry, PartName
+from provisioner.contents.image import Contents
 from provisioner.contents.verity import Verity
 from provisioner.measure import Prediction
 from provisioner.measure.pe import section
 
 PCRS = (2, 4, 9, 11)
 _CMDLINE = ("command line", "content of .cmdline")
-_WORDS = {"root": _CMDLINE, "model": _CMDLINE, "initrd": ("initrd",)}
+_DISKS = (PartName.ROOT, PartName.MODEL)
+_WORDS = {PartName.ROOT: _CMDLINE, PartName.MODEL: _CMDLINE, PartName.INITRD: ("initrd",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One step: what it is, the digest that it gives, and how one comes to it from the one before."""
+    """One step: what it is, the digest that it gives, how one comes to it; ``pcr`` is its number where it is one."""
 
     what: str
     digest: str
     how: str
+    pcr: int | None = None
 
 
-def way(contents: Contents, name: Name, entry: Entry, prediction: Prediction) -> tuple[Link, ...]:
+def way(contents: Contents, name: PartName, entry: PartEntry, prediction: Prediction) -> tuple[Link, ...]:
     """Return the links from an entry to the PCRs, in order.
 
     Raises:
@@ -38,11 +40,11 @@ def way(contents: Contents, name: Name, entry: Entry, prediction: Prediction) ->
         MeasureError: the UKI is malformed.
     """
     digest = hashlib.sha256(entry.read()).hexdigest()
-    inside = entry.path if name == "root" else f"{name}:{entry.path}"
+    inside = entry.path if name == PartName.ROOT else f"{name}:{entry.path}"
     links = [Link(f"{'file' if entry.is_file else 'link'} {inside}", digest, "SHA-256 of its contents")]
-    if name in ("root", "model"):
+    if name in _DISKS:
         links += _through_verity(contents, name, entry)
-    elif name == "initrd":
+    elif name == PartName.INITRD:
         initrd = section(contents.uki, ".initrd")
         links.append(Link("initrd", hashlib.sha256(initrd).hexdigest(), "an archive that holds the file, compressed"))
     # By these words the prediction's events say that they are about what the file is in.
@@ -50,7 +52,7 @@ def way(contents: Contents, name: Name, entry: Entry, prediction: Prediction) ->
     return (*links, *_through_uki(contents, name, prediction, words))
 
 
-def _through_verity(contents: Contents, name: Name, entry: Entry) -> Iterator[Link]:
+def _through_verity(contents: Contents, name: PartName, entry: PartEntry) -> Iterator[Link]:
     verity = contents.verity(name)
     shown = ", ".join(map(str, entry.blocks[:4])) + (f" and {len(entry.blocks) - 4} more" * (len(entry.blocks) > 4))
     for step in verity.path(entry.blocks[0]):
@@ -63,16 +65,16 @@ def _through_verity(contents: Contents, name: Name, entry: Entry) -> Iterator[Li
     yield from _root(verity, name)
 
 
-def _before(entry: Entry, level: int) -> int:
+def _before(entry: PartEntry, level: int) -> int:
     return int(entry.blocks[0] // 128 ** (level - 1))
 
 
-def _root(verity: Verity, name: Name) -> Iterator[Link]:
+def _root(verity: Verity, name: PartName) -> Iterator[Link]:
     yield Link(f"root hash of {name}", verity.root_hash, f"the top of the hash tree, over {verity.count} blocks")
 
 
-def _through_uki(contents: Contents, name: Name, prediction: Prediction, words: tuple[str, ...]) -> Iterator[Link]:
-    if name in ("root", "model"):
+def _through_uki(contents: Contents, name: PartName, prediction: Prediction, words: tuple[str, ...]) -> Iterator[Link]:
+    if name in _DISKS:
         cmdline = section(contents.uki, ".cmdline")
         how = f"names the root hash as vitrine.{name}=; the initrd opens the disk by it, or powers off"
         yield Link("kernel command line", hashlib.sha256(cmdline).hexdigest(), how)
@@ -84,4 +86,4 @@ def _through_uki(contents: Contents, name: Name, prediction: Prediction, words: 
             if event.what.startswith("UKI") or any(word in event.what for word in words)
         ]
         if told:
-            yield Link(f"PCR {pcr}", prediction.pcrs[pcr].hex(), f"predicted for this image: {'; '.join(told)}")
+            yield Link(f"PCR {pcr}", prediction.pcrs[pcr].hex(), f"predicted for this image: {'; '.join(told)}", pcr)

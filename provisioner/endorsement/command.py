@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from client_sdk.encoding import canonical_json
 from client_sdk.errors import EvidenceError
 from provisioner.endorsement.parse import parse_endorsement
 from provisioner.endorsement.telling import as_json, as_text
@@ -26,6 +25,7 @@ from provisioner.endorsement.vouched import (
     require_observed,
 )
 from provisioner.errors import ProvisionError
+from provisioner.subcommand import tell
 
 REFUSED, USAGE = 1, 2
 _HELP = "check Google's signature over what a firmware build must measure, and print what it says"
@@ -82,10 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _say(f"usage: {error}", USAGE)
     except ProvisionError as error:
         return _say(f"refused: {error}", REFUSED)
-    if arguments.json:
-        sys.stdout.write(canonical_json(as_json(verified, found)).decode() + "\n")
-    else:
-        sys.stdout.write(as_text(verified, found))
+    tell(as_json(verified, found), as_text(verified, found).splitlines(), as_json=arguments.json)
     return 0
 
 

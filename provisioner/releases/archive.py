@@ -5,21 +5,15 @@ Each release has one under its number. On one disk a file that several of them h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from client_sdk.encoding import from_hex, strict_json
-from client_sdk.errors import EvidenceError
-from client_sdk.fields import exact_keys, mapping, version
-from provisioner.audit.archive import INDEX, VERSION
-from provisioner.errors import Fault, ReleaseError
+from provisioner.audit.index import INDEX, MAX_INDEX, Archived, read_index
+from provisioner.errors import BakeError, Fault, ReleaseError
 from provisioner.image.files import sha256_of, share
 from provisioner.image.shelf import make_once
+from provisioner.releases.files import read_file
 
 ARCHIVES = "archives"
-_MAX_INDEX = 64 << 20
-_KEYS = frozenset({"version", "manifest_sha256", "files"})
 _REMEDY = "make it anew: vitrine image archive IMAGE --output DIR, into a folder that is not there yet"
 
 
@@ -27,19 +21,20 @@ def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: i
     """Put an archive beside the releases, whole or not at all; return how many files it has.
 
     Raises:
-        ReleaseError: it is none, it is of another image, or a file in it is not the one that its index names.
+        SpecError: it is none.
+        ReleaseError: it is of another image, or a file in it is not the one that its index names.
         BakeError: it cannot be written.
     """
-    index = _bytes_of(archive / INDEX)
-    files = dict(_read(archive / INDEX, index, manifest_sha256))
+    index = read_file(archive / INDEX, f"the index of an archive; {_REMEDY}", limit=MAX_INDEX)
+    files = _read(archive / INDEX, index, manifest_sha256)
 
     def make(folder: Path) -> None:
-        for name, digest in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            share(archive / name, folder / name)
-            found = sha256_of(folder / name)
-            if found != digest:
-                raise _refused(archive / name, f"the SHA-256 {digest}, which {INDEX} names", found)
+        for one in files:
+            (folder / one.path).parent.mkdir(parents=True, exist_ok=True)
+            share(archive / one.path, folder / one.path)
+            found = sha256_of(folder / one.path)
+            if found != one.sha256:
+                raise _refused(archive / one.path, f"the SHA-256 {one.sha256}, which {INDEX} names", found)
         (folder / INDEX).write_bytes(index)
         folder.chmod(0o755)
 
@@ -50,37 +45,16 @@ def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: i
     return len(files)
 
 
-def _bytes_of(path: Path) -> bytes:
-    if not path.is_file():
-        raise _refused(path, "the index of an archive", "no file")
-    with path.open("rb") as file:
-        return file.read(_MAX_INDEX + 1)
-
-
-def _read(path: Path, data: bytes, manifest_sha256: bytes) -> Iterator[tuple[str, str]]:
-    """Yield path and digest of every file that an archive's index names."""
+def _read(path: Path, data: bytes, manifest_sha256: bytes) -> tuple[Archived, ...]:
+    """Return every file that an archive's index names, where it is of this manifest."""
     try:
-        index = _index(data)
-        if index["manifest_sha256"] != manifest_sha256.hex():
-            raise _refused(path, f"the archive of the manifest {manifest_sha256.hex()}", str(index["manifest_sha256"]))
-        for name, told in mapping(index["files"], "$.files").items():
-            yield _inside(name), from_hex(told.get("sha256"), f"$.files.{name}.sha256", size=32).hex()
-    except (EvidenceError, AttributeError) as error:
+        index = read_index(data)
+    except BakeError as error:
         raise _refused(path, "the index of an archive", str(error)) from error
-
-
-def _index(data: bytes) -> dict[str, Any]:
-    index = exact_keys(strict_json(data, limit=_MAX_INDEX), _KEYS, "$")
-    version(index["version"], "$.version", VERSION)
-    return index
-
-
-def _inside(name: str) -> str:
-    """Refuse a name that leads out of the folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or str(path) != name or name in {"", ".", INDEX} or "\0" in name:
-        raise EvidenceError("$.files", f"{name[:200]!r} is no path inside the archive")
-    return name
+    if index.manifest_sha256 != manifest_sha256:
+        expected = f"the archive of the manifest {manifest_sha256.hex()}"
+        raise _refused(path, expected, index.manifest_sha256.hex())
+    return index.files
 
 
 def _refused(path: Path, expected: str, got: str) -> ReleaseError:

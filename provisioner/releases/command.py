@@ -26,19 +26,20 @@ _EPILOG = """a release by two of three holders, each on a machine of his own:
       --publisher *.pub --threshold 2
 
 docs/releasing.md explains it from the first key to a rotation.
-
-exit codes:
+"""
+_CODES = """exit codes:
   0 done    1 it may not be signed or published as it is    2 usage, or a file that is not what it should be
   3 not now: the log cannot be written, or its witnesses did not sign; the same command goes on
 """
+_KEYS = "--publisher *.pub --threshold 2"
 
 
 def register(commands: Any) -> None:
     """Add the command; ``commands`` is what argparse's ``add_subparsers`` returns."""
-    parser = added(commands, "release", _HELP, epilog=_EPILOG)
+    parser = added(commands, "release", _HELP, epilog=f"{_EPILOG}\n{_CODES}")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for name, (help_text, options) in _ACTIONS.items():
-        action = added(actions, name, help_text)
+    for name, (help_text, options, example) in _ACTIONS.items():
+        action = added(actions, name, help_text, epilog=f"example:\n  vitrine release {name} {example}\n\n{_CODES}")
         options(action)
         action.add_argument("--json", action="store_true", help="print one line of JSON")
         action.set_defaults(run=_run, action=name)
@@ -126,7 +127,13 @@ def _diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", metavar="OLD", type=Path, help=told)
     parser.add_argument("new", metavar="NEW", type=Path, help="another one")
     parser.add_argument(
-        "--manifest", metavar="FILE", nargs="+", type=Path, default=[], help="manifests that do not lie beside them"
+        "--manifest",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        help="manifests that do not lie beside them",
     )
     _trust(parser, required=False)
 
@@ -199,13 +206,37 @@ def _run(arguments: argparse.Namespace) -> int:
     return int(import_module("provisioner.releases.run").run(arguments))
 
 
-_ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
-    "keygen": ("make one holder's key; its public half goes to the clients", _keygen),
-    "create": ("make a release without signatures, from a deployment that was accepted or from an image", _create),
-    "revoke": ("make a release that revokes others; a client that has it refuses those, whatever they prove", _revoke),
-    "sign": ("add one holder's signature to a release or a rotation", _sign),
-    "publish": ("check a signed release or rotation, and put it where clients and auditors find it", _publish),
-    "rotate": ("make a rotation of the publisher's keys, for the old and the new holders to sign", _rotate),
-    "show": ("explain a release or a rotation", _show),
-    "diff": ("say what changed between two releases: packages, roles, files, measurements, terms", _diff),
+_ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], str]] = {
+    "keygen": ("make one holder's key; its public half goes to the clients", _keygen, "alice.key --encrypt"),
+    "create": (
+        "make a release without signatures, from a deployment that was accepted or from an image",
+        _create,
+        f"build/prod --published site {_KEYS} --output next.json",
+    ),
+    "revoke": (
+        "make a release that revokes others; a client that has it refuses those, whatever they prove",
+        _revoke,
+        f"7 --published site {_KEYS} --output next.json",
+    ),
+    "sign": (
+        "add one holder's signature to a release or a rotation",
+        _sign,
+        f"next.json --key alice.key {_KEYS}",
+    ),
+    "publish": (
+        "check a signed release or rotation, and put it where clients and auditors find it",
+        _publish,
+        f"next.json --source build/prod --log log --published site {_KEYS}",
+    ),
+    "rotate": (
+        "make a rotation of the publisher's keys, for the old and the new holders to sign",
+        _rotate,
+        f"--new bob.pub carol.pub dave.pub --new-threshold 2 --published site {_KEYS} --output rotation.json",
+    ),
+    "show": ("explain a release or a rotation", _show, f"site {_KEYS}"),
+    "diff": (
+        "say what changed between two releases: packages, roles, files, measurements, terms",
+        _diff,
+        "site/releases/7.json site/releases/8.json",
+    ),
 }

@@ -6,10 +6,9 @@ whose they should be, and otherwise what is told says that nothing was verified.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from client_sdk.changes import alarms, as_dicts, contents, lines, statements
 from client_sdk.errors import EvidenceError
@@ -20,10 +19,12 @@ from client_sdk.transparency.formats.bundle import unpack
 from provisioner.errors import Fault, SpecError
 from provisioner.publish import MANIFEST, MANIFESTS, RELEASE
 from provisioner.releases import telling
-from provisioner.releases.signing import Holders, Signed, open_signed, read_file, read_statement
+from provisioner.releases.files import read_file
+from provisioner.releases.signing import Holders, Signed, open_signed, read_statement
+from provisioner.releases.telling import Answer
 
 UNVERIFIED = "not verified: give --publisher to see whose signatures it has"
-Told = tuple[dict[str, Any], list[str]]
+_SHOWN = "a release or a rotation, signed or not yet, or the folder with one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Subject:
     signed: Signed | None = None
 
 
-def explain(path: Path, manifest: Path | None, holders: Holders | None) -> Told:
+def explain(path: Path, manifest: Path | None, holders: Holders | None) -> Answer:
     """Tell what a release or a rotation says, for programs and for people.
 
     Raises:
@@ -51,7 +52,7 @@ def explain(path: Path, manifest: Path | None, holders: Holders | None) -> Told:
         told, lines = telling.rotation_as_dict(statement), [*telling.rotation_lines(statement)]
     else:
         told, lines = telling.release_as_dict(statement), [*telling.release_lines(statement)]
-        found = _manifest_of(statement, file, () if manifest is None else (manifest,), required=manifest is not None)
+        found = _manifest_of(statement, _beside(file)) if manifest is None else _given(statement, manifest)
         if found is not None:
             lines += telling.manifest_lines(found)
     if signed is None:
@@ -59,7 +60,7 @@ def explain(path: Path, manifest: Path | None, holders: Holders | None) -> Told:
     return told | telling.signed_as_dict(signed), [*lines, *telling.signature_lines(signed)]
 
 
-def read_difference(old: Path, new: Path, manifests: tuple[Path, ...], holders: Holders | None) -> Told:
+def read_difference(old: Path, new: Path, manifests: tuple[Path, ...], holders: Holders | None) -> Answer:
     """Tell what changed from one release, or image, to another.
 
     Raises:
@@ -88,7 +89,10 @@ def _subject(path: Path, manifests: tuple[Path, ...], holders: Holders | None) -
     if not isinstance(statement, Release):
         raise SpecError((Fault(str(file), "a release: a rotation changes keys, not an image", "a rotation"),))
     signed = None if holders is None else open_signed({str(file): envelope}, holders)
-    return Subject(file, statement, _manifest_of(statement, file, manifests, required=True), signed)
+    found = _manifest_of(statement, (*manifests, *_beside(file)))
+    if found is None:
+        raise _unfound(statement, "none, neither given nor beside the release")
+    return Subject(file, statement, found, signed)
 
 
 def _image(path: Path, holders: Holders | None) -> Subject:
@@ -100,22 +104,31 @@ def _image(path: Path, holders: Holders | None) -> Subject:
     return Subject(path, None, _decode(path / MANIFEST, (path / MANIFEST).read_bytes()))
 
 
-def _manifest_of(release: Release, file: Path, given: tuple[Path, ...], *, required: bool) -> Manifest | None:
-    for path in (*given, *_beside(file)):
-        if not path.is_file() and path not in given:
-            continue
-        with path.open("rb") as opened:
-            data = opened.read(MAX_SIZE + 1)
+def _given(release: Release, path: Path) -> Manifest:
+    """Return the one manifest that was named, which has to be the release's."""
+    found = _manifest_of(release, (path,))
+    if found is None:
+        raise _unfound(release, f"{path}, which is another one's")
+    return found
+
+
+def _unfound(release: Release, got: str) -> SpecError:
+    told = f"the manifest of release {release.number}, whose SHA-256 is {release.manifest_sha256.hex()}"
+    return SpecError((Fault("--manifest", told, got),))
+
+
+def _manifest_of(release: Release, paths: Iterable[Path]) -> Manifest | None:
+    """Return the first that is the release's own."""
+    for path in paths:
+        data = read_file(path, "the manifest of a release", limit=MAX_SIZE)
         if digest(data) == release.manifest_sha256:
             return _decode(path, data)
-    if required:
-        told = f"the manifest of release {release.number}, whose SHA-256 is {release.manifest_sha256.hex()}"
-        raise SpecError((Fault("--manifest", told, "none, neither given nor beside the release"),))
     return None
 
 
 def _beside(file: Path) -> Iterator[Path]:
-    yield file.parent / MANIFEST
+    if (file.parent / MANIFEST).is_file():
+        yield file.parent / MANIFEST
     for folder in (file.parent / MANIFESTS, file.parent.parent / MANIFESTS):
         yield from sorted(folder.glob("*.json"))
 
@@ -130,9 +143,9 @@ def _decode(path: Path, data: bytes) -> Manifest:
 def _envelope(path: Path) -> bytes:
     """Return the signed release in a file; of a log's bundle it is what the proof is about."""
     try:
-        return unpack(read_file(path))[0]
+        return unpack(read_file(path, _SHOWN))[0]
     except EvidenceError as error:
-        raise SpecError((Fault(str(path), "a release or a rotation, signed or not yet", str(error)),)) from error
+        raise SpecError((Fault(str(path), _SHOWN, str(error)),)) from error
 
 
 def _name(subject: Subject) -> str:

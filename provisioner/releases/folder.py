@@ -55,8 +55,10 @@ def read_published(root: Path, pin: Publisher) -> Published:
     """Read a publisher's folder; one that is not there is one where nothing was published yet.
 
     Raises:
-        SpecError: a file of it is malformed, in the place of another, or not signed by keys that the pin leads to.
+        SpecError: it is no folder; or a file of it is malformed, in the place of another, or not signed by keys that
+            the pin leads to.
     """
+    require_folder(root)
     files = tuple(_numbered(root / ROTATIONS, read_rotation))
     chain = tuple(data for _, data, _ in files)
     try:
@@ -68,6 +70,17 @@ def read_published(root: Path, pin: Publisher) -> Published:
     releases = tuple(_releases(root, sets, later=len(sets) <= len(chain)))
     history = History(releases, tuple(rotation for _, _, rotation in files))
     return Published(root, history, publisher, chain)
+
+
+def require_folder(root: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        SpecError: it is something else.
+    """
+    if root.exists() and not root.is_dir():
+        expected = "the folder that the publisher publishes, or one that is not there yet"
+        raise SpecError((Fault("--published", expected, f"{root}, a file"),))
 
 
 def existing(root: Path, number: int) -> bytes | None:

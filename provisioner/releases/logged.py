@@ -16,9 +16,9 @@ from client_sdk.errors import DuplicateEntryError, OutOfOrderError
 from client_sdk.transparency.formats.merkle import leaf_hash
 from client_sdk.transparency.log.bundling import make_bundle
 from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint
-from client_sdk.transparency.log.writer import LogWriter
+from client_sdk.transparency.log.writer import CONFIG, LogWriter
 from client_sdk.transparency.watchers.submit import Asking
-from provisioner.errors import Fault, ReleaseError
+from provisioner.errors import Fault, ReleaseError, SpecError
 from provisioner.progress import Progress
 
 SECONDS = 30.0
@@ -37,6 +37,17 @@ class Logged:
     def as_dict(self) -> dict[str, Any]:
         """Return it for a program."""
         return {"origin": self.origin, "index": self.index, "size": self.size}
+
+
+def require_log(home: Path) -> None:
+    """Refuse a folder that is no log of the publisher's, before anything is published beside it.
+
+    Raises:
+        SpecError: there is none.
+    """
+    if not (home / CONFIG).is_file():
+        expected = "the folder of the publisher's log, as `vitrine log init` made it"
+        raise SpecError((Fault("--log", expected, f"{home}, without {CONFIG}"),))
 
 
 def log_entry(home: Path, entry: bytes, *, of_release: bool, progress: Progress) -> Logged:

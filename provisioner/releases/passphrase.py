@@ -8,6 +8,7 @@ from pathlib import Path
 
 from provisioner.errors import Fault, SpecError
 from provisioner.keys import Ask, require_private
+from provisioner.releases.files import read_file
 
 MAX_PASSPHRASE = 1024
 MIN_PASSPHRASE = 12
@@ -42,6 +43,6 @@ def _typed(key: Path) -> bytes:
 
 
 def _in_file(path: Path) -> bytes:
+    data = read_file(path, "a file with the passphrase, of mode 0600")
     require_private(path, "choose another passphrase")
-    with path.open("rb") as file:
-        return file.read(MAX_PASSPHRASE).rstrip(b"\r\n")
+    return data[:MAX_PASSPHRASE].rstrip(b"\r\n")

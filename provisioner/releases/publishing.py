@@ -33,12 +33,13 @@ from provisioner.releases.folder import (
     existing,
     read_published,
     require_bill,
+    require_folder,
     without,
     write_beside,
     write_release,
     write_rotation,
 )
-from provisioner.releases.logged import Logged, log_entry
+from provisioner.releases.logged import Logged, log_entry, require_log
 from provisioner.releases.signing import Holders, Signed, open_signed, read_statement, require_loggable
 
 
@@ -65,6 +66,9 @@ def publish(wanted: Wanted, *, now: datetime, progress: Progress) -> dict[str, A
         LogError: the log cannot be written now, or its witnesses did not sign; what clients are given is as before.
         OSError: a file cannot be written; what clients are given is the old release until all of it is there.
     """
+    require_folder(wanted.root)
+    if wanted.log is not None:
+        require_log(wanted.log)
     with sole(wanted.root):  # (1)
         published = read_published(wanted.root, wanted.pin)
         if (again := _rotated_already(wanted, published, progress)) is not None:

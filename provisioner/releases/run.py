@@ -1,15 +1,9 @@
-"""What ``vitrine release`` does. What ``show`` and ``diff`` tell goes to standard output, else it is told on stderr."""
+"""One run of ``vitrine release``: an action, and errors as exit codes. What it tells goes to standard output."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from client_sdk.dsse import key_id
-from client_sdk.encoding import canonical_json
 from client_sdk.errors import (
     EvidenceError,
     FetchError,
@@ -20,29 +14,11 @@ from client_sdk.errors import (
     VerificationError,
     printable,
 )
-from client_sdk.publisher import Publisher
-from client_sdk.release import Release
-from client_sdk.rotation import KeySet, Rotation, rotate
-from provisioner import keys
-from provisioner.atomic import replace_file
-from provisioner.errors import BusyError, Fault, ProvisionError, ReleaseError, SpecError, sentences
+from provisioner.errors import BusyError, ProvisionError, ReleaseError, sentences
 from provisioner.progress import say
-from provisioner.releases import passphrase, telling
-from provisioner.releases.checks import next_rotation, require_next, require_rotation, require_sound
-from provisioner.releases.draft import Terms, make, read_source, revoke, unsigned
-from provisioner.releases.explain import explain, read_difference
-from provisioner.releases.folder import Published, read_published
-from provisioner.releases.publishing import Wanted, publish
-from provisioner.releases.signing import (
-    Holders,
-    Signed,
-    add_signature,
-    open_signed,
-    read_file,
-    read_statement,
-    require_loggable,
-    require_own,
-)
+from provisioner.releases.actions import ACTIONS
+from provisioner.releases.files import in_words
+from provisioner.subcommand import tell
 
 REFUSED, USAGE, NOT_NOW = 1, 2, 3
 _LATER = (BusyError, LogBusyError, LogStorageError, UnwitnessedError, FetchError)
@@ -51,7 +27,7 @@ _LATER = (BusyError, LogBusyError, LogStorageError, UnwitnessedError, FetchError
 def run(arguments: argparse.Namespace) -> int:
     """Do what is asked; return the exit code that the command's help explains."""
     try:
-        _print(_ACTIONS[arguments.action](arguments), as_json=arguments.json)
+        value, lines = ACTIONS[arguments.action](arguments)
     except _LATER as error:
         return _end(f"not done:{_told(error)}; clients are given what they were: run it again", NOT_NOW)
     except (ReleaseError, VerificationError, LogError) as error:
@@ -59,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (ProvisionError, EvidenceError) as error:
         return _end(f"usage:{_told(error)}", USAGE)
     except OSError as error:
-        return _end(f"usage: {error}", USAGE)
+        return _end(f"usage: {in_words(error)}", USAGE)
+    tell(value, map(printable, lines), as_json=arguments.json)
     return 0
 
 
@@ -71,187 +48,3 @@ def _end(message: str, code: int) -> int:
 
 def _told(error: Exception) -> str:
     return sentences(error) if isinstance(error, ProvisionError) else f" {error}"
-
-
-Told = tuple[dict[str, Any], Iterable[str]]
-"""What an action tells a program, and what it tells people on standard output."""
-
-
-def _keygen(arguments: argparse.Namespace) -> Told:
-    private = arguments.file
-    if not private.stem or private.suffix == ".pub":
-        raise SpecError((Fault("KEY", "a name for the private key, such as alice.key", str(private)),))
-    public = private.with_name(f"{private.stem}.pub")
-    for path in (private, public):
-        if path.exists():
-            raise SpecError((Fault(str(path), "no file: a key that signed is never replaced, it is rotated", "one"),))
-    chosen = passphrase.choose(private, arguments.passphrase_file) if _encrypts(arguments) else b""
-    keys.create(private, chosen)
-    key = keys.load(private, lambda _: chosen)
-    replace_file(public, keys.public_pem(key))
-    say(f"{private} signs releases: it stays on this machine, with one holder; nobody else ever needs it")
-    say(f"{public} goes to the other holders and to the clients, who pin it as key {key_id(key.public_key())}")
-    return {"key": str(private), "public": str(public), "id": key_id(key.public_key())}, ()
-
-
-def _encrypts(arguments: argparse.Namespace) -> bool:
-    return arguments.encrypt or arguments.passphrase_file is not None
-
-
-def _create(arguments: argparse.Namespace) -> Told:
-    published, now = _published(arguments), _now()
-    sources = tuple(read_source(path) for path in arguments.sources)
-    terms = _terms(arguments, tuple(sorted(set(arguments.revokes))))
-    return _draft(arguments, make(sources, terms, published.history, now=now))
-
-
-def _revoke(arguments: argparse.Namespace) -> Told:
-    published, now = _published(arguments), _now()
-    sources = tuple(read_source(path) for path in arguments.sources)
-    numbers = tuple(sorted(set(arguments.numbers)))
-    return _draft(arguments, revoke(numbers, sources, _terms(arguments), published.history, now=now))
-
-
-def _rotate(arguments: argparse.Namespace) -> Told:
-    published = _published(arguments)
-    following = KeySet.of(Publisher(keys=tuple(arguments.new), threshold=arguments.new_threshold))
-    data = rotate(published.keys, following, number=next_rotation(published.history))
-    replace_file(arguments.output, data)
-    signed = open_signed({str(arguments.output): data}, Holders(published.keys))
-    say(f"{arguments.output}: {signed.what}, not signed yet. It needs signatures of")
-    for fault in signed.missing:
-        say(f"  {fault.field}: {fault.expected.removeprefix('signatures of ')}")
-    return telling.signed_as_dict(signed) | {"file": str(arguments.output)}, ()
-
-
-def _sign(arguments: argparse.Namespace) -> Told:
-    pin, now = _pin(arguments), _now()
-    published = None if arguments.published is None else read_published(arguments.published, pin)
-    holders = _holders(arguments, KeySet.of(pin) if published is None else published.keys)
-    signed = open_signed({str(arguments.file): read_file(arguments.file)}, holders)
-    _require_signable(signed.statement, published, holders, now=now)
-    key = keys.load(arguments.key, passphrase.asking(arguments.passphrase_file))
-    done = add_signature(signed, key, str(arguments.key))
-    output = arguments.output or arguments.file
-    replace_file(output, done.data)
-    for line in _shown(done):
-        say(line)
-    ready = "all signatures are there: publish it" if not done.missing else "pass it on to the next holder"
-    say(f"{output}: signed with key {key_id(key.public_key())}; {ready}")
-    return telling.signed_as_dict(done) | {"file": str(output)}, ()
-
-
-def _require_signable(
-    statement: Release | Rotation, published: Published | None, holders: Holders, *, now: datetime
-) -> None:
-    """Refuse to sign what can be seen to be wrong; against the published ones, where the holder has them."""
-    if isinstance(statement, Release):
-        if published is None:
-            require_sound(statement, now=now)
-        else:
-            require_next(statement, published.history, now=now)
-    elif published is not None:
-        require_rotation(statement, holders.keys, published.history)
-    else:
-        require_own(statement, holders.keys)
-
-
-def _publish(arguments: argparse.Namespace) -> Told:
-    wanted = Wanted(
-        files={str(path): read_file(path) for path in arguments.files},
-        root=arguments.published,
-        pin=_pin(arguments),
-        rebuilders=_rebuilders(arguments),
-        source=arguments.source,
-        archive=arguments.archive,
-        log=arguments.log,
-    )
-    done = publish(wanted, now=_now(), progress=say)
-    return done, ()
-
-
-def _show(arguments: argparse.Namespace) -> Told:
-    holders = None if arguments.publisher is None else _holders(arguments, KeySet.of(_pin(arguments)))
-    told, lines = explain(arguments.file, arguments.manifest, holders)
-    return told, lines
-
-
-def _diff(arguments: argparse.Namespace) -> Told:
-    holders = None if arguments.publisher is None else _holders(arguments, KeySet.of(_pin(arguments)))
-    return read_difference(arguments.old, arguments.new, tuple(arguments.manifest), holders)
-
-
-def _draft(arguments: argparse.Namespace, release: Release) -> Told:
-    data = unsigned(release)
-    require_loggable(data, str(arguments.output))
-    read_statement(data, str(arguments.output))  # what was written can be read
-    replace_file(arguments.output, data)
-    for line in telling.release_lines(release):
-        say(line)
-    say(f"{arguments.output}: release {release.number}, not signed yet; each holder: vitrine release sign")
-    return telling.release_as_dict(release) | {"file": str(arguments.output)}, ()
-
-
-def _shown(signed: Signed) -> Iterable[str]:
-    said = signed.statement
-    yield from telling.release_lines(said) if isinstance(said, Release) else telling.rotation_lines(said)
-    yield from telling.signature_lines(signed)
-
-
-def _terms(arguments: argparse.Namespace, revokes: tuple[int, ...] = ()) -> Terms:
-    return Terms(
-        service=arguments.service,
-        start=arguments.not_before,
-        lifetime=timedelta(days=arguments.days),
-        revokes=revokes,
-        number=arguments.number,
-    )
-
-
-def _published(arguments: argparse.Namespace) -> Published:
-    return read_published(arguments.published, _pin(arguments))
-
-
-def _pin(arguments: argparse.Namespace) -> Publisher:
-    try:
-        return Publisher(keys=tuple(arguments.publisher), threshold=arguments.threshold)
-    except EvidenceError as error:
-        raise SpecError((Fault("--publisher, --threshold", "the publisher's public keys", str(error)),)) from error
-
-
-def _rebuilders(arguments: argparse.Namespace) -> tuple[Any, ...]:
-    if not arguments.rebuilders:
-        return ()
-    try:
-        return Publisher(keys=tuple(arguments.rebuilders)).public_keys
-    except EvidenceError as error:
-        raise SpecError((Fault("--rebuilder", "public keys of those who rebuilt the image", str(error)),)) from error
-
-
-def _holders(arguments: argparse.Namespace, current: KeySet) -> Holders:
-    return Holders(current, _rebuilders(arguments))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _print(told: Told, *, as_json: bool) -> None:
-    value, lines = told
-    if as_json:
-        sys.stdout.buffer.write(canonical_json(value) + b"\n")
-        sys.stdout.buffer.flush()
-        return
-    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
-
-
-_ACTIONS: Mapping[str, Any] = {
-    "keygen": _keygen,
-    "create": _create,
-    "revoke": _revoke,
-    "sign": _sign,
-    "publish": _publish,
-    "rotate": _rotate,
-    "show": _show,
-    "diff": _diff,
-}

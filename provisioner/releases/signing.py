@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -18,8 +17,6 @@ from client_sdk.release import Release, read_release
 from client_sdk.rotation import KeySet, Rotation, read_rotation
 from client_sdk.transparency.formats.bundle import MAX_ENTRY
 from provisioner.errors import Fault, ReleaseError, SpecError
-
-MAX_FILE = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class Signed:
         """What it is, in words."""
         if isinstance(self.statement, Release):
             return f"release {self.statement.number} of {self.statement.service}"
-        return f"rotation {self.statement.number} of the publisher's keys"
+        return f"rotation {numbered(self.statement)}"
 
     @property
     def data(self) -> bytes:
@@ -79,6 +76,11 @@ class Signed:
     def _of(self, wanted: KeySet) -> str:
         known = {key.public_bytes_raw() for key in wanted.keys}
         return ", ".join(key_id(key) for key, _ in self.signatures if key.public_bytes_raw() in known) or "none"
+
+
+def numbered(rotation: Rotation) -> str:
+    """Say which rotation it is: it has the number of the set that it leads to, and what clients pin first is set 1."""
+    return f"{rotation.number} of the publisher's keys, from set {rotation.number - 1} to set {rotation.number}"
 
 
 def read_statement(data: bytes, where: str) -> Release | Rotation:
@@ -171,16 +173,6 @@ def require_loggable(data: bytes, where: str) -> None:
     if len(data) > MAX_ENTRY:
         fault = Fault(where, f"at most {MAX_ENTRY} bytes, which an entry of a log may have", f"{len(data)} bytes")
         raise ReleaseError((fault,), "give it fewer platforms, lists or revoked numbers, and create it again")
-
-
-def read_file(path: Path) -> bytes:
-    """Read a file of a size that may be signed.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return file.read(MAX_FILE + 1)
 
 
 def _refuse_strangers(

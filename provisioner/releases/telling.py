@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from client_sdk.fields import format_instant
 from client_sdk.manifest import Manifest
 from client_sdk.release import Measurement, Release
 from client_sdk.rotation import Rotation
-from provisioner.releases.signing import Signed
+from provisioner.contents import counts
+from provisioner.releases.signing import Signed, numbered
+
+Answer = tuple[dict[str, Any], Iterable[str]]
+"""What an action tells a program, and what it tells people on standard output."""
 
 
 def release_lines(release: Release) -> Iterator[str]:
@@ -25,7 +29,7 @@ def release_lines(release: Release) -> Iterator[str]:
 
 def rotation_lines(rotation: Rotation) -> Iterator[str]:
     """Write a rotation for a person."""
-    yield _row("rotation", f"{rotation.number} of the publisher's keys")
+    yield _row("rotation", numbered(rotation))
     yield _row("new keys", f"{rotation.following.threshold} of {', '.join(rotation.following.names)}")
     yield _row("named", rotation.following.digest.hex())
     yield _row("replaces", f"the keys named {rotation.previous.hex()}")
@@ -34,7 +38,7 @@ def rotation_lines(rotation: Rotation) -> Iterator[str]:
 def manifest_lines(manifest: Manifest) -> Iterator[str]:
     """Write what is inside an image, in short."""
     yield _row("kernel", manifest.kernel)
-    yield _row("packages", f"{len(manifest.packages)} of Debian, {len(manifest.wheels)} from PyPI")
+    yield _row("packages", counts.of_manifest(manifest))
     for model in manifest.models:
         yield _row("model", f"{model.name} on {model.engine}, {model.repository} at {model.revision}")
     yield _row("commit", manifest.source_commit or "none: it was baked from files that are no commit")

@@ -61,7 +61,11 @@ def read_bill(folder: Path) -> Bill:
     try:
         data = path.read_bytes()
         named = json.loads((folder / MANIFEST).read_bytes())["files"][SBOM]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        how = "name the folder of a baked image (build/NAME/image of a deployment), or bake it anew (`make bake`)"
+        why = f"cannot read {error.filename}: {error.strerror}"
+        raise BakeError(f"{folder} has no bill of materials: {why}; {how}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BakeError(f"{folder} has no bill of materials; bake the image anew (`make bake`): {error}") from error
     if sha256_of(path) != named:
         raise BakeError(f"{path} is not the one that the manifest names; bake the image anew (`make bake`)")
@@ -87,7 +91,7 @@ def parse_bill(data: bytes) -> Bill:
             packages=tuple(_listed(item) for item in debs),
             others=tuple(others),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BakeError(f"bill of materials: malformed: {error!r}") from error
 
 

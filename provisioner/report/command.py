@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from client_sdk.encoding import canonical_json
 from provisioner.audit import command as archive
 from provisioner.contents import command as contents
 from provisioner.errors import ProvisionError
 from provisioner.progress import say
+from provisioner.subcommand import added, tell
 
 WRONG, USAGE, UNREACHABLE = 1, 2, 3
+_GROUP = "read what is in a baked image, say what it is made of, and gather what an audit of it needs"
+_GROUP_EPILOG = """examples:
+  vitrine image packages build/local/image
+  vitrine image list build/local/image /usr/lib/vitrine
+  vitrine image show build/local/image /usr/lib/vitrine/firewall.nft
+  vitrine image report build/local/image --offline
+  vitrine image archive build/local/image --output build/local/archive
+
+IMAGE is the folder of a baked image: `make bake` and `make deploy` make it, build/NAME/image of a deployment.
+docs/audit.md and docs/operator.md explain what the actions show.
+"""
 _HELP = "say what a baked image is made of, and what is known against its packages"
-_EPILOG = """examples:
+_EPILOG = """What it is made of is read from sbom.json, which manifest.json names; what is newer, the security archive
+of Debian's mirror says; what is known against it, a copy of the data of Debian's security tracker.
+
+examples:
   vitrine image report build/local/image
   vitrine image report build/local/image --offline --json
   vitrine image report build/local/image --vulnerabilities tracker.json
@@ -30,16 +43,12 @@ exit codes:
 
 def register(commands: Any) -> None:
     """Add the commands; ``commands`` is what argparse's ``add_subparsers`` returns."""
-    group = commands.add_parser("image", help="about a baked image").add_subparsers(dest="what", required=True)
+    group = added(commands, "image", _GROUP, epilog=_GROUP_EPILOG).add_subparsers(
+        title="actions", metavar="ACTION", dest="what", required=True
+    )
     contents.add(group)
     archive.add(group)
-    parser = group.add_parser(
-        "report",
-        help=_HELP,
-        description=_HELP[0].upper() + _HELP[1:] + ".",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = added(group, "report", _HELP, epilog=_EPILOG)
     parser.add_argument("image", metavar="IMAGE", type=Path, help="the folder of an image")
     parser.add_argument(
         "--vulnerabilities", metavar="FILE", type=Path, help="a copy of what Debian's security tracker publishes (JSON)"
@@ -69,8 +78,5 @@ def _run(arguments: argparse.Namespace) -> int:
         say(f"vitrine: {error}; --offline reports without the mirror")
         return UNREACHABLE
     report = telling.Report(read, asked, known)
-    if arguments.json:
-        sys.stdout.buffer.write(canonical_json(telling.as_dict(report)) + b"\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in telling.lines(report)))
+    tell(telling.as_dict(report), telling.lines(report), as_json=arguments.json)
     return 0 if report.is_clean else WRONG

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from provisioner.contents import counts
 from provisioner.report.behind import Behind
 from provisioner.report.bill import Bill, Listed
 from provisioner.report.tracker import URGENCIES, Finding
@@ -45,9 +46,8 @@ def as_dict(report: Report) -> dict[str, Any]:
 def lines(report: Report) -> Iterator[str]:
     """Write the report for a person."""
     bill = report.bill
-    gone = sum(package.is_gone for package in bill.packages)
     yield f"image    {bill.image}"
-    yield f"packages {len(bill.packages)} of Debian {bill.suite}; of {gone} the image has no file but the licence"
+    yield f"packages {counts.of_bill(bill)}"
     yield f"others   {', '.join(bill.others) or 'none'} (no archive of Debian's knows them)"
     yield from _behind(report)
     yield from _findings(report.findings)

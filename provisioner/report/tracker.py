@@ -50,8 +50,12 @@ def read_findings(path: Path, bill: Bill) -> tuple[Finding, ...]:
     """
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BakeError(f"{path}: not the data of Debian's security tracker: {error}") from error
+    except OSError as error:
+        how = "give a copy of what Debian's security tracker publishes"
+        raise BakeError(f"--vulnerabilities: cannot read {path}: {error.strerror}; {how}") from error
+    except (ValueError, RecursionError) as error:
+        why = f"{path}: not the data of Debian's security tracker: {error}"
+        raise BakeError(f"{why}; download a copy anew") from error
     return findings(document, bill)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client_sdk.encoding import canonical_json
 from provisioner.errors import SpecError, sentences
 from provisioner.progress import say
 from provisioner.status.deployment import Deployment, exit_code
@@ -15,6 +13,7 @@ from provisioner.status.inventory import CHECKOUT, default_inventory, deploy_vm
 from provisioner.status.judge import By, judge
 from provisioner.status.look import Wanted, look
 from provisioner.status.telling import as_dict, lines
+from provisioner.subcommand import tell
 
 BUILD = CHECKOUT / "build"
 USAGE = 2
@@ -28,10 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"vitrine: usage:{sentences(error)}")
         return USAGE
     now = datetime.now(UTC)
-    if arguments.json:
-        sys.stdout.buffer.write(canonical_json(as_dict(found, now)) + b"\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in lines(found, now)))
+    tell(as_dict(found, now), lines(found, now), as_json=arguments.json)
     return exit_code(found, now)
 
 

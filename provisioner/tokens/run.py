@@ -6,15 +6,15 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from client_sdk.access_token import MAX_TOKEN, Claims, Issuer, take_apart
-from client_sdk.encoding import canonical_json
 from client_sdk.errors import EvidenceError, printable
 from provisioner import keys
 from provisioner.atomic import replace_file
 from provisioner.errors import Fault, SpecError
 from provisioner.progress import say
+from provisioner.subcommand import tell
 from provisioner.tokens.issue import Grant, Issued, issue, renew
 
 USAGE = 2
@@ -43,7 +43,8 @@ def _keygen(arguments: argparse.Namespace) -> None:
     key = keys.load(private)
     replace_file(public, keys.public_pem(key))
     if arguments.json:
-        _print({"key": str(private), "public": str(public), "issuer": Issuer.of(key.public_key()).name})
+        made = {"key": str(private), "public": str(public), "issuer": Issuer.of(key.public_key()).name}
+        tell(made, (), as_json=True)
         return
     say(f"{private} signs tokens: keep it away from others, and from the image")
     say(f"{public} goes into the image; write in the inventory:")
@@ -72,20 +73,17 @@ def _show(arguments: argparse.Namespace) -> None:
         claims = Claims.from_json(take_apart(_read(arguments.file)).payload)
     except EvidenceError as error:
         raise SpecError((Fault("the token", "a token of this project", str(error)),)) from error
+    tell({"claims": claims.as_dict(), "verified": False}, _lines(claims), as_json=arguments.json)
     if arguments.json:
-        _print({"claims": claims.as_dict(), "verified": False})
         return
-    sys.stdout.write("".join(f"{line}\n" for line in _lines(claims)))
     say("not verified: anybody can write such a token; the service looks at its signature")
 
 
 def _hand_over(issued: Issued, *, as_json: bool) -> None:
-    if as_json:
-        _print({"token": issued.token, "claims": issued.claims.as_dict()})
-        return
-    for line in _lines(issued.claims):
-        say(line)
-    sys.stdout.write(f"{issued.token}\n")
+    if not as_json:
+        for line in _lines(issued.claims):
+            say(line)
+    tell({"token": issued.token, "claims": issued.claims.as_dict()}, (issued.token,), as_json=as_json)
 
 
 def _lines(claims: Claims) -> tuple[str, ...]:
@@ -120,11 +118,6 @@ def _read(name: str) -> str:
 
 def _token(file: BinaryIO) -> str:
     return file.read(2 * MAX_TOKEN).decode("ascii", "replace").strip()
-
-
-def _print(value: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(canonical_json(value) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 _ACTIONS = {"keygen": _keygen, "issue": _issue, "renew": _renew, "show": _show}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import socket
 import stat
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from client_sdk import script
 from client_sdk.cli import command, main
 from client_sdk.dsse import key_id
 from client_sdk.release import UNPINNED
@@ -229,6 +231,19 @@ def test_usage(run, pins, fault, argv):
         (("verify", "https://h", "{words}", "--polcy", "p.toml"), "--polcy p.toml; write --policy if that is meant"),
         (("verify", "https://h", "{words}", "--colateral=x"), "write --collateral if that is meant"),
         (("verify", "https://h", "{words}", "--yes"), "unrecognized arguments: --yes\n"),
+        (
+            ("ask", "--release", "r", "s", "--publisher", "a.pub", "b.pub", "https://h", "q"),
+            "argument --publisher: https://h is no file, and an option of several values takes every word up to the ",
+        ),
+        (
+            ("verify", "--publisher", "a.pub", "https://h", "--release", "r"),
+            "next option: write https://h before the options\n",
+        ),
+        (
+            ("log", "init", "--origin", "o", "--publisher", "a.pub", "b.pub", "mylog"),
+            "required: LOG; --publisher took a.pub b.pub mylog, and an option of several values takes every word ",
+        ),
+        (("log", "init", "mylog", "--publisher", "a.pub", "b.pub"), "required: --origin\n"),
         (("verify", "http://h", "{words}"), "got http://h; write https://h\n"),
         (("verify", "localhost:8443", "{words}"), "got localhost:8443; write https://localhost:8443\n"),
         (("verify", "h.example/v1", "{words}"), "got h.example/v1; write https://h.example\n"),
@@ -506,6 +521,18 @@ def test_saving_where_nothing_can_be_written(run, server, pins, tmp_path):
     assert (said.code, "cannot write" in said.err) == (2, True)
 
 
+def test_what_is_no_plain_file_is_not_replaced(run, server, pins, tmp_path):
+    """Renamed to ``/dev/stdout``, what root writes would take that away from everybody."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "target")
+    for option in ("--save", "--html"):
+        for path in (pipe, link):
+            said = run("verify", server.origin, *pins.words, option, path)
+            assert (said.code, f"cannot write {path}: it is no plain file" in said.err) == (2, True), said.all
+    assert (pipe.is_fifo(), link.is_symlink(), (tmp_path / "target").exists()) == (True, True, False)
+
+
 def test_other_packages_add_commands(run, monkeypatch):
     def fake(group):
         assert group == "vitrine.commands"
@@ -528,11 +555,37 @@ def _register_hello(commands):
     commands.add_parser("hello").set_defaults(run=greet)
 
 
-@pytest.mark.parametrize("name", ["verify", "ask", "observe"])
+@pytest.mark.parametrize("name", ["verify", "ask", "observe", "log verify", "log page"])
 def test_help_has_examples(run, name):
-    said = run(name, "--help")
+    said = run(*name.split(), "--help")
     assert said.code == 0
     assert f"examples:\n  vitrine {name}" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("ask",), "vitrine ask ORIGIN QUESTION [-h] --release FILE"),
+        (("log", "append"), "vitrine log append LOG [FILE ...] [-h] [--cosignatures FILE [FILE ...]]"),
+        (("log", "witness"), "vitrine log witness [-h] [--name NAME]"),
+    ],
+)
+def test_the_usage_shows_first_what_an_option_of_several_values_would_take(run, words, shown):
+    usage = run(*words, "--help").out.partition("\n\n")[0]
+    assert " ".join(usage.split()).startswith(f"usage: {shown}")
+    assert max(map(len, usage.splitlines())) <= 80
+
+
+def test_an_interrupt_is_one_line_also_while_the_command_is_loaded(run, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patching:
+        patching.setattr(command, "entry_points", interrupted)
+        said = run("rules")
+    assert (said.code, said.err) == (3, "vitrine: interrupted: no verdict\n")
+    monkeypatch.setattr(script, "import_module", interrupted)
+    assert (script.main(), capsys.readouterr().err) == (3, "vitrine: interrupted: no verdict\n")
 
 
 def test_the_installed_command_runs():

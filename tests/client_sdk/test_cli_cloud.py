@@ -200,13 +200,24 @@ def test_a_full_disk_under_the_output_is_one_line(words, buffered, tmp_path):
     assert (done.returncode, done.stderr) == (3, f"{says}\n")
 
 
-def test_another_fault_of_a_file_is_not_taken_for_the_output(monkeypatch):
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "2>&-"])
+def test_a_closed_output_is_one_line_and_a_closed_standard_error_nothing(closed):
+    words = ["sh", "-c", f'exec "$0" -m client_sdk.cli rules T8 {closed}', sys.executable]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, "T8.5" in done.stdout) == ((0, True) if closed == "2>&-" else (3, False))
+    if closed == ">&-":
+        assert done.stderr == "vitrine: no verdict: standard output is closed; send it somewhere\n"
+
+
+def test_another_fault_of_a_file_is_not_taken_for_the_output(monkeypatch, capsys):
     def fail(_arguments):
-        raise FileNotFoundError(2, "No such file or directory", "x")
+        raise PermissionError(13, "Permission denied", "x\x1b")
 
     monkeypatch.setattr(rules, "run", fail)
-    with pytest.raises(FileNotFoundError):
-        cli.main(["rules"])
+    assert cli.main(["rules"]) == 2
+    told = "vitrine: usage: cannot use x\\x1b: Permission denied; see to it, and run the same command again\n"
+    assert capsys.readouterr().err == told
 
 
 def test_evidence_of_a_cloud_is_not_a_simulated_platforms(run, files):

@@ -223,6 +223,44 @@ def test_monitor_goes_on_after_an_alarm_about_an_entry(tmp_path, home, publisher
         child.communicate(timeout=60)
 
 
+@pytest.mark.parametrize("data", [b"", b"{}", b"no JSON"])
+def test_a_file_that_is_no_entry_is_the_callers_mistake(tmp_path, run, home, data):
+    file = tmp_path / "next.json"
+    file.write_bytes(data)
+    code, _, err = run("append", home, file)
+    assert (code, err.startswith(f"vitrine: usage: {file}: expected releases or rotations, as they were signed")) == (
+        2,
+        True,
+    )
+    assert entries_of(home, _key(home)) == []
+
+
+WRONG_PLACES = [
+    ("append {nothing} {key}", "is no log of your own: it has no log.json; name the folder that vitrine log init made"),
+    ("append {log}/public {key}", "is no log of your own: it has no log.json"),
+    ("serve {nothing}", "is no log of your own: it has no log.json"),
+    ("bundle {nothing} {key} --output {out}", "(no log.json in it): give --log and --publisher"),
+    ("bundle {nothing} {key} --output {out} --log {log}/log.pub --publisher {key}", "(no checkpoint or tile in it)"),
+    ("verify {nothing} --log {log}/log.pub", "is no log (no checkpoint or tile in it): name the https:// address"),
+    ("verify {key} --log {log}/log.pub", "is no log (no checkpoint or tile in it)"),
+    ("verify http://log.example --log {log}/log.pub", "expected https://HOST"),
+    ("monitor {nothing} --log {log}/log.pub --publisher {key} --state {out}", "(no checkpoint or tile in it)"),
+    ("page {nothing}", "(no log.json in it): give --log, --publisher and --output"),
+    ("page {nothing} --log {log}/log.pub --publisher {key} --output {out}", "(no checkpoint or tile in it)"),
+    ("witness {out} --log {log}/log.pub --serve 0", "has no witness.key: name the witness's folder, or make its key"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), WRONG_PLACES)
+def test_a_wrong_path_of_a_log_is_the_callers_mistake_and_nothing_is_made(
+    tmp_path, run, home, publisher_file, words, told
+):
+    places = {"log": home, "nothing": tmp_path / "nothing", "key": publisher_file, "out": tmp_path / "out"}
+    code, out, err = run(*words.format(**places).split())
+    assert (code, out, told in err) == (2, "", True), err
+    assert not {path.name for path in tmp_path.iterdir()} & {"nothing", "out"}
+
+
 def test_monitor_without_the_log_has_no_verdict(tmp_path, run, home, publisher_file):
     (home / "public/checkpoint").unlink()
     code, _, err = run(*watching(home, publisher_file, tmp_path / "seen"))
@@ -410,7 +448,8 @@ def test_the_cosignature_of_another_checkpoint(tmp_path, run, publisher_file, ho
     (tmp_path / "line").write_text(run(*signing)[1])
     run("append", other, *files(tmp_path, 2))
     code, _, err = run("append", other, "--cosignatures", tmp_path / "line")
-    assert (code, "no witness of the log signed this checkpoint" in err) == (2, True)
+    told = f"--cosignatures: {tmp_path / 'line'}: no witness of the log signed this checkpoint"
+    assert (code, told in err) == (2, True)
 
 
 def test_a_witness_at_a_port(tmp_path, run, publisher_file, witness):

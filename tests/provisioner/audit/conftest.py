@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from provisioner.audit import audit as module
-from provisioner.audit.archive import gather
+from provisioner.audit.gathering import gather
 from provisioner.image import cpio
 from tests.provisioner.audit import site as sites
 from tests.provisioner.contents import tiny

@@ -37,6 +37,7 @@ def test_the_same_image_is_identical_down_to_the_quote(site, rebuilt, tmp_path):
     assert found.is_identical
     assert told[-1].startswith("identical: ")
     assert f"{sites.sha256_of(site.image / 'boot.raw')}  boot.raw" in told
+    assert "packages: 2 of Debian and 1 from PyPI in the root; 1 of Debian built the image" in told
     chain = [link.what for link in found.links]
     assert chain[:3] == [f"source {sites.LINE}", "role wall", "file /usr/lib/vitrine/firewall.nft"]
     assert chain[-3:] == ["quoted PCR 4", "quoted PCR 9", "quoted PCR 11"]

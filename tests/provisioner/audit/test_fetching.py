@@ -9,7 +9,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from provisioner.audit.fetching import fetch, is_address, read_index
+from provisioner.audit.fetching import fetch, is_address
+from provisioner.audit.index import read_index
 from provisioner.errors import BakeError
 
 GOOD = {"size": 1, "sha256": "0" * 64}
@@ -79,7 +80,8 @@ def test_a_file_that_is_missing_is_said_with_its_address(published, tmp_path):
 
 
 def test_a_server_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(BakeError, match="refused"):
+    told = r"^http://127\.0\.0\.1:9/archive\.json: Connection refused; fetch the archive yourself and name its folder$"
+    with pytest.raises(BakeError, match=told):
         fetch("http://127.0.0.1:9", tmp_path, progress=quiet)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import os
 import signal
@@ -17,14 +19,14 @@ from client_sdk.cli.options import UsageError
 from client_sdk.encoding import canonical_json
 from client_sdk.errors import FetchError, VerificationError
 from provisioner.audit import command, running
-from provisioner.audit.archive import gather
 from provisioner.audit.audit import Audit
 from provisioner.audit.finding import Finding
+from provisioner.audit.gathering import gather
 from provisioner.audit.how import how
 from provisioner.audit.measured import predict_for
 from provisioner.audit.provenance import origin_of, origins
 from provisioner.audit.rebuild import workplace
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image import afresh
 from provisioner.image.recipe import Recipe, parse_recipe
 from provisioner.measure import predict
@@ -143,7 +145,7 @@ def test_what_an_audit_that_was_killed_left_is_removed_by_the_next(tmp_path):
 
 def test_a_folder_of_somebody_else_is_not_emptied(tmp_path):
     (tmp_path / "thesis").mkdir()
-    with pytest.raises(BakeError, match="not an audit's"), workplace(tmp_path, keep=False):
+    with pytest.raises(SpecError, match="--work: expected an empty folder"), workplace(tmp_path, keep=False):
         pass
     assert (tmp_path / "thesis").is_dir()
 
@@ -271,6 +273,22 @@ def test_an_audit_that_compares_nothing_says_why(run, error, status, verdict):
     assert (got, json.loads(told.out)["verdict"], json.loads(told.out)["why"]) == (status, verdict, str(error))
 
 
+def test_what_cannot_be_audited_at_all_is_usage(run):
+    def outcome(_, progress):
+        raise SpecError((Fault("--work", "an empty folder", "another"),))
+
+    with pytest.raises(UsageError, match=r"^--work: expected an empty folder, got another$"):
+        run(*WORDS, "--json", outcome=outcome)
+
+
+def test_a_folder_that_is_no_archive_is_named_before_anything_else(tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageError, match=r"--archive: .*; name "):
+            running._archive(path)
+    (tmp_path / "image").mkdir()
+    assert running._archive(tmp_path) == tmp_path.resolve()
+
+
 def test_an_audit_wants_root(run):
     with pytest.raises(UsageError, match="run it as root"):
         run(*WORDS, outcome=gives(None), uid=1000)
@@ -289,8 +307,18 @@ def test_a_signal_ends_an_audit_as_ctrl_c_does(run, number):
 
 def test_an_archive_by_the_command(run, tmp_path):
     assert run("image", "archive", tmp_path, "--output", tmp_path / "a", "--weights", "x")[0] == 2
-    status, told = run("image", "archive", tmp_path, "--output", tmp_path / "a", "--source", CHECKOUT)
-    assert (status, "no image with a recipe" in told.err) == (1, True)
+    words = ("--output", tmp_path / "a", "--source", CHECKOUT)
+    status, told = run("image", "archive", tmp_path, *words)
+    assert (status, "IMAGE: expected the folder of a baked image" in told.err) == (2, True)
+    (tmp_path / "uki.efi").write_bytes(b"")
+    status, told = run("image", "archive", tmp_path, *words)
+    assert (status, "recipe.json: No such file or directory; bake it anew" in told.err) == (1, True)
+    words = ("--output", tmp_path / "a", "--source", tmp_path, "--weights", f"m={tmp_path / 'm'}")
+    status, told = run("image", "archive", tmp_path / "none", *words)
+    assert (status, [line.split(":")[0] for line in told.err.splitlines()[1:]]) == (
+        2,
+        ["  --weights m", "  IMAGE", "  --source"],
+    )
 
 
 @pytest.fixture
@@ -317,16 +345,45 @@ def test_packages_are_listed_with_their_digests_and_held_against_the_archive(run
     status, told = run("image", "packages", site.image)
     names = [line.split()[1] for line in told.out.splitlines()]
     assert (status, names[:3]) == (0, ["bash", "libc6", "engine"])
-    assert told.out.splitlines()[-1] == f"manifest {site.release.manifest_sha256.hex()}"
+    counted, named = told.out.splitlines()[-2:]
+    assert counted.startswith("packages 2 of Debian trixie: 2 in the root; 1 from PyPI. 1 of Debian built the image,")
+    assert named == f"manifest {site.release.manifest_sha256.hex()}"
     status, told = run("image", "packages", site.image, "bash", "--json")
     (row,) = json.loads(told.out)["packages"]
     assert (status, row["sha256"], row["source"]) == (0, sites.package("bash").sha256, "bash 1")
-    assert run("image", "packages", site.image, "nosuch")[0] == 1
+    status, told = run("image", "packages", site.image, "nosuch")
+    assert (status, told.err.endswith(f"what there is: vitrine image packages {site.image}\n")) == (1, True)
     assert run("image", "packages", site.image, "--archive", site.archive)[0] == 2
+    for none in (site.image / "nowhere", site.image):
+        status, told = run("image", "packages", site.image, "bash", "--archive", none)
+        make = f"{none} is no archive of a release (no debs/ in it); make one: vitrine image archive {site.image} --out"
+        assert (status, make in told.err) == (2, True)
     status, told = run("image", "packages", site.image, "engine", "--archive", site.archive)
-    assert (status, "of wheels the files are not compared" in told.err) == (1, True)
+    assert (status, "PACKAGE: expected one of Debian's packages" in told.err) == (2, True)
     status, told = run("image", "packages", site.image, "bash", "--archive", site.archive)
     assert (status, "is not what dpkg-deb unpacks" in told.err) == (1, True)
+    deb = site.archive / f"debs/{sites.package('bash').sha256}.deb"
+    for spoil in (lambda: deb.write_bytes(b"another"), deb.unlink):
+        spoil()
+        status, told = run("image", "packages", site.image, "bash", "--archive", site.archive)
+        assert (status, "--archive: expected the archive of this image, which has bash" in told.err) == (2, True)
+
+
+class Full(io.StringIO):
+    """A standard output on a disk that is full."""
+
+    def write(self, _text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("words", [("list",), ("packages",), ("firewall",), ("show", "/usr/lib/vitrine/firewall.nft")])
+def test_a_full_output_says_nothing_of_the_image(run, site, monkeypatch, words):
+    with monkeypatch.context() as patching:
+        patching.setattr("sys.stdout", Full())
+        with pytest.raises(OSError, match="No space left") as caught:
+            run("image", words[0], site.image, *words[1:])
+    assert caught.value.filename is None, "by which the command's edge knows standard output"
 
 
 @pytest.mark.root
@@ -335,4 +392,5 @@ def test_a_bill_of_packages_that_the_manifest_does_not_name_is_refused(run, site
     manifest["packages"].pop()
     (site.image / "manifest.json").write_bytes(canonical_json(manifest))
     status, told = run("image", "packages", site.image)
-    assert (status, told.err) == (1, "vitrine: the bill of materials has libc6, which the manifest does not name\n")
+    assert status == 1
+    assert told.err.startswith("vitrine: the bill of materials has libc6, which the manifest does not name; ")

@@ -50,6 +50,21 @@ def test_each_file_is_said_to_be_the_same_changed_or_absent(tiny_image, deb):
     ]
 
 
+class Damaged:
+    """A part of an image of which no block is what it should be."""
+
+    def walk(self):
+        return iter(())
+
+    def find(self, path):
+        raise BakeError(f"{path}: a block is not what the root hash names")
+
+
+def test_a_damaged_image_is_not_taken_for_one_without_the_file(deb):
+    with pytest.raises(BakeError, match="is not what the root hash names"):
+        list(compare_deb(deb, sha256_of(deb), Damaged(), Damaged()))
+
+
 def test_another_package_than_the_manifests_is_refused(tiny_image, deb):
     with pytest.raises(BakeError, match="the manifest says sha256"):
         compared(tiny_image, deb, "0" * 64)

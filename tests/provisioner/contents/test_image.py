@@ -152,11 +152,27 @@ def test_units_and_firewall(run, image):
     assert b"policy drop" in out
 
 
-@pytest.mark.parametrize("words", [("list", "/nope"), ("cat", "/nope"), ("cat", "/etc"), ("units", "no.service")])
+@pytest.mark.parametrize("words", [("list", "/nope"), ("cat", "/nope"), ("units", "no.service")])
 def test_what_is_not_there_is_said(run, image, words):
     status, out, err = run(words[0], image, *words[1:])
     assert (status, out) == (1, b"")
+    listing = "units" if words[0] == "units" else "list"
     assert err.startswith("vitrine: ")
+    assert err.endswith(f"; what there is: vitrine image {listing} {image}\n")
+
+
+def test_a_folder_has_no_contents(run, image):
+    status, out, err = run("cat", image, "/etc")
+    told = "vitrine: usage: /etc: expected a file or a link, got something else, which has no contents; "
+    assert (status, out, err.startswith(told)) == (2, b"", True)
+
+
+@pytest.mark.parametrize(("program", "words"), [("zstd", ("list", "initrd:/"))])
+def test_a_program_that_is_missing_is_named_with_its_package(run, image, monkeypatch, program, words):
+    monkeypatch.setenv("PATH", "/nowhere")
+    status, out, err = run(words[0], image, *words[1:])
+    told = f"vitrine: usage: {program}: expected the program, of the package {program}: install it, got none\n"
+    assert (status, out, err) == (2, b"", told)
 
 
 @pytest.mark.parametrize("words", [("cat", "disk:/x"), ("list", "nope:")])
@@ -165,8 +181,12 @@ def test_a_part_that_no_image_has_is_usage(run, image, words):
 
 
 def test_a_folder_without_an_image_is_usage(run, tmp_path):
-    status, _, err = run("list", tmp_path)
-    assert (status, "is not the folder of an image" in err) == (2, True)
+    for data in (None, b"", b"MZ"):
+        if data is not None:
+            (tmp_path / "uki.efi").write_bytes(data)
+        status, _, err = run("list", tmp_path)
+        assert (status, "is not the folder of an image" in err) == (2, True)
+        assert "; name the folder of a baked image" in err
 
 
 @pytest.mark.parametrize("offset", [1024, 5000, 40_000])
@@ -174,6 +194,16 @@ def test_a_bit_of_the_root_that_was_flipped_is_refused(run, copy, offset):
     flip(copy / "boot.raw", partition(copy, "vitrine-root").offset + offset)
     status, _, err = run("list", copy, "/", "--digests")
     assert (status, "is not what the root hash" in err) == (1, True)
+
+
+@pytest.mark.parametrize(("words", "path"), [(("firewall",), "firewall.nft"), (("units", "fw.service"), "fw.service")])
+def test_a_damaged_file_is_told_wherever_it_is_read(run, copy, words, path):
+    """Its contents are read last, when the rest is told already."""
+    (found,) = (one for one in open_contents(copy).part("root").walk() if one.path.endswith(f"/{path}") and one.is_file)
+    flip(copy / "boot.raw", partition(copy, "vitrine-root").offset + found.blocks[-1] * BLOCK)
+    status, out, err = run(words[0], copy, *words[1:])
+    told = f"; {copy} is not whole, or was changed: get it anew, or bake it (`make bake`)\n"
+    assert (status, out, err.endswith(told), "Traceback" in err) == (1, b"", True, False)
 
 
 def test_a_uki_that_names_another_root_is_refused(run, copy, image):

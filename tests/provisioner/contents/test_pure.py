@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.contents.cpio import read_cpio
-from provisioner.contents.entry import Entry
+from provisioner.contents.entry import PartEntry
 from provisioner.contents.image import split
 from provisioner.contents.lz4 import decompress
 from provisioner.contents.units import find_unit, read_units
@@ -143,7 +143,7 @@ def test_another_root_hash_or_a_short_file_is_refused(tmp_path):
 def unit_entries(*paths):
     kinds = {"link": stat.S_IFLNK | 0o777, "file": stat.S_IFREG | 0o644}
     return tuple(
-        Entry(path, kinds["link" if target else "file"], 0, lambda target=target: target.encode())
+        PartEntry(path, kinds["link" if target else "file"], 0, lambda target=target: target.encode())
         for path, target in paths
     )
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import pytest
 
-from provisioner.errors import BakeError, ReleaseError
+from provisioner.errors import BakeError, ReleaseError, SpecError
 from provisioner.releases import archive as module
 from provisioner.releases.archive import publish_archive
 
@@ -99,7 +99,7 @@ def test_an_index_that_cannot_be(archive, root, fault, values, told):
 
 
 def test_no_archive_at_all(tmp_path, root):
-    with pytest.raises(ReleaseError, match="vitrine image archive IMAGE --output DIR"):
+    with pytest.raises(SpecError, match="vitrine image archive IMAGE --output DIR"):
         publish_archive(tmp_path, MANIFEST, root, 7)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import tomllib
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+from client_sdk.cli import command as edge
 from client_sdk.dsse import sign
 from client_sdk.manifest import digest
 from client_sdk.publisher import Publisher
@@ -16,8 +20,9 @@ from client_sdk.release import open_release, read_release
 from client_sdk.rotation import KeySet, rotate, verify_rotations
 from provisioner.errors import SpecError
 from provisioner.keys import load, public_pem
+from provisioner.releases.command import register
 from provisioner.releases.folder import read_published
-from tests.provisioner.releases.conftest import STRANGER, A, accepted, days, manifest_of, resigned
+from tests.provisioner.releases.conftest import STRANGER, A, Said, accepted, days, manifest_of, resigned
 
 PROJECT = Path(__file__).resolve().parents[3] / "distributions/provisioner/pyproject.toml"
 DONE, REFUSED, USAGE, NOT_NOW = 0, 1, 2, 3
@@ -37,7 +42,70 @@ def test_the_command_is_registered():
 def test_every_action_explains_itself(command, action):
     said = command(action, "--help")
     assert (said.code, said.err) == (DONE, "")
-    assert "--json" in said.out
+    assert all(word in said.out for word in ("--json", "exit codes:"))
+    (example,) = (line.strip() for line in said.out.splitlines() if line.startswith("  vitrine release "))
+    parser = argparse.ArgumentParser()
+    register(parser.add_subparsers())
+    assert parser.parse_args(example.split()[1:]).action == action
+
+
+@pytest.fixture
+def whole(monkeypatch, capfd):
+    """The whole command as it is installed, of which releases are one part."""
+    entry = EntryPoint("release", "provisioner.releases.command:register", "vitrine.commands")
+    monkeypatch.setattr(edge, "entry_points", lambda **_: (entry,))
+
+    def call(*words):
+        try:
+            code = edge.main(["release", *map(str, words)])
+        except SystemExit as error:
+            code = error.code
+        return Said(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "took", "missed"),
+    [
+        ("sign --key a.key --publisher a.pub b.pub next.json", "--publisher took a.pub b.pub next.json", "FILE"),
+        ("revoke --output o --published s --publisher a.pub --source build/x 7", "--source took build/x 7", "N"),
+        ("diff --manifest m.json old.json new.json", "--manifest took m.json old.json new.json", "OLD NEW"),
+    ],
+)
+def test_words_that_an_option_took_are_named_with_what_to_type(whole, words, took, missed):
+    said = whole(*words.split())
+    assert said.code == USAGE
+    assert f"; {took}, and an option of several values takes every word up to the next option" in said.err
+    assert said.err.endswith(f": write {missed} before the options\n")
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_an_output_that_is_full_has_nothing_to_do_with_the_release(site, whole, deployment, monkeypatch, form):
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patching:
+        patching.setattr("sys.stdout", full)
+        said = whole("show", deployment, *form)
+    assert (said.code, said.err.startswith("vitrine: no verdict: cannot write to standard output: No space")) == (
+        3,
+        True,
+    )
+
+
+def test_keys_are_named_all_at_once_or_one_by_one(site, whole, deployment):
+    site.create(deployment)
+    once = ("--publisher", *(site.work / f"{name}.pub" for name in "abc"))
+    each = [word for name in "abc" for word in ("--publisher", site.work / f"{name}.pub")]
+    for words in (once, each):
+        said = whole("show", site.work / "next.json", *words, "--threshold", 2)
+        assert (said.code, "missing" in said.out) == (DONE, True), said.err
+
+
+def test_manifests_are_named_all_at_once_or_one_by_one(whole, deployment, another):
+    names = [folder / "manifest.json" for folder in (deployment, another)]
+    moved = [name.rename(name.with_name("m")) for name in names]
+    words = [word for name in moved for word in ("--manifest", name)]
+    said = whole("diff", deployment / "release.json", another / "release.json", *words)
+    assert (said.code, "openssl" in said.out) == (DONE, True), said.err
 
 
 # ---- two of three
@@ -191,9 +259,68 @@ def test_a_file_that_is_none(site, action):
     assert (said.code, "expected a release or a rotation" in said.err) == (USAGE, True)
 
 
-def test_a_file_that_is_not_there(site):
-    said = site.sign("a", "nowhere.json")
-    assert (said.code, "nowhere.json" in said.err) == (USAGE, True)
+GONE = "got nothing: no such file\n"
+WRONG_FILES = [
+    ("sign {none} --key {work}/a.key {trust}", "{none}: expected a release or a rotation, as `vitrine release create`"),
+    ("sign {work} --key {work}/a.key {trust}", "`revoke` or `rotate` writes it, got a folder\n"),
+    ("sign {next} --key {work}/a.key {trust} --output {none}/x", "expected a file in a folder that is there: make it"),
+    (
+        "sign {next} --key {work}/a.key {trust} --output {work}",
+        "{work}: expected a file of its own, or a name th",
+    ),
+    ("publish {none} {trust} --published {site}", GONE),
+    ("publish {next} {trust} --published {next}", "--published: expected the folder that the publisher publishes, or"),
+    ("create {source} {trust} --published {next} --output {work}/n", "--published: expected the folder that the publ"),
+    ("create {source} {trust} --published {site} --output {none}/n", "{none}/n: expected a file in a folder that is t"),
+    ("create {none} {trust} --published {site} --output {work}/n", "{none}: expected the folder of a deployment"),
+    ("rotate --new {none} --new-threshold 1 {trust} --published {site} --output {work}/n", "--new, --new-threshold: e"),
+    ("rotate --new {work}/a.pub --new-threshold 2 {trust} --published {site} --output {work}/n", "expected 1 to 1"),
+    ("show {none}", "{none}: expected a release or a rotation, signed or not yet, or the folder with one, " + GONE),
+    ("show {next} --manifest {none}", "{none}: expected the manifest of a release, " + GONE),
+    ("diff {none} {next}", GONE),
+    ("keygen {next}/x.key", "{next}/x.key: expected a place where a key can be written, got a file where a folder ha"),
+    (
+        "keygen {work}/x.key --passphrase-file {none}",
+        "{none}: expected a file with the passphrase, of mode 0600, " + GONE,
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), WRONG_FILES)
+def test_a_file_that_the_system_refuses_is_told_with_what_was_expected(site, deployment, words, told):
+    site.create(deployment)
+    before = sorted(site.work.iterdir())
+    places = {"work": site.work, "site": site.folder, "next": site.work / "next.json", "none": site.work / "none"}
+    places |= {"source": deployment, "trust": " ".join(map(str, site.trust))}
+    said = site.command(*words.format(**places).split())
+    assert (said.code, said.out) == (USAGE, "")
+    assert told.format(**places) in said.err
+    assert "Errno" not in said.err
+    assert sorted(site.work.iterdir()) == before
+
+
+def test_what_is_no_plain_file_is_not_replaced(site, deployment):
+    """Renamed to ``/dev/stdout``, what root writes would take that away from everybody."""
+    site.create(deployment)
+    pipe, link = site.work / "pipe", site.work / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(site.work / "next.json")
+    for path in (pipe, link):
+        said = site.sign("a", "next.json", "--output", path)
+        assert (said.code, f"{path}: expected a file of its own" in said.err) == (USAGE, True), said.err
+    assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
+
+
+def test_a_folder_that_keygen_makes_is_named(site):
+    said = site.command("keygen", site.work / "others/x.key")
+    assert (said.code, f"{site.work / 'others'}: there was no such folder, so it is made\n" in said.err) == (DONE, True)
+    assert "no such folder" not in site.command("keygen", site.work / "others/y.key").err
+
+
+def test_where_nothing_is_published_yet_it_is_said(site, deployment):
+    assert f"{site.folder}: there is no such folder, so nothing is published yet\n" in site.create(deployment).err
+    site.released(deployment)
+    assert "no such folder" not in site.create(deployment).err
 
 
 def test_more_holders_are_wanted_than_there_are(site, deployment):
@@ -609,7 +736,8 @@ def test_show_explains_a_release(site, deployment):
     site.released(deployment)
     said = site.command("show", site.folder, *site.trust)
     assert said.code == DONE
-    for told in ("release   1 of vitrine-test", "revokes   nothing", "kernel    6.12.1", "(verified)"):
+    packages = "packages  1 of Debian and 0 from PyPI in the root; 0 of Debian built the image"
+    for told in ("release   1 of vitrine-test", "revokes   nothing", "kernel    6.12.1", packages, "(verified)"):
         assert told in said.out
     assert "not verified" in site.command("show", site.folder / "release.json").out
 
@@ -624,18 +752,16 @@ def test_show_refuses_a_signature_of_nobody_of_the_publishers(site, deployment):
 
 def test_show_takes_no_manifest_of_another_image(site, deployment, another):
     site.released(deployment)
-    said = site.command("show", site.folder / "release.json", "--manifest", another / "manifest.json")
-    # Given or found beside it, only the one that the release names is told.
-    assert "kernel    6.12.1" in said.out
-    said = site.command("show", site.work / "next.json", "--manifest", another / "manifest.json")
-    assert (said.code, "whose SHA-256 is" in said.err) == (USAGE, True)
+    for release in (site.folder / "release.json", site.work / "next.json"):
+        said = site.command("show", release, "--manifest", another / "manifest.json")
+        assert (said.code, "which is another one's" in said.err, said.out) == (USAGE, True, "")
 
 
 def test_show_explains_a_rotation(site, deployment):
     site.released(deployment)
     rotated(site)
     said = site.command("show", site.work / "rotation.json", *site.trust)
-    assert (said.code, "rotation  2 of the publisher's keys" in said.out) == (DONE, True), said.err
+    assert (said.code, "rotation  2 of the publisher's keys, from set 1 to set 2" in said.out) == (DONE, True), said.err
 
 
 def test_what_a_release_says_cannot_draw_on_the_terminal(site, deployment):

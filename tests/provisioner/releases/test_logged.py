@@ -14,7 +14,7 @@ from client_sdk.transparency.formats.note import COSIGNATURE, NoteSigner
 from client_sdk.transparency.log.config import Config, Cosigner
 from client_sdk.transparency.log.writer import LogWriter, create
 from provisioner.releases import publishing
-from tests.provisioner.releases.test_command import DONE, REFUSED, pin, rotated
+from tests.provisioner.releases.test_command import DONE, REFUSED, USAGE, pin, rotated
 
 NOT_NOW = 3
 
@@ -47,6 +47,19 @@ def test_a_client_who_pins_the_log_takes_the_bundle(site, deployment):
     assert "release   1" in site.command("show", site.folder / "bundle.json", *site.trust).out
 
 
+@pytest.mark.parametrize("place", ["nowhere", "a.pub", "."])
+def test_a_path_where_no_log_is_is_a_mistake_and_nothing_is_published(site, deployment, archive, place):
+    site.create(deployment)
+    for name in "ab":
+        site.sign(name)
+    said = site.publish("--source", deployment, "--archive", archive, "--log", site.work / place)
+    assert (said.code, "--log: expected the folder of the publisher's log, as `vitrine log init`" in said.err) == (
+        USAGE,
+        True,
+    )
+    assert site.files() == {}
+
+
 def test_publishing_again_appends_nothing(site, deployment):
     log = make_log(site)
     logged(site, deployment, log)
@@ -67,7 +80,8 @@ def test_interrupted_after_the_log_had_it(site, deployment, monkeypatch):
     with monkeypatch.context() as patching:
         patching.setattr(publishing, "write_release", full)
         said = logged(site, deployment, log)
-    assert (said.code, "No space left" in said.err) == (2, True)
+    told = "No space left on device; free space, and run the same command again: it goes on where it was\n"
+    assert (said.code, said.err.endswith(told)) == (2, True), said.err
     assert "release.json" not in site.files(), "clients were given what is not whole"
     assert site.publish("--source", deployment, "--log", log).code == DONE
     assert LogWriter(log).contents().size == 1
@@ -96,11 +110,6 @@ def test_witnesses_who_do_not_sign(site, deployment):
     said = logged(site, deployment, log)
     assert (said.code, "run it again" in said.err) == (NOT_NOW, True), said.err
     assert "release.json" not in site.files()
-
-
-def test_no_log_where_one_is_named(site, deployment):
-    said = logged(site, deployment, site.work / "nowhere")
-    assert (said.code, "vitrine log init" in said.err) == (NOT_NOW, True), said.err
 
 
 def test_a_log_that_somebody_changed(site, deployment, another):

@@ -16,7 +16,7 @@ from provisioner.report import behind as behind_
 from provisioner.report.behind import behind, newest, parse_index
 from provisioner.report.bill import parse_bill, read_bill
 from provisioner.report.command import register
-from provisioner.report.tracker import findings
+from provisioner.report.tracker import findings, read_findings
 from provisioner.report.versions import is_older
 from tests.provisioner.image.test_sbom import MATERIALS
 
@@ -98,6 +98,20 @@ def test_a_malformed_bill_is_refused(spoil):
     spoil(told)
     with pytest.raises(BakeError, match="bill of materials"):
         parse_bill(json.dumps(told).encode())
+
+
+DEEP = b"[" * 100_000
+
+
+def test_what_is_nested_too_deep_is_malformed(image, tmp_path):
+    with pytest.raises(BakeError, match="bill of materials"):
+        parse_bill(DEEP)
+    (image / "manifest.json").write_bytes(DEEP)
+    with pytest.raises(BakeError, match="has no bill of materials"):
+        read_bill(image)
+    (tmp_path / "tracker.json").write_bytes(DEEP)
+    with pytest.raises(BakeError, match="not the data of Debian's security tracker"):
+        read_findings(tmp_path / "tracker.json", BILL)
 
 
 def test_the_newest_version_of_a_source_counts():
@@ -192,6 +206,7 @@ def test_the_command_without_a_mirror(run, image, tmp_path):
     tracker.write_text(json.dumps({"glibc": {"CVE-1": release("resolved", "2.41-12+deb13u6", "high")}}))
     status, said = run(image, "--offline", "--vulnerabilities", tracker)
     assert status == 1
+    assert "packages 2 of Debian trixie: 2 in the root (of 1 nothing but the licence is left)\n" in said.out
     assert "behind   not asked" in said.out
     assert "high: 1 fixed, 0 open" in said.out
     assert "CVE-1 glibc 2.41-12+deb13u5: fixed in 2.41-12+deb13u6" in said.out

@@ -1,66 +1,24 @@
-"""`vitrine log verify` and `monitor`: for whoever looks at somebody else's log."""
+"""`vitrine log monitor`: for whoever watches somebody else's log, and holds it to what it showed before."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
 from contextlib import closing
 from typing import Any
 
 from client_sdk.cli.codes import REFUSED
-from client_sdk.cli.log_edge import log_key, now, publisher, require_size, witness_keys
+from client_sdk.cli.log_edge import files_of, log_key, now, publisher, tell, witness_keys
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
-from client_sdk.errors import DuplicateEntryError, EvidenceError, FetchError, VerificationError, printable
+from client_sdk.errors import EvidenceError, FetchError, VerificationError
 from client_sdk.release import Release
 from client_sdk.rotation import Rotation
-from client_sdk.rules import keeps
-from client_sdk.transparency.client.judge import told_time
-from client_sdk.transparency.formats.checkpoint import SignedCheckpoint
-from client_sdk.transparency.formats.note import NoteVerifier
-from client_sdk.transparency.log.contents import MAX_STATE, Contents, RotatedAwayError, same
-from client_sdk.transparency.log.remote import RemoteTree, read_checkpoint, source_of
+from client_sdk.transparency.log.contents import MAX_STATE, same
 from client_sdk.transparency.log.store import Store
 from client_sdk.transparency.watchers.monitor import Monitor, MonitorState, Told, Watched
 
 STATE = "state.json"
-_OWN, _OTHER, _AGAIN = "own", "others", "again"
-_EVERY = 1 << 16  # entries between two words about how far it is
-
-
-def verify(arguments: argparse.Namespace) -> int:
-    """Check every file of a log, and with a publisher that his releases are in order.
-
-    Raises:
-        FetchError: it cannot be read.
-        EvidenceError, VerificationError: it is not right.
-    """
-    pinned = publisher(arguments) if arguments.publisher else None
-    source = source_of(arguments.place, seconds=arguments.timeout)
-    try:
-        witnesses = witness_keys(arguments.witness)
-        shown = read_checkpoint(source, log_key(arguments.key), witnesses)
-        missing = _missing(shown, witnesses)
-        require_size(shown.checkpoint.size, arguments.most)
-        tree = RemoteTree(source, shown.checkpoint)
-        contents = Contents(pinned) if pinned else None
-        seen: Counter[str] = Counter()
-        for place, entry in tree.entries(0, tree.size):
-            if contents is not None:
-                contents, kind = _next(contents, entry)
-                seen[kind] += 1
-            if place % _EVERY == _EVERY - 1:
-                progress(f"{place + 1} of {tree.size} entries")
-    finally:
-        source.close()
-    found = _checkpoint(shown) | {"verdict": "right", "not_signed_by": missing}
-    if contents is not None:
-        numbers = {name: last[0] for name, last in contents.services.items()}
-        found |= {"services": numbers, "keys_set": contents.rotation}
-        found |= {"others": seen[_OTHER], "again": seen[_AGAIN]}
-    _tell(arguments, found, _verified(found))
-    return 0
 
 
 def monitor(arguments: argparse.Namespace) -> int:
@@ -76,7 +34,7 @@ def monitor(arguments: argparse.Namespace) -> int:
     watched = Watched(log, publisher(arguments), witnesses, arguments.max_age)
     if arguments.max_age is not None and not witnesses:
         raise UsageError("--max-age is about witnesses' signatures: name at least one with --witness")
-    store, source = Store(arguments.state), source_of(arguments.place, seconds=arguments.timeout)
+    store, source = Store(arguments.state), files_of(arguments.place, seconds=arguments.timeout)
     with closing(source), store.sole():
         state = _state(store, watched)
         if state is not None and not same(state.contents.first, watched.publisher):
@@ -99,7 +57,7 @@ def _look(watching: Monitor, store: Store, arguments: argparse.Namespace, watche
     before = watching.state
     try:
         for told in watching.look(now=now(), recheck=arguments.recheck):
-            _tell(arguments, *_described(told))
+            tell(arguments, *_described(told))
             code = REFUSED if told.alarm else code  # and it goes on: the others are told as well
     except FetchError as error:
         if not arguments.interval:
@@ -139,22 +97,6 @@ def _state(store: Store, watched: Watched) -> MonitorState | None:
         raise UsageError(f"{store.home / STATE}: {error}; another program's file, or a disk that failed") from error
 
 
-def _next(contents: Contents, entry: bytes) -> tuple[Contents, str]:
-    """Return what there is with an entry, and whether it is a new one of the publisher.
-
-    Raises:
-        RotatedAwayError, OutOfOrderError: R3, clients could be made to believe it.
-    """
-    try:
-        return contents.take(entry)[0], _OWN
-    except DuplicateEntryError:
-        return contents.skip(), _AGAIN
-    except RotatedAwayError:
-        raise
-    except (EvidenceError, VerificationError):
-        return contents.skip(), _OTHER
-
-
 def _described(told: Told) -> tuple[dict[str, Any], str]:
     """Return an event as data and in words."""
     found: dict[str, Any] = {"event": "other", "index": told.index}
@@ -188,38 +130,3 @@ def _release(said: Release) -> dict[str, Any]:
 def _in_words(said: Release) -> str:
     revokes = f", revokes {', '.join(map(str, said.revokes))}" if said.revokes else ""
     return f"release {said.number} of {said.service}{revokes}, manifest {said.manifest_sha256.hex()}"
-
-
-@keeps("R2.witnesses")
-def _missing(shown: SignedCheckpoint, witnesses: tuple[NoteVerifier, ...]) -> list[str]:
-    """Name the witnesses that did not sign; where none of those that were named did, the log is not witnessed."""
-    missing = sorted({key.name for key in witnesses} - {signed.by.name for signed in shown.witnessed})
-    if witnesses and not shown.witnessed:
-        what = "one of the witnesses in --witness signed the checkpoint"
-        raise VerificationError("R2.witnesses", what, expected=f"one of {', '.join(missing)}", got="none of them")
-    return missing
-
-
-def _checkpoint(shown: SignedCheckpoint) -> dict[str, Any]:
-    found = shown.checkpoint
-    witnesses = {signed.by.name: told_time(signed.at or 0) for signed in shown.witnessed}
-    return {"log": found.origin, "size": found.size, "root": found.root.hex(), "witnesses": witnesses}
-
-
-def _verified(found: dict[str, Any]) -> str:
-    lines = [f"right: {found['log']}, {found['size']} entries, root {found['root']}"]
-    lines += [f"witness {name}: {when}" for name, when in found["witnesses"].items()]
-    lines += [f"witness {name}: did NOT sign it" for name in found["not_signed_by"]]
-    lines += [f"{name}: up to release {number}" for name, number in found.get("services", {}).items()]
-    if found.get("others"):
-        lines.append(f"{found['others']} entries are not this publisher's")
-    if found.get("again"):
-        lines.append(f"{found['again']} entries are his, once more: anybody can append what he signed before")
-    return "\n".join(lines)
-
-
-def _tell(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
-    if arguments.json:
-        print_json(found)
-    else:
-        print("\n".join(map(printable, text.split("\n"))), flush=True)  # noqa: T201 - what a command says
