@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import statistics
 import time
 from dataclasses import replace
 
@@ -61,15 +60,15 @@ def test_a_prompt_of_somebody_elses_is_not_answered_faster(caching):
         own.append(seconds(caching, prompt(number), "salt of A"))
         others.append(seconds(caching, prompt(number), "salt of B"))
     print(f"cold {cold}, same salt {own}, another salt {others}")
-    assert statistics.median(own) < statistics.median(cold) / 3, "the cache is on, else this shows nothing"
-    assert statistics.median(others) > statistics.median(cold) / 2
+    assert min(own) < min(cold) / 3, "the cache is on, else this shows nothing"
+    assert min(others) > min(cold) / 2
 
 
 def test_by_default_nothing_is_kept_at_all(engine):
     first = [seconds(engine, prompt(number)) for number in range(ROUNDS)]
     again = [seconds(engine, prompt(number)) for number in range(ROUNDS)]
     print(f"first {first}, again {again}")
-    assert statistics.median(again) > statistics.median(first) / 2
+    assert min(again) > min(first) / 2
 
 
 async def ended(pid):
