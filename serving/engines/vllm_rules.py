@@ -1,8 +1,8 @@
 """What vLLM is told beyond the model, each with its reason; and what it is never told.
 
 Asserted by tests/serving_vllm on the running processes of the release that ships, 0.19.1, in its build for the CPU, and
-that their names are vLLM's. A rule that it does not know (``since``) was seen on 0.32.0 in November 2026. No rule was
-seen on a GPU. Flags are the second layer: the first is that the gateway alone reaches the socket, and forwards nothing
+that their names are vLLM's. A rule that it does not know (``since``) was seen on 0.32.0 in November 2026, all others
+on a GPU too, with 0.20.2. Flags are the second layer: the first is that the gateway alone reaches the socket, and forwards nothing
 but judged requests to a few routes.
 """
 
