@@ -2,8 +2,8 @@
 
 Asserted by tests/serving_vllm on the running processes of the release that ships, 0.19.1, in its build for the CPU, and
 that their names are vLLM's. A rule that it does not know (``since``) was seen on 0.32.0 in November 2026, all others
-on a GPU too, with 0.20.2. Flags are the second layer: the first is that the gateway alone reaches the socket, and forwards nothing
-but judged requests to a few routes.
+on a GPU too, with 0.20.2. Flags are the second layer: the first is that the gateway alone reaches the socket, and
+forwards nothing but judged requests to a few routes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ import gc
 import logging
 import os
 import re
-import ssl
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -35,6 +34,7 @@ from serving.gateway.relay import Way  # noqa: E402
 from serving.gateway.rules import Rules  # noqa: E402
 from serving.gateway.salt import Salts  # noqa: E402
 from serving.gateway.shaping import Shape  # noqa: E402
+from serving.gateway.tls import tls_context  # noqa: E402
 from serving.notify import notify_ready  # noqa: E402
 
 _MODEL = "NAME=ENGINE[,TRAIT...]:CONTEXT:SOCKET"
@@ -111,15 +111,6 @@ def _model(text: str) -> tuple[str, Served]:
     if not name or not _CONTEXT.fullmatch(context) or not path:
         raise argparse.ArgumentTypeError(f"expected {_MODEL}")
     return name, Served(features, int(context), Path(path))
-
-
-def tls_context(folder: Path) -> ssl.SSLContext:
-    """Make the server's context: TLS 1.3 alone, the key of this boot, no session tickets."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0  # a resumed session would be one without a look at the certificate
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return context
 
 
 def create_engines(models: Mapping[str, Served], limits: Limits) -> dict[str, Engine]:
