@@ -31,13 +31,20 @@ OTHERS = {"base", "engine", "attester", "gpu", "gateway", "debug_console"}
 CLOSED = 22
 TOOLS = ("bash", "perl", "dpkg", "su", "nsenter", "setpriv", "systemd-run", "journalctl")
 CANARY = "c4n4ry"
-# Of each process of the gateway: whether its null device can be looked at, and whether the kernel's log is beside it.
-LOOKING = (
-    'import glob, os; found = [path[:-8] for path in glob.glob("/proc/[0-9]*/cmdline")'
-    ' if b"serving.gateway" in open(path, "rb").read().split(bytes(1))];'
-    ' print(*[word for path in found for name, word in (("null", "looked"), ("kmsg", "there"))'
-    ' if os.path.exists(path + "/root/dev/" + name)])'
-)
+# A unit with a name like those of ours looks at what it sees. PID 1 reads it, and starts what its target wants.
+STARTING = """
+import os, pathlib, signal, time
+units = pathlib.Path("/run/systemd/system")
+unit, own, wants = (units / name for name in ("vitrine-x.service", "vitrine-x.service.d", "multi-user.target.wants"))
+own.mkdir(parents=True)
+wants.mkdir(exist_ok=True)
+unit.write_text("[Service]\\nExecStart=/bin/sh -c '[ -e /dev/kmsg ] && echo there; echo looked'\\n")
+(own / "20-needs.conf").write_text("[Service]\\nStandardOutput=file:/run/seen\\n")
+(wants / unit.name).symlink_to(unit)
+os.kill(1, signal.SIGHUP)
+time.sleep(5)
+os.kill(1, signal.SIGRTMIN)
+"""
 SECONDS = 30  # that nothing happens is watched for so long
 
 
@@ -101,12 +108,13 @@ def tools(shell: Shell, _: Machine) -> str:
 
 
 def kernel_log(shell: Shell, _: Machine) -> str:
-    """Look for the kernel's log where the gateway, were it taken over, would look: among the devices that it sees."""
+    """Look for the kernel's log where a service of ours, were it taken over, would: among the devices that it sees."""
+    shell.python(STARTING)
     until = time.monotonic() + BOOT_SECONDS
-    while "looked" not in (seen := shell.run(f"python3 -S -c '{LOOKING}'")):
-        assert time.monotonic() < until, f"the gateway was not found: {seen}"
-        time.sleep(5)
-    return "the gateway sees it" if "there" in seen else "nothing"
+    while "looked" not in (seen := shell.run("while read -r line; do echo $line; done </run/seen")):
+        assert time.monotonic() < until, f"the service did not start: {seen}"
+        time.sleep(1)
+    return "the service sees it" if "there" in seen else "nothing"
 
 
 @dataclass(frozen=True, slots=True)
