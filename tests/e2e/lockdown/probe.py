@@ -110,3 +110,12 @@ def wait_for(target: Machine, words: str, seconds: float = SECONDS) -> str:
             pytest.fail(f"the console does not say {words!r} within {seconds} s: {text[-500:]}")
         time.sleep(0.2)
     return text
+
+
+def wait_for_end(target: Machine, seconds: float = SECONDS) -> None:
+    """Wait until the VM is gone: one that restarts ends, and may take its last words with it."""
+    deadline = time.monotonic() + seconds
+    while target.vm is not None and target.vm.pid is not None:
+        if time.monotonic() > deadline:
+            pytest.fail(f"the machine runs on after {seconds} s: {said(target)[-500:]}")
+        time.sleep(0.2)
