@@ -19,31 +19,9 @@ from triton.runtime.driver import driver
 from triton.runtime.errors import OutOfResources
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from tests.fakes.triton_kernels import scaled, slots
+
 GPU = "cuda"
-
-
-@triton.jit
-def places(number, most, starts, positions, table, stride, size, out, world: tl.constexpr, block: tl.constexpr):
-    """As vLLM finds the place of each token in the cache, at every step."""
-    request = tl.program_id(0)
-    first, last = tl.load(starts + request).to(tl.int64), tl.load(starts + request + 1).to(tl.int64)
-    for i in range(first, last, block):
-        offsets = i + tl.arange(0, block)
-        where = tl.load(positions + offsets, mask=offsets < last, other=0)
-        found = tl.load(table + request * stride + where // (size * world)).to(tl.int64)
-        tl.store(out + offsets, found * size + where % size, mask=offsets < last)
-    if request == number:
-        tl.store(out + most, -1)
-
-
-@triton.jit
-def scaled(out, x, scale, pair, nothing, block: tl.constexpr):
-    """A float, a tuple and nothing among the arguments."""
-    offsets = tl.arange(0, block)
-    value = tl.load(x + offsets).to(tl.float32) * scale + pair[0] - pair[1]
-    if nothing is not None:
-        value += tl.load(nothing)
-    tl.store(out + offsets, value)
 
 
 @triton.jit
@@ -84,7 +62,7 @@ def found_places() -> torch.Tensor:
     positions = torch.cat([torch.arange(n, device=GPU) for n in (1000, 1, 1999, 1096)])
     table = torch.arange(4 * 128, dtype=torch.int32, device=GPU).flip(0).reshape(4, 128).contiguous()
     out = torch.zeros(5000, dtype=torch.int64, device=GPU)
-    places[(4,)](3, 4999, starts, positions, table, table.stride(0), 16, out, world=1, block=1024)
+    slots[(4,)](3, 4999, starts, positions, table, table.stride(0), 16, out, world=1, block=1024)
     request = torch.repeat_interleave(torch.arange(4, device=GPU), starts.diff())
     expected = table[request, positions // 16].long() * 16 + positions % 16
     assert torch.equal(out[:4096], expected)
@@ -97,8 +75,8 @@ def found_scaled() -> torch.Tensor:
     x, out = torch.arange(64, device=GPU, dtype=torch.bfloat16), torch.empty(2, 64, device=GPU)
     scaled[(1,)](out[0], x, 0.125, (3, 4), None, block=64, num_warps=8)
     scaled[(1,)](out[1], x, -2.5, (3, 4), torch.ones(1, device=GPU), block=64)
-    assert torch.equal(out[0], x.float() * 0.125 - 1)
-    assert torch.equal(out[1], x.float() * -2.5)
+    assert torch.equal(out[0], x.float() * 0.125 + 3)
+    assert torch.equal(out[1], x.float() * -2.5 + 4)
     return out
 
 
