@@ -6,11 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from serving.errors import EngineError
@@ -23,6 +26,10 @@ UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """What it raises of these before a byte of a request has left."""
+
+
+# The connection that this task asks on: with a short answer it is free for others before its status can be looked at.
+_USED: ContextVar[ResponseHandler] = ContextVar("_USED")
 
 
 class Engine:
@@ -66,6 +73,8 @@ class Engine:
             allow_redirects=False,
         )
         async with asyncio.timeout(self._limits.engine_total_seconds), asked as answer:
+            if answer.status != HTTPStatus.OK:
+                _USED.get().force_close()  # vLLM answers some mistakes, and hangs up behind them without a word
             try:
                 yield answer
             finally:
@@ -138,7 +147,7 @@ class Engine:
         path, body = probe(self._task)
         async with self.ask(EngineRequest("", path, body, stream=False)) as answer:
             value = await self.read(answer)
-        if answer.status != 200:
+        if answer.status != HTTPStatus.OK:
             raise EngineError("the probe was refused")
         require_answer(self._task, value)
 
@@ -151,6 +160,7 @@ class _Quiet(aiohttp.UnixConnector):  # type: ignore[misc]  # aiohttp is not ins
         while True:
             connection = await super().connect(*asked, **how)
             if connection.protocol is None or not connection.protocol.should_close:
+                _USED.set(connection.protocol)
                 return connection
             connection.close()
 
@@ -159,7 +169,7 @@ def _connector(path: str, limits: Limits, *, keep: bool) -> aiohttp.UnixConnecto
     """Use a connection again only long before the engine would close it: a request must not meet its end."""
     if keep:
         return _Quiet(path, limit=0, keepalive_timeout=limits.engine_idle_seconds)
-    return aiohttp.UnixConnector(path, limit=0, force_close=True)
+    return _Quiet(path, limit=0, force_close=True)
 
 
 async def _ended(reader: asyncio.StreamReader) -> None:

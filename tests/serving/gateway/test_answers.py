@@ -46,6 +46,17 @@ async def test_vllm_is_asked_again_over_a_connection_that_it_is_told_to_keep(tmp
         assert (len(running.engine.seen.requests), running.engine.seen.connections) == (4, 1)
 
 
+@pytest.mark.parametrize("kind", FEATURES)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_engine_that_hangs_up_behind_a_refusal_costs_the_next_caller_nothing(tmp_path, kind, stream):
+    """vLLM's server does so where what was wrong is found in its depths, and does not say that it will."""
+    async with gateway(tmp_path, kind=kind) as running:
+        running.engine.impatient, running.engine.fault.kind = True, "refuse"
+        assert (await running.chat(stream=stream)).status == 400
+        running.engine.impatient, running.engine.fault.kind = False, "answer"
+        assert (await running.chat(stream=stream)).status == 200
+
+
 async def test_llama_cpp_gives_no_thread_to_a_connection_that_asks_nothing(tmp_path):
     async with gateway(tmp_path) as running:
         assert [(await running.chat(stream=stream)).status for stream in (False, True, False)] == [200, 200, 200]
