@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from client_sdk.cli import main
+from client_sdk.cli import log, main
 from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
@@ -101,6 +103,20 @@ def test_a_bundle_has_the_rotations_before_its_release(tmp_path, run, home, publ
         for name, count in (("1.json", 0), ("new.json", 1)):
             assert run("bundle", place, tmp_path / name, "--output", tmp_path / "b.json", *more)[0] == 0
             assert len(json.loads((tmp_path / "b.json").read_bytes())["rotations"]) == count
+
+
+@pytest.mark.parametrize("action", ["init", "append", "serve", "bundle", "verify", "monitor", "witness", "page"])
+def test_every_action_has_examples_and_then_its_exit_codes(run, action):
+    code, out, _ = run(action, "--help")
+    assert code == 0
+    examples, after, codes = out.partition("examples:\n")[2].partition("\n\nexit codes:\n")
+    assert after
+    assert all(line.startswith("  ") and line.strip() for line in examples.splitlines())
+    assert "3 no verdict" in codes
+    parser = argparse.ArgumentParser()
+    log.register(parser.add_subparsers())
+    for example in examples.replace("\\\n", "").splitlines():
+        assert callable(parser.parse_args(shlex.split(example)[1:]).run)
 
 
 def test_verify_says_what_is_right(tmp_path, run, home, publisher_file):
