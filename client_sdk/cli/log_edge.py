@@ -1,4 +1,4 @@
-"""What the actions of `vitrine log` share: reading what was given, and errors as exit codes."""
+"""What the actions of `vitrine log` share: reading and writing the files that were named, and errors as exit codes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from client_sdk.transparency.formats.note import COSIGNATURE, ED25519, NoteVerif
 from client_sdk.transparency.formats.tiles import CHECKPOINT, MAX_ENTRY, PUBLIC
 from client_sdk.transparency.log.remote import Folder, Source, source_of
 from client_sdk.transparency.log.writer import CONFIG, LogWriter
+from client_sdk.writing import READABLE, write
 
 _LATER = (LogBusyError, LogStorageError, UnwitnessedError)
 SHOWN = (CHECKPOINT, "tile")
@@ -142,6 +143,19 @@ def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
     if len(found) > limit:
         raise UsageError(f"{path}: over the {limit} bytes that it can have")
     return found
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that was named.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        write(path, data, mode=READABLE)
+    except OSError as error:
+        how = "see to it, and run the same command again"
+        raise UsageError(f"cannot write {path}: {error.strerror}; {how}") from error
 
 
 def tell(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:

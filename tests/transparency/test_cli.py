@@ -395,6 +395,20 @@ def test_usage(tmp_path, run, home, publisher_file):
         assert (code, says in err) == (2, True), (words, err)
 
 
+def test_what_cannot_be_written_is_told_with_what_to_do(tmp_path, run, home, witness):
+    run("append", home, *files(tmp_path, 1))
+    nowhere, release = tmp_path / "none" / "x", tmp_path / "1.json"
+    signing = ("witness", witness, "--log", key_of(home), "--checkpoint", home / "public/checkpoint", "--from", home)
+    for words in (
+        ("bundle", home, release, "--output", nowhere),
+        ("append", home, "--export", nowhere),
+        (*signing, "--output", nowhere),
+    ):
+        code, out, err = run(*words)
+        told = f"vitrine: usage: cannot write {nowhere}: No such file or directory; see to it, and run the same command"
+        assert (code, out, told in err) == (2, "", True), (words, err)
+
+
 def test_a_log_that_says_it_is_too_large(tmp_path, run, home):
     signer = NoteSigner.from_text((home / "log.key").read_text().strip())
     run("append", home, *files(tmp_path, 1))
