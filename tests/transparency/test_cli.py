@@ -383,6 +383,8 @@ def test_usage(tmp_path, run, home, publisher_file):
         ),
         (("init", tmp_path / "x", "--origin", "a", "--publisher", publisher_file, "--quorum", 1), "quorum"),
         (("verify", home, "--log", "none"), "cannot be read"),
+        (("verify", home, "--log", publisher_file), f"--log ({publisher_file}): note key: expected NAME+ID+KEY"),
+        (("verify", home, "--log", home / "log.key"), f"--log ({home / 'log.key'}): note key: a private key"),
         (("verify", home, "--log", key_of(home)[:-2]), "not base64"),
         (("bundle", home / "public", publisher_file, "--output", tmp_path / "b"), "give --log and --publisher"),
         (watching(home, publisher_file, tmp_path / "s", "--max-age", 5), "at least one with --witness"),
