@@ -53,7 +53,7 @@ def init(arguments: argparse.Namespace) -> int:
         f"log      {made.log.name}",
         f"key      {made.log}",
         f"         in {arguments.log / 'log.pub'}, for your clients; {arguments.log / KEY} is private",
-        f"witness  {quorum} of {len(witnesses)} must sign before anything is shown",
+        f"witness  {_watched(quorum, len(witnesses))}",
         f"host     {arguments.log / PUBLIC}",
     )
     return 0
@@ -144,6 +144,13 @@ def _named(origin: str) -> str:
         what = "expected where the log will be, without https:// and without a slash at its ends"
         raise UsageError(f"--origin: {what}, such as log.example/releases, got {origin!r}")
     return origin
+
+
+def _watched(quorum: int, witnesses: int) -> str:
+    """Say who has to sign; a log gains no witness later, so whoever made one without should know now."""
+    if not witnesses:
+        return "none, now or later: make it anew with --witness if somebody is to sign that it only grows"
+    return f"{quorum} of {witnesses} must sign before anything is shown"
 
 
 def _export(log: LogWriter, path: Path) -> int:

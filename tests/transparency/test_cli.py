@@ -105,6 +105,14 @@ def test_a_bundle_has_the_rotations_before_its_release(tmp_path, run, home, publ
             assert len(json.loads((tmp_path / "b.json").read_bytes())["rotations"]) == count
 
 
+def test_init_says_who_has_to_sign_while_that_can_still_be_changed(tmp_path, run, publisher_file, witness):
+    words = ("--origin", ORIGIN, "--publisher", publisher_file)
+    _, alone, _ = run("init", tmp_path / "alone", *words)
+    assert "witness  none, now or later: make it anew with --witness" in alone
+    _, watched, _ = run("init", tmp_path / "watched", *words, "--witness", witness / "witness.pub")
+    assert "witness  1 of 1 must sign before anything is shown" in watched
+
+
 @pytest.mark.parametrize("action", ["init", "append", "serve", "bundle", "verify", "monitor", "witness", "page"])
 def test_every_action_has_examples_and_then_its_exit_codes(run, action):
     code, out, _ = run(action, "--help")
