@@ -26,7 +26,7 @@ from client_sdk.transparency.client.pins import read_verifier
 from client_sdk.transparency.formats.note import COSIGNATURE, ED25519, NoteVerifier
 from client_sdk.transparency.formats.tiles import CHECKPOINT, MAX_ENTRY, PUBLIC
 from client_sdk.transparency.log.remote import Folder, Source, source_of
-from client_sdk.transparency.log.writer import CONFIG, LogWriter
+from client_sdk.transparency.log.writer import CONFIG, KEY, LogWriter
 from client_sdk.writing import READABLE, write
 
 _LATER = (LogBusyError, LogStorageError, UnwitnessedError)
@@ -92,8 +92,10 @@ def own_log(home: Path) -> LogWriter:
         LogError: it cannot be read, or is damaged.
     """
     if not is_own_log(home):
-        how = "name the folder that vitrine log init made"
-        raise UsageError(f"{home} is no log of your own: it has no {CONFIG}; {how}, or make one: vitrine log init")
+        how = "name the folder that vitrine log init made, or make one: vitrine log init"
+        if (home / KEY).exists():
+            how = f"restore it, it lies beside {KEY}; if vitrine log init was interrupted here, run that again"
+        raise UsageError(f"{home} is no log of your own: it has no {CONFIG}; {how}")
     return LogWriter(home)
 
 

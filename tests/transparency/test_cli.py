@@ -372,6 +372,26 @@ def test_two_writers_at_once(tmp_path, run, home):
     assert (code, "another run writes here" in err) == (3, True)
 
 
+@pytest.mark.parametrize("left", ["public/tile", "pending"])
+def test_a_log_that_lost_its_configuration_is_not_made_anew_over_its_entries(tmp_path, run, home, publisher_file, left):
+    run("append", home, *files(tmp_path, 1))
+    if left == "pending":  # its first append was interrupted
+        shutil.rmtree(home / "public/tile")
+        (home / "pending").write_bytes(b"{}")
+    (home / "log.json").unlink()
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    code, _, err = run("append", home)
+    assert (code, "it has no log.json; restore it" in err) == (2, True), err
+    code, _, err = run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)
+    assert (code, "lost its log.json; restore that" in err) == (1, True), err
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupted_init_is_run_again(home, run, publisher_file):
+    (home / "log.json").unlink()
+    assert run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)[0] == 0
+
+
 def test_a_damaged_log_is_refused(tmp_path, run, home):
     run("append", home, *files(tmp_path, 1))
     (home / "public/tile/0/000.p/1").write_bytes(bytes(32))
