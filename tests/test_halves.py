@@ -57,6 +57,10 @@ def test_a_choice_that_one_half_has_nothing_of_is_none(made, capfd):
     assert "1 passed" in capfd.readouterr().out
 
 
+def test_a_choice_that_neither_half_has_anything_of_is_told(made):
+    assert halves.main([*ALONE, "-k", "test_c"]) == halves.NO_TESTS
+
+
 def test_its_status_is_that_of_the_program():
     done = subprocess.run(
         [sys.executable, "-m", "tests.halves", "--no-such-option"],

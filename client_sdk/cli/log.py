@@ -22,14 +22,15 @@ _EXAMPLES = {
         "vitrine log monitor https://log.example/releases --log log.pub --publisher publisher.pub \\",
         "      --state seen --interval 300",
     ),
-    "witness": ("vitrine log witness mywitness --name witness.example/w1 --log log.pub",),
+    "witness": (
+        "vitrine log witness mywitness --name witness.example/w1",
+        "vitrine log witness mywitness --log log.pub --serve",
+    ),
 }
-_CODES = (
-    "",
-    "exit codes:",
-    "  0 done, and all is right    1 refused: a fork, an old file, a changed tile, an entry that cannot follow",
-    "  2 usage, or a file of yours that is not what it should be    3 no verdict: it cannot be read or written now",
-)
+_CODES = """exit codes:
+  0 done, and all is right    1 refused: a fork, an old file, a changed tile, an entry that cannot follow
+  2 usage, or a file of yours that is not what it should be    3 no verdict: it cannot be read or written now
+"""
 _PLACE = "https:// URL, or a folder"
 DEFAULT_PORT, WITNESS_PORT = 8480, 8481
 MOST = 20_000_000
@@ -39,7 +40,7 @@ Run = Callable[[argparse.Namespace], int]
 def register(commands: Commands) -> None:
     """Add the command."""
     every = [line for lines in _EXAMPLES.values() for line in lines]
-    parser = add_command(commands, "log", _HELP, (*every, *_CODES))
+    parser = add_command(commands, "log", _HELP, every, after=_CODES)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_owner(actions)
     _add_readers(actions)
@@ -123,7 +124,7 @@ def _add_readers(actions: Commands) -> None:
         "--max-age", metavar="SECONDS", type=_number(1, 10**9), help="how long ago a witness may have signed"
     )
     monitor.add_argument(
-        "--recheck", metavar="N|all", type=_many, default=4, help="old bundles of entries to read again each time (4)"
+        "--recheck", metavar="N|all", type=_many, default=4, help="old entry bundles to read again each time (4)"
     )
 
 
@@ -205,7 +206,7 @@ def _add_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 def _action(actions: Commands, name: str, help_text: str, module: str) -> argparse.ArgumentParser:
-    parser = add_command(actions, name, help_text, (*_EXAMPLES[name], *_CODES))
+    parser = add_command(actions, name, help_text, _EXAMPLES[name], after=_CODES)
     parser.set_defaults(run=_running(module, name))
     return parser
 

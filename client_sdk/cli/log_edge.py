@@ -1,4 +1,4 @@
-"""What the actions of `vitrine log` share: reading what was given, and errors as exit codes."""
+"""What the actions of `vitrine log` share: reading and writing the files that were named, and errors as exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from client_sdk.transparency.client.pins import read_verifier
 from client_sdk.transparency.formats.note import COSIGNATURE, ED25519, NoteVerifier
 from client_sdk.transparency.formats.tiles import CHECKPOINT, MAX_ENTRY, PUBLIC
 from client_sdk.transparency.log.remote import Folder, Source, source_of
-from client_sdk.transparency.log.writer import CONFIG, LogWriter
+from client_sdk.transparency.log.writer import CONFIG, KEY, LogWriter
+from client_sdk.writing import READABLE, write
 
 _LATER = (LogBusyError, LogStorageError, UnwitnessedError)
 SHOWN = (CHECKPOINT, "tile")
@@ -91,8 +92,10 @@ def own_log(home: Path) -> LogWriter:
         LogError: it cannot be read, or is damaged.
     """
     if not is_own_log(home):
-        how = "name the folder that vitrine log init made"
-        raise UsageError(f"{home} is no log of your own: it has no {CONFIG}; {how}, or make one: vitrine log init")
+        how = "name the folder that vitrine log init made, or make one: vitrine log init"
+        if (home / KEY).exists():
+            how = f"restore it, it lies beside {KEY}; if vitrine log init was interrupted here, run that again"
+        raise UsageError(f"{home} is no log of your own: it has no {CONFIG}; {how}")
     return LogWriter(home)
 
 
@@ -142,6 +145,19 @@ def read_file(path: Path, *, limit: int = MAX_ENTRY) -> bytes:
     if len(found) > limit:
         raise UsageError(f"{path}: over the {limit} bytes that it can have")
     return found
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that was named.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        write(path, data, mode=READABLE)
+    except OSError as error:
+        how = "see to it, and run the same command again"
+        raise UsageError(f"cannot write {path}: {error.strerror}; {how}") from error
 
 
 def tell(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:

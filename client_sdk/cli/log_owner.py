@@ -17,6 +17,7 @@ from client_sdk.cli.log_edge import (
     require_size,
     served,
     witness_keys,
+    write_file,
 )
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
@@ -31,7 +32,6 @@ from client_sdk.transparency.log.tree import Tiles
 from client_sdk.transparency.log.web import Web
 from client_sdk.transparency.log.writer import CONFIG, KEY, Appended, LogWriter, create
 from client_sdk.transparency.watchers.submit import MAX_ANSWER, Asking, taken
-from client_sdk.writing import READABLE, write
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def init(arguments: argparse.Namespace) -> int:
         f"log      {made.log.name}",
         f"key      {made.log}",
         f"         in {arguments.log / 'log.pub'}, for your clients; {arguments.log / KEY} is private",
-        f"witness  {quorum} of {len(witnesses)} must sign before anything is shown",
+        f"witness  {_watched(quorum, len(witnesses))}",
         f"host     {arguments.log / PUBLIC}",
     )
     return 0
@@ -128,10 +128,7 @@ def bundle(arguments: argparse.Namespace) -> int:
         made = make_bundle(release, shown, tree, contents.rotations, since=since).to_json()
     finally:
         source.close()
-    try:
-        write(arguments.output, made, mode=READABLE)
-    except OSError as error:
-        raise UsageError(f"cannot write {arguments.output}: {error.strerror}") from error
+    write_file(arguments.output, made)
     print_lines(f"{arguments.output}: {len(made)} bytes, of a log of {tree.size} entries")
     return 0
 
@@ -149,11 +146,15 @@ def _named(origin: str) -> str:
     return origin
 
 
+def _watched(quorum: int, witnesses: int) -> str:
+    """Say who has to sign; a log gains no witness later, so whoever made one without should know now."""
+    if not witnesses:
+        return "none, now or later: make it anew with --witness if somebody is to sign that it only grows"
+    return f"{quorum} of {witnesses} must sign before anything is shown"
+
+
 def _export(log: LogWriter, path: Path) -> int:
-    try:
-        write(path, log.waiting(), mode=READABLE)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    write_file(path, log.waiting())
     print_lines(f"{path}: the checkpoint to sign")
     return 0
 

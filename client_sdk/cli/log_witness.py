@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from client_sdk.cli.codes import NO_VERDICT, REFUSED
-from client_sdk.cli.log_edge import files_of, log_key, now, read_file, served
+from client_sdk.cli.log_edge import files_of, log_key, now, read_file, served, write_file
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import progress
 from client_sdk.errors import EvidenceError, VerificationError
@@ -16,7 +16,6 @@ from client_sdk.transparency.log.remote import RemoteTree
 from client_sdk.transparency.log.store import Store
 from client_sdk.transparency.watchers import endpoint
 from client_sdk.transparency.watchers.witness import KEY, SERVICE_UNAVAILABLE, RefusedError, Request, Witness, create
-from client_sdk.writing import READABLE, write
 
 
 def witness(arguments: argparse.Namespace) -> int:
@@ -66,10 +65,7 @@ def _by_hand(made: Witness, logs: tuple[NoteVerifier, ...], arguments: argparse.
     if arguments.output is None:
         sys.stdout.write(line.decode())
         return 0
-    try:
-        write(arguments.output, line, mode=READABLE)
-    except OSError as error:
-        raise UsageError(f"cannot write {arguments.output}: {error.strerror}") from error
+    write_file(arguments.output, line)
     return 0
 
 

@@ -43,13 +43,16 @@ class Trust:
     memory: Memory | None = None
 
 
-def add_command(commands: Commands, name: str, help_text: str, examples: Sequence[str]) -> argparse.ArgumentParser:
-    """Add a command whose help ends with examples."""
+def add_command(
+    commands: Commands, name: str, help_text: str, examples: Sequence[str], *, after: str = ""
+) -> argparse.ArgumentParser:
+    """Add a command whose help ends with examples, and with what is to be said after them."""
+    shown = "examples:\n" + "".join(f"  {line}\n" for line in examples)
     return commands.add_parser(
         name,
         help=help_text,
         description=help_text[0].upper() + help_text[1:] + ".",
-        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
+        epilog=f"{shown}\n{after}" if after else shown,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from provisioner.releases.files import reason, write_file
 
 
 def make_key(private: Path, choose: keys.Ask, *, progress: Progress) -> dict[str, Any]:
-    """Make a key, its public half beside it; ``choose`` gives its passphrase, empty of one that is not encrypted.
+    """Make a key, its public half beside it, or neither; ``choose`` gives its passphrase, empty of one without.
 
     Raises:
         SpecError: one is there, or none can be written there.
@@ -22,7 +23,7 @@ def make_key(private: Path, choose: keys.Ask, *, progress: Progress) -> dict[str
         raise SpecError((Fault("KEY", "a name for the private key, such as alice.key", str(private)),))
     public = private.with_name(f"{private.stem}.pub")
     for path in (private, public):
-        if path.exists():
+        if os.path.lexists(path):
             raise SpecError((Fault(str(path), "no file: a key that signed is never replaced, it is rotated", "one"),))
     chosen = choose(private)
     if not private.parent.exists():
@@ -32,7 +33,11 @@ def make_key(private: Path, choose: keys.Ask, *, progress: Progress) -> dict[str
     except OSError as error:
         raise SpecError((Fault(str(private), "a place where a key can be written", reason(error)),)) from error
     key = keys.load(private, lambda _: chosen)
-    write_file(public, keys.public_pem(key))
+    try:
+        write_file(public, keys.public_pem(key))
+    except SpecError:
+        private.unlink()  # it signed nothing, and left there it could not be made again
+        raise
     progress(f"{private} signs releases: it stays on this machine, with one holder; nobody else ever needs it")
     progress(f"{public} goes to the other holders and to the clients, who pin it as key {key_id(key.public_key())}")
     return {"key": str(private), "public": str(public), "id": key_id(key.public_key())}

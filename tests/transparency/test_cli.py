@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from client_sdk.cli import main
+from client_sdk.cli import log, main
 from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
@@ -101,6 +103,28 @@ def test_a_bundle_has_the_rotations_before_its_release(tmp_path, run, home, publ
         for name, count in (("1.json", 0), ("new.json", 1)):
             assert run("bundle", place, tmp_path / name, "--output", tmp_path / "b.json", *more)[0] == 0
             assert len(json.loads((tmp_path / "b.json").read_bytes())["rotations"]) == count
+
+
+def test_init_says_who_has_to_sign_while_that_can_still_be_changed(tmp_path, run, publisher_file, witness):
+    words = ("--origin", ORIGIN, "--publisher", publisher_file)
+    _, alone, _ = run("init", tmp_path / "alone", *words)
+    assert "witness  none, now or later: make it anew with --witness" in alone
+    _, watched, _ = run("init", tmp_path / "watched", *words, "--witness", witness / "witness.pub")
+    assert "witness  1 of 1 must sign before anything is shown" in watched
+
+
+@pytest.mark.parametrize("action", ["init", "append", "serve", "bundle", "verify", "monitor", "witness", "page"])
+def test_every_action_has_examples_and_then_its_exit_codes(run, action):
+    code, out, _ = run(action, "--help")
+    assert code == 0
+    examples, after, codes = out.partition("examples:\n")[2].partition("\n\nexit codes:\n")
+    assert after
+    assert all(line.startswith("  ") and line.strip() for line in examples.splitlines())
+    assert "3 no verdict" in codes
+    parser = argparse.ArgumentParser()
+    log.register(parser.add_subparsers())
+    for example in examples.replace("\\\n", "").splitlines():
+        assert callable(parser.parse_args(shlex.split(example)[1:]).run)
 
 
 def test_verify_says_what_is_right(tmp_path, run, home, publisher_file):
@@ -348,6 +372,26 @@ def test_two_writers_at_once(tmp_path, run, home):
     assert (code, "another run writes here" in err) == (3, True)
 
 
+@pytest.mark.parametrize("left", ["public/tile", "pending"])
+def test_a_log_that_lost_its_configuration_is_not_made_anew_over_its_entries(tmp_path, run, home, publisher_file, left):
+    run("append", home, *files(tmp_path, 1))
+    if left == "pending":  # its first append was interrupted
+        shutil.rmtree(home / "public/tile")
+        (home / "pending").write_bytes(b"{}")
+    (home / "log.json").unlink()
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    code, _, err = run("append", home)
+    assert (code, "it has no log.json; restore it" in err) == (2, True), err
+    code, _, err = run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)
+    assert (code, "lost its log.json; restore that" in err) == (1, True), err
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupted_init_is_run_again(home, run, publisher_file):
+    (home / "log.json").unlink()
+    assert run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)[0] == 0
+
+
 def test_a_damaged_log_is_refused(tmp_path, run, home):
     run("append", home, *files(tmp_path, 1))
     (home / "public/tile/0/000.p/1").write_bytes(bytes(32))
@@ -367,6 +411,8 @@ def test_usage(tmp_path, run, home, publisher_file):
         ),
         (("init", tmp_path / "x", "--origin", "a", "--publisher", publisher_file, "--quorum", 1), "quorum"),
         (("verify", home, "--log", "none"), "cannot be read"),
+        (("verify", home, "--log", publisher_file), f"--log ({publisher_file}): note key: expected NAME+ID+KEY"),
+        (("verify", home, "--log", home / "log.key"), f"--log ({home / 'log.key'}): note key: a private key"),
         (("verify", home, "--log", key_of(home)[:-2]), "not base64"),
         (("bundle", home / "public", publisher_file, "--output", tmp_path / "b"), "give --log and --publisher"),
         (watching(home, publisher_file, tmp_path / "s", "--max-age", 5), "at least one with --witness"),
@@ -377,6 +423,20 @@ def test_usage(tmp_path, run, home, publisher_file):
     ):
         code, _, err = run(*words)
         assert (code, says in err) == (2, True), (words, err)
+
+
+def test_what_cannot_be_written_is_told_with_what_to_do(tmp_path, run, home, witness):
+    run("append", home, *files(tmp_path, 1))
+    nowhere, release = tmp_path / "none" / "x", tmp_path / "1.json"
+    signing = ("witness", witness, "--log", key_of(home), "--checkpoint", home / "public/checkpoint", "--from", home)
+    for words in (
+        ("bundle", home, release, "--output", nowhere),
+        ("append", home, "--export", nowhere),
+        (*signing, "--output", nowhere),
+    ):
+        code, out, err = run(*words)
+        told = f"vitrine: usage: cannot write {nowhere}: No such file or directory; see to it, and run the same command"
+        assert (code, out, told in err) == (2, "", True), (words, err)
 
 
 def test_a_log_that_says_it_is_too_large(tmp_path, run, home):

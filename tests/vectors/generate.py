@@ -26,7 +26,8 @@ from tests.vectors.case import Case  # noqa: E402
 
 NOTICE = (
     "Simulated evidence under test roots whose keys anybody can make (tests/fakes/keys.py). No real machine, and no "
-    "key of any vendor, is in it. Never pin one of these roots."
+    "key of any vendor, is in it. Never pin one of these roots, "
+    "nor a publisher's, log's or witness's key from it."
 )
 SMALLEST_BLOB = 48  # shorter byte strings stay in the request
 BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")

@@ -24,11 +24,12 @@ def read_verifier(given: KeySource, where: str, *, kind: int) -> NoteVerifier:
     if not isinstance(given, NoteVerifier):
         require(given, (str, Path), where, expected="a key NAME+ID+KEY, or a file with it", remedy="give one of both")
         require_path(given, where)
-        text = str(given) if _TEXT.fullmatch(str(given)) else _read(Path(given), where)
+        is_key = _TEXT.fullmatch(str(given)) is not None
+        text = str(given) if is_key else _read(Path(given), where)
         try:
             given = NoteVerifier.from_text(text)
         except EvidenceError as error:
-            raise EvidenceError(where, str(error)) from error
+            raise EvidenceError(where if is_key else f"{where} ({given})", str(error)) from error
     if given.kind != kind:
         raise EvidenceError(where, f"expected {_OF[kind]}, got {_OF[given.kind]}: {given.name}")
     return given

@@ -43,6 +43,7 @@ KEY, CONFIG = "log.key", "log.json"
 PENDING, WAITING, STATE = "pending", "checkpoint.waiting", "contents.json"
 BATCH = 256
 """Entries that one checkpoint adds at most."""
+_TILES = "tile"
 _MAX_PENDING = 2 * tiles.MAX_ENTRY_BUNDLE
 Found = TypeVar("Found")
 Cosign = Callable[[bytes, tree.Tiles], Sequence[Signature]]
@@ -80,18 +81,22 @@ def nobody(_checkpoint: bytes, _tiles: tree.Tiles) -> tuple[Signature, ...]:
 
 
 def create(home: Path, config: Callable[[NoteSigner], Config], signer: NoteSigner) -> Config:
-    """Make a log without entries; what is in the folder already is left as it is.
+    """Make a log without entries; of a log that is in the folder already, or was, everything is left as it is.
 
-    Its checkpoint is of the empty tree and waits for no witness.
+    Its checkpoint is of the empty tree and waits for no witness. One that was interrupted is made anew, key and all.
 
     Raises:
         LogBusyError, LogStorageError: it cannot be written.
-        LogDamagedError: there is a log already.
+        LogDamagedError: there is a log already, or one that lost its configuration.
     """
     store, made = Store(home), config(signer)
     with store.sole():
         if store.read(CONFIG, limit=MAX_CONFIG) is not None:
             raise LogDamagedError(f"{home}: there is a log already; give another folder")
+        for name in (f"{PUBLIC}/{_TILES}", PENDING):
+            if (home / name).exists():
+                told = f"there is a log with entries, which lost its {CONFIG}; restore that, or give another folder"
+                raise LogDamagedError(f"{home}: {told}")
         keyfile.create(store, KEY, signer)
         empty = Checkpoint(made.log.name, 0, EMPTY_ROOT)
         store.put(f"{PUBLIC}/{CHECKPOINT}", sign_note(empty.to_text(), signer))

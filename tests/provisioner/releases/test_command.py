@@ -311,6 +311,22 @@ def test_what_is_no_plain_file_is_not_replaced(site, deployment):
     assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
 
 
+@pytest.mark.parametrize("name", ["x.key", "x.pub"])
+def test_a_link_in_the_place_of_either_half_is_left_and_no_key_is_made(site, name):
+    (site.work / name).symlink_to("nowhere")
+    said = site.command("keygen", site.work / "x.key")
+    assert (said.code, f"{site.work / name}: expected no file" in said.err) == (USAGE, True), said.err
+    assert [path.name for path in site.work.glob("x.*")] == [name]
+    assert (site.work / name).is_symlink()
+
+
+def test_a_key_whose_public_half_cannot_be_written_is_not_left_behind(site):
+    name = "k" * 245  # with .pub it is too long for where it is written first
+    said = site.command("keygen", site.work / name)
+    assert (said.code, f"{name}.pub: expected a file that can be written" in said.err) == (USAGE, True), said.err
+    assert [*site.work.glob("k*")] == []
+
+
 def test_a_folder_that_keygen_makes_is_named(site):
     said = site.command("keygen", site.work / "others/x.key")
     assert (said.code, f"{site.work / 'others'}: there was no such folder, so it is made\n" in said.err) == (DONE, True)

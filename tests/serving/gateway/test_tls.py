@@ -1,85 +1,99 @@
-"""What the gateway's TLS is, and what reading from it costs."""
+"""What TLS 1.3 has not, tried all the same with OpenSSL's own client: early data, resumption, older versions."""
 
 from __future__ import annotations
 
-import ssl
-import tracemalloc
+import asyncio
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from serving.attest.tls import create_identity
-from serving.gateway.tls import tls_context
+from tests.serving.gateway.running import free_port, gateway
 
-ASKED = 256 * 1024  # by the event loop, at each read
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("tls")
-    create_identity(made)
-    return made
+pytestmark = pytest.mark.asyncio
+EARLY = b"GET /v1/models HTTP/1.1\r\nhost: early\r\n\r\n"
+ASKED = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+UPDATES = 300
 
 
-def pair(folder, **options):
-    """Make both ends of a connection, in memory, after the handshake."""
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.load_verify_locations(folder / "cert.pem")
-    for name, value in options.items():
-        setattr(context, name, value)
-    caller, gateway = context.wrap_bio(back, there), tls_context(folder).wrap_bio(there, back, server_side=True)
-    for _ in range(3):
-        for end in (caller, gateway):
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
-    return caller, gateway
-
-
-def test_what_was_sent_is_read_record_by_record_in_little_memory(folder):
-    caller, gateway = pair(folder)
-    sent = bytes(range(256)) * 200
-    caller.write(sent)
-    tracemalloc.start()
+@asynccontextmanager
+async def openssl(*words):
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec("openssl", *map(str, words), stdin=pipe, stdout=pipe, stderr=pipe)
     try:
-        first = gateway.read(ASKED)
-        _, peak = tracemalloc.get_traced_memory()
+        yield process
     finally:
-        tracemalloc.stop()
-    assert peak < ASKED / 8
-    rest = b""
-    while len(first) + len(rest) < len(sent):
-        rest += gateway.read(ASKED)
-    assert first + rest == sent
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
 
 
-def test_a_buffer_of_ones_own_is_filled_and_a_small_one_not_overrun(folder):
-    caller, gateway = pair(folder)
-    caller.write(b"0123456789")
-    buffer = bytearray(4)
-    assert gateway.read(4, buffer) == 4
-    assert buffer == b"0123"
-    assert gateway.read(ASKED) == b"456789"
+async def told(process, data=b""):
+    """Send data to a client, and return all that it printed until the server closed the connection."""
+    async with asyncio.timeout(20):
+        process.stdin.write(data)
+        output = await process.stdout.read()
+        return output + await process.stderr.read()
 
 
-def test_nothing_sent_is_waited_for_and_an_end_is_an_end(folder):
-    caller, gateway = pair(folder)
-    with pytest.raises(ssl.SSLWantReadError):
-        gateway.read(ASKED)
-    with pytest.raises(ssl.SSLWantReadError):
-        caller.unwrap()
-    assert gateway.read(ASKED) == b""
+async def foreign_session(folder):
+    """Get a session that allows early data, from a server of ours with the gateway's certificate."""
+    session, tls = folder / "session", ("-cert", folder / "tls/cert.pem", "-key", folder / "tls/key.pem")
+    for _ in range(20):
+        port = free_port()  # somebody else may have it by then
+        async with openssl("s_server", "-port", port, *tls, "-early_data", "-www", "-quiet") as server:
+            while server.returncode is None and not session.exists():
+                async with openssl("s_client", "-connect", f"127.0.0.1:{port}", "-sess_out", session) as client:
+                    await told(client, b"GET / HTTP/1.0\r\n\r\n")
+                await asyncio.sleep(0.1)
+        if session.exists():
+            return session
+    raise AssertionError("no session was given")
 
 
-def test_an_older_tls_is_refused(folder):
-    with pytest.raises(ssl.SSLError):
-        pair(folder, maximum_version=ssl.TLSVersion.TLSv1_2)
+async def test_a_request_in_early_data_is_not_answered(tmp_path):
+    async with gateway(tmp_path) as running:
+        session, early = await foreign_session(tmp_path), tmp_path / "early"
+        early.write_bytes(EARLY)
+        where = ("-connect", f"127.0.0.1:{running.port}", "-sess_in", session, "-early_data", early)
+        async with openssl("s_client", *where) as client:
+            output = await told(client, ASKED)
+        assert b"Early data was rejected" in output
+        assert (output.count(b"HTTP/1.1 200"), output.count(b'"object"')) == (1, 0)
+        await running.answers_another()
 
 
-def test_no_session_is_given_that_could_be_resumed(folder):
-    caller, gateway = pair(folder)
-    gateway.write(b"x")
-    assert caller.read(1) == b"x"  # tickets come before the first bytes
-    assert caller.session is None or not caller.session.has_ticket
+async def test_no_session_is_given_that_early_data_could_use(tmp_path):
+    async with gateway(tmp_path) as running:
+        session = tmp_path / "session"
+        where = ("-connect", f"127.0.0.1:{running.port}", "-sess_out", session)
+        async with openssl("s_client", *where) as client:
+            assert b"HTTP/1.1 200" in await told(client, ASKED)
+        assert not session.exists()
+
+
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1", "-tls1_2"])
+async def test_versions_that_could_renegotiate_are_refused(tmp_path, version):
+    async with gateway(tmp_path) as running:
+        where = ("-connect", f"127.0.0.1:{running.port}", version, "-cipher", "ALL:@SECLEVEL=0")
+        async with openssl("s_client", *where) as client:
+            output = await told(client, ASKED)
+        assert b"HTTP/1.1" not in output
+        assert b"no peer certificate available" in output
+        await running.answers_another()
+
+
+async def test_a_flood_of_new_keys_costs_only_its_sender(tmp_path):
+    """A client may ask for new keys at any time (RFC 8446, 4.6.3)."""
+    async with gateway(tmp_path) as running:
+        where = ("-connect", f"127.0.0.1:{running.port}")
+        async with openssl("s_client", *where) as client:
+            await client.stdout.readuntil(b"Verify return code")
+            for _ in range(UPDATES):
+                client.stdin.write(b"K\n")  # the client reads a command at a time
+                await client.stdin.drain()
+                await asyncio.sleep(0.002)
+            await running.answers_another()
+            output = await told(client, ASKED)
+        assert b"HTTP/1.1 200" in output
+        assert output.count(b"KEYUPDATE") > UPDATES / 2
+        await running.answers_another()
