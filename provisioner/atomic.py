@@ -10,14 +10,18 @@ from pathlib import Path
 def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file beside its place, with its final mode from the first byte on, and rename it there.
 
-    Whatever interrupts it leaves nothing behind: what is written may be a secret.
+    Whatever interrupts it leaves nothing behind: what is written may be a secret. When it returns, the content is on
+    the disk under its name: what was made of it may be handed out.
     """
     temporary = _beside(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
+        _put_names(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -36,3 +40,11 @@ def replace_link(path: Path, target: Path) -> None:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def _put_names(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -5,6 +5,6 @@ Elsewhere nothing of this folder is collected; there a GPU that does not answer 
 
 from __future__ import annotations
 
-import os
+from tests.serving_vllm.versions import GPUS
 
-collect_ignore_glob = [] if os.environ.get("VITRINE_GPUS") else ["*"]
+collect_ignore_glob = [] if GPUS else ["*"]

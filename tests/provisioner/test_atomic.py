@@ -52,3 +52,21 @@ def test_a_link_is_replaced_whole(tmp_path, monkeypatch):
     assert (link.readlink(), list(tmp_path.iterdir())) == (tmp_path / "one", [link])
     replace_link(link, tmp_path / "two")
     assert link.readlink() == tmp_path / "two"
+
+
+def test_content_and_name_are_on_the_disk_when_it_returns(tmp_path, monkeypatch):
+    """A power cut behind it leaves no empty key whose public half was handed out."""
+    put, replace, order = os.fsync, Path.replace, []
+
+    def fsync(descriptor):
+        order.append(Path(f"/proc/self/fd/{descriptor}").resolve() == tmp_path)
+        put(descriptor)
+
+    def renamed(path, target):
+        order.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", renamed)
+    replace_file(tmp_path / "key", b"secret", 0o600)
+    assert order == [False, "name", True]

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from tests.fakes.triton_site import exchange
+from tests.serving_vllm.versions import GPUS
 
-GPUS = int(os.environ.get("VITRINE_GPUS", "0"))
 ON_CPU = {"graphs": False, "cpu_cache_gib": 1}
 # The small model shares the GPU with a second engine in some tests.
 ON_GPU = {"graphs": True, "gpu_percent": 20}

