@@ -103,6 +103,18 @@ def test_an_archive_of_another_image_is_not_written_over(site, other):
 
 
 @pytest.mark.root
+def test_a_folder_with_something_else_in_it_is_not_replaced_by_an_archive(site, tmp_path):
+    (tmp_path / "empty").mkdir()
+    gather(site.image, site.source, site.cache, tmp_path / "empty", weights={}, progress=quiet)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_bytes(b"kept")
+    for output in (tmp_path / "full", tmp_path / "full" / "mine"):
+        with pytest.raises(SpecError, match="--output: expected a folder that is not there yet"):
+            gather(site.image, site.source, site.cache, output, weights={}, progress=quiet)
+    assert (tmp_path / "full" / "mine").read_bytes() == b"kept"
+
+
+@pytest.mark.root
 def test_files_of_a_model_are_found_by_hash_in_the_folder_that_is_named(site, tmp_path):
     data = b"weights of a model"
     digest = sites.hashlib.sha256(data).hexdigest()
