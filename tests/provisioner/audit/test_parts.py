@@ -20,7 +20,7 @@ from client_sdk.encoding import canonical_json
 from client_sdk.errors import FetchError, VerificationError
 from provisioner.audit import command, running
 from provisioner.audit import rebuild as rebuilding
-from provisioner.audit.archive import Archive
+from provisioner.audit.archive import Archive, manifest_digest
 from provisioner.audit.audit import Audit
 from provisioner.audit.finding import Finding
 from provisioner.audit.gathering import gather
@@ -50,6 +50,20 @@ def test_a_recipe_is_read_back():
     recipe = Recipe("release", {"engine_models": '[{"name": "m"}]', "attester_gpus": '"1"'})
     assert parse_recipe(recipe.to_json()) == recipe
     assert recipe.variables() == {"engine_models": [{"name": "m"}], "attester_gpus": "1"}
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_pipe_in_an_archive_is_refused_and_not_waited_for(tmp_path, is_link):
+    archive, pipe = tmp_path / "archive", tmp_path / "pipe"
+    sites.put(archive / "image/manifest.json", b"{}")
+    manifest_digest(archive)
+    if is_link:
+        os.mkfifo(pipe)
+        (archive / "image/uki.efi").symlink_to(pipe)
+    else:
+        os.mkfifo(archive / "image/uki.efi")
+    with pytest.raises(BakeError, match=r"image/uki\.efi is no file"):
+        manifest_digest(archive)
 
 
 class _Manifest:
