@@ -92,6 +92,9 @@ def create(home: Path, config: Callable[[NoteSigner], Config], signer: NoteSigne
     with store.sole():
         if store.read(CONFIG, limit=MAX_CONFIG) is not None:
             raise LogDamagedError(f"{home}: there is a log already; give another folder")
+        if (home / PUBLIC / "tile").exists():  # an interrupted run of this leaves a key, and never an entry
+            what = f"{home}: there are entries of a log that has lost its {CONFIG}"
+            raise LogDamagedError(f"{what}: its key would be lost as well; put that file back, or give another folder")
         keyfile.create(store, KEY, signer)
         empty = Checkpoint(made.log.name, 0, EMPTY_ROOT)
         store.put(f"{PUBLIC}/{CHECKPOINT}", sign_note(empty.to_text(), signer))
