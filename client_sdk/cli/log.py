@@ -162,6 +162,7 @@ def _add_page(actions: Commands) -> None:
         "--witness", metavar="KEY", action="append", default=[], help="key of a witness (those of your own log)"
     )
     _add_publisher(page, required=False)
+    _add_most(page)
     _add_timeout(page)
 
 

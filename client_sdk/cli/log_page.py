@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from client_sdk.cli.log_edge import (
@@ -13,6 +14,7 @@ from client_sdk.cli.log_edge import (
     own_log,
     publisher,
     read_file,
+    require_size,
     witness_keys,
 )
 from client_sdk.cli.log_owner import print_lines
@@ -40,7 +42,8 @@ def page(arguments: argparse.Namespace) -> int:
     manifests = [read_file(path, limit=MAX_SIZE) for path in _manifest_files(arguments.manifest)]
     source = files_of(arguments.place, seconds=arguments.timeout)
     try:
-        done = write_site(source, output, site, manifests=manifests)
+        within = partial(require_size, most=arguments.most)
+        done = write_site(source, output, site, manifests=manifests, require_size=within)
     finally:
         source.close()
     for digest in done.strange:

@@ -15,10 +15,11 @@ class Parser(argparse.ArgumentParser):
     """Says of what is missing all of it, and which option took it.
 
     ``needs`` is what a command needs besides, which argparse cannot express. Parsers of subcommands are of this class.
+    Options are taken by their whole names: the beginning of one would be another's with the next option that is added.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options | {"formatter_class": _Formatter})
+        super().__init__(*args, **options | {"formatter_class": _Formatter, "allow_abbrev": False})
         self.register("action", "extend", _Several)
 
     def error(self, message: str) -> NoReturn:

@@ -51,10 +51,11 @@ def manifest_digest(folder: Path) -> bytes:
     """Return the digest of an archive's manifest, whatever that says: a release names it, or it is none of ours.
 
     Raises:
-        BakeError: there is none.
+        BakeError: there is none, or the archive holds what is no file.
     """
     path = folder / IMAGE / MANIFEST
     try:
+        _require_files(folder)
         return digest(_limited(path))
     except OSError as error:
         raise BakeError(f"{folder} is no archive of a release: {path}: {error.strerror}") from error
@@ -82,6 +83,13 @@ def look(archive: Path, needed: tuple[Needed, ...]) -> Holdings:
     missing = tuple(one for one in needed if not (archive / one.path).is_file())
     found = ((one, sha256_of(archive / one.path)) for one in needed if one not in missing)
     return Holdings(missing, tuple((one, got) for one, got in found if got != one.sha256))
+
+
+def _require_files(folder: Path) -> None:
+    """Refuse pipes, devices and links to them, before anything is opened: whoever reads them may wait without end."""
+    for path in folder.rglob("*"):
+        if not (path.is_file() or path.is_dir()):
+            raise BakeError(f"{path} is no file, and an archive holds nothing else; get the archive from elsewhere")
 
 
 def _limited(path: Path) -> bytes:

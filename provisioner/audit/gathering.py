@@ -33,7 +33,7 @@ def gather(
         SpecError: a folder is not what it is named for.
         BakeError: the image was baked from another checkout, or a file is not in the cache any more.
     """
-    _require_places(image, source, weights)
+    _require_places(image, source, weights, output)
     recipe, manifest = _described(image)
     told = _materials(source, cache, recipe, manifest)
 
@@ -56,7 +56,7 @@ def gather(
     return made
 
 
-def _require_places(image: Path, source: Path, weights: Mapping[str, Path]) -> None:
+def _require_places(image: Path, source: Path, weights: Mapping[str, Path], output: Path) -> None:
     """Refuse folders that cannot be meant; all of them at once."""
     faults = [
         Fault(f"--weights {name}", "the folder with the files of the model", f"{folder}, which is none")
@@ -69,6 +69,10 @@ def _require_places(image: Path, source: Path, weights: Mapping[str, Path]) -> N
     if not (source / DATA).is_dir():
         expected = "the checkout that the image was baked from (by default the folder that you are in)"
         faults.append(Fault("--source", expected, f"{source}, without {DATA}"))
+    is_empty = output.is_dir() and not any(output.iterdir())
+    if output.exists() and not (is_empty or (output / INDEX).is_file()):
+        expected = "a folder that is not there yet, or an archive's: whatever else is in one would be lost"
+        faults.append(Fault("--output", expected, f"{output}, which is something else"))
     if faults:
         raise SpecError(tuple(faults))
 

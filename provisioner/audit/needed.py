@@ -12,7 +12,7 @@ from typing import Any
 
 from client_sdk.manifest import Manifest
 from provisioner.errors import BakeError
-from provisioner.image.debs import drift_name
+from provisioner.image.debs import differences, drift_name
 from provisioner.image.packages import EVERY_BAKE, LOCK_FILE, TREES, PackageLock, parse_lock
 from provisioner.image.recipe import Recipe
 from provisioner.image.vllm_wheels import LOCK_FILE as CLOSURE
@@ -38,11 +38,15 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """All that a rebuild needs: ``followed`` is the lock that a test bake took instead of the checkout's, if it did."""
+    """All that a rebuild needs: ``followed`` is the lock that a test bake took instead of the checkout's, if it did.
+
+    ``drift`` says which packages are others by it. Only the archive has such a lock: no checkout vouches for them.
+    """
 
     lock: PackageLock
     files: tuple[Needed, ...]
     followed: str = ""
+    drift: tuple[str, ...] = ()
 
 
 def materials(source: Path, recipe: Recipe, manifest: Manifest, archive: Path) -> Materials:
@@ -65,7 +69,7 @@ def materials(source: Path, recipe: Recipe, manifest: Manifest, archive: Path) -
         pins = parse_closure(_read(source, CLOSURE).decode())
         folder = f"closure/{closure_digest(pins)}"
         files += [Needed(f"{folder}/{pin.filename}", pin.sha256, f"{pin.name} {pin.version}") for pin in pins]
-    return Materials(lock, (*files, *_weights(recipe)), followed)
+    return Materials(lock, (*files, *_weights(recipe)), followed, differences(shipped, lock))
 
 
 def fits(lock: PackageLock, manifest: Manifest) -> bool:

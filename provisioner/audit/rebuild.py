@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,15 @@ from typing import Any
 
 from provisioner.audit.archive import Archive
 from provisioner.audit.needed import Materials, models_entries
+from provisioner.bake import role_options
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image.afresh import PLAIN, Circumstances, Order, bake_afresh
+from provisioner.image.recipe import RECIPE
 from provisioner.image.shelf import alone
 
+_SHOWN = 3
+# What Ansible runs where it stands in a value; the last may say that other signs begin it.
+_TEMPLATE = re.compile(r"\{[{%#]|#jinja2:")
 _HOSTS = {
     "all": {
         "hosts": {
@@ -33,8 +39,9 @@ def rebuild(
     """Bake the image that an archive is about from a checkout; returns the image folder, below ``work``.
 
     Raises:
-        BakeError: the bake fails.
+        BakeError: the archive asks for what is no bake, or the bake fails.
     """
+    require_plain(source, archive)
     home = (work / circumstances.folder).resolve()
     cache = home / "cache"
     _lay_out(archive.folder.resolve(), told, cache)
@@ -47,6 +54,25 @@ def rebuild(
     }
     order = Order(source, str(inventory), variables, alone=True, bare=True)
     return bake_afresh(order, home, cache, circumstances)
+
+
+def require_plain(source: Path, archive: Archive) -> None:
+    """Refuse an archive that asks for more than values of variables that roles of the checkout take.
+
+    Whoever hosts it may have written its recipe, which nothing signs, and the bake runs as root. Another name may be
+    Ansible's own, such as where it works; and a template in a value is a program.
+
+    Raises:
+        BakeError: it asks for that.
+    """
+    recipe, away = archive.recipe, "do not use this archive: whoever wrote that is after the machine that rebuilds"
+    if strange := sorted(recipe.values.keys() - role_options(source).keys()):
+        shown = ", ".join(strange[:_SHOWN])
+        raise BakeError(f"{RECIPE} of the archive sets {shown}, which no role of the checkout takes; {away}")
+    told = {**recipe.variables(), "the mode": recipe.mode, "the commit": archive.manifest.source_commit}
+    for name, value in told.items():
+        if _TEMPLATE.search(json.dumps(value, ensure_ascii=False)):
+            raise BakeError(f"{RECIPE} or manifest of the archive have a template in {name}; {away}")
 
 
 @contextmanager

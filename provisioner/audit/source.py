@@ -36,6 +36,8 @@ def compare_source(source: Path, manifest: Manifest, told: Materials) -> Iterato
             yield Finding(f"source {path}", named.get(path, "no such file"), here.get(path, "no such file"), how)
     for line in differing(told.lock, manifest):
         yield Finding("package lock", "the packages of the manifest", line)
+    for line in told.drift:
+        yield Finding("package lock", f"{line}, by {told.followed} of the archive", "the checkout's lock names others")
 
 
 def commit_note(source: Path, manifest: Manifest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -10,6 +11,8 @@ from provisioner.errors import BakeError
 
 _MAGIC = b"070701"
 _HEADER = 110
+# int() takes signs as well: a size below zero would lead back to where the reader has been.
+_FIELDS = re.compile(rb"[0-9A-Fa-f]{104}")
 _TRAILER = "TRAILER!!!"
 _MAX_NAME = 4096
 
@@ -39,10 +42,9 @@ def _fields(data: bytes, at: int) -> tuple[int, ...]:
     header = _slice(data, at, _HEADER)
     if header[:6] != _MAGIC:
         raise BakeError(f"cpio: no entry at {at:#x}, and no trailer before it")
-    try:
-        return tuple(int(header[place : place + 8], 16) for place in range(6, _HEADER, 8))
-    except ValueError:
-        raise BakeError(f"cpio: a malformed entry at {at:#x}") from None
+    if not _FIELDS.fullmatch(header, 6):
+        raise BakeError(f"cpio: a malformed entry at {at:#x}")
+    return tuple(int(header[place : place + 8], 16) for place in range(6, _HEADER, 8))
 
 
 def _slice(data: bytes, at: int, size: int) -> bytes:

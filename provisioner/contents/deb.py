@@ -16,6 +16,10 @@ from provisioner.contents.entry import Part, PartName
 from provisioner.errors import BakeError, Fault, NotInImageError, SpecError
 from provisioner.image.files import require_sha256
 
+LIMIT = 8 << 30
+"""Bytes of a package's files, all together: the libraries of a GPU's driver are the largest, with some 2 GiB."""
+_BLOCK = 1 << 20
+
 
 class Fate(StrEnum):
     """What became of a file of a package in an image."""
@@ -48,6 +52,8 @@ def compare_deb(deb: Path, sha256: str, root: Part, initrd: Part) -> Iterator[He
             if not (member.isreg() or member.issym() or member.islnk()):
                 continue
             path = "/" + member.name.removeprefix(".").strip("/")
+            if member.issparse():  # a few bytes that say they are as many as they like; dpkg-deb packs none
+                raise BakeError(f"{deb.name} holds a sparse file, {path}, as no package of Debian's does")
             data = _contents(archive, member)
             fate = _fate(root, path, member, data)
             if fate is not Fate.SAME and member.isreg() and hashlib.sha256(data).digest() in packed:
@@ -80,10 +86,17 @@ def _unpacked(deb: Path) -> Iterator[tarfile.TarFile]:
     with tempfile.TemporaryFile() as unpacked:
         try:
             words = ["dpkg-deb", "--fsys-tarfile", str(deb)]
-            done = subprocess.run(words, stdout=unpacked, stderr=subprocess.DEVNULL, check=False)
+            program = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         except OSError as error:
             raise SpecError((Fault("dpkg-deb", "the program, of the package dpkg: install it", "none"),)) from error
-        if done.returncode:
+        with program:
+            assert program.stdout is not None  # noqa: S101 - it is a pipe, as asked for
+            while block := program.stdout.read(_BLOCK):
+                if unpacked.tell() + len(block) > LIMIT:
+                    program.kill()
+                    raise BakeError(f"{deb.name} unpacks to more than {LIMIT} bytes")
+                unpacked.write(block)
+        if program.returncode:
             raise BakeError(f"{deb.name} is not what dpkg-deb unpacks")
         unpacked.seek(0)
         try:

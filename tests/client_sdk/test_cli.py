@@ -229,6 +229,7 @@ def test_usage(run, pins, fault, argv):
     [
         (("verify",), "required: --release, --publisher; and ORIGIN, or --evidence with --nonce and --at"),
         (("verify", "https://h", "{words}", "--polcy", "p.toml"), "--polcy p.toml; write --policy if that is meant"),
+        (("verify", "https://h", "{words}", "--polic", "p.toml"), "--polic p.toml; write --policy if that is meant"),
         (("verify", "https://h", "{words}", "--colateral=x"), "write --collateral if that is meant"),
         (("verify", "https://h", "{words}", "--yes"), "unrecognized arguments: --yes\n"),
         (

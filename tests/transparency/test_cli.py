@@ -443,8 +443,9 @@ def test_a_log_that_says_it_is_too_large(tmp_path, run, home):
     signer = NoteSigner.from_text((home / "log.key").read_text().strip())
     run("append", home, *files(tmp_path, 1))
     (home / "public/checkpoint").write_bytes(sign_note(Checkpoint(ORIGIN, 10**9, bytes(32)).to_text(), signer))
-    code, _, err = run("verify", home, "--log", key_of(home))
-    assert (code, "give --most 1000000000" in err) == (3, True)
+    for words in (("verify", home, "--log", key_of(home)), ("page", home)):
+        code, _, err = run(*words)
+        assert (code, "give --most 1000000000" in err) == (3, True), words
 
 
 @pytest.fixture

@@ -201,6 +201,15 @@ def test_a_log_in_a_folder_that_has_one(tmp_path):
     assert (tmp_path / "log.key").read_bytes() == key
 
 
+def test_a_log_that_lost_its_configuration_keeps_its_key(tmp_path):
+    log_of(tmp_path, 1)
+    key = (tmp_path / "log.key").read_bytes()
+    (tmp_path / "log.json").unlink()
+    with pytest.raises(LogDamagedError, match=r"a log that has lost its log\.json"):
+        make(tmp_path)
+    assert (tmp_path / "log.key").read_bytes() == key
+
+
 def test_no_log(tmp_path):
     with pytest.raises(LogStorageError, match="make one with vitrine log init"):
         LogWriter(tmp_path)

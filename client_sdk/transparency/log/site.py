@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,8 +64,19 @@ class _Manifests:
         return self.given.get(named) or self.store.read(_manifest_path(named), limit=MAX_SIZE)
 
 
-def write_site(source: Source, home: Path, site: Site, *, manifests: Iterable[bytes] = ()) -> Written:
-    """Write the pages of a log into ``home/public``.
+def _any(_size: int) -> None:
+    """Read a log of whatever size."""
+
+
+def write_site(
+    source: Source,
+    home: Path,
+    site: Site,
+    *,
+    manifests: Iterable[bytes] = (),
+    require_size: Callable[[int], object] = _any,
+) -> Written:
+    """Write the pages of a log into ``home/public``; ``require_size`` raises where it says that it is too large.
 
     Raises:
         FetchError, EvidenceError, VerificationError: as reading the log does.
@@ -75,6 +86,7 @@ def write_site(source: Source, home: Path, site: Site, *, manifests: Iterable[by
     store = Store(home)
     with store.sole():
         shown = read_checkpoint(source, site.log, site.witnesses)  # (1)
+        require_size(shown.checkpoint.size)
         tree = RemoteTree(source, shown.checkpoint)
         known = _Manifests(store, {digest(data): data for data in manifests})
         entries = (entry for _, entry in tree.entries(0, tree.size))

@@ -95,8 +95,8 @@ def create(home: Path, config: Callable[[NoteSigner], Config], signer: NoteSigne
             raise LogDamagedError(f"{home}: there is a log already; give another folder")
         for name in (f"{PUBLIC}/{_TILES}", PENDING):
             if (home / name).exists():
-                told = f"there is a log with entries, which lost its {CONFIG}; restore that, or give another folder"
-                raise LogDamagedError(f"{home}: {told}")
+                told = f"there are entries of a log that has lost its {CONFIG}; restore that, or give another folder"
+                raise LogDamagedError(f"{home}: {told}: its key would be lost as well")
         keyfile.create(store, KEY, signer)
         empty = Checkpoint(made.log.name, 0, EMPTY_ROOT)
         store.put(f"{PUBLIC}/{CHECKPOINT}", sign_note(empty.to_text(), signer))

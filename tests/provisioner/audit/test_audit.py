@@ -9,10 +9,12 @@ import shutil
 import pytest
 
 from client_sdk.errors import VerificationError
+from client_sdk.manifest import Manifest
 from provisioner.audit.audit import audit
 from provisioner.audit.telling import as_dict, lines
 from provisioner.errors import BakeError
 from provisioner.image import packages
+from provisioner.image.debs import drift_name
 from tests.provisioner.audit import site as sites
 
 pytestmark = pytest.mark.root
@@ -50,6 +52,28 @@ def test_without_a_service_it_says_so(site, rebuilt, tmp_path):
     found = audited(site, tmp_path)
     assert found.is_identical
     assert "no service was asked" in list(lines(found, None))[-1]
+
+
+def test_packages_that_only_the_archive_vouches_for_are_named_and_nothing_is_rebuilt(site, rebuilt, tmp_path):
+    lock = packages.parse_lock((site.source / sites.DATA / packages.LOCK_FILE).read_bytes())
+    first, *others = lock.image.packages
+    theirs = dataclasses.replace(first, sha256="5" * 64)
+    drifted = dataclasses.replace(lock, image=dataclasses.replace(lock.image, packages=(theirs, *others)))
+    sites.put(site.archive / "debs" / drift_name(lock), packages.serialise_lock(drifted))
+    (site.archive / f"debs/{first.sha256}.deb").rename(site.archive / f"debs/{theirs.sha256}.deb")
+    manifest = Manifest.from_json((site.image / "manifest.json").read_bytes())
+    named = tuple(
+        dataclasses.replace(one, sha256=bytes.fromhex(theirs.sha256)) if one.name == first.name else one
+        for one in manifest.packages
+    )
+    (site.image / "manifest.json").write_bytes(dataclasses.replace(manifest, packages=named).to_json())
+    (site.archive / "image/manifest.json").unlink()
+    (site.archive / "image/manifest.json").write_bytes((site.image / "manifest.json").read_bytes())
+    asked = rebuilt(site.image)
+    found = audited(site, tmp_path, releases=(sites.release_of(site.image),))
+    assert (found.is_identical, asked) == (False, [])
+    assert "package lock" in wheres(found)
+    assert f"image: {first.name} 1: another file of the same version" in str(found.findings[0])
 
 
 def test_a_changed_line_of_the_source_is_named_and_nothing_is_rebuilt(site, rebuilt, tmp_path):

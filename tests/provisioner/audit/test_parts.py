@@ -19,13 +19,16 @@ from client_sdk.cli.options import UsageError
 from client_sdk.encoding import canonical_json
 from client_sdk.errors import FetchError, VerificationError
 from provisioner.audit import command, running
+from provisioner.audit import rebuild as rebuilding
+from provisioner.audit.archive import Archive, manifest_digest
 from provisioner.audit.audit import Audit
 from provisioner.audit.finding import Finding
 from provisioner.audit.gathering import gather
 from provisioner.audit.how import how
 from provisioner.audit.measured import predict_for
+from provisioner.audit.needed import Materials
 from provisioner.audit.provenance import origin_of, origins
-from provisioner.audit.rebuild import workplace
+from provisioner.audit.rebuild import rebuild, workplace
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image import afresh
 from provisioner.image.recipe import Recipe, parse_recipe
@@ -47,6 +50,55 @@ def test_a_recipe_is_read_back():
     recipe = Recipe("release", {"engine_models": '[{"name": "m"}]', "attester_gpus": '"1"'})
     assert parse_recipe(recipe.to_json()) == recipe
     assert recipe.variables() == {"engine_models": [{"name": "m"}], "attester_gpus": "1"}
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_pipe_in_an_archive_is_refused_and_not_waited_for(tmp_path, is_link):
+    archive, pipe = tmp_path / "archive", tmp_path / "pipe"
+    sites.put(archive / "image/manifest.json", b"{}")
+    manifest_digest(archive)
+    if is_link:
+        os.mkfifo(pipe)
+        (archive / "image/uki.efi").symlink_to(pipe)
+    else:
+        os.mkfifo(archive / "image/uki.efi")
+    with pytest.raises(BakeError, match=r"image/uki\.efi is no file"):
+        manifest_digest(archive)
+
+
+class _Manifest:
+    """As much of one as a bake is told."""
+
+    def __init__(self, source_commit):
+        self.source_commit = source_commit
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "commit", "says"),
+    [
+        ("test", {"ansible_rootdir": '"/"'}, "", r"sets ansible_rootdir, which no role of the checkout takes"),
+        ("test", {"gateway_port": r'"\u007b\u007b lookup(1) }}"'}, "", "a template in gateway_port"),
+        ("test", {"engine_models": '[{"name": "a{% x %}"}]'}, "", "a template in engine_models"),
+        ("test", {"engine_models": '[{"{{ x }}": "a"}]'}, "", "a template in engine_models"),
+        ("test", {"gateway_port": '"#jinja2: block_start_string: 1' + r'\nx"'}, "", "a template in gateway_port"),
+        ("{{ x }}", {}, "", "a template in the mode"),
+        ("test", {}, "{# x #}", "a template in the commit"),
+    ],
+)
+def test_what_an_archive_asks_for_is_no_program_of_whoever_hosts_it(tmp_path, monkeypatch, mode, values, commit, says):
+    monkeypatch.setattr(rebuilding, "bake_afresh", lambda *_: pytest.fail("it was run"))
+    recipe = parse_recipe(Recipe(mode, values).to_json())
+    archive = Archive(tmp_path, _Manifest(commit), b"", recipe)
+    with pytest.raises(BakeError, match=says):
+        rebuild(CHECKOUT, archive, Materials(None, ()), tmp_path)
+
+
+def test_what_roles_take_is_baked(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(rebuilding, "bake_afresh", lambda order, *_: asked.append(order.variables))
+    recipe = Recipe("test", {"engine_models": '[{"name": "m", "more": {"a": {}}}]', "gateway_port": "444"})
+    rebuild(CHECKOUT, Archive(tmp_path, _Manifest("0" * 40), b"", recipe), Materials(None, ()), tmp_path)
+    assert asked == [recipe.variables() | {"bake_mode": "test", "bake_source_commit": "0" * 40}]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +152,18 @@ def test_a_tampered_cache_makes_no_archive(site, tmp_path):
 def test_an_archive_of_another_image_is_not_written_over(site, other):
     with pytest.raises(BakeError, match="archive of another image"):
         gather(other, site.source, site.cache, site.archive, weights={}, progress=quiet)
+
+
+@pytest.mark.root
+def test_a_folder_with_something_else_in_it_is_not_replaced_by_an_archive(site, tmp_path):
+    (tmp_path / "empty").mkdir()
+    gather(site.image, site.source, site.cache, tmp_path / "empty", weights={}, progress=quiet)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_bytes(b"kept")
+    for output in (tmp_path / "full", tmp_path / "full" / "mine"):
+        with pytest.raises(SpecError, match="--output: expected a folder that is not there yet"):
+            gather(site.image, site.source, site.cache, output, weights={}, progress=quiet)
+    assert (tmp_path / "full" / "mine").read_bytes() == b"kept"
 
 
 @pytest.mark.root

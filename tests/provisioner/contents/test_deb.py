@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
 
 import pytest
 
+from provisioner.contents import deb as module
 from provisioner.contents.deb import Held, compare_deb
 from provisioner.contents.image import open_contents
 from provisioner.errors import BakeError
@@ -74,4 +77,31 @@ def test_another_package_than_the_manifests_is_refused(tiny_image, deb):
 def test_what_is_no_package_is_refused(tiny_image, tmp_path, data):
     (tmp_path / "x.deb").write_bytes(data)
     with pytest.raises(BakeError, match="not what dpkg-deb unpacks"):
+        compared(tiny_image, tmp_path / "x.deb")
+
+
+def test_a_package_that_unpacks_to_more_than_any_has_is_refused(tiny_image, deb, monkeypatch):
+    monkeypatch.setattr(module, "LIMIT", 4096)
+    with pytest.raises(BakeError, match="unpacks to more than 4096 bytes"):
+        compared(tiny_image, deb)
+
+
+def packed(*members):
+    """Make a package by hand, with files as a tar archive may have them."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for member in members:
+            archive.addfile(member)
+    parts = {"debian-binary": b"2.0\n", "control.tar": bytes(10_240), "data.tar": data.getvalue()}
+    head = "{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n"
+    return b"!<arch>\n" + b"".join(
+        head.format(name, 0, 0, 0, "100644", len(part)).encode() + part for name, part in parts.items()
+    )
+
+
+def test_a_file_of_as_many_bytes_as_it_likes_to_say_is_refused(tiny_image, tmp_path):
+    member = tarfile.TarInfo("./large")
+    member.pax_headers = {"GNU.sparse.size": str(64 << 20), "GNU.sparse.map": "0,0", "GNU.sparse.numblocks": "1"}
+    (tmp_path / "x.deb").write_bytes(packed(member))
+    with pytest.raises(BakeError, match=r"x\.deb holds a sparse file, /large"):
         compared(tiny_image, tmp_path / "x.deb")

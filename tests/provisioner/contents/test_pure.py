@@ -77,6 +77,14 @@ def test_an_archive_that_is_cut_short_is_refused(cut):
         list(read_cpio(archive()[:cut]))
 
 
+@pytest.mark.parametrize("size", [b"-0000070", b"+0000000", b"0x000000", b"0_000000", b" 0000000", b"0000000g"])
+def test_a_size_in_cpio_is_eight_hex_digits_and_leads_no_way_back(size):
+    data = cpio.write_cpio([cpio.file("x", b"")])
+    found = read_cpio(data[:54] + size + data[62:])
+    with pytest.raises(BakeError, match="a malformed entry at 0x0"):
+        next(found)
+
+
 @given(st.binary(max_size=300))
 def test_whatever_cpio_is_given_is_read_or_refused(data):
     try:
