@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +22,8 @@ from provisioner.image.shelf import alone
 from provisioner.image.space import require_space
 from provisioner.progress import Progress, paced
 
-_SECONDS = 60
+_SECONDS = 60  # without a byte, and for a file besides its size at the slowest speed
+_SLOWEST = 50_000  # bytes a second
 _BLOCK = 1 << 20
 
 
@@ -77,13 +80,21 @@ def _why(error: Exception) -> str:
     return str(reason.strerror if isinstance(reason, OSError) and reason.strerror else error)
 
 
+def _blocks(answer: http.client.HTTPResponse, deadline: float) -> Iterator[bytes]:
+    while block := answer.read1(_BLOCK):  # what has come: else it would wait until a block is full
+        yield block
+        if time.monotonic() > deadline:
+            raise TimeoutError("it comes too slowly")
+
+
 def _download(url: str, target: Path, *, limit: int) -> None:
     part = target.with_name(f"{target.name}.part")
+    deadline = time.monotonic() + _SECONDS + limit / _SLOWEST
     try:
         # What comes is judged by its hash.
         with urllib.request.urlopen(url, timeout=_SECONDS) as answer, part.open("wb") as file:  # noqa: S310
             got = 0
-            while block := answer.read(_BLOCK):
+            for block in _blocks(answer, deadline):
                 got += len(block)
                 if got > limit:
                     raise BakeError(f"{url}: longer than the {limit} bytes that it is to have")

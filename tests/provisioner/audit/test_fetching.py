@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from provisioner.audit import fetching
 from provisioner.audit.fetching import fetch, is_address
 from provisioner.audit.index import read_index
 from provisioner.errors import BakeError
@@ -77,6 +80,34 @@ def test_a_file_that_is_missing_is_said_with_its_address(published, tmp_path):
     (folder / "recipe.json").unlink()
     with pytest.raises(BakeError, match=r"/recipe\.json: HTTP Error 404"):
         fetch(address, tmp_path, progress=quiet)
+
+
+class _Drips(_Quiet):
+    """Sends a byte at a time, for ever."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.02)
+
+
+def test_a_server_that_sends_a_byte_at_a_time_is_given_up(tmp_path, monkeypatch):
+    """Each byte is in time; all of them would take for ever."""
+    monkeypatch.setattr(fetching, "_SECONDS", 0.5)
+    monkeypatch.setattr(fetching, "_SLOWEST", 1 << 40)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Drips) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(BakeError, match="too slowly; fetch the archive yourself"):
+                fetch(f"http://127.0.0.1:{server.server_port}", tmp_path, progress=quiet)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_server_that_is_not_there_is_said(tmp_path):
