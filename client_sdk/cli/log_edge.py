@@ -91,7 +91,7 @@ def own_log(home: Path) -> LogWriter:
         UsageError: there is none.
         LogError: it cannot be read, or is damaged.
     """
-    if not is_own_log(home):
+    if not _is_own(home):
         how = "name the folder that vitrine log init made, or make one: vitrine log init"
         if (home / KEY).exists():
             how = f"restore it, it lies beside {KEY}; if vitrine log init was interrupted here, run that again"
@@ -99,8 +99,23 @@ def own_log(home: Path) -> LogWriter:
     return LogWriter(home)
 
 
-def is_own_log(home: Path) -> bool:
-    """Tell whether a folder is that of a log of one's own, and not only what a log shows."""
+def own_log_at(place: str, *given: object) -> LogWriter | None:
+    """Open the log of one's own at a place; return None where it is what another log shows, or an address.
+
+    ``given`` are a key and a publisher: a log of one's own has both, and no other's are taken in their place.
+
+    Raises:
+        UsageError: they are given besides.
+        LogError: it cannot be read, or is damaged.
+    """
+    if "://" in place or not _is_own(Path(place)):
+        return None
+    if any(given):
+        raise UsageError(f"{place} is a log of your own, with its key and its publisher: leave out both")
+    return LogWriter(Path(place))
+
+
+def _is_own(home: Path) -> bool:
     return (home / CONFIG).is_file()
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from client_sdk.cli.log_edge import (
     files_of,
-    is_own_log,
     log_key,
     now,
     own_log,
+    own_log_at,
     publisher,
     read_file,
     require_size,
@@ -114,8 +114,8 @@ def bundle(arguments: argparse.Namespace) -> int:
         UsageError: a file that cannot be read or written, or an option that is missing.
         AttestationError: the log has no such release, or cannot be read.
     """
-    home, release = Path(arguments.place), read_file(arguments.release)
-    own = own_log(home) if is_own_log(home) else None
+    release = read_file(arguments.release)
+    own = own_log_at(arguments.place, arguments.key, arguments.publisher)
     if own is None and not (arguments.key and arguments.publisher):
         raise UsageError(f"{arguments.place} is no log of your own (no {CONFIG} in it): give --log and --publisher")
     source = files_of(arguments.place, seconds=arguments.timeout)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from client_sdk.cli.log_edge import (
     files_of,
-    is_own_log,
     log_key,
-    own_log,
+    own_log_at,
     publisher,
     read_file,
     require_size,
@@ -37,7 +36,8 @@ def page(arguments: argparse.Namespace) -> int:
         AttestationError: the log cannot be read, is not right, or the pages cannot be written.
     """
     home = Path(arguments.place)
-    site = _own(own_log(home), arguments) if is_own_log(home) else _other(arguments)
+    own = own_log_at(arguments.place, arguments.key, arguments.publisher)
+    site = _own(own, arguments) if own else _other(arguments)
     output = arguments.output or home
     manifests = [read_file(path, limit=MAX_SIZE) for path in _manifest_files(arguments.manifest)]
     source = files_of(arguments.place, seconds=arguments.timeout)
@@ -55,8 +55,6 @@ def page(arguments: argparse.Namespace) -> int:
 
 def _own(log: LogWriter, arguments: argparse.Namespace) -> Site:
     """Return what a log of one's own was set up with."""
-    if arguments.key or arguments.publisher:
-        raise UsageError(f"{arguments.place} is a log of your own, with its key and its publisher: leave out both")
     config = log.config
     witnesses = witness_keys(arguments.witness) or tuple(witness.key for witness in config.witnesses)
     named = Named(arguments.name, config.publisher)

@@ -414,6 +414,10 @@ def test_usage(tmp_path, run, home, publisher_file):
         (("verify", home, "--log", publisher_file), f"--log ({publisher_file}): note key: expected NAME+ID+KEY"),
         (("verify", home, "--log", home / "log.key"), f"--log ({home / 'log.key'}): note key: a private key"),
         (("verify", home, "--log", key_of(home)[:-2]), "not base64"),
+        (
+            ("bundle", home, publisher_file, "--output", tmp_path / "b", "--publisher", publisher_file),
+            "leave out both",
+        ),
         (("bundle", home / "public", publisher_file, "--output", tmp_path / "b"), "give --log and --publisher"),
         (watching(home, publisher_file, tmp_path / "s", "--max-age", 5), "at least one with --witness"),
         (watching(home, publisher_file, tmp_path / "s", "--interval", 0), "whole number from 1"),
@@ -578,3 +582,12 @@ def test_a_bundle_proves_to_who_was_there_before_that_the_log_grew(tmp_path, run
     with pytest.raises(VerificationError) as caught:
         open_releases(tmp_path / "b.json", pinned, now=NOW, memory=Memory(kept))
     assert caught.value.rule == "R3.consistency"
+
+
+def test_a_folder_that_is_called_like_an_address_brings_no_key(tmp_path, run, home, publisher_file, monkeypatch):
+    """What is named is an address: its log is asked, by the key that is given for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "https:").mkdir()
+    (tmp_path / "https:/127.0.0.1:9").symlink_to(home)
+    code, _, err = run("bundle", "https://127.0.0.1:9", publisher_file, "--output", tmp_path / "b")
+    assert (code, "https://127.0.0.1:9 is no log of your own" in err) == (2, True), err
