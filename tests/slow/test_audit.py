@@ -83,7 +83,13 @@ def test_an_audit_that_is_ended_ends_all_that_it_began(site, tmp_path, number):
     work = tmp_path / "work"
     argv = [str(word) for word in (BIN / "vitrine", *words(site, site / "clone", work))]
     process = subprocess.Popen(
-        argv, cwd=CHECKOUT, env={**os.environ, **OURS}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        argv,
+        cwd=CHECKOUT,
+        env={**os.environ, **OURS},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=not_in_the_background,
     )
     try:
         while "making the image tree" not in (line := process.stderr.readline()):
@@ -99,6 +105,11 @@ def test_an_audit_that_is_ended_ends_all_that_it_began(site, tmp_path, number):
     else:
         assert (process.returncode, left) == (3, [])
     assert ended(str(work)), f"something still works in {work}"
+
+
+def not_in_the_background():
+    """A shell has what it starts in the background ignore an interrupt, and so would the audit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ended(folder):
