@@ -89,7 +89,7 @@ def test_an_audit_that_is_ended_ends_all_that_it_began(site, tmp_path, number):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=not_in_the_background,
+        preexec_fn=not_in_the_background,  # noqa: PLW1509 - there are no threads here
     )
     try:
         while "making the image tree" not in (line := process.stderr.readline()):
