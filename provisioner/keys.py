@@ -5,6 +5,7 @@ A file may be encrypted besides. Its passphrase is asked for where it is needed;
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,3 +94,34 @@ def create(path: Path, passphrase: bytes = b"") -> None:
     protection = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
     replace_file(path, pem, 0o600)
+
+
+def require_new(private: Path, *, example: str, taken: str) -> Path:
+    """Return where the public half of a new key belongs, ``alice.pub`` beside ``alice.key``.
+
+    Raises:
+        SpecError: that is no name for a private key, or something is there already, be it a link to nothing.
+    """
+    if not private.stem or private.suffix == ".pub":
+        raise SpecError((Fault("KEY", f"a name for the private key, such as {example}", str(private)),))
+    public = private.with_name(f"{private.stem}.pub")
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise SpecError((Fault(str(path), f"no file: {taken}", "one"),))
+    return public
+
+
+def create_pair(private: Path, public: Path, passphrase: bytes = b"") -> Ed25519PrivateKey:
+    """Make a key and its public half, or neither: a key whose public half is missing could not be made again.
+
+    Raises:
+        OSError: one of them cannot be written.
+    """
+    create(private, passphrase)
+    key = load(private, lambda _: passphrase)
+    try:
+        replace_file(public, public_pem(key))
+    except OSError:
+        private.unlink()
+        raise
+    return key

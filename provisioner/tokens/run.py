@@ -11,7 +11,6 @@ from typing import BinaryIO
 from client_sdk.access_token import MAX_TOKEN, Claims, Issuer, take_apart
 from client_sdk.errors import EvidenceError, printable
 from provisioner import keys
-from provisioner.atomic import replace_file
 from provisioner.errors import Fault, SpecError
 from provisioner.progress import say
 from provisioner.subcommand import tell
@@ -32,16 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _keygen(arguments: argparse.Namespace) -> None:
     private = arguments.file
-    if not private.stem or private.suffix == ".pub":
-        raise SpecError((Fault("KEY", "a name for the private key, such as issuer.key", str(private)),))
-    public = private.with_name(f"{private.stem}.pub")
-    for path in (private, public):
-        if path.exists():
-            told = "no file: tokens of another key are refused, so none is ever replaced"
-            raise SpecError((Fault(str(path), told, "one"),))
-    keys.create(private)
-    key = keys.load(private)
-    replace_file(public, keys.public_pem(key))
+    taken = "tokens of another key are refused, so none is ever replaced"
+    public = keys.require_new(private, example="issuer.key", taken=taken)
+    key = keys.create_pair(private, public)
     if arguments.json:
         made = {"key": str(private), "public": str(public), "issuer": Issuer.of(key.public_key()).name}
         tell(made, (), as_json=True)

@@ -323,7 +323,7 @@ def test_a_link_in_the_place_of_either_half_is_left_and_no_key_is_made(site, nam
 def test_a_key_whose_public_half_cannot_be_written_is_not_left_behind(site):
     name = "k" * 245  # with .pub it is too long for where it is written first
     said = site.command("keygen", site.work / name)
-    assert (said.code, f"{name}.pub: expected a file that can be written" in said.err) == (USAGE, True), said.err
+    assert (said.code, f"{name}: expected a place where a key can be written" in said.err) == (USAGE, True), said.err
     assert [*site.work.glob("k*")] == []
 
 

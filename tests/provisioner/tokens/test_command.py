@@ -11,6 +11,7 @@ import pytest
 
 from client_sdk.access_token import Claims, take_apart
 from client_sdk.cli import main
+from provisioner import keys
 from provisioner.keys import load
 from provisioner.tokens.issue import Grant, issue
 
@@ -63,6 +64,26 @@ def test_no_key_is_ever_replaced(token, tmp_path, there):
     assert (code, out, there in err) == (2, "", True)
     assert [path.name for path in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text() == "mine"
+
+
+@pytest.mark.parametrize("there", ["issuer.key", "issuer.pub"])
+def test_a_link_to_nothing_in_a_keys_place_is_not_replaced(token, tmp_path, there):
+    (tmp_path / there).symlink_to(tmp_path / "nothing")
+    assert token("keygen", tmp_path / "issuer.key")[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+
+
+def test_a_key_whose_public_half_cannot_be_written_is_not_left_behind(token, tmp_path, monkeypatch):
+    replace = keys.replace_file
+
+    def full(path, *rest):
+        if path.suffix == ".pub":
+            raise OSError(28, "No space left on device", str(path))
+        replace(path, *rest)
+
+    monkeypatch.setattr(keys, "replace_file", full)
+    assert token("keygen", tmp_path / "issuer.key")[0] == 2
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("name", ["x.pub", ".", "nowhere/x.pub"])
