@@ -51,6 +51,7 @@ TARGETS = {
     "mutants": "tests/slow/test_targets.py",
     "clean": "Makefile",  # what it runs has tests of its own (tests/provisioner/test_make_clean.py)
     "test-clouds": "Makefile",  # the same tests as in the unit tests, at every call in place of some
+    "test-gpu": "tests/slow/test_targets.py",  # without a GPU that it says what it wants
     "test-serving": "tests/slow/test_targets.py",
     "bench-serving": "tests/slow/test_targets.py",
     "soak": "tests/slow/test_targets.py",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.e2e.machine import CHECKOUT, make
 from tests.hardening.page import PAGE
 
 pytestmark = pytest.mark.slow
+VLLM = os.environ.get("VITRINE_VLLM", "")
 
 
 def test_make_reproduce_ends_with_equal_disks():
@@ -95,6 +98,21 @@ def test_make_test_serving_is_green_with_vllm_really_serving():
     outcome = make("test-serving", seconds=3600)
     assert outcome.status == 0, outcome.out[-6000:] + outcome.err[-2000:]
     assert re.search(r"^=+ \d\d+ passed in ", outcome.out, re.MULTILINE)
+
+
+def test_make_test_gpu_says_what_it_wants():
+    outcome = make("test-gpu", "VITRINE_VLLM=")
+    assert outcome.status == 2
+    assert "a virtual environment with the wheels of requirements/vllm-gpu.lock" in outcome.err
+
+
+@pytest.mark.skipif(
+    not (VLLM and Path("/dev/nvidiactl").exists()),
+    reason="it runs where a GPU is, and VITRINE_VLLM names vLLM's environment (docs/gpu.md)",
+)
+def test_make_test_gpu_is_green_on_a_gpu():
+    outcome = make("test-gpu", f"VITRINE_VLLM={VLLM}", seconds=3600)
+    assert outcome.status == 0, outcome.out[-6000:] + outcome.err[-2000:]
 
 
 def test_make_bench_serving_prints_every_table():
