@@ -153,7 +153,10 @@ class Engine:
 
 
 class _Quiet(aiohttp.UnixConnector):  # type: ignore[misc]  # aiohttp is not installed on the development host
-    """Uses no connection again on which an engine has said more than an answer: it would be the next caller's."""
+    """Uses no connection again on which an engine has said more than an answer, which would be the next caller's.
+
+    A task that asks is told which connection it got.
+    """
 
     async def connect(self, *asked: Any, **how: Any) -> Connection:
         """Return a connection on which nothing waits."""
