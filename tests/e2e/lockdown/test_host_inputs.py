@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.clouds.console import lines, read_tail
+from provisioner.clouds.console import READY, lines, read_tail
 from provisioner.image.firmware import firmware
 from tests.e2e import disks, machine
 from tests.e2e.lockdown import host, inputs, probe
@@ -71,7 +71,7 @@ def crowd(deployment, tmp_path_factory):
         verdict = vitrine("verify", vm.origin, *vm.pins, "--wait", 600, seconds=900)
         with host.monitor(vm) as qmp:
             taken = host.taken(qmp)
-        console, after = probe.said(vm), digests(folder)
+        console, after = probe.wait_for(vm, READY), digests(folder)
         machine.snapshot(vm, top / "saved")
     finally:
         vm.destroy()
