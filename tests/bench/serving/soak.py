@@ -1,7 +1,7 @@
 """``make soak``: a thousand streams through the gateway for an hour, and what memory it takes while they last.
 
 Streams end and begin anew all the time, one in five is left in the middle. Printed once a minute; the last line has the
-most of it, and by how much it grew an hour after the first tenth of the time, by least squares.
+most of it, by how much it grew an hour after the first tenth of the time, by least squares, and how what failed failed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +31,12 @@ TOKENS, PAUSE_MS, LEAVES = 240, 250, 0.2
 
 @dataclass
 class Tally:
-    """What has happened; ``failed`` counts streams that neither ended nor were left."""
+    """What has happened; ``failed`` counts, by what they met, streams that neither ended nor were left."""
 
     open: int = 0
     ended: int = 0
     left: int = 0
-    failed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
     events: int = 0
     memory: list[tuple[float, float]] = field(default_factory=list)  # seconds, MiB
 
@@ -44,7 +45,7 @@ async def stream(session: aiohttp.ClientSession, url: str, body: bytes, tally: T
     """Ask once; leave after so many events."""
     seen = 0
     async with session.post(f"{url}/v1/completions", data=body, headers={"content-type": "application/json"}) as answer:
-        assert answer.status == 200, answer.status
+        answer.raise_for_status()
         tally.open += 1
         try:
             async for data in answer.content.iter_any():
@@ -68,8 +69,11 @@ async def caller(session: aiohttp.ClientSession, url: str, tally: Tally, dice: r
         leave = dice.randrange(tokens) if dice.random() < LEAVES else None
         try:
             await stream(session, url, body, tally, leave=leave)
-        except (aiohttp.ClientError, OSError, AssertionError):
-            tally.failed += 1
+        except aiohttp.ClientResponseError as error:
+            tally.failed[f"status {error.status}"] += 1
+            await asyncio.sleep(1)
+        except (aiohttp.ClientError, OSError) as error:
+            tally.failed[type(error).__name__] += 1
             await asyncio.sleep(1)
 
 
@@ -91,7 +95,17 @@ async def watch(door: Door, tally: Tally, seconds: float) -> None:
         memory, peak = resident(door.pid)
         tally.memory.append((time.monotonic() - began, memory))
         busy, rate = (cpu_seconds(door.pid) - cpu) / step, (tally.events - events) / step
-        figures = ((now + step) / 60, tally.open, memory, peak, rate, busy, tally.ended, tally.left, tally.failed)
+        figures = (
+            (now + step) / 60,
+            tally.open,
+            memory,
+            peak,
+            rate,
+            busy,
+            tally.ended,
+            tally.left,
+            tally.failed.total(),
+        )
         print(
             " ".join(f"{figure:8.1f}" if isinstance(figure, float) else f"{figure:8}" for figure in figures), flush=True
         )
@@ -138,6 +152,7 @@ def main() -> int:
             tally = asyncio.run(soak(door, told.streams, told.minutes * 60))
             most = max(size for _, size in tally.memory) * 1.048576
             print(f"at most {most:.1f} MB (budget 120), growth {growth(tally.memory):+.1f} MiB an hour")
+            print("failed: " + (", ".join(f"{count} {what}" for what, count in tally.failed.most_common()) or "none"))
     return 0
 
 
