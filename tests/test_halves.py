@@ -11,11 +11,12 @@ import pytest
 from tests import halves
 
 
-def test_every_test_is_in_one_half():
-    first, second = halves.halves()
+@pytest.mark.parametrize("top", [halves.TESTS, halves.TESTS / "provisioner/clouds"], ids=["all", "clouds"])
+def test_every_test_is_in_one_half(top):
+    first, second = halves.halves(top)
     assert first
     assert {*first} & {*second} == set()
-    files = set(halves.TESTS.rglob("test_*.py"))
+    files = set(top.rglob("test_*.py"))
     held = {path for half in (first, second) for part in half for path in (part, *part.rglob("test_*.py"))}
     assert files - held == set()
 
@@ -50,6 +51,14 @@ def test_a_half_that_cannot_be_read_is_a_failure_of_all(made, capfd, name):
     (made / name).write_text("import nothing_of_this_name")
     assert halves.main(ALONE) == 2
     assert "nothing_of_this_name" in capfd.readouterr().out
+
+
+def test_a_folder_that_is_named_is_halved_in_place_of_all(made, capfd):
+    for name in ("gcp", "azure"):
+        (made / "clouds" / name).mkdir(parents=True)
+        (made / "clouds" / name / "test_it.py").write_text("def test_it(): pass")
+    assert halves.main([str(made / "clouds"), *ALONE]) == 0
+    assert capfd.readouterr().out.count("1 passed") == 2
 
 
 def test_a_choice_that_one_half_has_nothing_of_is_none(made, capfd):
