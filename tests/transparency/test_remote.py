@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import os
 import random
 import shutil
@@ -319,6 +320,40 @@ def test_what_is_said_to_be_gzip(data):
         pytest.raises((EvidenceError, FetchError)),
     ):
         web.get("x", limit=1000)
+
+
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+
+
+def refused(encoding):
+    """Answer so that it is refused by its headers or its first bytes; another answer is in the rest of it."""
+
+    def answer(handler):
+        handler.send(200, b"no gzip", Content_Encoding=encoding, Content_Length=str(7 + len(FORGED)))
+        time.sleep(0.3)  # so that the rest is not read along with these
+        handler.wfile.write(FORGED)
+
+    return answer
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip"])
+def test_the_rest_of_an_answer_that_was_refused_is_no_answer_to_the_next_request(files, encoding):
+    with asking(files | {"x": refused(encoding)}) as web:
+        with pytest.raises(EvidenceError, match=r"not asked for|is not"):
+            web.get("x", limit=1000)
+        assert web.get("checkpoint", limit=10_000) == files["checkpoint"]
+
+
+def test_the_rest_of_an_answer_that_was_broken_off_is_no_answer_to_the_next_request(files, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with asking(files | {"x": refused("identity")}) as web:
+        with monkeypatch.context() as patched:
+            patched.setattr(http.client.HTTPResponse, "read1", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                web.get("x", limit=1000)
+        assert web.get("checkpoint", limit=10_000) == files["checkpoint"]
 
 
 def test_less_than_was_announced():
