@@ -9,6 +9,7 @@ An answer may be compressed with gzip whoever asks (C2SP tlog-tiles, "Log entrie
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import time
 import zlib
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from client_sdk.deadline import DeadlinePlain, DeadlineTls, connected, left
+from client_sdk.deadline import DeadlineTls, begin_tls, connected
 from client_sdk.errors import EvidenceError, FetchError
 
 SECONDS = 30.0
@@ -122,17 +123,13 @@ class Web:
             raise
 
     def _connect(self, deadline: float) -> http.client.HTTPConnection:
-        raw = connected(self._host, self._port, deadline)
-        raw.settimeout(left(deadline))
-        sock: Any
-        if self._is_tls:
-            sock = self._context.wrap_socket(raw, server_hostname=self._host)
-        else:
-            sock = DeadlinePlain(fileno=raw.detach())
         connection = http.client.HTTPConnection(self._host, self._port)
         connection.auto_open = 0
-        connection.sock = sock
+        connection.sock = connected(self._host, self._port, deadline, self._begin)
         return connection
+
+    def _begin(self, raw: socket.socket) -> socket.socket:
+        return begin_tls(raw, self._context, self._host) if self._is_tls else raw
 
     def _bounded(self, response: http.client.HTTPResponse, path: str, limit: int) -> bytes:
         """Read an answer that is not too long."""
