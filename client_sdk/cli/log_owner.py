@@ -12,6 +12,7 @@ from client_sdk.cli.log_edge import (
     now,
     own_log,
     own_log_at,
+    print_lines,
     publisher,
     read_file,
     require_size,
@@ -131,11 +132,6 @@ def bundle(arguments: argparse.Namespace) -> int:
     write_file(arguments.output, made)
     print_lines(f"{arguments.output}: {len(made)} bytes, of a log of {tree.size} entries")
     return 0
-
-
-def print_lines(*lines: str) -> None:
-    """Print lines."""
-    print(*lines, sep="\n")  # noqa: T201 - what a command says
 
 
 def _named(origin: str) -> str:

@@ -259,6 +259,22 @@ def test_a_file_that_is_no_entry_is_the_callers_mistake(tmp_path, run, home, dat
     assert entries_of(home, _key(home)) == []
 
 
+def test_a_name_with_a_terminals_commands_in_it_is_printed_harmlessly(tmp_path, run, publisher_file):
+    folder = tmp_path / "\x1b[2Jlog"
+    folder.mkdir()
+    file = folder / "1.json"
+    file.write_bytes(entry(1))
+    for words in (
+        ("init", folder, "--origin", ORIGIN, "--publisher", publisher_file),
+        ("append", folder, file),
+        ("append", folder, "--export", folder / "checkpoint"),
+        ("bundle", folder, file, "--output", folder / "b.json"),
+        ("page", folder),
+    ):
+        code, out, err = run(*words)
+        assert (code, "\\x1b[2Jlog" in out, "\x1b" in out) == (0, True, False), (words, out, err)
+
+
 WRONG_PLACES = [
     ("append {nothing} {key}", "is no log of your own: it has no log.json; name the folder that vitrine log init made"),
     ("append {log}/public {key}", "is no log of your own: it has no log.json"),
