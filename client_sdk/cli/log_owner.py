@@ -22,7 +22,8 @@ from client_sdk.cli.log_edge import (
 )
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
-from client_sdk.errors import AttestationError, EvidenceError
+from client_sdk.errors import AttestationError, EvidenceError, VerificationError
+from client_sdk.release import read_release
 from client_sdk.transparency.formats.note import NoteSigner, Signature
 from client_sdk.transparency.formats.tiles import PUBLIC
 from client_sdk.transparency.log import serving
@@ -112,7 +113,7 @@ def bundle(arguments: argparse.Namespace) -> int:
     """Write the bundle of a release.
 
     Raises:
-        UsageError: a file that cannot be read or written, or an option that is missing.
+        UsageError: a file that cannot be read or written or is no release, or an option that is missing.
         AttestationError: the log has no such release, or cannot be read.
     """
     release = read_file(arguments.release)
@@ -121,6 +122,7 @@ def bundle(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.place} is no log of your own (no {CONFIG} in it): give --log and --publisher")
     source = files_of(arguments.place, seconds=arguments.timeout)
     try:
+        _require_release(arguments.release, release)
         shown = read_checkpoint(source, own.config.log if own else log_key(arguments.key))
         require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
@@ -132,6 +134,14 @@ def bundle(arguments: argparse.Namespace) -> int:
     write_file(arguments.output, made)
     print_lines(f"{arguments.output}: {len(made)} bytes, of a log of {tree.size} entries")
     return 0
+
+
+def _require_release(path: Path, data: bytes) -> None:
+    """Refuse what no log has as a release, whoever signed it: a client is given nothing else in a bundle."""
+    try:
+        read_release(data)
+    except (EvidenceError, VerificationError) as error:
+        raise UsageError(f"{path}: expected a release, as it was appended: {error}") from error
 
 
 def _named(origin: str) -> str:

@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.cli import log, main
+from client_sdk.dsse import sign
 from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
@@ -257,6 +258,33 @@ def test_a_file_that_is_no_entry_is_the_callers_mistake(tmp_path, run, home, dat
         True,
     )
     assert entries_of(home, _key(home)) == []
+
+
+OTHERWISE = entry(1).replace(b"in-toto", b"of-another-kind")
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", rotation(), sign(b"{}", ()), OTHERWISE, entry(1)[:-1], b"x" * 70_000])
+@pytest.mark.parametrize("whose", ["my own", "another's"])
+def test_a_bundle_of_a_file_that_is_no_release_is_the_callers_mistake(tmp_path, run, home, publisher_file, data, whose):
+    """Whether the log has it is another question: even a rotation that it has is nothing that a client takes."""
+    (tmp_path / "rotation.json").write_bytes(rotation())
+    run("append", home, tmp_path / "rotation.json")
+    file = tmp_path / "release.json"
+    file.write_bytes(data)
+    words = ("--output", tmp_path / "b.json")
+    if whose == "another's":
+        words += ("--log", key_of(home), "--publisher", publisher_file)
+    place = home if whose == "my own" else home / "public"
+    code, out, err = run("bundle", place, file, *words)
+    told = f"{file}: over the" if len(data) > 65_536 else f"{file}: expected a release, as it was appended: "
+    assert (code, out, told in err) == (2, "", True), err
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_a_bundle_of_a_release_that_the_log_has_not_is_refused(tmp_path, run, home):
+    run("append", home, *files(tmp_path, 1))
+    code, _, err = run("bundle", home, *files(tmp_path, 2), "--output", tmp_path / "b.json")
+    assert (code, "[R2.inclusion]" in err) == (1, True)
 
 
 def test_a_name_with_a_terminals_commands_in_it_is_printed_harmlessly(tmp_path, run, publisher_file):
