@@ -51,6 +51,8 @@ def init(arguments: argparse.Namespace) -> int:
         made = create(arguments.log, lambda key: Config(key.verifier, pinned, witnesses, quorum), signer)
     except EvidenceError as error:
         raise UsageError(str(error)) from error
+    if made.log != signer.verifier:
+        progress(f"vitrine: {arguments.log / KEY} is of an init that was interrupted: the log is made with it")
     print_lines(
         f"log      {made.log.name}",
         f"key      {made.log}",

@@ -433,7 +433,12 @@ def test_a_log_that_lost_its_configuration_is_not_made_anew_over_its_entries(tmp
 
 def test_an_interrupted_init_is_run_again(home, run, publisher_file):
     (home / "log.json").unlink()
-    assert run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)[0] == 0
+    key = key_of(home)
+    code, out, err = run("init", home, "--origin", "other.example", "--publisher", publisher_file)
+    assert (code, out, f"(--origin {ORIGIN}), or give another folder" in err) == (1, "", True), err
+    code, out, err = run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)
+    assert (code, key in out, f"{home / 'log.key'} is of an init that was interrupted" in err) == (0, True, True)
+    assert key_of(home) == key
 
 
 def test_a_damaged_log_is_refused(tmp_path, run, home):
