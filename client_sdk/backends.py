@@ -8,7 +8,8 @@ that the HTTP library ever writes to. So no byte of a request can be on a connec
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -19,6 +20,7 @@ import anyio.from_thread
 import anyio.to_thread
 import httpcore2
 
+from client_sdk.deadline import Address, in_turn, left
 from client_sdk.errors import FetchError, VerificationError
 from client_sdk.fetch import HANDSHAKE, Peer, spelt, tls_context
 from client_sdk.fleet import Attempts, Fleet, NotAdmittedError, Verdict
@@ -28,6 +30,7 @@ from client_sdk.wire import Read, Wire, Write
 # HTTP libraries hand nothing of a request to the backend that connects for it; thread and task are the request's own.
 _ATTEMPTS: ContextVar[Attempts] = ContextVar("_ATTEMPTS")
 
+_UNREACHED = (httpcore2.ConnectError, httpcore2.ConnectTimeout, TimeoutError)
 _RESET = "the connection was reset before TLS began; is a machine behind it?"
 
 
@@ -156,6 +159,17 @@ class _Unverified(httpcore2.NetworkStream):
         return AttestedStream(tls, verdict)
 
 
+def _in_turn(
+    host: str, port: int, timeout: float, reach: Callable[[Address, float], httpcore2.NetworkStream]
+) -> httpcore2.NetworkStream:
+    try:
+        return in_turn(host, port, time.monotonic() + timeout, reach, unreached=_UNREACHED)
+    except TimeoutError as error:
+        raise httpcore2.ConnectTimeout(str(error)) from error
+    except OSError as error:
+        raise httpcore2.ConnectError(str(error)) from error
+
+
 class AttestingBackend(httpcore2.NetworkBackend):
     """Connects to the nodes of a fleet."""
 
@@ -170,8 +184,20 @@ class AttestingBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Open a connection that can do nothing yet but begin TLS."""
-        stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        """Open a connection that can do nothing yet but begin TLS. All addresses share the time, as they do in asyncio.
+
+        Raises:
+            httpcore2.ConnectError, httpcore2.ConnectTimeout: none of them answers.
+        """
+
+        def reach(address: Address, until: float) -> httpcore2.NetworkStream:
+            at, its_port = address[-1][:2]
+            return self._network.connect_tcp(at, its_port, left(until), local_address, socket_options)
+
+        if timeout is None:  # no limit, so nothing to share
+            stream = self._network.connect_tcp(host, port, None, local_address, socket_options)
+        else:
+            stream = _in_turn(host, port, timeout, reach)
         return _Unverified(stream, self._fleet)
 
 

@@ -1,4 +1,4 @@
-"""One deadline for a whole exchange: connecting to whichever address of a name answers, then each read and write.
+"""One deadline for a whole exchange: connecting to whichever address of a name answers, TLS, then each read and write.
 
 A peer wins no time with single bytes, and a name wins none with many addresses. Looking a name up is the system's
 resolver's, which has a limit of its own: it counts, and is not cut short.
@@ -9,8 +9,12 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+Address = tuple[int, int, int, str, Any]
+"""One address of a name, as the system's resolver says it: family, kind, protocol, its own name, where."""
+Reached = TypeVar("Reached")
 _PASSED = "the time limit has passed"
 
 
@@ -28,34 +32,86 @@ def left(deadline: float | None) -> float | None:
     return seconds
 
 
-def connected(host: str, port: int, deadline: float) -> socket.socket:
-    """Connect to the first address of a name that answers.
+def addresses(host: str, port: int) -> list[Address]:
+    """Return the addresses of a name, in the order in which they are to be tried.
 
-    Each gets a fair share of what is left, so that one that is silent leaves time for those after it.
+    Raises:
+        OSError: the name is not known.
+    """
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+def in_turn(
+    host: str,
+    port: int,
+    deadline: float,
+    reach: Callable[[Address, float], Reached],
+    *,
+    unreached: type[Exception] | tuple[type[Exception], ...] = OSError,
+) -> Reached:
+    """Return what ``reach`` makes of the first address of a name at which it raises nothing.
+
+    Each address gets a fair share of what is left: ``reach`` gets the moment until which, and says with one of
+    ``unreached`` that the next may be tried. A certificate that is not trusted is an answer, and ends it.
+
+    Raises:
+        OSError: the name has no address, or the time has passed.
+        unreached: what the last address said.
+    """
+    failed: Exception = OSError("the name has no address")
+    found = addresses(host, port)
+    for behind, address in enumerate(found):
+        now = time.monotonic()
+        share = (deadline - now) / (len(found) - behind)
+        if share <= 0:
+            raise TimeoutError(_PASSED) from failed
+        try:
+            return reach(address, now + share)
+        except ssl.SSLCertVerificationError:
+            raise
+        except unreached as error:
+            failed = error
+    raise failed
+
+
+def connected(host: str, port: int, deadline: float, begin: Callable[[DeadlinePlain], Reached]) -> Reached:
+    """Connect to the first address of a name that answers, and return what ``begin`` makes of the connection.
+
+    That is TLS, where it is to be: one that accepts a connection and then is silent has not answered, and both
+    have to be done in an address's share of the time.
 
     Raises:
         OSError: none did before the deadline; what the last one said, or that the time has passed.
     """
-    failed: OSError = OSError("the name has no address")
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for behind, (family, kind, protocol, _, address) in enumerate(found):
-        share = (deadline - time.monotonic()) / (len(found) - behind)
-        if share <= 0:
-            raise TimeoutError(_PASSED) from failed
+
+    def reach(address: Address, until: float) -> Reached:
+        family, kind, protocol, _, where = address
+        raw = DeadlinePlain(family, kind, protocol)  # an error, for a family that this machine does not speak
         try:
-            raw = socket.socket(family, kind, protocol)
-        except OSError as error:  # a family that this machine does not speak
-            failed = error
-            continue
-        try:
-            raw.settimeout(share)
-            raw.connect(address)
-        except OSError as error:
+            raw.deadline = until
+            raw.settimeout(left(until))
+            raw.connect(where)
+            raw.settimeout(left(until))
+            return begin(raw)
+        except BaseException:
             raw.close()
-            failed = error
-        else:
-            return raw
-    raise failed
+            raise
+
+    return in_turn(host, port, deadline, reach)
+
+
+def begin_tls(raw: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    """Begin TLS; ``ssl`` does not, and says nothing, on a socket that was reset.
+
+    Raises:
+        OSError: there was no handshake.
+        ssl.SSLCertVerificationError: the context trusts another one.
+    """
+    sock = context.wrap_socket(raw, server_hostname=host)
+    if sock.version() is None:
+        sock.close()
+        raise ConnectionResetError("the connection was reset before TLS began")
+    return sock
 
 
 class _Deadline:

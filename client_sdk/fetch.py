@@ -12,9 +12,10 @@ import http.client
 import socket
 import ssl
 import time
+from functools import partial
 from typing import Any, Self
 
-from client_sdk.deadline import DeadlineTls, connected, left
+from client_sdk.deadline import DeadlineTls, begin_tls, connected
 from client_sdk.encoding import MAX_JSON
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, VerificationError
 from client_sdk.origin import Origin
@@ -26,6 +27,10 @@ BUSY = (429, 502, 503, 504)
 MAX_RETRY_AFTER = 3600
 HANDSHAKE = 15.0
 _CHUNK = 65_536
+
+
+class _NoTlsError(OSError):
+    """Somebody is there, who does not begin TLS 1.3."""
 
 
 class Peer:
@@ -49,18 +54,11 @@ class Peer:
         """
         deadline = time.monotonic() + seconds
         try:
-            raw = connected(origin.host, origin.port, deadline)
+            address, sock = connected(origin.host, origin.port, deadline, partial(_shake_hands, origin))
+        except _NoTlsError as error:
+            raise FetchError(f"no TLS 1.3 with {origin}: {_reason(error)}; is it still booting?") from error
         except OSError as error:
             raise FetchError(f"cannot reach {origin}: {_reason(error)}; is it running?") from error
-        try:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A port forward accepts before its VM listens: do not spend the whole limit on that.
-            raw.settimeout(min(left(deadline) or HANDSHAKE, HANDSHAKE))
-            address = spelt(raw.getpeername())
-            sock = _shake_hands(raw, origin)
-        except (OSError, ValueError) as error:
-            raw.close()
-            raise FetchError(f"no TLS 1.3 with {origin}: {_reason(error)}; is it still booting?") from error
         if isinstance(sock, DeadlineTls):
             sock.deadline = deadline
         shown = sock.getpeercert(binary_form=True) or b""
@@ -107,13 +105,16 @@ class Peer:
         return found
 
 
-def _shake_hands(raw: socket.socket, origin: Origin) -> ssl.SSLSocket:
-    """Begin TLS; ``ssl`` does not, and says nothing, on a socket that was reset."""
-    sock = tls_context(DeadlineTls).wrap_socket(raw, server_hostname=origin.host)
-    if sock.version() is None:
-        sock.close()
-        raise ConnectionResetError("the connection was reset before TLS began")
-    return sock
+def _shake_hands(origin: Origin, raw: socket.socket) -> tuple[str, ssl.SSLSocket]:
+    """Begin TLS; return where the connection leads as well."""
+    try:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A port forward accepts before its VM listens: do not spend the whole limit on that.
+        raw.settimeout(min(raw.gettimeout() or HANDSHAKE, HANDSHAKE))
+        address = spelt(raw.getpeername())
+        return address, begin_tls(raw, tls_context(DeadlineTls), origin.host)
+    except (OSError, ValueError) as error:
+        raise _NoTlsError(_reason(error)) from error
 
 
 def tls_context(sockets: type[ssl.SSLSocket] = ssl.SSLSocket) -> ssl.SSLContext:

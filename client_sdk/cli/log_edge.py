@@ -176,11 +176,16 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def tell(arguments: argparse.Namespace, found: dict[str, Any], text: str) -> None:
-    """Print what was found: a line of JSON for programs, or lines for people, each of them printable."""
+    """Print what was found: a line of JSON for programs, or lines for people."""
     if arguments.json:
         print_json(found)
     else:
-        print("\n".join(map(printable, text.split("\n"))), flush=True)  # noqa: T201 - what a command says
+        print_lines(*text.split("\n"))
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines for people, each of them printable: what others named is in them, and a terminal obeys it."""
+    print(*map(printable, lines), sep="\n", flush=True)  # noqa: T201 - what a command says
 
 
 def served(name: str, work: Callable[[], object]) -> int:

@@ -12,6 +12,7 @@ from client_sdk.cli.log_edge import (
     now,
     own_log,
     own_log_at,
+    print_lines,
     publisher,
     read_file,
     require_size,
@@ -21,7 +22,8 @@ from client_sdk.cli.log_edge import (
 )
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import print_json, progress
-from client_sdk.errors import AttestationError, EvidenceError
+from client_sdk.errors import AttestationError, EvidenceError, VerificationError
+from client_sdk.release import read_release
 from client_sdk.transparency.formats.note import NoteSigner, Signature
 from client_sdk.transparency.formats.tiles import PUBLIC
 from client_sdk.transparency.log import serving
@@ -49,6 +51,8 @@ def init(arguments: argparse.Namespace) -> int:
         made = create(arguments.log, lambda key: Config(key.verifier, pinned, witnesses, quorum), signer)
     except EvidenceError as error:
         raise UsageError(str(error)) from error
+    if made.log != signer.verifier:
+        progress(f"vitrine: {arguments.log / KEY} is of an init that was interrupted: the log is made with it")
     print_lines(
         f"log      {made.log.name}",
         f"key      {made.log}",
@@ -111,7 +115,7 @@ def bundle(arguments: argparse.Namespace) -> int:
     """Write the bundle of a release.
 
     Raises:
-        UsageError: a file that cannot be read or written, or an option that is missing.
+        UsageError: a file that cannot be read or written or is no release, or an option that is missing.
         AttestationError: the log has no such release, or cannot be read.
     """
     release = read_file(arguments.release)
@@ -120,6 +124,7 @@ def bundle(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.place} is no log of your own (no {CONFIG} in it): give --log and --publisher")
     source = files_of(arguments.place, seconds=arguments.timeout)
     try:
+        _require_release(arguments.release, release)
         shown = read_checkpoint(source, own.config.log if own else log_key(arguments.key))
         require_size(shown.checkpoint.size, arguments.most)
         tree = RemoteTree(source, shown.checkpoint)
@@ -133,9 +138,12 @@ def bundle(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def print_lines(*lines: str) -> None:
-    """Print lines."""
-    print(*lines, sep="\n")  # noqa: T201 - what a command says
+def _require_release(path: Path, data: bytes) -> None:
+    """Refuse what no log has as a release, whoever signed it: a client is given nothing else in a bundle."""
+    try:
+        read_release(data)
+    except (EvidenceError, VerificationError) as error:
+        raise UsageError(f"{path}: expected a release, as it was appended: {error}") from error
 
 
 def _named(origin: str) -> str:

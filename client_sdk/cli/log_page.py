@@ -11,12 +11,12 @@ from client_sdk.cli.log_edge import (
     files_of,
     log_key,
     own_log_at,
+    print_lines,
     publisher,
     read_file,
     require_size,
     witness_keys,
 )
-from client_sdk.cli.log_owner import print_lines
 from client_sdk.cli.options import UsageError
 from client_sdk.cli.printing import progress
 from client_sdk.errors import EvidenceError

@@ -8,6 +8,7 @@ and time, no redirect is followed, and whom to ask is decided by ``hosts``.
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import time
 import urllib.error
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from client_sdk.deadline import DeadlinePlain, DeadlineTls
+from client_sdk.deadline import DeadlinePlain, DeadlineTls, connected
 from client_sdk.errors import FetchError
 from client_sdk.gather.hosts import permitted
 from client_sdk.gather.wanted import TERMS, Terms, Wanted
@@ -168,20 +169,23 @@ def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> AwayError:
 
 
 class _PlainConnection(http.client.HTTPConnection):
+    """Connecting to whichever address answers, what follows there, and the exchange have one deadline."""
+
+    _create_connection: Callable[..., socket.socket]  # where the standard library takes its connection from
+
     def connect(self) -> None:
-        super().connect()
-        timeout = self.timeout or SECONDS
-        bounded = DeadlinePlain(fileno=self.sock.detach())
-        bounded.settimeout(timeout)
-        bounded.deadline = time.monotonic() + timeout
-        self.sock = bounded
+        deadline = time.monotonic() + (self.timeout or SECONDS)
+        connected(self.host, self.port, deadline, self._begin)
+        if isinstance(self.sock, (DeadlinePlain, DeadlineTls)):
+            self.sock.deadline = deadline
+
+    def _begin(self, raw: DeadlinePlain) -> None:
+        self._create_connection = lambda *_: raw
+        super().connect()  # what a proxy is told, where there is one, and TLS
 
 
-class _TlsConnection(http.client.HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        if isinstance(self.sock, DeadlineTls):
-            self.sock.deadline = time.monotonic() + (self.timeout or SECONDS)
+class _TlsConnection(_PlainConnection, http.client.HTTPSConnection):
+    """The same, with TLS."""
 
 
 class _Plain(urllib.request.HTTPHandler):

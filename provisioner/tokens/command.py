@@ -26,7 +26,7 @@ _EPILOG = """examples:
 A token is a secret: whoever has it may ask until it expires. It goes to standard output and nowhere else.
 
 exit codes:
-  0 done    2 usage, or a file that is not what it should be
+  0 done    2 usage, or a file that is not what it should be    3 it could not be printed
 """
 
 

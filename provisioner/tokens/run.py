@@ -6,24 +6,27 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import BinaryIO
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_sdk.access_token import MAX_TOKEN, Claims, Issuer, take_apart
 from client_sdk.errors import EvidenceError, printable
 from provisioner import keys
 from provisioner.errors import Fault, SpecError
 from provisioner.progress import say
+from provisioner.releases.files import read_file, reason
 from provisioner.subcommand import tell
 from provisioner.tokens.issue import Grant, Issued, issue, renew
 
 USAGE = 2
+_WANTED, _MOST = "a file with a token", 2 * MAX_TOKEN
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what is asked; return the exit code that the command's help explains."""
     try:
         _ACTIONS[arguments.action](arguments)
-    except (SpecError, OSError) as error:
+    except SpecError as error:
         say(f"vitrine: usage: {error}")
         return USAGE
     return 0
@@ -33,7 +36,10 @@ def _keygen(arguments: argparse.Namespace) -> None:
     private = arguments.file
     taken = "tokens of another key are refused, so none is ever replaced"
     public = keys.require_new(private, example="issuer.key", taken=taken)
-    key = keys.create_pair(private, public)
+    try:
+        key = keys.create_pair(private, public)
+    except OSError as error:
+        raise SpecError((Fault(str(private), "a place where a key can be written", reason(error)),)) from error
     if arguments.json:
         made = {"key": str(private), "public": str(public), "issuer": Issuer.of(key.public_key()).name}
         tell(made, (), as_json=True)
@@ -52,11 +58,11 @@ def _issue(arguments: argparse.Namespace) -> None:
         hours=arguments.hours,
         subject=arguments.subject,
     )
-    _hand_over(issue(keys.load(arguments.key), grant, now=int(time.time())), as_json=arguments.json)
+    _hand_over(issue(_issuer(arguments.key), grant, now=int(time.time())), as_json=arguments.json)
 
 
 def _renew(arguments: argparse.Namespace) -> None:
-    key, token = keys.load(arguments.key), _read(arguments.file)
+    key, token = _issuer(arguments.key), _read(arguments.file)
     _hand_over(renew(key, token, hours=arguments.hours, now=int(time.time())), as_json=arguments.json)
 
 
@@ -100,16 +106,25 @@ def _when(seconds: int) -> str:
         return f"{seconds} seconds since 1970"
 
 
+def _issuer(path: Path) -> Ed25519PrivateKey:
+    try:
+        return keys.load(path)
+    except OSError as error:
+        raise SpecError((Fault(str(path), "the issuer's private key", reason(error)),)) from error
+
+
 def _read(name: str) -> str:
     """Read a token; blanks and line breaks around it are not part of it."""
-    if name == "-":
-        return _token(sys.stdin.buffer)
-    with Path(name).open("rb") as file:
-        return _token(file)
+    if name != "-":
+        return _token(read_file(Path(name), _WANTED, limit=_MOST))
+    try:
+        return _token(sys.stdin.buffer.read(_MOST))
+    except OSError as error:
+        raise SpecError((Fault("standard input", _WANTED, reason(error)),)) from error
 
 
-def _token(file: BinaryIO) -> str:
-    return file.read(2 * MAX_TOKEN).decode("ascii", "replace").strip()
+def _token(found: bytes) -> str:
+    return found.decode("ascii", "replace").strip()
 
 
 _ACTIONS = {"keygen": _keygen, "issue": _issue, "renew": _renew, "show": _show}

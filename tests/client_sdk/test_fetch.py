@@ -12,7 +12,7 @@ from client_sdk.errors import AttestationError, EvidenceError, FetchError, Polic
 from client_sdk.fetch import Peer
 from client_sdk.origin import Origin
 from client_sdk.rounds import attest, gather, observe
-from tests.fakes.loopback import closed_address, deaf_address, resolve
+from tests.fakes.loopback import closed_address, deaf_address, mute_address, resolve
 from tests.fakes.simulated_server import ATTESTATION, silent_port
 from tests.fakes.simulated_vm import SimulatedVm, ec_key, publisher_key, release, signed, tls_certificate
 
@@ -90,6 +90,12 @@ def test_many_addresses_of_which_none_answers_share_one_time_limit(monkeypatch):
 def test_addresses_that_are_silent_leave_time_for_the_one_behind_them(monkeypatch, server):
     with deaf_address() as deaf:
         resolve(monkeypatch, deaf, deaf, server.server_address)
+        assert gather(Origin("service.example", 443), timeout=6).evidence
+
+
+def test_addresses_that_are_silent_in_tls_leave_time_for_the_one_behind_them(monkeypatch, server):
+    with mute_address() as mute:
+        resolve(monkeypatch, mute, mute, server.server_address)
         assert gather(Origin("service.example", 443), timeout=6).evidence
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from inspect import getsource
 
 import anyio
+import httpcore2
 import httpx2
 import pytest
 from httpcore2._backends import anyio as asynchronous
@@ -29,6 +30,7 @@ from client_sdk.parse.certificate import spki_digest
 from client_sdk.releases import open_releases
 from client_sdk.rounds import gather_from, judge
 from tests.fakes.balancer import balancing
+from tests.fakes.loopback import closed_address, deaf_address, resolve
 from tests.fakes.simulated_server import ATTESTATION, resetting_port, serving, show_other_key, silent_port
 from tests.fakes.simulated_vm import SimulatedVm, TestCa, ec_key, release, signed, tls_certificate
 
@@ -409,7 +411,8 @@ def slowly(monkeypatch, module, name):
 
 
 def test_a_connection_that_is_reset_before_tls_is_no_verdict(monkeypatch):
-    slowly(monkeypatch, fetch, "connected")
+    begin = fetch._shake_hands
+    monkeypatch.setattr(fetch, "_shake_hands", lambda *words: time.sleep(0.1) or begin(*words))
     with resetting_port() as origin, pytest.raises(FetchError, match=r"no TLS|cannot reach"):
         fetch.Peer.connect(Origin.parse(origin), seconds=5)
 
@@ -448,6 +451,31 @@ def test_a_connection_that_is_reset_at_once_is_passed_over(fleet, balancer, send
 def _instead(kind, server_address):
     genuine = kind.get_extra_info
     return lambda self, info: server_address(self) if info == "server_addr" else genuine(self, info)
+
+
+def test_addresses_that_are_silent_leave_time_of_the_limit_for_the_one_behind_them(fleet, balancer, monkeypatch):
+    with deaf_address() as deaf:
+        resolve(monkeypatch, deaf, deaf, balancer.server_address)
+        began = time.monotonic()
+        AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=1.5).close()
+        assert time.monotonic() - began < 1.5
+
+
+def test_many_addresses_of_which_none_answers_share_the_limit_of_connecting(fleet, monkeypatch):
+    with deaf_address() as deaf:
+        resolve(monkeypatch, *[deaf] * 8)
+        began = time.monotonic()
+        with pytest.raises(httpcore2.ConnectTimeout):
+            AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=0.5)
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("addresses", [(), (closed_address(), closed_address())])
+def test_a_name_that_leads_nowhere_is_a_connection_error(fleet, monkeypatch, addresses):
+    """Which the transport knows as one that was raised before anything was sent."""
+    resolve(monkeypatch, *addresses)
+    with pytest.raises(httpcore2.ConnectError):
+        AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=5)
 
 
 @both

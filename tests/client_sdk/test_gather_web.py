@@ -13,10 +13,11 @@ import pytest
 
 from client_sdk.errors import FetchError
 from client_sdk.gather.hosts import hosts, permitted
-from client_sdk.gather.wanted import TERMS, Kind
+from client_sdk.gather.wanted import TERMS, Kind, Wanted
+from client_sdk.gather.web import Web
 from client_sdk.parse.snp import Product
 from tests.fakes.gathering import NOW, TDX_NOW, aia, authority, evidence, files, gather, google_ak, snp, tdx
-from tests.fakes.loopback import LeftLoopbackError
+from tests.fakes.loopback import LeftLoopbackError, deaf_address, mute_address, resolve
 from tests.fakes.simulated_cloud_tpm import google_root
 from tests.fakes.simulated_nvidia import SimulatedGpu
 from tests.fakes.simulated_snp import SimulatedSnp
@@ -287,6 +288,27 @@ def test_a_slow_drip_without_tls_does_not_either(vendors, tmp_path):
     run = gather(evidence(ak=(tpm.certificate(),)), tmp_path / "out", now=TODAY, seconds=0.5)
     assert re.search("timed out|time limit", failed(run))
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("dead", [deaf_address, mute_address])
+def test_addresses_that_are_silent_leave_time_of_the_limit_for_the_one_behind_them(vendors, monkeypatch, dead):
+    vendors.replies[KDS, CRL] = [Reply(b"a list", "application/pkix-crl")]
+    here, url = ("127.0.0.1", vendors.ports.pop(443)), f"https://{KDS}{CRL}"
+    with dead() as silent:
+        resolve(monkeypatch, silent, silent, here)
+        began = time.monotonic()
+        answer = Web(seconds=3, say=pytest.fail).ask(Wanted(Kind.CRL, "crl.der", (url,)), url)
+        assert time.monotonic() - began < 3
+    assert answer.body == b"a list"
+
+
+def test_many_addresses_of_which_none_answers_share_one_time_limit(vendors, chip, tmp_path, monkeypatch):
+    vendors.ports.clear()
+    with deaf_address() as deaf:
+        resolve(monkeypatch, *[deaf] * 8)
+        began = time.monotonic()
+        assert "is there a network?" in failed(gather(chip.data, tmp_path / "out", seconds=0.5), count=3)
+        assert time.monotonic() - began < 6  # four tries
 
 
 def test_nobody_there(vendors, chip, tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import ipaddress
 import socket
 from contextlib import contextmanager
 
+from client_sdk import deadline
+
 
 class LeftLoopbackError(AssertionError):
     """A test tried to reach another machine."""
@@ -25,18 +27,24 @@ def only_loopback(monkeypatch) -> None:
 
 
 def lead(monkeypatch, ports: dict[int, int]) -> list[tuple[str, int]]:
-    """Lead connections to ports of named hosts to ports of this machine; return the list of who was asked for."""
-    real, asked = socket.create_connection, []
+    """Lead the client's connections to ports of named hosts to ports of this machine; return who was asked for."""
+    real, asked = deadline.addresses, []
 
-    def create_connection(address, *rest, **more):
-        host, port = address
+    def addresses(host, port):
         if port in ports and not _is_address(host):
             asked.append((host, port))
-            address = ("127.0.0.1", ports[port])
-        return real(address, *rest, **more)
+            host, port = "127.0.0.1", ports[port]
+        return real(host, port)
 
-    monkeypatch.setattr(socket, "create_connection", create_connection)
+    monkeypatch.setattr(deadline, "addresses", addresses)
     return asked
+
+
+@contextmanager
+def mute_address():
+    """An address that takes connections and says nothing, not even in TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()
 
 
 @contextmanager
@@ -59,9 +67,14 @@ def closed_address() -> tuple[str, int]:
 
 
 def resolve(monkeypatch, *addresses: tuple[str, int]) -> None:
-    """Let every name have these addresses, in this order."""
+    """Let every name have these addresses, in this order. An address is none."""
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, *rest, **more):
+        return real(host, *rest, **more) if _is_address(host) else found
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 def _guarded(real):

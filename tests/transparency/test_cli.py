@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client_sdk.cli import log, main
+from client_sdk.dsse import sign
 from client_sdk.errors import VerificationError
 from client_sdk.publisher import Publisher
 from client_sdk.releases import open_releases
@@ -259,6 +260,49 @@ def test_a_file_that_is_no_entry_is_the_callers_mistake(tmp_path, run, home, dat
     assert entries_of(home, _key(home)) == []
 
 
+OTHERWISE = entry(1).replace(b"in-toto", b"of-another-kind")
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", rotation(), sign(b"{}", ()), OTHERWISE, entry(1)[:-1], b"x" * 70_000])
+@pytest.mark.parametrize("whose", ["my own", "another's"])
+def test_a_bundle_of_a_file_that_is_no_release_is_the_callers_mistake(tmp_path, run, home, publisher_file, data, whose):
+    """Whether the log has it is another question: even a rotation that it has is nothing that a client takes."""
+    (tmp_path / "rotation.json").write_bytes(rotation())
+    run("append", home, tmp_path / "rotation.json")
+    file = tmp_path / "release.json"
+    file.write_bytes(data)
+    words = ("--output", tmp_path / "b.json")
+    if whose == "another's":
+        words += ("--log", key_of(home), "--publisher", publisher_file)
+    place = home if whose == "my own" else home / "public"
+    code, out, err = run("bundle", place, file, *words)
+    told = f"{file}: over the" if len(data) > 65_536 else f"{file}: expected a release, as it was appended: "
+    assert (code, out, told in err) == (2, "", True), err
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_a_bundle_of_a_release_that_the_log_has_not_is_refused(tmp_path, run, home):
+    run("append", home, *files(tmp_path, 1))
+    code, _, err = run("bundle", home, *files(tmp_path, 2), "--output", tmp_path / "b.json")
+    assert (code, "[R2.inclusion]" in err) == (1, True)
+
+
+def test_a_name_with_a_terminals_commands_in_it_is_printed_harmlessly(tmp_path, run, publisher_file):
+    folder = tmp_path / "\x1b[2Jlog"
+    folder.mkdir()
+    file = folder / "1.json"
+    file.write_bytes(entry(1))
+    for words in (
+        ("init", folder, "--origin", ORIGIN, "--publisher", publisher_file),
+        ("append", folder, file),
+        ("append", folder, "--export", folder / "checkpoint"),
+        ("bundle", folder, file, "--output", folder / "b.json"),
+        ("page", folder),
+    ):
+        code, out, err = run(*words)
+        assert (code, "\\x1b[2Jlog" in out, "\x1b" in out) == (0, True, False), (words, out, err)
+
+
 WRONG_PLACES = [
     ("append {nothing} {key}", "is no log of your own: it has no log.json; name the folder that vitrine log init made"),
     ("append {log}/public {key}", "is no log of your own: it has no log.json"),
@@ -389,7 +433,12 @@ def test_a_log_that_lost_its_configuration_is_not_made_anew_over_its_entries(tmp
 
 def test_an_interrupted_init_is_run_again(home, run, publisher_file):
     (home / "log.json").unlink()
-    assert run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)[0] == 0
+    key = key_of(home)
+    code, out, err = run("init", home, "--origin", "other.example", "--publisher", publisher_file)
+    assert (code, out, f"(--origin {ORIGIN}), or give another folder" in err) == (1, "", True), err
+    code, out, err = run("init", home, "--origin", ORIGIN, "--publisher", publisher_file)
+    assert (code, key in out, f"{home / 'log.key'} is of an init that was interrupted" in err) == (0, True, True)
+    assert key_of(home) == key
 
 
 def test_a_damaged_log_is_refused(tmp_path, run, home):

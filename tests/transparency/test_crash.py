@@ -1,4 +1,4 @@
-"""An append that is interrupted at each of its operations on files: what is served is right, the next run goes on."""
+"""What is interrupted at each of its operations on files, an append or the making of a log: the next run goes on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from hashlib import sha256
 
 import pytest
 
-from client_sdk.errors import DuplicateEntryError, LogStorageError
+from client_sdk.errors import DuplicateEntryError, LogDamagedError, LogStorageError
+from client_sdk.transparency.formats.note import NoteSigner
 from client_sdk.transparency.log import writer
-from client_sdk.transparency.log.writer import LogWriter
+from client_sdk.transparency.log.config import Config
+from client_sdk.transparency.log.writer import LogWriter, create
+from tests.fakes.simulated_vm import publisher
 from tests.transparency.faults import HOWS, Faults, KilledError
-from tests.transparency.keeping import entries_of, entry, make, many
+from tests.transparency.keeping import ORIGIN, entries_of, entry, make, many
 
 OLD = [entry(number) for number in range(1, 4)]
 NEW = [entry(4), entry(5)]
@@ -157,7 +160,9 @@ def test_a_log_that_was_not_made_to_the_end_is_made_anew(tmp_path):
 _CHILD = """
 import os, sys
 from pathlib import Path
-from client_sdk.transparency.log.writer import LogWriter
+from client_sdk.transparency.log.config import Config
+from client_sdk.transparency.log.writer import LogWriter, create
+from tests.fakes.simulated_vm import publisher
 LogWriter(Path(sys.argv[1])).append([Path(name).read_bytes() for name in sys.argv[2:]])
 """
 
@@ -182,3 +187,63 @@ def test_a_process_that_is_really_killed(tmp_path):
         LogWriter(home).append([path.read_bytes() for path in names])
     LogWriter(home).renew(writer.nobody)
     assert [sha256(data).digest() for data in entries_of(home)] == [sha256(p.read_bytes()).digest() for p in names]
+
+
+def new_log(home):
+    return create(home, lambda key: Config(key.verifier, publisher()), NoteSigner.generate(ORIGIN))
+
+
+@pytest.mark.parametrize("how", HOWS.values(), ids=HOWS.keys())
+def test_a_log_whose_making_was_interrupted_at_any_operation_keeps_its_key(tmp_path, how):
+    with pytest.MonkeyPatch.context() as patching:
+        faults = Faults(patching)
+        new_log(tmp_path / "counted")
+    assert faults.count > 15
+    kept = 0
+    for at in range(1, faults.count):
+        home = tmp_path / str(at)
+        with pytest.MonkeyPatch.context() as patching:
+            Faults(patching, at=at, how=how)
+            with pytest.raises((LogStorageError, KilledError)):
+                new_log(home)
+        if (home / "log.json").exists():  # what was interrupted came after it
+            continue
+        key = (home / "log.key").read_bytes() if (home / "log.key").exists() else None
+        made = new_log(home)
+        assert key in (None, (home / "log.key").read_bytes()), at
+        assert (home / "log.pub").read_text() == f"{made.log}\n", at
+        kept += key is not None
+        LogWriter(home).append([entry(1)])
+        assert entries_of(home, made.log) == [entry(1)], at
+    assert kept
+
+
+def test_a_folder_with_only_a_key_is_no_log_that_was_being_made(tmp_path):
+    """A key that was restored from a backup, say: its log was shown, and a new one under it would be a fork."""
+    new_log(tmp_path / "log")
+    home = tmp_path / "restored"
+    home.mkdir()
+    shutil.copy(tmp_path / "log/log.key", home)
+    key = (home / "log.key").read_bytes()
+    with pytest.raises(LogDamagedError, match=r"not replaced: restore the newest state of its log, log\.json and"):
+        new_log(home)
+    assert (home / "log.key").read_bytes() == key
+    assert not (home / "public").exists()
+
+
+def test_a_log_that_lost_all_but_its_key_and_its_checkpoint_is_not_begun_again(tmp_path):
+    make(tmp_path).append(OLD)
+    shutil.rmtree(tmp_path / "public/tile")
+    (tmp_path / "log.json").unlink()
+    before = files_of(tmp_path)
+    with pytest.raises(LogDamagedError, match="it is not replaced"):
+        new_log(tmp_path)
+    assert files_of(tmp_path) == before
+
+
+def test_a_key_that_others_may_read_is_not_gone_on_with(tmp_path):
+    new_log(tmp_path)
+    (tmp_path / "log.json").unlink()
+    (tmp_path / "log.key").chmod(0o644)
+    with pytest.raises(LogDamagedError, match="chmod 600 it"):
+        new_log(tmp_path)

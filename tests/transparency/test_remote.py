@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import os
 import random
 import shutil
@@ -22,7 +23,7 @@ from client_sdk.transparency.formats.merkle import leaf_hash
 from client_sdk.transparency.formats.note import sign_note
 from client_sdk.transparency.log.remote import Folder, RemoteTree, read_checkpoint, source_of
 from client_sdk.transparency.log.web import AbsentError, Web
-from tests.fakes.loopback import closed_address, deaf_address, resolve
+from tests.fakes.loopback import closed_address, deaf_address, mute_address, resolve
 from tests.transparency.keeping import LOG, SIGNER, entries_of, entry, log_of, many, tree_of
 
 FILES = ("checkpoint", "tile/0/000", "tile/0/001.p/4", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/4")
@@ -217,6 +218,17 @@ def asking(answers, seconds=10):
         web.close()
 
 
+@pytest.fixture
+def tls():
+    """Return a server's context for the name log.example, and a client's that trusts it."""
+    ca = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("log.example").configure_cert(server)
+    client = ssl.create_default_context()
+    ca.configure_trust(client)
+    return server, client
+
+
 def test_a_whole_log_over_https(files):
     ca = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -321,6 +333,40 @@ def test_what_is_said_to_be_gzip(data):
         web.get("x", limit=1000)
 
 
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+
+
+def refused(encoding):
+    """Answer so that it is refused by its headers or its first bytes; another answer is in the rest of it."""
+
+    def answer(handler):
+        handler.send(200, b"no gzip", Content_Encoding=encoding, Content_Length=str(7 + len(FORGED)))
+        time.sleep(0.3)  # so that the rest is not read along with these
+        handler.wfile.write(FORGED)
+
+    return answer
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip"])
+def test_the_rest_of_an_answer_that_was_refused_is_no_answer_to_the_next_request(files, encoding):
+    with asking(files | {"x": refused(encoding)}) as web:
+        with pytest.raises(EvidenceError, match=r"not asked for|is not"):
+            web.get("x", limit=1000)
+        assert web.get("checkpoint", limit=10_000) == files["checkpoint"]
+
+
+def test_the_rest_of_an_answer_that_was_broken_off_is_no_answer_to_the_next_request(files, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with asking(files | {"x": refused("identity")}) as web:
+        with monkeypatch.context() as patched:
+            patched.setattr(http.client.HTTPResponse, "read1", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                web.get("x", limit=1000)
+        assert web.get("checkpoint", limit=10_000) == files["checkpoint"]
+
+
 def test_less_than_was_announced():
     def cut(handler):
         handler.send_response(200)
@@ -367,10 +413,33 @@ def test_many_addresses_of_which_none_answers_share_one_deadline(monkeypatch):
 
 def test_the_second_address_is_asked_where_the_first_refuses(monkeypatch, files):
     with serving(files) as url:
-        resolve(monkeypatch, closed_address(), ("127.0.0.1", int(url.split(":")[2].split("/")[0])))
-        web = Web(url)
+        resolve(monkeypatch, closed_address(), _at(url))
+        web = Web(url.replace("127.0.0.1", "localhost"))
         assert web.get("checkpoint", limit=10_000) == files["checkpoint"]
         web.close()
+
+
+def test_an_address_that_is_silent_in_tls_leaves_time_for_the_one_behind_it(monkeypatch, files, tls):
+    server, client = tls
+    with serving(files, server) as url, mute_address() as mute:
+        resolve(monkeypatch, mute, mute, _at(url))
+        web = Web("https://log.example/log", seconds=6, context=client)
+        assert web.get("checkpoint", limit=10_000) == files["checkpoint"]
+        web.close()
+
+
+def test_a_certificate_that_is_not_trusted_is_said_and_no_other_address_is_asked(monkeypatch, files, tls):
+    server, client = tls
+    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("log.example").configure_cert(other)
+    with serving(files, other) as untrusted, serving(files, server) as url:
+        resolve(monkeypatch, _at(untrusted), _at(url), closed_address())
+        with pytest.raises(FetchError, match=r"certificate|self"):
+            Web("https://log.example/log", context=client).get("checkpoint", limit=10_000)
+
+
+def _at(url):
+    return "127.0.0.1", int(url.split(":")[2].split("/")[0])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ An answer may be compressed with gzip whoever asks (C2SP tlog-tiles, "Log entrie
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import time
 import zlib
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from client_sdk.deadline import DeadlinePlain, DeadlineTls, connected, left
+from client_sdk.deadline import DeadlineTls, begin_tls, connected
 from client_sdk.errors import EvidenceError, FetchError
 
 SECONDS = 30.0
@@ -88,13 +89,11 @@ class Web:
         try:
             return self._once(method, path, body, limit=limit, deadline=deadline)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
             if not (is_kept and isinstance(error, _CLOSED)):
                 raise self._failed(path, error) from error
         try:
             return self._once(method, path, body, limit=limit, deadline=deadline)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
             raise self._failed(path, error) from error
 
     def close(self) -> None:
@@ -105,34 +104,35 @@ class Web:
             self._connection = None
 
     def _once(self, method: str, path: str, body: bytes | None, *, limit: int, deadline: float) -> Answer:
-        if self._connection is None:
-            self._connection = self._connect(deadline)
-        sock: Any = self._connection.sock
-        sock.deadline = deadline
-        headers = {"Accept-Encoding": "gzip, identity", "User-Agent": "vitrine-log"}
-        self._connection.request(method, f"{self._prefix}/{path}", body=body, headers=headers)
-        with self._connection.getresponse() as response:
-            data = self._bounded(response, path, limit)
-            kind = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
-            if response.will_close:
-                self.close()
-            return Answer(response.status, kind, data)
+        """Ask once. Whatever ends it early ends the connection: what is left unread there answers no other request."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect(deadline)
+            sock: Any = self._connection.sock
+            sock.deadline = deadline
+            headers = {"Accept-Encoding": "gzip, identity", "User-Agent": "vitrine-log"}
+            self._connection.request(method, f"{self._prefix}/{path}", body=body, headers=headers)
+            with self._connection.getresponse() as response:
+                data = self._bounded(response, path, limit)
+                kind = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
+                if response.will_close:
+                    self.close()
+                return Answer(response.status, kind, data)
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self, deadline: float) -> http.client.HTTPConnection:
-        raw = connected(self._host, self._port, deadline)
-        raw.settimeout(left(deadline))
-        sock: Any
-        if self._is_tls:
-            sock = self._context.wrap_socket(raw, server_hostname=self._host)
-        else:
-            sock = DeadlinePlain(fileno=raw.detach())
         connection = http.client.HTTPConnection(self._host, self._port)
         connection.auto_open = 0
-        connection.sock = sock
+        connection.sock = connected(self._host, self._port, deadline, self._begin)
         return connection
 
+    def _begin(self, raw: socket.socket) -> socket.socket:
+        return begin_tls(raw, self._context, self._host) if self._is_tls else raw
+
     def _bounded(self, response: http.client.HTTPResponse, path: str, limit: int) -> bytes:
-        """Read an answer; one that is too long ends the connection."""
+        """Read an answer that is not too long."""
         encoding = response.getheader("Content-Encoding", "identity").strip().lower()
         if encoding not in ("gzip", "identity"):
             raise EvidenceError(f"{self.url}/{path}", f"compressed as {encoding!r}, which was not asked for")
@@ -143,10 +143,8 @@ class Web:
             try:
                 found += chunk if unpacking is None else unpacking.decompress(chunk, limit + 1 - len(found))
             except zlib.error as error:
-                self.close()
                 raise EvidenceError(f"{self.url}/{path}", "what is said to be gzip is not") from error
             if len(found) > limit or received > limit + _WRAPPING:
-                self.close()
                 raise EvidenceError(f"{self.url}/{path}", f"over the {limit} bytes that it can have")
         if response.length:
             raise http.client.IncompleteRead(bytes(found), response.length)

@@ -14,6 +14,7 @@ was shown once changes, and no two trees of one size are ever signed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,26 +84,52 @@ def nobody(_checkpoint: bytes, _tiles: tree.Tiles) -> tuple[Signature, ...]:
 def create(home: Path, config: Callable[[NoteSigner], Config], signer: NoteSigner) -> Config:
     """Make a log without entries; of a log that is in the folder already, or was, everything is left as it is.
 
-    Its checkpoint is of the empty tree and waits for no witness. One that was interrupted is made anew, key and all.
+    Its checkpoint is of the empty tree and waits for no witness; its key comes after it. So a key with that checkpoint
+    is what an interrupted run has left, and the next one goes on with it; a key without is somebody's, and is kept.
 
     Raises:
         LogBusyError, LogStorageError: it cannot be written.
-        LogDamagedError: there is a log already, or one that lost its configuration.
+        LogDamagedError: there is a log already, one that lost its configuration, or a key.
     """
-    store, made = Store(home), config(signer)
+    store = Store(home)
+    config(signer)  # what cannot be is refused before anything is made
     with store.sole():
-        if store.read(CONFIG, limit=MAX_CONFIG) is not None:
-            raise LogDamagedError(f"{home}: there is a log already; give another folder")
-        for name in (f"{PUBLIC}/{_TILES}", PENDING):
-            if (home / name).exists():
-                told = f"there are entries of a log that has lost its {CONFIG}; restore that, or give another folder"
-                raise LogDamagedError(f"{home}: {told}: its key would be lost as well")
-        keyfile.create(store, KEY, signer)
-        empty = Checkpoint(made.log.name, 0, EMPTY_ROOT)
-        store.put(f"{PUBLIC}/{CHECKPOINT}", sign_note(empty.to_text(), signer))
+        _require_no_log(store)
+        if os.path.lexists(home / KEY):
+            signer = _unfinished(store, signer.name)
+        made = config(signer)
+        store.put(f"{PUBLIC}/{CHECKPOINT}", _empty(signer))
         store.put(STATE, Contents(made.publisher).to_json())
+        keyfile.create(store, KEY, signer)
         store.put(CONFIG, made.to_json())  # last: with it there is a log
     return made
+
+
+def _require_no_log(store: Store) -> None:
+    home = store.home
+    if store.read(CONFIG, limit=MAX_CONFIG) is not None:
+        raise LogDamagedError(f"{home}: there is a log already; give another folder")
+    for name in (f"{PUBLIC}/{_TILES}", PENDING):
+        if (home / name).exists():
+            told = f"there are entries of a log that has lost its {CONFIG}; restore that, or give another folder"
+            raise LogDamagedError(f"{home}: {told}: its key would be lost as well")
+
+
+def _unfinished(store: Store, name: str) -> NoteSigner:
+    """Return the key of a log that was not made to its end."""
+    path, found = store.home / KEY, keyfile.load(store, KEY)
+    if found.name != name:
+        how = f"go on with it under that name (--origin {found.name}), or give another folder"
+        raise LogDamagedError(f"{path}: expected the key of {name}, got the one of {found.name}; {how}")
+    if store.read(f"{PUBLIC}/{CHECKPOINT}", limit=MAX_NOTE) != _empty(found):
+        told = f"there is a key, and no {PUBLIC}/{CHECKPOINT} of a log that was being made; it is not replaced"
+        how = f"restore the newest state of its log, {CONFIG} and {PUBLIC} with it, or give another folder"
+        raise LogDamagedError(f"{path}: {told}: {how}")
+    return found
+
+
+def _empty(signer: NoteSigner) -> bytes:
+    return sign_note(Checkpoint(signer.name, 0, EMPTY_ROOT).to_text(), signer)
 
 
 class LogWriter:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -208,3 +210,60 @@ def test_a_file_that_is_no_private_key_signs_nothing(token, key, tmp_path, conte
 def test_words_that_are_no_command_are_usage(token, words):
     code, out, err = token(*words)
     assert (code, out, "Traceback" in err) == (2, "", False)
+
+
+LONG = "x" * 300
+WRONG_FILES = [
+    ("show {none}", "{none}: expected a file with a token, got nothing: no such file"),
+    ("show {folder}", "{folder}: expected a file with a token, got a folder"),
+    ("show {key}/x", "{key}/x: expected a file with a token, got a file where a folder has to be"),
+    (f"show {LONG}", f"{LONG}: expected a file with a token, got file name too long"),
+    ("renew --key {key} {none}", "{none}: expected a file with a token, got nothing: no such file"),
+    (f"renew --key {LONG} {{none}}", f"{LONG}: expected the issuer's private key, got file name too long"),
+    ("keygen {key}/x.key", "{key}/x.key: expected a place where a key can be written, got a file where a folder has"),
+    (f"keygen {{folder}}/{LONG}.key", f"/{LONG}.key: expected a place where a key can be written, got file name too l"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), WRONG_FILES)
+def test_a_file_that_the_system_refuses_is_told_in_words(token, key, tmp_path, words, told):
+    (tmp_path / "folder").mkdir()
+    places = {"none": tmp_path / "none", "folder": tmp_path / "folder", "key": key}
+    code, out, err = token(*words.format(**places).split())
+    assert (code, out, told.format(**places) in err, "Errno" in err) == (2, "", True, False), err
+    assert [*(tmp_path / "folder").iterdir()] == []
+
+
+@pytest.mark.parametrize("action", ["issue", "renew"])
+def test_a_key_that_this_user_may_not_read_is_told_in_words(token, key, tmp_path, action, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(key), "read_bytes", denied)
+    words = ISSUE if action == "issue" else (tmp_path / "old",)
+    code, out, err = token(action, "--key", key, *words)
+    told = f"vitrine: usage: {key}: expected the issuer's private key, got one that this user may not use"
+    assert (code, out, err.startswith(told), "Errno" in err) == (2, "", True, False), err
+
+
+def test_a_folder_as_standard_input_is_told_in_words(token, tmp_path, monkeypatch):
+    class Folder(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, _buffer):
+            raise IsADirectoryError(21, "Is a directory")
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Folder())))
+    code, out, err = token("show")
+    assert (code, out, err) == (2, "", "vitrine: usage: standard input: expected a file with a token, got a folder\n")
+
+
+def test_standard_output_that_is_full_is_no_mistake_of_usage(key):
+    """As with every command: 3, and what is to be done about it."""
+    command = [sys.executable, "-m", "client_sdk.cli", "token", "issue", "--key", str(key), *ISSUE]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "cannot write to standard output" in done.stderr
+    assert "Errno" not in done.stderr
