@@ -116,8 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     try:
         told = telling.ANSWERS[arguments.what](contents, where, arguments)
-        if isinstance(told.data, bytes):
-            sys.stdout.buffer.write(told.data)
+        if told.pieces is not None:
+            sys.stdout.buffer.writelines(told.pieces)
         else:
             tell(told.data, told.lines, as_json=getattr(arguments, "json", False))
     except SpecError as error:

@@ -7,6 +7,7 @@ beside the disks is believed.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from provisioner.contents.cpio import read_cpio
 from provisioner.contents.entry import Part, PartEntry, PartName
 from provisioner.contents.erofs import Erofs, open_erofs
 from provisioner.contents.unpacked import unpacked
-from provisioner.contents.verity import Area, Verity
+from provisioner.contents.verity import BLOCK, Area, Verity
 from provisioner.errors import BakeError, NotInImageError
 from provisioner.image.artefacts import FILES
 from provisioner.measure.gpt import find_partition, read_table
@@ -70,17 +71,21 @@ class Contents:
         """Return the verified device of root or model, as the command line names it.
 
         Raises:
-            BakeError: the command line does not name it once, or the disk has no such partitions.
-            MeasureError: the disk has no partition table.
+            BakeError: the command line does not name it once, or gives it more blocks than the disk has.
+            MeasureError: the disk has no partition table, or no such partitions.
         """
         root_hash, salt, count = _told(self.cmdline, name)
         disk = self.folder / FILES[_DISKS[name]]
         try:
             with disk.open("rb") as file:
                 table = read_table(disk.name, file)
+                length = file.seek(0, os.SEEK_END)
         except OSError as error:
             raise BakeError(f"cannot read {disk}: {error.strerror}") from error
         data, tree = find_partition(table, f"vitrine-{name}"), find_partition(table, f"vitrine-{name}-verity")
+        room = (min(data.offset + data.size, length) - data.offset) // BLOCK
+        if count > room:
+            raise BakeError(f"the command line in the UKI gives {name} {count} blocks, where {disk.name} has {room}")
         return Verity(
             Area(disk, data.offset, data.size),
             Area(disk, tree.offset, tree.size),
@@ -142,7 +147,7 @@ def split(text: str) -> tuple[PartName, str]:
 
 
 def _of_section(name: str, content: bytes) -> PartEntry:
-    return PartEntry(f"/{name}", stat.S_IFREG | 0o444, len(content), lambda: content)
+    return PartEntry(f"/{name}", stat.S_IFREG | 0o444, len(content), lambda: (content,))
 
 
 def _told(cmdline: str, name: str) -> tuple[str, str, int]:

@@ -21,14 +21,16 @@ from provisioner.measure import predict
 
 Where = tuple[PartName, str]
 _RULES = ".nft"
+_MAX_TEXT = 16 << 20  # of a unit or of rules; both have some hundred lines
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Values for a program, or the bytes of a file; and lines for a person."""
+    """Values for a program, and lines for a person; or the bytes of a file in ``pieces``."""
 
     data: Any
     lines: Iterable[str] = ()
+    pieces: Iterable[bytes] | None = None
 
 
 def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> Answer:
@@ -44,7 +46,9 @@ def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> 
 
 def cat(contents: Contents, where: Where, _: argparse.Namespace) -> Answer:
     """Give the contents of a file."""
-    return Answer(_file(contents, where).read())
+    entry = _file(contents, where)
+    entry.sha256()  # all of it is held against the root hash before the first byte is written
+    return Answer(None, pieces=entry.pieces())
 
 
 def show(contents: Contents, where: Where, _: argparse.Namespace) -> Answer:
@@ -130,7 +134,7 @@ def _as_dict(entry: PartEntry, *, digests: bool) -> dict[str, Any]:
     if entry.is_link:
         told["target"] = entry.target
     if digests and entry.is_file:
-        told["sha256"] = hashlib.sha256(entry.read()).hexdigest()
+        told["sha256"] = entry.sha256()
     return told
 
 
@@ -157,15 +161,15 @@ def _started(unit: Unit) -> str:
 
 def _fragments(unit: Unit) -> Iterator[str]:
     for entry in (*((unit.file,) if unit.file else ()), *unit.over):
-        data = entry.read()
+        data = entry.read(_MAX_TEXT)
         yield f"# {entry.path}  sha256 {hashlib.sha256(data).hexdigest()}"
         yield from (printable(line) for line in data.decode("utf-8", "replace").splitlines())
         yield ""
 
 
 def _rules(entry: PartEntry, found: Iterable[Unit]) -> Iterator[str]:
-    data = entry.read()
-    loaders = [unit.name for unit in found if unit.file and entry.path.encode() in unit.file.read()]
+    data = entry.read(_MAX_TEXT)
+    loaders = [unit.name for unit in found if unit.file and entry.path.encode() in unit.file.read(_MAX_TEXT)]
     yield f"# {entry.path}  sha256 {hashlib.sha256(data).hexdigest()}"
     yield f"# loaded by {', '.join(loaders) or 'no unit'}"
     yield from (printable(line) for line in data.decode("utf-8", "replace").splitlines())

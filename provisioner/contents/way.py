@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from provisioner.contents.entry import PartEntry, PartName
 from provisioner.contents.image import Contents
@@ -17,6 +18,7 @@ from provisioner.measure import Prediction
 from provisioner.measure.pe import section
 
 PCRS = (2, 4, 9, 11)
+_SHOWN = 4  # of a file's blocks
 _CMDLINE = ("command line", "content of .cmdline")
 _DISKS = (PartName.ROOT, PartName.MODEL)
 _WORDS = {PartName.ROOT: _CMDLINE, PartName.MODEL: _CMDLINE, PartName.INITRD: ("initrd",)}
@@ -39,9 +41,8 @@ def way(contents: Contents, name: PartName, entry: PartEntry, prediction: Predic
         BakeError: a block is not what the root hash names.
         MeasureError: the UKI is malformed.
     """
-    digest = hashlib.sha256(entry.read()).hexdigest()
     inside = entry.path if name == PartName.ROOT else f"{name}:{entry.path}"
-    links = [Link(f"{'file' if entry.is_file else 'link'} {inside}", digest, "SHA-256 of its contents")]
+    links = [Link(f"{'file' if entry.is_file else 'link'} {inside}", entry.sha256(), "SHA-256 of its contents")]
     if name in _DISKS:
         links += _through_verity(contents, name, entry)
     elif name == PartName.INITRD:
@@ -54,19 +55,21 @@ def way(contents: Contents, name: PartName, entry: PartEntry, prediction: Predic
 
 def _through_verity(contents: Contents, name: PartName, entry: PartEntry) -> Iterator[Link]:
     verity = contents.verity(name)
-    shown = ", ".join(map(str, entry.blocks[:4])) + (f" and {len(entry.blocks) - 4} more" * (len(entry.blocks) > 4))
-    for step in verity.path(entry.blocks[0]):
+    blocks = entry.where()
+    first, more = list(islice(chain(*blocks), _SHOWN)), sum(map(len, blocks)) - _SHOWN
+    shown = ", ".join(map(str, first)) + (f" and {more} more" if more > 0 else "")
+    for step in verity.path(first[0]):
         if step.level == 0:
             how = f"SHA-256 of salt and block; the file has blocks {shown}, each checked like this one"
             yield Link(f"data block {step.index}", step.digest, how)
         elif step.digest != verity.root_hash:
-            how = f"holds the digest before as number {_before(entry, step.level) % 128}"
+            how = f"holds the digest before as number {_before(first[0], step.level) % 128}"
             yield Link(f"hash tree, level {step.level}, block {step.index}", step.digest, how)
     yield from _root(verity, name)
 
 
-def _before(entry: PartEntry, level: int) -> int:
-    return int(entry.blocks[0] // 128 ** (level - 1))
+def _before(block: int, level: int) -> int:
+    return int(block // 128 ** (level - 1))
 
 
 def _root(verity: Verity, name: PartName) -> Iterator[Link]:

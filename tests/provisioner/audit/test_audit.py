@@ -10,6 +10,7 @@ import pytest
 
 from client_sdk.errors import VerificationError
 from client_sdk.manifest import Manifest
+from provisioner.audit import inside
 from provisioner.audit.audit import audit
 from provisioner.audit.telling import as_dict, lines
 from provisioner.errors import BakeError
@@ -241,6 +242,16 @@ def test_a_rebuild_that_differs_is_shown_down_to_the_file(site, rebuilt, other, 
     assert "mode 100755" in told["root:/block"].found
     assert {"-#!/bin/sh", "+#!/bin/evil"} <= set(told["initrd:/init"].how)
     assert "the first difference is byte 0x493df" in told["root:/noise"].how[0]
+
+
+def test_a_file_that_is_too_long_to_be_shown_is_a_difference_all_the_same(site, rebuilt, other, tmp_path, monkeypatch):
+    """A published image may say of a few bytes that they stand for as many as they like."""
+    monkeypatch.setattr(inside, "_MAX_READ", 1000)
+    rebuilt(other)
+    found = {finding.where: finding for finding in audited(site, tmp_path, site.judged).findings}
+    assert found["root:/noise"].how == ("not shown: one of them has more than 1000 bytes",)
+    assert found["root:/noise"].published.endswith(", 300000 bytes")
+    assert {"-#!/bin/sh", "+#!/bin/evil"} <= set(found["initrd:/init"].how)
 
 
 def test_a_line_that_no_role_installs_is_said_before_anything_else(site, rebuilt, tmp_path):

@@ -85,6 +85,12 @@ def test_a_size_in_cpio_is_eight_hex_digits_and_leads_no_way_back(size):
         next(found)
 
 
+def test_a_link_in_cpio_whose_target_is_no_path_is_refused():
+    (found,) = read_cpio(cpio.write_cpio([cpio.link("l", "t" * 4096)]))
+    with pytest.raises(BakeError, match="/l has 4096 bytes, and what it is read as has at most 4095"):
+        assert found.target
+
+
 @given(st.binary(max_size=300))
 def test_whatever_cpio_is_given_is_read_or_refused(data):
     try:
@@ -151,7 +157,7 @@ def test_another_root_hash_or_a_short_file_is_refused(tmp_path):
 def unit_entries(*paths):
     kinds = {"link": stat.S_IFLNK | 0o777, "file": stat.S_IFREG | 0o644}
     return tuple(
-        PartEntry(path, kinds["link" if target else "file"], 0, lambda target=target: target.encode())
+        PartEntry(path, kinds["link" if target else "file"], 0, lambda target=target: (target.encode(),))
         for path, target in paths
     )
 
