@@ -33,6 +33,8 @@ ARROWS = {
     # An auditor says whom he trusts in the very words of `vitrine verify`.
     "provisioner/audit/command.py": lambda name: name == "client_sdk.cli" or ARROWS["provisioner"](name),
     "provisioner/audit/running.py": lambda name: name == "client_sdk.cli" or ARROWS["provisioner"](name),
+    # A mirror has no more time than a service has, by the same sockets.
+    "provisioner/audit/exchange.py": lambda name: name == "client_sdk.deadline" or ARROWS["provisioner"](name),
     "plugins": lambda name: not name.startswith(("serving", "client_sdk")),
     "provisioner/releases/logged.py": lambda name: name in LOG or ARROWS["provisioner"](name),
     # A vendor's certificate is read and judged as strictly as the client does, by the same code.
