@@ -15,13 +15,18 @@ from provisioner.contents.entry import PartEntry, PartName
 from provisioner.contents.image import Contents
 from provisioner.contents.verity import Verity
 from provisioner.measure import Prediction
+from provisioner.measure.names import CMDLINE, IMAGE, INITRD, content_of
 from provisioner.measure.pe import section
 
 PCRS = (2, 4, 9, 11)
 _SHOWN = 4  # of a file's blocks
-_CMDLINE = ("command line", "content of .cmdline")
 _DISKS = (PartName.ROOT, PartName.MODEL)
-_WORDS = {PartName.ROOT: _CMDLINE, PartName.MODEL: _CMDLINE, PartName.INITRD: ("initrd",)}
+_BY_CMDLINE = (CMDLINE, content_of(".cmdline"))
+_EVENTS = {
+    PartName.ROOT: _BY_CMDLINE,
+    PartName.MODEL: _BY_CMDLINE,
+    PartName.INITRD: (INITRD, content_of(".initrd")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,9 @@ def way(contents: Contents, name: PartName, entry: PartEntry, prediction: Predic
     elif name == PartName.INITRD:
         initrd = section(contents.uki, ".initrd")
         links.append(Link("initrd", hashlib.sha256(initrd).hexdigest(), "an archive that holds the file, compressed"))
-    # By these words the prediction's events say that they are about what the file is in.
-    words = _WORDS.get(name) or (f"content of {entry.path.strip('/')}",)
-    return (*links, *_through_uki(contents, name, prediction, words))
+    # The events that are about what the file is in.
+    events = _EVENTS.get(name) or (content_of(entry.path.strip("/")),)
+    return (*links, *_through_uki(contents, name, prediction, {IMAGE, *events}))
 
 
 def _through_verity(contents: Contents, name: PartName, entry: PartEntry) -> Iterator[Link]:
@@ -76,17 +81,13 @@ def _root(verity: Verity, name: PartName) -> Iterator[Link]:
     yield Link(f"root hash of {name}", verity.root_hash, f"the top of the hash tree, over {verity.count} blocks")
 
 
-def _through_uki(contents: Contents, name: PartName, prediction: Prediction, words: tuple[str, ...]) -> Iterator[Link]:
+def _through_uki(contents: Contents, name: PartName, prediction: Prediction, events: set[str]) -> Iterator[Link]:
     if name in _DISKS:
         cmdline = section(contents.uki, ".cmdline")
         how = f"names the root hash as vitrine.{name}=; the initrd opens the disk by it, or powers off"
         yield Link("kernel command line", hashlib.sha256(cmdline).hexdigest(), how)
     yield Link("UKI", contents.authenticode, "Authenticode digest of uki.efi, which holds it as a section")
     for pcr in PCRS:
-        told = [
-            event.what
-            for event in prediction.events_of(pcr)
-            if event.what.startswith("UKI") or any(word in event.what for word in words)
-        ]
+        told = [event.what for event in prediction.events_of(pcr) if event.what in events]
         if told:
             yield Link(f"PCR {pcr}", prediction.pcrs[pcr].hex(), f"predicted for this image: {'; '.join(told)}", pcr)

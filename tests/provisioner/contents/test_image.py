@@ -140,6 +140,12 @@ def test_show_leads_to_the_pcrs(run, image):
     assert "blocks" in way[1]["how"]
     assert b"PCR 9" in run("show", image, "initrd:/init")[1]
     assert b"content of .cmdline" in run("show", image, "uki:.cmdline")[1]
+    events = {link["pcr"]: link["how"].partition(": ")[2] for link in way if link["pcr"] is not None}
+    uki = {4: "UKI, Authenticode", 11: "content of .cmdline"}
+    assert events == uki | {9: "kernel command line"}
+    initrd = json.loads(run("show", image, "initrd:/init", "--json")[1])["way"]
+    events = {link["pcr"]: link["how"].partition(": ")[2] for link in initrd if link["pcr"] is not None}
+    assert events == uki | {9: "initrd and the stub's archive", 11: "content of .initrd"}
 
 
 def test_units_and_firewall(run, image):
