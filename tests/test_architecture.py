@@ -195,6 +195,25 @@ def test_no_module_imports_itself_by_a_detour():
     assert graph == {}
 
 
+def test_no_two_folders_of_the_provisioner_import_each_other():
+    """What reads an image does not know the report that is made of it, and so on down."""
+    modules = {_module(path): tree for path, tree in TREES.items() if path.startswith("provisioner/")}
+    folders = {path.split("/")[1] for path in TREES if path.startswith("provisioner/") and path.count("/") > 1}
+    graph = {folder: set() for folder in folders}
+    for name, tree in modules.items():
+        folder, reached = (
+            name.split(".")[1:2],
+            {edge.split(".")[1] for edge in _edges(tree, modules) if edge in modules},
+        )
+        for inside in folders.intersection(folder):
+            graph[inside] |= (reached & folders) - {inside}
+    assert graph["report"] > {"contents"}
+    while leaves := [name for name, edges in graph.items() if not edges & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert graph == {}
+
+
 def test_the_predictor_cannot_reach_a_vm():
     for path in (path for path in TREES if path.startswith("provisioner/measure/")):
         names = [n for n in _imports(TREES[path]) if n.startswith(("provisioner", "client_sdk")) or NETWORK.match(n)]
