@@ -18,7 +18,7 @@ from provisioner.contents.entry import Part, PartEntry, PartName
 from provisioner.contents.erofs import Erofs, open_erofs
 from provisioner.contents.unpacked import unpacked
 from provisioner.contents.verity import BLOCK, Area, Verity
-from provisioner.errors import BakeError, NotInImageError
+from provisioner.errors import BakeError, Fault, NotInImageError, SpecError
 from provisioner.image.artefacts import FILES
 from provisioner.measure.gpt import find_partition, read_table
 from provisioner.measure.pe import Image, authenticode, parse_image, section
@@ -116,7 +116,7 @@ def open_contents(folder: Path) -> Contents:
     """Open an image folder.
 
     Raises:
-        BakeError: it has no UKI.
+        BakeError: it has no UKI that can be read.
         MeasureError: the UKI is malformed.
     """
     path = folder / FILES["uki"]
@@ -124,8 +124,7 @@ def open_contents(folder: Path) -> Contents:
         with path.open("rb") as file:
             data = file.read(_MAX_UKI + 1)
     except OSError as error:
-        how = "name the folder of a baked image (build/NAME/image of a deployment, or an archive's image/)"
-        raise BakeError(f"{folder} is not the folder of an image: {path}: {error.strerror}; {how}") from error
+        raise BakeError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > _MAX_UKI:
         raise BakeError(f"{path} is larger than {_MAX_UKI} bytes, so it is no UKI of ours")
     return Contents(folder, parse_image(path.name, data))
@@ -135,7 +134,7 @@ def split(text: str) -> tuple[PartName, str]:
     """Read PART:PATH, or PATH alone, which is in the root.
 
     Raises:
-        BakeError: there is no such part.
+        SpecError: there is no such part.
     """
     name, colon, path = text.partition(":")
     if not colon or "/" in name:
@@ -143,7 +142,8 @@ def split(text: str) -> tuple[PartName, str]:
     try:
         return PartName(name), path or "/"
     except ValueError:
-        raise BakeError(f"{text}: an image has the parts {', '.join(PartName)}, and no {name!r}") from None
+        expected = f"a path in one of an image's parts, {', '.join(PartName)}"
+        raise SpecError((Fault(text, expected, f"the part {name!r}"),)) from None
 
 
 def _of_section(name: str, content: bytes) -> PartEntry:

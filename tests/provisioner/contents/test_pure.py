@@ -18,7 +18,7 @@ from provisioner.contents.lz4 import decompress
 from provisioner.contents.units import find_unit, read_units
 from provisioner.contents.unpacked import unpacked
 from provisioner.contents.verity import BLOCK, Area, Verity
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, SpecError
 from provisioner.image import cpio
 
 SALT = bytes(range(32))
@@ -192,5 +192,6 @@ def test_a_path_names_its_part():
     assert split("/etc/a:b") == ("root", "/etc/a:b")
     assert split("initrd:/init") == ("initrd", "/init")
     assert split("model:") == ("model", "/")
-    with pytest.raises(BakeError, match="no 'disk'"):
+    told = "^disk:/x: expected a path in one of an image's parts, root, initrd, model, uki, got the part 'disk'$"
+    with pytest.raises(SpecError, match=told):
         split("disk:/x")
