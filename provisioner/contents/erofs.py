@@ -35,6 +35,8 @@ _MOST_LZ4 = 255
 _MAX_FOLDER = 1 << 24
 _MAX_ENTRIES = 2_000_000
 _MAX_PATH = 4096
+# How many times the device files of several names may be read again: Debian has a few such, of some megabytes.
+_MOST_AGAIN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +80,26 @@ class Erofs:
         """Yield every entry but the root itself, in order of path.
 
         All inodes together claim no more blocks than there are: two of them share a block only under the feature
-        "dedupe", which is refused. So whoever reads all that is yielded reads the device once.
+        "dedupe", which is refused. A file of many names is read once for each, which has a bound of its own.
 
         Raises:
             BakeError: the file system is malformed, or claims more than there is.
         """
         seen: set[int] = set()
         pending = [("/", self.root)]
-        count, left = 0, self.blocks.count
+        count, left, again = 0, self.blocks.count, self.blocks.count * _MOST_AGAIN
         while pending:
             path, nid = pending.pop()
             inode = self._inode(nid)
-            if nid not in seen:  # a file of many names claims its blocks once
+            if nid not in seen:
                 left -= inode.claim
             elif stat.S_ISDIR(inode.mode):
                 raise BakeError(f"erofs: {path} is a folder that was met before")
-            if left < 0:
-                raise BakeError(
-                    f"erofs: with {path} more blocks are claimed than the {self.blocks.count} that there are"
-                )
+            else:
+                again -= inode.claim
+            if left < 0 or again < 0:
+                more = "more blocks are claimed" if left < 0 else f"{_MOST_AGAIN} times more blocks have further names"
+                raise BakeError(f"erofs: with {path} {more} than the {self.blocks.count} that there are")
             seen.add(nid)
             if path != "/":
                 yield self._entry(path, inode)

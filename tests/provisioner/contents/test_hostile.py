@@ -119,6 +119,13 @@ def test_a_file_of_many_names_claims_its_blocks_once():
     assert len(walk([inode(FILE, 40 * BLOCK, start=8)], names)) == 9
 
 
+def test_a_large_file_of_as_many_names_as_fit_is_refused():
+    """Whoever hashes every entry would read it once for each name."""
+    names = {f"name {number}": nid(0) for number in range(40)}
+    with pytest.raises(BakeError, match="16 times more blocks have further names than the 64 that there are"):
+        walk([inode(FILE, 40 * BLOCK, start=8)], names)
+
+
 def test_a_file_system_that_shares_blocks_by_deduplication_is_refused():
     """Under this feature two files may claim one block, so that the bound would not be one."""
     with pytest.raises(BakeError, match="features 0x21"):
