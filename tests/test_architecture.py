@@ -33,6 +33,8 @@ ARROWS = {
     # An auditor says whom he trusts in the very words of `vitrine verify`.
     "provisioner/audit/command.py": lambda name: name == "client_sdk.cli" or ARROWS["provisioner"](name),
     "provisioner/audit/running.py": lambda name: name == "client_sdk.cli" or ARROWS["provisioner"](name),
+    # A mirror has no more time than a service has, by the same sockets.
+    "provisioner/audit/exchange.py": lambda name: name == "client_sdk.deadline" or ARROWS["provisioner"](name),
     "plugins": lambda name: not name.startswith(("serving", "client_sdk")),
     "provisioner/releases/logged.py": lambda name: name in LOG or ARROWS["provisioner"](name),
     # A vendor's certificate is read and judged as strictly as the client does, by the same code.
@@ -187,6 +189,25 @@ def _edges(tree, modules):
 def test_no_module_imports_itself_by_a_detour():
     modules = {_module(path): tree for path, tree in TREES.items()}
     graph = {name: {edge for edge in _edges(tree, modules) if edge in modules} for name, tree in modules.items()}
+    while leaves := [name for name, edges in graph.items() if not edges & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert graph == {}
+
+
+def test_no_two_folders_of_the_provisioner_import_each_other():
+    """What reads an image does not know the report that is made of it, and so on down."""
+    modules = {_module(path): tree for path, tree in TREES.items() if path.startswith("provisioner/")}
+    folders = {path.split("/")[1] for path in TREES if path.startswith("provisioner/") and path.count("/") > 1}
+    graph = {folder: set() for folder in folders}
+    for name, tree in modules.items():
+        folder, reached = (
+            name.split(".")[1:2],
+            {edge.split(".")[1] for edge in _edges(tree, modules) if edge in modules},
+        )
+        for inside in folders.intersection(folder):
+            graph[inside] |= (reached & folders) - {inside}
+    assert graph["report"] > {"contents"}
     while leaves := [name for name, edges in graph.items() if not edges & graph.keys()]:
         for name in leaves:
             del graph[name]

@@ -10,11 +10,10 @@ import hashlib
 import http.client
 import time
 import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from provisioner.audit.exchange import Exchange
 from provisioner.audit.index import INDEX, MAX_INDEX, Archived, read_index
 from provisioner.errors import BakeError
 from provisioner.image.files import sha256_of
@@ -22,9 +21,8 @@ from provisioner.image.shelf import alone
 from provisioner.image.space import require_space
 from provisioner.progress import Progress, paced
 
-_SECONDS = 60  # without a byte, and for a file besides its size at the slowest speed
+_SECONDS = 60  # for the head of an answer, without a byte, and for a file besides its size at the slowest speed
 _SLOWEST = 50_000  # bytes a second
-_BLOCK = 1 << 20
 
 
 def is_address(text: str) -> bool:
@@ -80,21 +78,14 @@ def _why(error: Exception) -> str:
     return str(reason.strerror if isinstance(reason, OSError) and reason.strerror else error)
 
 
-def _blocks(answer: http.client.HTTPResponse, deadline: float) -> Iterator[bytes]:
-    while block := answer.read1(_BLOCK):  # what has come: else it would wait until a block is full
-        yield block
-        if time.monotonic() > deadline:
-            raise TimeoutError("it comes too slowly")
-
-
 def _download(url: str, target: Path, *, limit: int) -> None:
     part = target.with_name(f"{target.name}.part")
     deadline = time.monotonic() + _SECONDS + limit / _SLOWEST
     try:
-        # What comes is judged by its hash.
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, part.open("wb") as file:  # noqa: S310
+        exchange = Exchange(_SECONDS)
+        with exchange.open(url) as answer, part.open("wb") as file:
             got = 0
-            for block in _blocks(answer, deadline):
+            for block in exchange.blocks(answer, deadline):  # what comes is judged by its hash
                 got += len(block)
                 if got > limit:
                     raise BakeError(f"{url}: longer than the {limit} bytes that it is to have")

@@ -9,7 +9,7 @@ from client_sdk.errors import EvidenceError
 from client_sdk.manifest import Manifest, digest
 from provisioner.audit.archive import IMAGE, Archive, open_archive
 from provisioner.audit.index import INDEX, write_index
-from provisioner.audit.needed import DATA, Materials, Needed, differing, fits, materials
+from provisioner.audit.needed import DATA, Materials, Needed, materials
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image.artefacts import FILES, MANIFEST
 from provisioner.image.files import require_sha256, sha256_of, share
@@ -89,8 +89,8 @@ def _described(image: Path) -> tuple[Recipe, Manifest]:
 
 def _materials(source: Path, cache: Path, recipe: Recipe, manifest: Manifest) -> Materials:
     told = materials(source, recipe, manifest, cache)
-    if not fits(told.lock, manifest):
-        shown = "; ".join(differing(told.lock, manifest)[:3])
+    if told.differing:
+        shown = "; ".join(told.differing[:3])
         raise BakeError(f"the image was not baked from the lock of {source}: {shown}; name its checkout (--source)")
     return told
 

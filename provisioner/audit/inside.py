@@ -5,7 +5,6 @@ The published image is read under its own root hash, the rebuilt one under its o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from provisioner.image.artefacts import FILES
 _ABSENT = "no such file"
 _SHOWN = 20
 _BLOCK = 1 << 20
+_MAX_READ = 1 << 30  # of a file that differs, to show how
 How = Callable[[str, bytes, bytes], tuple[str, ...]]
 
 
@@ -103,13 +103,19 @@ def _compare_entry(where: str, old: PartEntry, new: PartEntry, how: How) -> Iter
     if old.is_folder or new.is_folder:
         return
     try:
-        before = old.read()
+        before = old.sha256()
     except BakeError as error:
         yield Finding(where, "contents that the root hash names", str(error))
         return
-    after = new.read()
+    after = new.sha256()
     if before != after:
-        yield Finding(where, _hashed(before), _hashed(after), how(where, before, after))
+        yield Finding(where, _hashed(before, old), _hashed(after, new), _how(where, old, new, how))
+
+
+def _how(where: str, old: PartEntry, new: PartEntry, how: How) -> tuple[str, ...]:
+    if max(old.size, new.size) > _MAX_READ:
+        return (f"not shown: one of them has more than {_MAX_READ} bytes",)
+    return how(where, old.read(), new.read())
 
 
 def _about(entry: PartEntry | None) -> str:
@@ -121,5 +127,5 @@ def _attributes(entry: PartEntry) -> str:
     return f"mode {entry.mode:06o}, owner {entry.uid}:{entry.gid}, {entry.links} link(s){node}"
 
 
-def _hashed(data: bytes) -> str:
-    return f"sha256 {hashlib.sha256(data).hexdigest()}, {len(data)} bytes"
+def _hashed(sha256: str, entry: PartEntry) -> str:
+    return f"sha256 {sha256}, {entry.size} bytes"

@@ -16,6 +16,7 @@ from provisioner.audit.finding import Finding
 from provisioner.measure import Boot, Prediction, predict
 from provisioner.measure.boot import BOOT_PCR
 from provisioner.measure.event import PCR_START, Event, replay
+from provisioner.measure.names import KERNEL
 from provisioner.platforms import SECURE_BOOT
 
 _ALWAYS = (9, 11, 12, 13, 14)
@@ -85,4 +86,4 @@ def _rows(where: str, stated: Mapping[int, bytes], predicted: Mapping[int, bytes
 
 def _checked(prediction: Prediction) -> tuple[Event, ...]:
     """Return the events of PCR 4 where Secure Boot is on: the kernel inside the UKI is not measured there."""
-    return tuple(event for event in prediction.events_of(_IMAGE) if not event.what.startswith("kernel inside"))
+    return tuple(event for event in prediction.events_of(_IMAGE) if event.what != KERNEL)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from client_sdk.manifest import Manifest
+from client_sdk.manifest import Manifest, Package
 from provisioner.errors import BakeError
+from provisioner.image.artefacts import named_packages
 from provisioner.image.debs import differences, drift_name
 from provisioner.image.packages import EVERY_BAKE, LOCK_FILE, TREES, PackageLock, parse_lock
 from provisioner.image.recipe import Recipe
@@ -41,12 +42,14 @@ class Materials:
     """All that a rebuild needs: ``followed`` is the lock that a test bake took instead of the checkout's, if it did.
 
     ``drift`` says which packages are others by it. Only the archive has such a lock: no checkout vouches for them.
+    ``differing`` are packages of which the lock that is taken and the manifest say different things.
     """
 
     lock: PackageLock
     files: tuple[Needed, ...]
     followed: str = ""
     drift: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
 
 
 def materials(source: Path, recipe: Recipe, manifest: Manifest, archive: Path) -> Materials:
@@ -57,10 +60,10 @@ def materials(source: Path, recipe: Recipe, manifest: Manifest, archive: Path) -
     """
     shipped = parse_lock(_read(source, f"{DATA}/{LOCK_FILE}"))
     lock, followed = shipped, ""
-    path = archive / "debs" / drift_name(shipped)
-    if not fits(shipped, manifest) and path.is_file():
-        lock, followed = parse_lock(path.read_bytes()), path.name
     gpus = _told(recipe, "attester_gpus", 0) not in (0, "0")
+    path = archive / "debs" / drift_name(shipped)
+    if differing(shipped, manifest, gpus=gpus) and path.is_file():
+        lock, followed = parse_lock(path.read_bytes()), path.name
     trees = TREES if gpus else EVERY_BAKE
     files = [Needed(f"debs/{p.sha256}.deb", p.sha256, f"{p.name} {p.version}") for p in lock.files(trees)]
     wheels = parse_wheels(_read(source, f"{DATA}/{WHEELS_FILE}"))
@@ -69,28 +72,25 @@ def materials(source: Path, recipe: Recipe, manifest: Manifest, archive: Path) -
         pins = parse_closure(_read(source, CLOSURE).decode())
         folder = f"closure/{closure_digest(pins)}"
         files += [Needed(f"{folder}/{pin.filename}", pin.sha256, f"{pin.name} {pin.version}") for pin in pins]
-    return Materials(lock, (*files, *_weights(recipe)), followed, differences(shipped, lock))
+    unlike = differing(lock, manifest, gpus=gpus)
+    return Materials(lock, (*files, *_weights(recipe)), followed, differences(shipped, lock), unlike)
 
 
-def fits(lock: PackageLock, manifest: Manifest) -> bool:
-    """Tell whether a lock names the packages that a manifest names."""
-    return not differing(lock, manifest)
-
-
-def differing(lock: PackageLock, manifest: Manifest) -> tuple[str, ...]:
-    """Name the packages of which a lock and a manifest say different things."""
-    named = {("image", p.name): (p.version, p.sha256.hex()) for p in manifest.packages}
-    named |= {("tools", p.name): (p.version, p.sha256.hex()) for p in manifest.tools}
-    locked = {(tree, p.name): (p.version, p.sha256) for tree in EVERY_BAKE for p in lock.tree(tree).packages}
-    # What a GPU's driver is built from and with is named besides.
-    driver = {p.name for p in lock.driver.packages}
-    keys = sorted(key for key in named.keys() | locked.keys() if key in locked or key[1] not in driver)
+def differing(lock: PackageLock, manifest: Manifest, *, gpus: bool) -> tuple[str, ...]:
+    """Name the packages of which a lock and a manifest say different things; of a driver those of ``gpus`` as well."""
+    named = _by_use(manifest.packages, manifest.tools)
+    locked = _by_use(*named_packages(lock, gpus=gpus))
     return tuple(
-        f"{name} ({tree}): the lock says {_version(locked.get((tree, name)))}, "
-        f"the manifest {_version(named.get((tree, name)))}"
-        for tree, name in keys
-        if locked.get((tree, name)) != named.get((tree, name))
+        f"{name} ({use}): the lock says {_version(locked.get((use, name)))}, "
+        f"the manifest {_version(named.get((use, name)))}"
+        for use, name in sorted(named.keys() | locked.keys())
+        if locked.get((use, name)) != named.get((use, name))
     )
+
+
+def _by_use(packages: tuple[Package, ...], tools: tuple[Package, ...]) -> dict[tuple[str, str], tuple[str, str]]:
+    both = (("image", packages), ("tools", tools))
+    return {(use, p.name): (p.version, p.sha256.hex()) for use, rows in both for p in rows}
 
 
 def _version(told: tuple[str, str] | None) -> str:

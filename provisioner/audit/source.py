@@ -7,7 +7,7 @@ from pathlib import Path
 
 from client_sdk.manifest import Manifest
 from provisioner.audit.finding import Finding
-from provisioner.audit.needed import Materials, differing
+from provisioner.audit.needed import Materials
 from provisioner.bake import INGREDIENTS
 from provisioner.commit import is_commit
 from provisioner.errors import BakeError
@@ -34,7 +34,7 @@ def compare_source(source: Path, manifest: Manifest, told: Materials) -> Iterato
         if named.get(path) != here.get(path):
             how = _lines(source, manifest.source_commit, path)
             yield Finding(f"source {path}", named.get(path, "no such file"), here.get(path, "no such file"), how)
-    for line in differing(told.lock, manifest):
+    for line in told.differing:
         yield Finding("package lock", "the packages of the manifest", line)
     for line in told.drift:
         yield Finding("package lock", f"{line}, by {told.followed} of the archive", "the checkout's lock names others")

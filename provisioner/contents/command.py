@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from provisioner.errors import BakeError, MeasureError, NotInImageError, ProvisionError, SpecError, sentences
+from provisioner.errors import BakeError, Fault, MeasureError, NotInImageError, ProvisionError, SpecError, sentences
 from provisioner.progress import say
 from provisioner.subcommand import added, tell
 
 WRONG, USAGE = 1, 2
+WHICH = "name the folder of a baked image, or bake it anew (`make bake`)"
 _IMAGE = """IMAGE is the folder of a baked image: build/NAME/image of a deployment, or an archive's image/. Nothing is
 mounted and no rights are needed. Of root and model disk every block that is read is checked against the root hash
 in the UKI."""
@@ -104,20 +105,16 @@ def run(arguments: argparse.Namespace) -> int:
     from provisioner.contents.image import open_contents, split  # noqa: PLC0415
 
     try:
-        _require_archive(arguments)
         contents = open_contents(arguments.image)
-        where = split(getattr(arguments, "path", "/"))
-    except MeasureError as error:
-        how = "name the folder of a baked image, or bake it anew (`make bake`)"
-        say(f"vitrine: usage: {arguments.image} is not the folder of an image: {error}; {how}")
-        return USAGE
-    except ProvisionError as error:
-        say(f"vitrine: usage: {error}")
+    except (BakeError, MeasureError) as error:
+        say(f"vitrine: usage: {arguments.image} is not the folder of an image: {error}; {WHICH}")
         return USAGE
     try:
-        told = telling.ANSWERS[arguments.what](contents, where, arguments)
-        if isinstance(told.data, bytes):
-            sys.stdout.buffer.write(told.data)
+        _require_archive(arguments)
+        where = split(getattr(arguments, "path", "/"))
+        told = telling.ACTIONS[arguments.what](contents, where, arguments)
+        if told.pieces is not None:
+            sys.stdout.buffer.writelines(told.pieces)
         else:
             tell(told.data, told.lines, as_json=getattr(arguments, "json", False))
     except SpecError as error:
@@ -138,13 +135,15 @@ def _require_archive(arguments: argparse.Namespace) -> None:
     """Refuse an archive that is none, or that no package is named for.
 
     Raises:
-        BakeError: so it is.
+        SpecError: so it is.
     """
     archive = getattr(arguments, "archive", None)
     if archive is None:
         return
     if not arguments.package:
-        raise BakeError("--archive is about one PACKAGE: name it before --archive")
+        raise SpecError((Fault("PACKAGE", "the one that --archive is about, before it", "none"),))
     if not (archive / "debs").is_dir():
-        how = f"make one: vitrine image archive {arguments.image} --output {archive}"
-        raise BakeError(f"--archive: {archive} is no archive of a release (no debs/ in it); {how}")
+        make = f"`vitrine image archive {arguments.image} --output {archive}`"
+        raise SpecError(
+            (Fault("--archive", f"an archive of a release: make one with {make}", f"{archive}, without debs/"),)
+        )

@@ -8,8 +8,8 @@ apart, since nothing of Debian's knows them.
 from __future__ import annotations
 
 from client_sdk.manifest import Manifest
+from provisioner.contents.bill import Bill
 from provisioner.contents.entry import PartName
-from provisioner.report.bill import Bill
 
 
 def of_manifest(manifest: Manifest) -> str:

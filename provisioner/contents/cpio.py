@@ -33,8 +33,9 @@ def read_cpio(data: bytes) -> Iterator[PartEntry]:
         begin = _aligned(at + _HEADER + length)
         if path == _TRAILER:
             return
-        content = partial(_slice, data, begin, size)
-        yield PartEntry(f"/{path.strip('/')}", mode, len(content()), content, uid, gid, links, (major, minor))
+        _slice(data, begin, size)  # or the archive is cut short
+        pieces = partial(_pieces, data, begin, size)
+        yield PartEntry(f"/{path.strip('/')}", mode, size, pieces, uid, gid, links, (major, minor))
         at = _aligned(begin + size)
 
 
@@ -45,6 +46,10 @@ def _fields(data: bytes, at: int) -> tuple[int, ...]:
     if not _FIELDS.fullmatch(header, 6):
         raise BakeError(f"cpio: a malformed entry at {at:#x}")
     return tuple(int(header[place : place + 8], 16) for place in range(6, _HEADER, 8))
+
+
+def _pieces(data: bytes, at: int, size: int) -> tuple[bytes]:
+    return (_slice(data, at, size),)
 
 
 def _slice(data: bytes, at: int, size: int) -> bytes:

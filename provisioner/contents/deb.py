@@ -70,7 +70,7 @@ def _fate(root: Part, path: str, member: tarfile.TarInfo, data: bytes) -> Fate:
     if member.islnk():
         return Fate.SAME if entry.is_file else Fate.CHANGED
     kind = entry.is_link if member.issym() else entry.is_file
-    return Fate.SAME if kind and entry.read() == data else Fate.CHANGED
+    return Fate.SAME if kind and entry.size == len(data) and entry.read() == data else Fate.CHANGED
 
 
 def _contents(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -1,7 +1,10 @@
 """The erofs file system, as mkfs.erofs makes it for our images: superblock, inodes, folders.
 
 On-disk format: Linux' Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h. What our images do not use
-(extended attributes that are read, fragments, chunks, more devices) is refused, not guessed.
+(extended attributes that are read, fragments, chunks, deduplication, more devices) is refused, not guessed.
+
+Whoever publishes an image writes what its inodes say, so a size is a claim: it is held against the device before
+anything is read or built of it, and what is long is given in pieces.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ _PLAIN, _FULL, _INLINE, _PACKED = 0, 1, 2, 3
 _MOST_LZ4 = 255
 _MAX_FOLDER = 1 << 24
 _MAX_ENTRIES = 2_000_000
+_MAX_PATH = 4096
+# How many times the device files of several names may be read again: Debian has a few such, of some megabytes.
+_MOST_AGAIN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,20 @@ class Inode:
     links: int
     body: int
 
+    @property
+    def is_compressed(self) -> bool:
+        """Say whether its blocks are compressed."""
+        return self.layout in (_FULL, _PACKED)
+
+    @property
+    def claim(self) -> int:
+        """How many blocks it says are its own; the end of contents that lie beside the inode is in none of these."""
+        if not _has_contents(self.mode) or not self.size:
+            return 0
+        if self.is_compressed:
+            return self.start  # of a compressed file this field is their number, and the map says where they are
+        return self.size // BLOCK if self.layout == _INLINE else -(-self.size // BLOCK)
+
 
 @dataclass(frozen=True, slots=True)
 class Erofs:
@@ -59,23 +79,35 @@ class Erofs:
     def walk(self) -> Iterator[PartEntry]:
         """Yield every entry but the root itself, in order of path.
 
+        All inodes together claim no more blocks than there are: two of them share a block only under the feature
+        "dedupe", which is refused. A file of many names is read once for each, which has a bound of its own.
+
         Raises:
-            BakeError: the file system is malformed.
+            BakeError: the file system is malformed, or claims more than there is.
         """
         seen: set[int] = set()
         pending = [("/", self.root)]
-        count = 0
+        count, left, again = 0, self.blocks.count, self.blocks.count * _MOST_AGAIN
         while pending:
             path, nid = pending.pop()
             inode = self._inode(nid)
+            if nid not in seen:
+                left -= inode.claim
+            elif stat.S_ISDIR(inode.mode):
+                raise BakeError(f"erofs: {path} is a folder that was met before")
+            else:
+                again -= inode.claim
+            if left < 0 or again < 0:
+                more = "more blocks are claimed" if left < 0 else f"{_MOST_AGAIN} times more blocks have further names"
+                raise BakeError(f"erofs: with {path} {more} than the {self.blocks.count} that there are")
+            seen.add(nid)
             if path != "/":
                 yield self._entry(path, inode)
             if stat.S_ISDIR(inode.mode):
-                if nid in seen or (count := count + 1) > _MAX_ENTRIES:
-                    raise BakeError(f"erofs: {path} is a folder that was met before, or one too many")
-                seen.add(nid)
-                children = sorted(self._children(inode), reverse=True)
-                pending += [(f"{path.rstrip('/')}/{name}", child) for name, child in children]
+                pending += (children := self._below(path, inode))
+                count += len(children)
+            if count > _MAX_ENTRIES:
+                raise BakeError(f"erofs: {path} has one entry too many, after {_MAX_ENTRIES} that were met before")
 
     def find(self, path: str) -> PartEntry:
         """Return the entry of an absolute path; links on the way are followed, the last one is not.
@@ -92,7 +124,7 @@ class Erofs:
         for index, name in enumerate(names):
             inode = self._inode(nid)
             if stat.S_ISLNK(inode.mode) and limit:
-                target = self._contents(inode).decode("utf-8", "replace")
+                target = self._entry(done, inode).target
                 rest = "/".join(names[index:])
                 above = "" if target.startswith("/") else done.rpartition("/")[0]
                 return self._lookup(_plain(f"{above}/{target}/{rest}"), limit=limit - 1)
@@ -107,47 +139,54 @@ class Erofs:
             path=path,
             mode=inode.mode,
             size=inode.size,
-            read=partial(self._contents, inode),
+            pieces=partial(self._contents, inode),
             uid=inode.uid,
             gid=inode.gid,
             links=inode.links,
             device=_device(inode.start) if stat.S_ISCHR(inode.mode) or stat.S_ISBLK(inode.mode) else (0, 0),
-            blocks=self._where(inode),
+            where=partial(self._where, inode),
         )
 
-    def _where(self, inode: Inode) -> tuple[int, ...]:
+    def _where(self, inode: Inode) -> tuple[range, ...]:
         """Return the blocks that hold a file's contents, or its inode where the contents lie beside that."""
-        if inode.layout in (_FULL, _PACKED) and inode.size:
-            return tuple(sorted({one.block for one in self._clusters(inode)}))
-        whole = inode.size // BLOCK if inode.layout == _INLINE else -(-inode.size // BLOCK)
-        kept = range(inode.start, inode.start + whole) if _has_contents(inode.mode) else ()
-        return (*kept, *(() if inode.layout == _PLAIN and kept else (inode.body // BLOCK,)))
+        if inode.is_compressed and inode.size:
+            return tuple(range(block, block + 1) for block in sorted({one.block for one in self._clusters(inode)}))
+        kept = (range(inode.start, inode.start + inode.claim),) if inode.claim else ()
+        beside = inode.body // BLOCK
+        return kept if inode.layout == _PLAIN and kept else (*kept, range(beside, beside + 1))
 
-    def _contents(self, inode: Inode) -> bytes:
-        if not _has_contents(inode.mode) or stat.S_ISDIR(inode.mode) or not inode.size:
-            return b""
-        return self._raw(inode)
+    def _contents(self, inode: Inode) -> Iterator[bytes]:
+        if _has_contents(inode.mode) and not stat.S_ISDIR(inode.mode) and inode.size:
+            yield from self._raw(inode)
 
-    def _raw(self, inode: Inode) -> bytes:
-        if inode.layout in (_FULL, _PACKED):
-            return clusters.read(self._clusters(inode), inode.size, self.blocks.read)
-        if inode.layout == _PLAIN:
-            blocks = range(inode.start, inode.start - (-inode.size // BLOCK))
-            return b"".join(map(self.blocks.read, blocks))[: inode.size]
-        whole = inode.size // BLOCK
-        tail = inode.size % BLOCK
-        parts = [self.blocks.read(index) for index in range(inode.start, inode.start + whole)]
+    def _raw(self, inode: Inode) -> Iterator[bytes]:
+        """Yield what an inode holds, in pieces of what one block can stand for."""
+        if inode.is_compressed:
+            yield from clusters.read(self._clusters(inode), inode.size, self.blocks.read)
+            return
+        for at, index in enumerate(range(inode.start, inode.start + inode.claim)):
+            yield self.blocks.read(index)[: inode.size - at * BLOCK]
+        tail = inode.size % BLOCK if inode.layout == _INLINE else 0
         if tail and inode.body % BLOCK + tail > BLOCK:
             raise BakeError(f"erofs: the tail of inode {inode.nid} crosses a block")
-        return b"".join((*parts, self._at(inode.body, tail)))
+        if tail:
+            yield self._at(inode.body, tail)
 
     def _clusters(self, inode: Inode) -> tuple[clusters.Cluster, ...]:
-        return clusters.clusters(self._at, inode.body, inode.size, packed=inode.layout == _PACKED)
+        return clusters.clusters(self._at, inode.body, inode.size, inode.claim, packed=inode.layout == _PACKED)
+
+    def _below(self, path: str, inode: Inode) -> list[tuple[str, int]]:
+        """Return the paths in a folder with their inodes, the last first."""
+        above = path.rstrip("/")
+        found = [(f"{above}/{name}", child) for name, child in sorted(self._children(inode), reverse=True)]
+        if any(len(inner) > _MAX_PATH for inner, _ in found):
+            raise BakeError(f"erofs: {above[:_MAX_PATH]} has a path of more than {_MAX_PATH} characters in it")
+        return found
 
     def _children(self, inode: Inode) -> Iterator[tuple[str, int]]:
         if inode.size > _MAX_FOLDER:
             raise BakeError(f"erofs: inode {inode.nid} is a folder of {inode.size} bytes")
-        data = self._raw(inode)
+        data = b"".join(self._raw(inode))
         for start in range(0, len(data), BLOCK):
             yield from _dirents(data[start : start + BLOCK], inode.nid)
 
@@ -165,11 +204,10 @@ class Erofs:
             header = _SLOT
         if layout not in (_PLAIN, _FULL, _INLINE, _PACKED):
             raise BakeError(f"erofs: inode {nid} has the layout {layout}, which our images do not use")
-        most = self.blocks.count * BLOCK * (_MOST_LZ4 if layout in (_FULL, _PACKED) else 1)
-        if size > most and _has_contents(mode):
-            raise BakeError(f"erofs: inode {nid} has {size} bytes, more than fit into the file system")
         body = place + header + (12 + 4 * (xattrs - 1) if xattrs else 0)
-        return Inode(nid, mode, size, layout, start, uid, gid, links, body)
+        inode = Inode(nid, mode, size, layout, start, uid, gid, links, body)
+        _require_inside(inode, self.blocks.count)
+        return inode
 
     def _at(self, offset: int, size: int) -> bytes:
         """Return bytes by their place in the file system, across blocks."""
@@ -192,6 +230,16 @@ def open_erofs(blocks: Blocks) -> Erofs:
         what = f"2^{bits}-byte blocks, {devices} more devices, features {incompatible:#x}"
         raise BakeError(f"erofs: the file system has what our images do not use: {what}")
     return Erofs(blocks, meta, root)
+
+
+def _require_inside(inode: Inode, count: int) -> None:
+    """Refuse an inode that claims blocks that a device of ``count`` has not, or bytes that its blocks cannot hold."""
+    end = inode.claim if inode.is_compressed else inode.start + inode.claim
+    if inode.claim and end > count:
+        raise BakeError(f"erofs: inode {inode.nid} claims blocks up to {end}, of {count} that there are")
+    most = inode.claim * BLOCK * _MOST_LZ4
+    if inode.is_compressed and _has_contents(inode.mode) and inode.size > most:
+        raise BakeError(f"erofs: inode {inode.nid} has {inode.size} bytes, more than its {inode.claim} blocks can hold")
 
 
 def _plain(path: str) -> str:

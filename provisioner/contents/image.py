@@ -7,6 +7,7 @@ beside the disks is believed.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from provisioner.contents.cpio import read_cpio
 from provisioner.contents.entry import Part, PartEntry, PartName
 from provisioner.contents.erofs import Erofs, open_erofs
 from provisioner.contents.unpacked import unpacked
-from provisioner.contents.verity import Area, Verity
-from provisioner.errors import BakeError, NotInImageError
+from provisioner.contents.verity import BLOCK, Area, Verity
+from provisioner.errors import BakeError, Fault, NotInImageError, SpecError
 from provisioner.image.artefacts import FILES
 from provisioner.measure.gpt import find_partition, read_table
 from provisioner.measure.pe import Image, authenticode, parse_image, section
@@ -70,17 +71,21 @@ class Contents:
         """Return the verified device of root or model, as the command line names it.
 
         Raises:
-            BakeError: the command line does not name it once, or the disk has no such partitions.
-            MeasureError: the disk has no partition table.
+            BakeError: the command line does not name it once, or gives it more blocks than the disk has.
+            MeasureError: the disk has no partition table, or no such partitions.
         """
         root_hash, salt, count = _told(self.cmdline, name)
         disk = self.folder / FILES[_DISKS[name]]
         try:
             with disk.open("rb") as file:
                 table = read_table(disk.name, file)
+                length = file.seek(0, os.SEEK_END)
         except OSError as error:
             raise BakeError(f"cannot read {disk}: {error.strerror}") from error
         data, tree = find_partition(table, f"vitrine-{name}"), find_partition(table, f"vitrine-{name}-verity")
+        room = (min(data.offset + data.size, length) - data.offset) // BLOCK
+        if count > room:
+            raise BakeError(f"the command line in the UKI gives {name} {count} blocks, where {disk.name} has {room}")
         return Verity(
             Area(disk, data.offset, data.size),
             Area(disk, tree.offset, tree.size),
@@ -111,7 +116,7 @@ def open_contents(folder: Path) -> Contents:
     """Open an image folder.
 
     Raises:
-        BakeError: it has no UKI.
+        BakeError: it has no UKI that can be read.
         MeasureError: the UKI is malformed.
     """
     path = folder / FILES["uki"]
@@ -119,8 +124,7 @@ def open_contents(folder: Path) -> Contents:
         with path.open("rb") as file:
             data = file.read(_MAX_UKI + 1)
     except OSError as error:
-        how = "name the folder of a baked image (build/NAME/image of a deployment, or an archive's image/)"
-        raise BakeError(f"{folder} is not the folder of an image: {path}: {error.strerror}; {how}") from error
+        raise BakeError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > _MAX_UKI:
         raise BakeError(f"{path} is larger than {_MAX_UKI} bytes, so it is no UKI of ours")
     return Contents(folder, parse_image(path.name, data))
@@ -130,7 +134,7 @@ def split(text: str) -> tuple[PartName, str]:
     """Read PART:PATH, or PATH alone, which is in the root.
 
     Raises:
-        BakeError: there is no such part.
+        SpecError: there is no such part.
     """
     name, colon, path = text.partition(":")
     if not colon or "/" in name:
@@ -138,11 +142,12 @@ def split(text: str) -> tuple[PartName, str]:
     try:
         return PartName(name), path or "/"
     except ValueError:
-        raise BakeError(f"{text}: an image has the parts {', '.join(PartName)}, and no {name!r}") from None
+        expected = f"a path in one of an image's parts, {', '.join(PartName)}"
+        raise SpecError((Fault(text, expected, f"the part {name!r}"),)) from None
 
 
 def _of_section(name: str, content: bytes) -> PartEntry:
-    return PartEntry(f"/{name}", stat.S_IFREG | 0o444, len(content), lambda: content)
+    return PartEntry(f"/{name}", stat.S_IFREG | 0o444, len(content), lambda: (content,))
 
 
 def _told(cmdline: str, name: str) -> tuple[str, str, int]:

@@ -9,13 +9,13 @@ from typing import Any
 
 from client_sdk.errors import EvidenceError
 from client_sdk.manifest import Manifest, digest
+from provisioner.contents.bill import Bill, Listed, read_bill
 from provisioner.contents.deb import Held, compare_deb
 from provisioner.contents.entry import PartName
 from provisioner.contents.image import Contents
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image.artefacts import MANIFEST
 from provisioner.image.files import sha256_of
-from provisioner.report.bill import Bill, Listed, read_bill
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,19 @@ from provisioner.measure import predict
 
 Where = tuple[PartName, str]
 _RULES = ".nft"
+_MAX_TEXT = 16 << 20  # of a unit or of rules; both have some hundred lines
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Values for a program, or the bytes of a file; and lines for a person."""
+class Shown:
+    """Values for a program, and lines for a person; or the bytes of a file in ``pieces``."""
 
     data: Any
     lines: Iterable[str] = ()
+    pieces: Iterable[bytes] | None = None
 
 
-def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> Answer:
+def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> Shown:
     """List entries of a part, at a path and below it."""
     name, path = where
     root = f"/{path.strip('/')}"
@@ -39,43 +41,45 @@ def listing(contents: Contents, where: Where, arguments: argparse.Namespace) -> 
     if not chosen:
         raise NotInImageError(f"there is no {root} in the part {name} of the image")
     rows = [_as_dict(entry, digests=arguments.digests) for entry in chosen]
-    return Answer({"part": name, "entries": rows}, (_row(row) for row in rows))
+    return Shown({"part": name, "entries": rows}, (_row(row) for row in rows))
 
 
-def cat(contents: Contents, where: Where, _: argparse.Namespace) -> Answer:
+def cat(contents: Contents, where: Where, _: argparse.Namespace) -> Shown:
     """Give the contents of a file."""
-    return Answer(_file(contents, where).read())
+    entry = _file(contents, where)
+    entry.sha256()  # all of it is held against the root hash before the first byte is written
+    return Shown(None, pieces=entry.pieces())
 
 
-def show(contents: Contents, where: Where, _: argparse.Namespace) -> Answer:
+def show(contents: Contents, where: Where, _: argparse.Namespace) -> Shown:
     """Say what a file is, and how one gets from it to a PCR."""
     entry = _file(contents, where)
     links = way(contents, where[0], entry, predict(contents.folder))
     told = _as_dict(entry, digests=True) | {"part": where[0], "way": [asdict(link) for link in links]}
-    return Answer(told, (_row(told), *way_lines(links)))
+    return Shown(told, (_row(told), *way_lines(links)))
 
 
-def units(contents: Contents, _: Where, arguments: argparse.Namespace) -> Answer:
+def units(contents: Contents, _: Where, arguments: argparse.Namespace) -> Shown:
     """List the units, or give one with what is laid over it."""
     found = read_units(tuple(contents.part(PartName.ROOT).walk()))
     if arguments.unit:
         one = find_unit(found, arguments.unit)
-        return Answer(_unit(one) | {"text": "\n".join(_fragments(one))}, _fragments(one))
+        return Shown(_unit(one) | {"text": "\n".join(_fragments(one))}, _fragments(one))
     width = max(len(unit.name) for unit in found)
     lines = (f"{one.state:8} {one.name:{width}} {_started(one)}".rstrip() for one in found)
-    return Answer([_unit(one) for one in found], lines)
+    return Shown([_unit(one) for one in found], lines)
 
 
-def firewall(contents: Contents, _: Where, __: argparse.Namespace) -> Answer:
+def firewall(contents: Contents, _: Where, __: argparse.Namespace) -> Shown:
     """Give the rules of the firewall, and the units that load them."""
     entries = tuple(contents.part(PartName.ROOT).walk())
     rules = [entry for entry in entries if entry.is_file and entry.path.endswith(_RULES)]
     if not rules:
         raise NotInImageError("the image has no rules of a firewall")
-    return Answer(None, (line for entry in rules for line in _rules(entry, read_units(entries))))
+    return Shown(None, (line for entry in rules for line in _rules(entry, read_units(entries))))
 
 
-def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Answer:
+def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Shown:
     """List the packages of an image, or say all about one."""
     found = read_packages(contents.folder)
     chosen = [one for one in found.all if arguments.package in (None, one.name)]
@@ -90,10 +94,10 @@ def packages(contents: Contents, _: Where, arguments: argparse.Namespace) -> Ans
         held = files_of(chosen[0], contents, arguments.archive)
         told["files"] = [asdict(one) for one in held]
         lines += [f"  {one.state:7} {one.part:6} {printable(one.path)}" for one in held]
-    return Answer(told, (*lines, f"manifest {named}"))
+    return Shown(told, (*lines, f"manifest {named}"))
 
 
-ANSWERS: dict[str, Callable[[Contents, Where, argparse.Namespace], Answer]] = {
+ACTIONS: dict[str, Callable[[Contents, Where, argparse.Namespace], Shown]] = {
     "list": listing,
     "cat": cat,
     "show": show,
@@ -130,7 +134,7 @@ def _as_dict(entry: PartEntry, *, digests: bool) -> dict[str, Any]:
     if entry.is_link:
         told["target"] = entry.target
     if digests and entry.is_file:
-        told["sha256"] = hashlib.sha256(entry.read()).hexdigest()
+        told["sha256"] = entry.sha256()
     return told
 
 
@@ -157,15 +161,15 @@ def _started(unit: Unit) -> str:
 
 def _fragments(unit: Unit) -> Iterator[str]:
     for entry in (*((unit.file,) if unit.file else ()), *unit.over):
-        data = entry.read()
+        data = entry.read(_MAX_TEXT)
         yield f"# {entry.path}  sha256 {hashlib.sha256(data).hexdigest()}"
         yield from (printable(line) for line in data.decode("utf-8", "replace").splitlines())
         yield ""
 
 
 def _rules(entry: PartEntry, found: Iterable[Unit]) -> Iterator[str]:
-    data = entry.read()
-    loaders = [unit.name for unit in found if unit.file and entry.path.encode() in unit.file.read()]
+    data = entry.read(_MAX_TEXT)
+    loaders = [unit.name for unit in found if unit.file and entry.path.encode() in unit.file.read(_MAX_TEXT)]
     yield f"# {entry.path}  sha256 {hashlib.sha256(data).hexdigest()}"
     yield f"# loaded by {', '.join(loaders) or 'no unit'}"
     yield from (printable(line) for line in data.decode("utf-8", "replace").splitlines())

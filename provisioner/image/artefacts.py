@@ -142,10 +142,11 @@ def write_manifest(folder: Path, facts: Facts) -> None:
         initrd_sha256=bytes.fromhex(sha256_of(folder / FILES["initrd"])),
         cmdline=(folder / FILES["cmdline"]).read_text("ascii"),
     )
+    packages, tools = named_packages(facts.lock, gpus=bool(facts.gpu_wheels))
     manifest = Manifest(
-        packages=_packages(facts.lock.image) + (_driver(facts.lock.driver) if facts.gpu_wheels else ()),
+        packages=packages,
         files=_digests({**facts.contents, SBOM: sha256_of(folder / SBOM)}),
-        tools=_packages(facts.lock.tools) + (_compiler(facts.lock) if facts.gpu_wheels else ()),
+        tools=tools,
         kernel=facts.kernel,
         boot=boot,
         root=_verity(facts.root),
@@ -157,6 +158,12 @@ def write_manifest(folder: Path, facts: Facts) -> None:
         source_commit=facts.source_commit,
     )
     (folder / MANIFEST).write_bytes(manifest.to_json())
+
+
+def named_packages(lock: PackageLock, *, gpus: bool) -> tuple[tuple[Package, ...], tuple[Package, ...]]:
+    """Return which of a lock's packages a manifest names: those that something in the image is of, and the tools."""
+    packages, tools = _packages(lock.image), _packages(lock.tools)
+    return (packages + _driver(lock.driver), tools + _compiler(lock)) if gpus else (packages, tools)
 
 
 def _packages(tree: Tree) -> tuple[Package, ...]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from provisioner.errors import MeasureError
-from provisioner.measure import firmware, secure_boot, stub
+from provisioner.measure import firmware, names, secure_boot, stub
 from provisioner.measure.boot import Boot
 from provisioner.measure.event import PCR_START, Event, event_of, replay, replay_rtmr
 from provisioner.measure.gpt import Table, read_table
@@ -115,11 +115,11 @@ def explain(prediction: Prediction) -> str:
 
 def _images(uki: Image, boot: Boot) -> tuple[Event, ...]:
     """Return the images that the firmware checks, and so measures."""
-    loaded = (_image_event(boot.image_pcr, uki, "UKI, Authenticode"),)
+    loaded = (_image_event(boot.image_pcr, uki, names.IMAGE),)
     if boot.variables.is_on:
         return loaded
     kernel = parse_image("uki.efi: .linux", section(uki, ".linux"))
-    return (*loaded, _image_event(4, kernel, "kernel inside the UKI, Authenticode"))
+    return (*loaded, _image_event(4, kernel, names.KERNEL))
 
 
 def _image_event(pcr: int, image: Image, what: str) -> Event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from provisioner.errors import MeasureError
 from provisioner.measure.event import Event, event_of
+from provisioner.measure.names import CMDLINE, INITRD, content_of, name_of
 from provisioner.measure.pe import Image, section
 
 # The stub measures these in this order, whatever their order in the file.
@@ -27,8 +28,8 @@ def sections_measured(uki: Image) -> tuple[Event, ...]:
     """Return the stub's part of PCR 11: for each section its name, then its content."""
     events = []
     for name in MEASURED:
-        events.append(event_of(11, name.encode() + b"\0", f"name {name}"))
-        events.append(event_of(11, section(uki, name), f"content of {name}"))
+        events.append(event_of(11, name.encode() + b"\0", name_of(name)))
+        events.append(event_of(11, section(uki, name), content_of(name)))
     return tuple(events)
 
 
@@ -42,7 +43,7 @@ def kernel_inputs(uki: Image) -> tuple[Event, ...]:
         raise MeasureError(f"{uki.name}: .cmdline has to be one line of ASCII without white space around it")
     seen = (cmdline.decode("ascii") + "\0").encode("utf-16-le")
     initrd = _padded(section(uki, ".initrd")) + _os_release_archive(section(uki, ".osrel"))
-    return (event_of(9, seen, "kernel command line"), event_of(9, initrd, "initrd and the stub's archive"))
+    return (event_of(9, seen, CMDLINE), event_of(9, initrd, INITRD))
 
 
 def phases_measured(phases: tuple[str, ...]) -> tuple[Event, ...]:

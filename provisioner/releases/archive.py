@@ -22,14 +22,16 @@ def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: i
 
     Raises:
         SpecError: it is none.
-        ReleaseError: it is of another image, or a file in it is not the one that its index names.
+        ReleaseError: it is of another image, or a file in it is none, or not the one that its index names.
         BakeError: it cannot be written.
     """
+    _require_plain(archive / INDEX)
     index = read_file(archive / INDEX, f"the index of an archive; {_REMEDY}", limit=MAX_INDEX)
     files = _read(archive / INDEX, index, manifest_sha256)
 
     def make(folder: Path) -> None:
         for one in files:
+            _require_plain(archive / one.path)
             (folder / one.path).parent.mkdir(parents=True, exist_ok=True)
             share(archive / one.path, folder / one.path)
             found = sha256_of(folder / one.path)
@@ -43,6 +45,14 @@ def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: i
     if (target / INDEX).read_bytes() != index:
         raise _refused(target, "the same archive, where one is published already", "another one")
     return len(files)
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse a link, which leads elsewhere on each machine, and a pipe, which whoever reads it waits for."""
+    if path.is_symlink():
+        raise _refused(path, "a file of its own", "a link")
+    if path.exists() and not path.is_file():
+        raise _refused(path, "a file of its own", "a folder" if path.is_dir() else "a pipe or a device")
 
 
 def _read(path: Path, data: bytes, manifest_sha256: bytes) -> tuple[Archived, ...]:

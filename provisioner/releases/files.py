@@ -15,7 +15,8 @@ _INSTEAD = {
     errno.ENOENT: "nothing: no such file",
     errno.EISDIR: "a folder",
     errno.ENOTDIR: "a file where a folder has to be",
-    errno.EEXIST: "a file where a folder has to be",
+    # Of a folder that is to be made; no file is ever made where one is.
+    errno.EEXIST: "a file where a folder has to be, or a link that leads to nothing",
     errno.EACCES: "one that this user may not use: permission denied",
 }
 

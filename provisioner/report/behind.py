@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.contents.bill import Bill, Listed
 from provisioner.errors import BakeError
 from provisioner.image import apt
 from provisioner.image.mirror import find_mirror
 from provisioner.image.records import Source, source_of
 from provisioner.progress import Progress
-from provisioner.report.bill import Bill, Listed
 from provisioner.report.versions import is_older
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from provisioner.audit import command as archive
 from provisioner.contents import command as contents
-from provisioner.errors import ProvisionError
+from provisioner.errors import BakeError, ProvisionError
 from provisioner.progress import say
 from provisioner.subcommand import added, tell
 
@@ -62,10 +62,15 @@ def register(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Every command loads this file; what reads images is loaded when it is asked for.
-    from provisioner.report import behind, bill, telling, tracker  # noqa: PLC0415
+    from provisioner.contents.bill import read_bill  # noqa: PLC0415
+    from provisioner.report import behind, telling, tracker  # noqa: PLC0415
 
     try:
-        read = bill.read_bill(arguments.image)
+        read = read_bill(arguments.image)
+    except BakeError as error:
+        say(f"vitrine: usage: {error}; {contents.WHICH}")
+        return USAGE
+    try:
         known = tracker.read_findings(arguments.vulnerabilities, read) if arguments.vulnerabilities else None
     except ProvisionError as error:
         say(f"vitrine: usage: {error}")

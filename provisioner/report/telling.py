@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from provisioner.contents import counts
+from provisioner.contents.bill import Bill, Listed
 from provisioner.report.behind import Behind
-from provisioner.report.bill import Bill, Listed
 from provisioner.report.tracker import URGENCIES, Finding
 
 

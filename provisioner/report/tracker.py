@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provisioner.contents.bill import Bill, Listed
 from provisioner.errors import BakeError
-from provisioner.report.bill import Bill, Listed
 from provisioner.report.versions import is_older
 
 # The tracker's own words; "unimportant" is no security problem in the way Debian builds the package.

@@ -11,7 +11,7 @@ from client_sdk.manifest import Manifest, digest
 from client_sdk.publisher import Publisher
 from client_sdk.release import open_release
 from provisioner.clouds import processes
-from provisioner.report.bill import read_bill
+from provisioner.contents.bill import read_bill
 from tests.e2e.conftest import NAME
 
 

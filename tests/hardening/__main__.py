@@ -11,10 +11,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from provisioner.contents.bill import read_bill
 from provisioner.gate.executables import shipped_executables
 from provisioner.image.artefacts import BakedImage, open_image
 from provisioner.progress import say
-from provisioner.report.bill import read_bill
 from tests.hardening import judges, page, trees
 from tests.hardening.counts import COUNTS, count
 

@@ -10,11 +10,17 @@ import pytest
 
 from client_sdk.errors import VerificationError
 from client_sdk.manifest import Manifest
+from provisioner.audit import inside
 from provisioner.audit.audit import audit
+from provisioner.audit.needed import materials
+from provisioner.audit.source import compare_source
 from provisioner.audit.telling import as_dict, lines
 from provisioner.errors import BakeError
 from provisioner.image import packages
+from provisioner.image.artefacts import named_packages
 from provisioner.image.debs import drift_name
+from provisioner.image.recipe import Recipe
+from provisioner.image.vllm_wheels import LOCK_FILE as CLOSURE
 from tests.provisioner.audit import site as sites
 
 pytestmark = pytest.mark.root
@@ -74,6 +80,51 @@ def test_packages_that_only_the_archive_vouches_for_are_named_and_nothing_is_reb
     assert (found.is_identical, asked) == (False, [])
     assert "package lock" in wheres(found)
     assert f"image: {first.name} 1: another file of the same version" in str(found.findings[0])
+
+
+def of_gpus(site, *, driver, image="1"):
+    """Let the archive have a lock with another driver, and other packages; return the manifest of an image of these."""
+    path = site.source / sites.DATA / packages.LOCK_FILE
+    shipped = packages.parse_lock(path.read_bytes())
+    bash = sites.package("bash", image)
+    lock = dataclasses.replace(
+        shipped,
+        image=dataclasses.replace(shipped.image, packages=(bash, *shipped.image.packages[1:])),
+        driver=packages.Tree((sites.package("gcc", driver),), ()),
+    )
+    sites.put(site.archive / "debs" / drift_name(shipped), packages.serialise_lock(lock))
+    wheel = f"engine==1 --hash=sha256:{'0' * 64}  # engine-1-py3-none-any.whl\n"
+    sites.put(site.source / CLOSURE, wheel.encode())
+    named, tools = named_packages(lock, gpus=True)
+    manifest = Manifest.from_json((site.image / "manifest.json").read_bytes())
+    return dataclasses.replace(manifest, packages=named, tools=tools)
+
+
+def told_of_gpus(site, manifest):
+    return materials(site.source, Recipe("test", {"attester_gpus": '"1"'}), manifest, site.archive)
+
+
+def test_another_driver_than_the_manifests_in_a_lock_that_is_followed_is_told(site):
+    """A GPU's driver is in the image, and what it is built with decides what it does."""
+    manifest = of_gpus(site, driver="1", image="2")
+    assert told_of_gpus(site, manifest).differing == ()
+    of_gpus(site, driver="2", image="2")
+    told = told_of_gpus(site, manifest)
+    found = [
+        finding.found for finding in compare_source(site.source, manifest, told) if finding.where == "package lock"
+    ]
+    assert told.followed
+    assert [line.partition(",")[0] for line in found if "gcc" in line] == [f"gcc (tools): the lock says {shown('2')}"]
+
+
+def test_a_lock_that_differs_in_the_driver_alone_is_followed_where_the_manifest_names_it(site):
+    manifest = of_gpus(site, driver="2")
+    told = told_of_gpus(site, manifest)
+    assert (bool(told.followed), told.differing, told.drift) == (True, (), ("driver: gcc 1 -> 2",))
+
+
+def shown(version):
+    return f"{version} {sites.package('gcc', version).sha256[:12]}…"
 
 
 def test_a_changed_line_of_the_source_is_named_and_nothing_is_rebuilt(site, rebuilt, tmp_path):
@@ -241,6 +292,16 @@ def test_a_rebuild_that_differs_is_shown_down_to_the_file(site, rebuilt, other, 
     assert "mode 100755" in told["root:/block"].found
     assert {"-#!/bin/sh", "+#!/bin/evil"} <= set(told["initrd:/init"].how)
     assert "the first difference is byte 0x493df" in told["root:/noise"].how[0]
+
+
+def test_a_file_that_is_too_long_to_be_shown_is_a_difference_all_the_same(site, rebuilt, other, tmp_path, monkeypatch):
+    """A published image may say of a few bytes that they stand for as many as they like."""
+    monkeypatch.setattr(inside, "_MAX_READ", 1000)
+    rebuilt(other)
+    found = {finding.where: finding for finding in audited(site, tmp_path, site.judged).findings}
+    assert found["root:/noise"].how == ("not shown: one of them has more than 1000 bytes",)
+    assert found["root:/noise"].published.endswith(", 300000 bytes")
+    assert {"-#!/bin/sh", "+#!/bin/evil"} <= set(found["initrd:/init"].how)
 
 
 def test_a_line_that_no_role_installs_is_said_before_anything_else(site, rebuilt, tmp_path):

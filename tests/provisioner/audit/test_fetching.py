@@ -82,32 +82,129 @@ def test_a_file_that_is_missing_is_said_with_its_address(published, tmp_path):
         fetch(address, tmp_path, progress=quiet)
 
 
-class _Drips(_Quiet):
-    """Sends a byte at a time, for ever."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            while True:
-                self.wfile.write(b" ")
-                time.sleep(0.02)
-
-
-def test_a_server_that_sends_a_byte_at_a_time_is_given_up(tmp_path, monkeypatch):
-    """Each byte is in time; all of them would take for ever."""
-    monkeypatch.setattr(fetching, "_SECONDS", 0.5)
-    monkeypatch.setattr(fetching, "_SLOWEST", 1 << 40)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Drips) as server:
+@contextlib.contextmanager
+def serving(handler):
+    """Answer by a handler; gives the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with pytest.raises(BakeError, match="too slowly; fetch the archive yourself"):
-                fetch(f"http://127.0.0.1:{server.server_port}", tmp_path, progress=quiet)
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
+
+
+class _Drips(_Quiet):
+    """Sends a byte at a time, for as long as a test waits; what before these, and which."""
+
+    first, byte = b"HTTP/1.0 200 OK\r\n\r\n", b" "
+
+    def do_GET(self):
+        self.wfile.write(self.first)
+        with contextlib.suppress(OSError):
+            for _ in range(250):
+                self.wfile.write(self.byte)
+                time.sleep(0.02)
+
+
+class _DripsHeaders(_Drips):
+    first, byte = b"HTTP/1.0 200 OK\r\nX-Long: ", b"x"
+
+
+class _DripsStatus(_Drips):
+    first, byte = b"HTTP/1.0 200 ", b"x"
+
+
+class _DripsSizes(_Drips):
+    """The size of a chunk may have an extension, which is no part of the contents."""
+
+    first, byte = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;", b"x"
+
+
+class _DripsRedirects(_Drips):
+    """Each is in time; all of them would take for ever."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        time.sleep(0.2)
+        self.send_response(302)
+        self.send_header("Location", f"/{time.monotonic_ns()}")
+        self.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("handler", "says"),
+    [
+        (_Drips, "it comes too slowly"),
+        (_DripsSizes, "it comes too slowly"),
+        (_DripsHeaders, r"it did not answer within 0\.5 s"),
+        (_DripsStatus, r"it did not answer within 0\.5 s"),
+        (_DripsRedirects, r"it did not answer within 0\.5 s"),
+    ],
+)
+def test_a_server_that_sends_a_byte_at_a_time_is_given_up(tmp_path, monkeypatch, handler, says):
+    """Each byte is in time; all of them would take for ever."""
+    monkeypatch.setattr(fetching, "_SECONDS", 0.5)
+    monkeypatch.setattr(fetching, "_SLOWEST", 1 << 40)
+    with serving(handler) as address:
+        begun = time.monotonic()
+        with pytest.raises(BakeError, match=f"/archive.json: {says}; fetch the archive yourself"):
+            fetch(address, tmp_path, progress=quiet)
+        assert time.monotonic() - begun < 2.5
+
+
+def test_a_file_may_take_longer_than_the_head_of_its_answer(tmp_path, monkeypatch):
+    """Only the head has one limit for all of it: a large file takes its time."""
+    monkeypatch.setattr(fetching, "_SECONDS", 0.5)
+
+    class Steady(_Quiet):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            for byte in b"{}" + b" " * 60:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.02)
+
+    with serving(Steady) as address, pytest.raises(BakeError, match=r"archive\.json: \$"):
+        fetch(address, tmp_path, progress=quiet)
+
+
+def test_a_redirect_leads_to_no_other_kind_of_server(tmp_path):
+    """An FTP server has none of these limits."""
+
+    class Away(_Quiet):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", "ftp://127.0.0.1:9/archive.json")
+            self.end_headers()
+
+    with serving(Away) as address, pytest.raises(BakeError, match="unknown url type: ftp"):
+        fetch(address, tmp_path, progress=quiet)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_stands_beside_a_redirect_is_not_read(tmp_path, status):
+    sent = []
+
+    class Endless(_Quiet):
+        def do_GET(self):
+            if self.path != "/archive.json":
+                self.send_error(404)
+                return
+            self.send_response(status)
+            self.send_header("Location", "/there")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while len(sent) < 256:
+                    self.wfile.write(bytes(1 << 20))
+                    sent.append(1 << 20)
+
+    with serving(Endless) as address, pytest.raises(BakeError, match="HTTP Error 404"):
+        fetch(address, tmp_path, progress=quiet)
+    assert len(sent) < 64
 
 
 def test_a_server_that_is_not_there_is_said(tmp_path):

@@ -417,11 +417,19 @@ def test_packages_are_listed_with_their_digests_and_held_against_the_archive(run
     assert (status, row["sha256"], row["source"]) == (0, sites.package("bash").sha256, "bash 1")
     status, told = run("image", "packages", site.image, "nosuch")
     assert (status, told.err.endswith(f"what there is: vitrine image packages {site.image}\n")) == (1, True)
-    assert run("image", "packages", site.image, "--archive", site.archive)[0] == 2
+    status, told = run("image", "packages", site.image, "--archive", site.archive)
+    usage = "vitrine: usage: PACKAGE: expected the one that --archive is about, before it, got none\n"
+    assert (status, told.err) == (2, usage)
     for none in (site.image / "nowhere", site.image):
         status, told = run("image", "packages", site.image, "bash", "--archive", none)
-        make = f"{none} is no archive of a release (no debs/ in it); make one: vitrine image archive {site.image} --out"
-        assert (status, make in told.err) == (2, True)
+        make = f"make one with `vitrine image archive {site.image} --output {none}`, got {none}, without debs/\n"
+        assert (status, told.err) == (2, f"vitrine: usage: --archive: expected an archive of a release: {make}")
+    (site.image / "sbom.json").rename(site.image / "kept")
+    for words, code in ((("packages", site.image), 1), (("report", site.image, "--offline"), 2)):
+        status, told = run("image", *words)
+        assert (status, "has no bill of materials: cannot read " in told.err) == (code, True)
+        assert told.err.count("make bake") == told.err.count("bake it") == 1, "what to do is said once"
+    (site.image / "kept").rename(site.image / "sbom.json")
     status, told = run("image", "packages", site.image, "engine", "--archive", site.archive)
     assert (status, "PACKAGE: expected one of Debian's packages" in told.err) == (2, True)
     status, told = run("image", "packages", site.image, "bash", "--archive", site.archive)

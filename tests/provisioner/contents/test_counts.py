@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from client_sdk.manifest import Package
 from provisioner.contents import counts
-from provisioner.report.bill import Bill, Listed
+from provisioner.contents.bill import Bill, Listed
 from tests.client_sdk.test_manifest import MANIFEST
 
 NAMES = ("bash", "libc6", "tar")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import stat
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from provisioner.contents import telling
 from provisioner.contents.erofs import open_erofs
 from provisioner.contents.image import open_contents
 from provisioner.contents.verity import BLOCK
@@ -138,6 +140,12 @@ def test_show_leads_to_the_pcrs(run, image):
     assert "blocks" in way[1]["how"]
     assert b"PCR 9" in run("show", image, "initrd:/init")[1]
     assert b"content of .cmdline" in run("show", image, "uki:.cmdline")[1]
+    events = {link["pcr"]: link["how"].partition(": ")[2] for link in way if link["pcr"] is not None}
+    uki = {4: "UKI, Authenticode", 11: "content of .cmdline"}
+    assert events == uki | {9: "kernel command line"}
+    initrd = json.loads(run("show", image, "initrd:/init", "--json")[1])["way"]
+    events = {link["pcr"]: link["how"].partition(": ")[2] for link in initrd if link["pcr"] is not None}
+    assert events == uki | {9: "initrd and the stub's archive", 11: "content of .initrd"}
 
 
 def test_units_and_firewall(run, image):
@@ -200,10 +208,42 @@ def test_a_bit_of_the_root_that_was_flipped_is_refused(run, copy, offset):
 def test_a_damaged_file_is_told_wherever_it_is_read(run, copy, words, path):
     """Its contents are read last, when the rest is told already."""
     (found,) = (one for one in open_contents(copy).part("root").walk() if one.path.endswith(f"/{path}") and one.is_file)
-    flip(copy / "boot.raw", partition(copy, "vitrine-root").offset + found.blocks[-1] * BLOCK)
+    flip(copy / "boot.raw", partition(copy, "vitrine-root").offset + found.where()[-1][-1] * BLOCK)
     status, out, err = run(words[0], copy, *words[1:])
     told = f"; {copy} is not whole, or was changed: get it anew, or bake it (`make bake`)\n"
     assert (status, out, err.endswith(told), "Traceback" in err) == (1, b"", True, False)
+
+
+def test_of_a_damaged_file_nothing_is_written(run, copy):
+    """Not even what lies before the damage: whoever pipes it on would take it for the file."""
+    found = open_contents(copy).part("root").find("/noise")
+    flip(copy / "boot.raw", partition(copy, "vitrine-root").offset + found.where()[-1][-1] * BLOCK)
+    status, out, err = run("cat", copy, "/noise")
+    assert (status, out, "is not what the root hash" in err) == (1, b"", True)
+
+
+def test_a_unit_that_is_too_long_to_be_one_is_refused(run, image, monkeypatch):
+    monkeypatch.setattr(telling, "_MAX_TEXT", 16)
+    for words in (("units", image, "fw.service"), ("firewall", image)):
+        status, out, err = run(*words)
+        assert (status, out) == (1, b"")
+        assert "bytes, and what it is read as has at most 16" in err
+
+
+def test_a_command_line_that_gives_a_disk_more_blocks_than_it_has_is_refused(copy):
+    data = (copy / "uki.efi").read_bytes()
+    told = data.partition(b"vitrine.root=")[2].split(b" ")[0]
+    count = told.rpartition(b":")[2]
+    (copy / "uki.efi").write_bytes(data.replace(told, told[: -len(count)] + b"9" * len(count)))
+    with pytest.raises(BakeError, match=rf"gives root 9+ blocks, where boot\.raw has {int(count)}"):
+        open_contents(copy).part("root")
+
+
+def test_a_disk_that_ends_before_its_partition_does_is_refused(copy):
+    """Its table may say that it is as long as it likes."""
+    os.truncate(copy / "boot.raw", partition(copy, "vitrine-root").offset + 7 * BLOCK)
+    with pytest.raises(BakeError, match=r"gives root \d+ blocks, where boot\.raw has 7"):
+        open_contents(copy).part("root")
 
 
 def test_a_uki_that_names_another_root_is_refused(run, copy, image):

@@ -18,7 +18,7 @@ from provisioner.contents.lz4 import decompress
 from provisioner.contents.units import find_unit, read_units
 from provisioner.contents.unpacked import unpacked
 from provisioner.contents.verity import BLOCK, Area, Verity
-from provisioner.errors import BakeError
+from provisioner.errors import BakeError, SpecError
 from provisioner.image import cpio
 
 SALT = bytes(range(32))
@@ -83,6 +83,12 @@ def test_a_size_in_cpio_is_eight_hex_digits_and_leads_no_way_back(size):
     found = read_cpio(data[:54] + size + data[62:])
     with pytest.raises(BakeError, match="a malformed entry at 0x0"):
         next(found)
+
+
+def test_a_link_in_cpio_whose_target_is_no_path_is_refused():
+    (found,) = read_cpio(cpio.write_cpio([cpio.link("l", "t" * 4096)]))
+    with pytest.raises(BakeError, match="/l has 4096 bytes, and what it is read as has at most 4095"):
+        assert found.target
 
 
 @given(st.binary(max_size=300))
@@ -151,7 +157,7 @@ def test_another_root_hash_or_a_short_file_is_refused(tmp_path):
 def unit_entries(*paths):
     kinds = {"link": stat.S_IFLNK | 0o777, "file": stat.S_IFREG | 0o644}
     return tuple(
-        PartEntry(path, kinds["link" if target else "file"], 0, lambda target=target: target.encode())
+        PartEntry(path, kinds["link" if target else "file"], 0, lambda target=target: (target.encode(),))
         for path, target in paths
     )
 
@@ -186,5 +192,6 @@ def test_a_path_names_its_part():
     assert split("/etc/a:b") == ("root", "/etc/a:b")
     assert split("initrd:/init") == ("initrd", "/init")
     assert split("model:") == ("model", "/")
-    with pytest.raises(BakeError, match="no 'disk'"):
+    told = "^disk:/x: expected a path in one of an image's parts, root, initrd, model, uki, got the part 'disk'$"
+    with pytest.raises(SpecError, match=told):
         split("disk:/x")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
+from contextlib import contextmanager
 from hashlib import sha256
 
 import pytest
@@ -69,6 +72,35 @@ def test_a_file_that_is_not_what_the_index_names(archive, root, name):
     with pytest.raises(ReleaseError, match=f"{name}: expected the SHA-256 {sha256(FILES[name]).hexdigest()}"):
         publish_archive(archive, MANIFEST, root, 7)
     assert stored(root) == {}
+
+
+@pytest.mark.parametrize("name", ["archive.json", "debs/x.deb"])
+@pytest.mark.parametrize("got", ["a pipe or a device", "a folder", "a link"])
+def test_a_pipe_a_folder_or_a_link_in_place_of_a_file_is_not_published_nor_waited_for(archive, root, name, got):
+    path = archive / name
+    path.rename(archive / "kept")
+    make = {"a folder": path.mkdir, "a link": lambda: path.symlink_to(archive / "kept")}
+    make.get(got, lambda: os.mkfifo(path))()
+    told = f"{name}: expected a file of its own, got {got}; make it anew: vitrine image archive"
+    with alarmed(), pytest.raises(ReleaseError, match=told):
+        publish_archive(archive, MANIFEST, root, 7)
+    assert stored(root) == {}
+
+
+@contextmanager
+def alarmed():
+    """Interrupt whoever waits for a writer: a pipe has none."""
+
+    def waited(*_):
+        pytest.fail("it waited")
+
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(5)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_file_that_is_missing(archive, root):

@@ -279,6 +279,7 @@ WRONG_FILES = [
     ("show {next} --manifest {none}", "{none}: expected the manifest of a release, " + GONE),
     ("diff {none} {next}", GONE),
     ("keygen {next}/x.key", "{next}/x.key: expected a place where a key can be written, got a file where a folder ha"),
+    ("keygen {dangling}/x.key", "got a file where a folder has to be, or a link that leads to nothing\n"),
     (
         "keygen {work}/x.key --passphrase-file {none}",
         "{none}: expected a file with the passphrase, of mode 0600, " + GONE,
@@ -289,9 +290,10 @@ WRONG_FILES = [
 @pytest.mark.parametrize(("words", "told"), WRONG_FILES)
 def test_a_file_that_the_system_refuses_is_told_with_what_was_expected(site, deployment, words, told):
     site.create(deployment)
+    (site.work / "dangling").symlink_to("nothing")
     before = sorted(site.work.iterdir())
     places = {"work": site.work, "site": site.folder, "next": site.work / "next.json", "none": site.work / "none"}
-    places |= {"source": deployment, "trust": " ".join(map(str, site.trust))}
+    places |= {"source": deployment, "trust": " ".join(map(str, site.trust)), "dangling": site.work / "dangling"}
     said = site.command(*words.format(**places).split())
     assert (said.code, said.out) == (USAGE, "")
     assert told.format(**places) in said.err

@@ -9,12 +9,12 @@ import json
 
 import pytest
 
+from provisioner.contents.bill import parse_bill, read_bill
 from provisioner.errors import BakeError
 from provisioner.image.apt import Apt
 from provisioner.image.sbom import serialise
 from provisioner.report import behind as behind_
 from provisioner.report.behind import behind, newest, parse_index
-from provisioner.report.bill import parse_bill, read_bill
 from provisioner.report.command import register
 from provisioner.report.tracker import findings, read_findings
 from provisioner.report.versions import is_older

@@ -1,4 +1,4 @@
-"""Reading the bill of materials that lies beside a manifest, as far as a report is about it."""
+"""Reading the bill of materials that lies beside a manifest: which packages of Debian's an image has."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def read_bill(folder: Path) -> Bill:
         data = path.read_bytes()
         named = json.loads((folder / MANIFEST).read_bytes())["files"][SBOM]
     except OSError as error:
-        how = "name the folder of a baked image (build/NAME/image of a deployment), or bake it anew (`make bake`)"
         why = f"cannot read {error.filename}: {error.strerror}"
-        raise BakeError(f"{folder} has no bill of materials: {why}; {how}") from error
+        raise BakeError(f"{folder} has no bill of materials: {why}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BakeError(f"{folder} has no bill of materials; bake the image anew (`make bake`): {error}") from error
+        why = f"{MANIFEST} does not name one: {type(error).__name__}: {error}"
+        raise BakeError(f"{folder} has no bill of materials: {why}") from error
     if sha256_of(path) != named:
-        raise BakeError(f"{path} is not the one that the manifest names; bake the image anew (`make bake`)")
+        raise BakeError(f"{path} is not the one that the manifest names")
     return parse_bill(data)
 
 
