@@ -7,6 +7,7 @@ that the HTTP library ever writes to. So no byte of a request can be on a connec
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ import anyio.from_thread
 import anyio.to_thread
 import httpcore2
 
-from client_sdk.deadline import Address, in_turn, left
+from client_sdk.deadline import Address, addresses, in_turn, left
 from client_sdk.errors import FetchError, VerificationError
 from client_sdk.fetch import HANDSHAKE, Peer, spelt, tls_context
 from client_sdk.fleet import Attempts, Fleet, NotAdmittedError, Verdict
@@ -31,6 +32,7 @@ from client_sdk.wire import Read, Wire, Write
 _ATTEMPTS: ContextVar[Attempts] = ContextVar("_ATTEMPTS")
 
 _UNREACHED = (httpcore2.ConnectError, httpcore2.ConnectTimeout, TimeoutError)
+_NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 _RESET = "the connection was reset before TLS began; is a machine behind it?"
 
 
@@ -163,7 +165,8 @@ def _in_turn(
     host: str, port: int, timeout: float, reach: Callable[[Address, float], httpcore2.NetworkStream]
 ) -> httpcore2.NetworkStream:
     try:
-        return in_turn(host, port, time.monotonic() + timeout, reach, unreached=_UNREACHED)
+        found = addresses(host, port)  # before the time begins: a slow resolver is no address that does not answer
+        return in_turn(found, time.monotonic() + timeout, reach, unreached=_UNREACHED)
     except TimeoutError as error:
         raise httpcore2.ConnectTimeout(str(error)) from error
     except OSError as error:
@@ -184,15 +187,18 @@ class AttestingBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Open a connection that can do nothing yet but begin TLS. All addresses share the time, as they do in asyncio.
+        """Open a connection that can do nothing yet but begin TLS.
+
+        All addresses of a name share the time, one after the other; looking it up is not part of that.
 
         Raises:
             httpcore2.ConnectError, httpcore2.ConnectTimeout: none of them answers.
         """
 
         def reach(address: Address, until: float) -> httpcore2.NetworkStream:
-            at, its_port = address[-1][:2]
-            return self._network.connect_tcp(at, its_port, left(until), local_address, socket_options)
+            where = address[-1]
+            at, _ = socket.getnameinfo(where, _NUMERIC)  # with the link that an address of IPv6 may be of
+            return self._network.connect_tcp(at, where[1], left(until), local_address, socket_options)
 
         if timeout is None:  # no limit, so nothing to share
             stream = self._network.connect_tcp(host, port, None, local_address, socket_options)

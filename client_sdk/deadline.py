@@ -1,7 +1,7 @@
 """One deadline for a whole exchange: connecting to whichever address of a name answers, TLS, then each read and write.
 
 A peer wins no time with single bytes, and a name wins none with many addresses. Looking a name up is the system's
-resolver's, which has a limit of its own: it counts, and is not cut short.
+resolver's, which has a limit of its own: it is not cut short. Within the limit of an exchange it counts.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 Address = tuple[int, int, int, str, Any]
 """One address of a name, as the system's resolver says it: family, kind, protocol, its own name, where."""
 Reached = TypeVar("Reached")
+ENOUGH = 2.0
+"""Seconds in which an address that is reached at all is reached even where the first packet to it is lost: the system
+sends it again after one second (RFC 6298)."""
 _PASSED = "the time limit has passed"
 
 
@@ -42,31 +45,31 @@ def addresses(host: str, port: int) -> list[Address]:
 
 
 def in_turn(
-    host: str,
-    port: int,
+    found: Sequence[Address],
     deadline: float,
     reach: Callable[[Address, float], Reached],
     *,
     unreached: type[Exception] | tuple[type[Exception], ...] = OSError,
 ) -> Reached:
-    """Return what ``reach`` makes of the first address of a name at which it raises nothing.
+    """Return what ``reach`` makes of the first of a name's addresses at which it raises nothing.
 
-    Each address gets a fair share of what is left: ``reach`` gets the moment until which, and says with one of
-    ``unreached`` that the next may be tried. A certificate that is not trusted is an answer, and ends it.
+    Each address gets a fair share of what is left, or ``ENOUGH`` where that is more and leaves half to those behind:
+    ``reach`` gets the moment until which, and says with one of ``unreached`` that the next may be tried. A certificate
+    that is not trusted is an answer, and ends it.
 
     Raises:
         OSError: the name has no address, or the time has passed.
         unreached: what the last address said.
     """
     failed: Exception = OSError("the name has no address")
-    found = addresses(host, port)
-    for behind, address in enumerate(found):
+    for before, address in enumerate(found):
         now = time.monotonic()
-        share = (deadline - now) / (len(found) - behind)
-        if share <= 0:
+        remaining = deadline - now
+        if remaining <= 0:
             raise TimeoutError(_PASSED) from failed
+        share = remaining / (len(found) - before)
         try:
-            return reach(address, now + share)
+            return reach(address, now + max(share, min(ENOUGH, remaining / 2)))
         except ssl.SSLCertVerificationError:
             raise
         except unreached as error:
@@ -97,7 +100,7 @@ def connected(host: str, port: int, deadline: float, begin: Callable[[DeadlinePl
             raw.close()
             raise
 
-    return in_turn(host, port, deadline, reach)
+    return in_turn(addresses(host, port), deadline, reach)
 
 
 def begin_tls(raw: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:

@@ -53,11 +53,13 @@ class Peer:
             FetchError: nobody there, or nobody who speaks TLS 1.3.
         """
         deadline = time.monotonic() + seconds
+        silent: list[_NoTlsError] = []
         try:
-            address, sock = connected(origin.host, origin.port, deadline, partial(_shake_hands, origin))
-        except _NoTlsError as error:
-            raise FetchError(f"no TLS 1.3 with {origin}: {_reason(error)}; is it still booting?") from error
+            address, sock = connected(origin.host, origin.port, deadline, partial(_shake_hands, origin, silent))
         except OSError as error:
+            if silent:  # which says more than an address behind it, where nobody is
+                told = f"no TLS 1.3 with {origin}: {_reason(silent[0])}; is it still booting?"
+                raise FetchError(told) from silent[0]
             raise FetchError(f"cannot reach {origin}: {_reason(error)}; is it running?") from error
         if isinstance(sock, DeadlineTls):
             sock.deadline = deadline
@@ -105,8 +107,8 @@ class Peer:
         return found
 
 
-def _shake_hands(origin: Origin, raw: socket.socket) -> tuple[str, ssl.SSLSocket]:
-    """Begin TLS; return where the connection leads as well."""
+def _shake_hands(origin: Origin, silent: list[_NoTlsError], raw: socket.socket) -> tuple[str, ssl.SSLSocket]:
+    """Begin TLS, or note that somebody does not; return where the connection leads as well."""
     try:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A port forward accepts before its VM listens: do not spend the whole limit on that.
@@ -114,7 +116,8 @@ def _shake_hands(origin: Origin, raw: socket.socket) -> tuple[str, ssl.SSLSocket
         address = spelt(raw.getpeername())
         return address, begin_tls(raw, tls_context(DeadlineTls), origin.host)
     except (OSError, ValueError) as error:
-        raise _NoTlsError(_reason(error)) from error
+        silent.append(_NoTlsError(_reason(error)))
+        raise silent[-1] from error
 
 
 def tls_context(sockets: type[ssl.SSLSocket] = ssl.SSLSocket) -> ssl.SSLContext:

@@ -117,6 +117,8 @@ def _read(name: str) -> str:
     """Read a token; blanks and line breaks around it are not part of it."""
     if name != "-":
         return _token(read_file(Path(name), _WANTED, limit=_MOST))
+    if sys.stdin is None:  # as Python says that it was closed before this began
+        raise SpecError((Fault("standard input", _WANTED, "nothing: it is closed"),))
     try:
         return _token(sys.stdin.buffer.read(_MOST))
     except OSError as error:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ssl
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from client_sdk import deadline
+from client_sdk.deadline import in_turn
 from client_sdk.encoding import MAX_JSON
 from client_sdk.errors import AttestationError, EvidenceError, FetchError, PolicyError, VerificationError
 from client_sdk.fetch import Peer
@@ -102,6 +105,30 @@ def test_addresses_that_are_silent_in_tls_leave_time_for_the_one_behind_them(mon
 def test_an_address_that_refuses_costs_those_behind_it_nothing(monkeypatch, server):
     resolve(monkeypatch, closed_address(), closed_address(), server.server_address)
     assert gather(Origin("service.example", 443), timeout=20).evidence
+
+
+def test_of_many_addresses_the_first_have_time_for_a_packet_that_is_lost(monkeypatch):
+    """It is sent again after a second; of eight addresses in five seconds a fair share is less. None gets no time."""
+    clock, given = [100.0], []
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def reach(address, until):
+        given.append(until - clock[0])
+        clock[0] = until
+        raise TimeoutError(address)
+
+    with pytest.raises(TimeoutError, match=r"^8$"):
+        in_turn([str(number) for number in range(1, 9)], clock[0] + 5, reach)
+    assert [seconds > 1.2 for seconds in given] == [True] * 2 + [False] * 6
+    assert min(given) > 0
+    assert clock[0] == pytest.approx(105)
+
+
+def test_a_vm_that_boots_is_told_though_an_address_behind_it_is_closed(monkeypatch):
+    with mute_address() as mute:
+        resolve(monkeypatch, mute, closed_address())
+        with pytest.raises(FetchError, match=r"no TLS 1\.3 with https://service\.example:443: .*still booting"):
+            gather(Origin("service.example", 443), timeout=0.5)
 
 
 def test_a_name_without_an_address(monkeypatch):

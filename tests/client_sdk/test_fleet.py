@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -468,6 +469,29 @@ def test_many_addresses_of_which_none_answers_share_the_limit_of_connecting(flee
         with pytest.raises(httpcore2.ConnectTimeout):
             AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=0.5)
         assert time.monotonic() - began < 3
+
+
+def test_a_resolver_that_is_slow_takes_nothing_of_the_limit_of_connecting(fleet, balancer, monkeypatch):
+    """One with a dead first name server answers after five seconds: that is openai's whole time for connecting."""
+    resolve(monkeypatch, balancer.server_address, seconds=0.6)
+    AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=0.5).close()
+
+
+def test_an_address_of_one_link_is_connected_to_on_that_link(fleet, monkeypatch):
+    """Without its link (IPv6's scope) the system does not know where to send, and refuses (EINVAL)."""
+    there, asked = ("fe80::1", 443, 0, socket.if_nametoindex("lo")), []
+
+    def refuse(address, *_, **__):
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    backend = AttestingBackend(fleet())
+    resolve(monkeypatch, there)
+    monkeypatch.setattr(sync.socket, "create_connection", refuse)
+    with pytest.raises(httpcore2.ConnectError):
+        backend.connect_tcp("service.example", 443, timeout=5)
+    ((host, port),) = asked
+    assert [found[-1] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)] == [there]
 
 
 @pytest.mark.parametrize("addresses", [(), (closed_address(), closed_address())])

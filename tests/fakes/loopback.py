@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from contextlib import contextmanager
 
 from client_sdk import deadline
@@ -66,13 +67,17 @@ def closed_address() -> tuple[str, int]:
         return closed.getsockname()
 
 
-def resolve(monkeypatch, *addresses: tuple[str, int]) -> None:
-    """Let every name have these addresses, in this order. An address is none."""
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+def resolve(monkeypatch, *addresses: tuple, seconds: float = 0) -> None:
+    """Let every name have these addresses, in this order, after so many seconds. An address is none."""
+    families = [socket.AF_INET6 if ":" in address[0] else socket.AF_INET for address in addresses]
+    found = [(family, socket.SOCK_STREAM, 6, "", at) for family, at in zip(families, addresses, strict=True)]
     real = socket.getaddrinfo
 
     def getaddrinfo(host, *rest, **more):
-        return real(host, *rest, **more) if _is_address(host) else found
+        if _is_address(host):
+            return real(host, *rest, **more)
+        time.sleep(seconds)
+        return found
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 

@@ -241,6 +241,40 @@ def test_a_log_that_lost_all_but_its_key_and_its_checkpoint_is_not_begun_again(t
     assert files_of(tmp_path) == before
 
 
+def test_a_log_whose_public_files_are_those_of_its_beginning_is_not_begun_again(tmp_path):
+    """What it remembers says that it signed two entries: two others under its key would be a fork of it."""
+    make(tmp_path / "log")
+    shutil.copytree(tmp_path / "log/public", tmp_path / "backup")
+    LogWriter(tmp_path / "log").append(OLD[:2])
+    shutil.rmtree(tmp_path / "log/public")
+    shutil.copytree(tmp_path / "backup", tmp_path / "log/public")
+    (tmp_path / "log/log.json").unlink()
+    before = files_of(tmp_path / "log")
+    with pytest.raises(LogDamagedError, match=r"contents\.json: .* got size 2; it is not replaced: restore"):
+        new_log(tmp_path / "log")
+    assert files_of(tmp_path / "log") == before
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "told"),
+    [
+        ("contents.json", b"{", "restore the newest state of its log"),
+        ("contents.json", None, "it is not replaced: restore the newest state of its log"),
+        ("checkpoint.waiting", b"", r"has lost its log\.json"),
+    ],
+)
+def test_what_no_interrupted_making_of_a_log_leaves_is_not_gone_on_with(tmp_path, name, left, told):
+    new_log(tmp_path)
+    (tmp_path / "log.json").unlink()
+    (tmp_path / name).unlink(missing_ok=True)
+    if left is not None:
+        (tmp_path / name).write_bytes(left)
+    before = files_of(tmp_path)
+    with pytest.raises(LogDamagedError, match=told):
+        new_log(tmp_path)
+    assert files_of(tmp_path) == before
+
+
 def test_a_key_that_others_may_read_is_not_gone_on_with(tmp_path):
     new_log(tmp_path)
     (tmp_path / "log.json").unlink()

@@ -45,6 +45,7 @@ PENDING, WAITING, STATE = "pending", "checkpoint.waiting", "contents.json"
 BATCH = 256
 """Entries that one checkpoint adds at most."""
 _TILES = "tile"
+_RESTORE = f"restore the newest state of its log, {CONFIG} and {PUBLIC} with it, or give another folder"
 _MAX_PENDING = 2 * tiles.MAX_ENTRY_BUNDLE
 Found = TypeVar("Found")
 Cosign = Callable[[bytes, tree.Tiles], Sequence[Signature]]
@@ -84,8 +85,9 @@ def nobody(_checkpoint: bytes, _tiles: tree.Tiles) -> tuple[Signature, ...]:
 def create(home: Path, config: Callable[[NoteSigner], Config], signer: NoteSigner) -> Config:
     """Make a log without entries; of a log that is in the folder already, or was, everything is left as it is.
 
-    Its checkpoint is of the empty tree and waits for no witness; its key comes after it. So a key with that checkpoint
-    is what an interrupted run has left, and the next one goes on with it; a key without is somebody's, and is kept.
+    Its checkpoint is of the empty tree and waits for no witness; its key comes after that and after what it remembers.
+    So a key with both, of size 0, is what an interrupted run has left, and the next one goes on with it; another key is
+    somebody's, and is kept.
 
     Raises:
         LogBusyError, LogStorageError: it cannot be written.
@@ -109,10 +111,25 @@ def _require_no_log(store: Store) -> None:
     home = store.home
     if store.read(CONFIG, limit=MAX_CONFIG) is not None:
         raise LogDamagedError(f"{home}: there is a log already; give another folder")
-    for name in (f"{PUBLIC}/{_TILES}", PENDING):
+    for name in (f"{PUBLIC}/{_TILES}", PENDING, WAITING):
         if (home / name).exists():
-            told = f"there are entries of a log that has lost its {CONFIG}; restore that, or give another folder"
+            told = f"there are parts of a log that has lost its {CONFIG}; restore that, or give another folder"
             raise LogDamagedError(f"{home}: {told}: its key would be lost as well")
+    _require_nothing_remembered(store)
+
+
+def _require_nothing_remembered(store: Store) -> None:
+    """Refuse what a log remembers that has entries: begun again under its key, it would be two logs of one name."""
+    path, found = store.home / STATE, store.read(STATE, limit=MAX_STATE)
+    if found is None:
+        return
+    try:
+        size = Contents.from_json(found).size
+    except AttestationError as error:
+        raise LogDamagedError(f"{path}: {error}; {_RESTORE}") from error
+    if size:
+        told = f"expected size 0, of a log that was being made, got size {size}; it is not replaced"
+        raise LogDamagedError(f"{path}: {told}: {_RESTORE}")
 
 
 def _unfinished(store: Store, name: str) -> NoteSigner:
@@ -121,10 +138,11 @@ def _unfinished(store: Store, name: str) -> NoteSigner:
     if found.name != name:
         how = f"go on with it under that name (--origin {found.name}), or give another folder"
         raise LogDamagedError(f"{path}: expected the key of {name}, got the one of {found.name}; {how}")
-    if store.read(f"{PUBLIC}/{CHECKPOINT}", limit=MAX_NOTE) != _empty(found):
-        told = f"there is a key, and no {PUBLIC}/{CHECKPOINT} of a log that was being made; it is not replaced"
-        how = f"restore the newest state of its log, {CONFIG} and {PUBLIC} with it, or give another folder"
-        raise LogDamagedError(f"{path}: {told}: {how}")
+    shown = store.read(f"{PUBLIC}/{CHECKPOINT}", limit=MAX_NOTE)
+    if shown != _empty(found) or store.read(STATE, limit=MAX_STATE) is None:  # both are written before the key
+        made = f"{PUBLIC}/{CHECKPOINT} and {STATE}"
+        told = f"there is a key, and not the {made} of a log that was being made; it is not replaced"
+        raise LogDamagedError(f"{path}: {told}: {_RESTORE}")
     return found
 
 

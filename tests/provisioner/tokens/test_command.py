@@ -259,6 +259,13 @@ def test_a_folder_as_standard_input_is_told_in_words(token, tmp_path, monkeypatc
     assert (code, out, err) == (2, "", "vitrine: usage: standard input: expected a file with a token, got a folder\n")
 
 
+@pytest.mark.parametrize("words", [("show",), ("show", "-")])
+def test_standard_input_that_is_closed_is_told_in_words(token, monkeypatch, words):
+    monkeypatch.setattr(sys, "stdin", None)
+    told = "standard input: expected a file with a token, got nothing: it is closed"
+    assert token(*words) == (2, "", f"vitrine: usage: {told}\n")
+
+
 def test_standard_output_that_is_full_is_no_mistake_of_usage(key):
     """As with every command: 3, and what is to be done about it."""
     command = [sys.executable, "-m", "client_sdk.cli", "token", "issue", "--key", str(key), *ISSUE]
