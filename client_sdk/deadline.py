@@ -6,6 +6,7 @@ resolver's, which has a limit of its own: it is not cut short. Within the limit 
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import time
@@ -141,3 +142,36 @@ class DeadlineTls(_Deadline, ssl.SSLSocket):
 
 class DeadlinePlain(_Deadline, socket.socket):
     """Without."""
+
+    def gettimeout(self) -> float | None:
+        """Return no more than is left of the deadline: TLS asks, when it takes a connection over for its handshake."""
+        held = [seconds for seconds in (super().gettimeout(), left(self.deadline)) if seconds is not None]
+        return min(held, default=None)
+
+
+class PlainConnection(http.client.HTTPConnection):
+    """HTTP of the standard library, whose timeout is for all of it: connecting, what a proxy says, TLS, the exchange.
+
+    Without a timeout it has no time.
+    """
+
+    _create_connection: Callable[..., socket.socket]  # where the standard library takes its connection from
+
+    def connect(self) -> None:
+        """Connect to whichever address answers in its share of the time.
+
+        Raises:
+            OSError: none did.
+        """
+        deadline = time.monotonic() + (self.timeout or 0)
+        connected(self.host, self.port, deadline, self._begin)
+        if isinstance(self.sock, (DeadlinePlain, DeadlineTls)):
+            self.sock.deadline = deadline
+
+    def _begin(self, raw: DeadlinePlain) -> None:
+        self._create_connection = lambda *_: raw
+        super().connect()  # what a proxy is told, where there is one, and TLS
+
+
+class TlsConnection(PlainConnection, http.client.HTTPSConnection):
+    """The same, with TLS; its context makes ``DeadlineTls``."""

@@ -27,7 +27,11 @@ def halves(top: Path) -> tuple[list[Path], list[Path]]:
 def main(arguments: list[str]) -> int:
     """Run both; return the worse of their statuses. One half may have nothing of what was chosen, not both."""
     top = Path(arguments.pop(0)) if arguments and Path(arguments[0]).is_dir() else TESTS
-    first, second = ([sys.executable, "-m", "pytest", *arguments, *map(str, half)] for half in halves(top))
+    pytest = [sys.executable, "-m", "pytest", *arguments]
+    commands = [[*pytest, *map(str, half)] for half in halves(top) if half]  # without a path pytest runs everything
+    if len(commands) < 2:
+        return max((subprocess.run(command, check=False).returncode for command in commands), default=NO_TESTS)
+    first, second = commands
     with tempfile.TemporaryFile("w+") as said, subprocess.Popen(second, stdout=said, stderr=said) as beside:
         status = subprocess.run(first, check=False).returncode
         statuses = {status, beside.wait()}

@@ -66,6 +66,25 @@ def test_a_choice_that_one_half_has_nothing_of_is_none(made, capfd):
     assert "1 passed" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "word"), [("azure", "second"), ("gcp", "first")])
+@pytest.mark.parametrize(("text", "status"), [("pass", 0), ("assert False", 1)])
+def test_a_half_of_a_folder_that_is_empty_is_not_all_tests_there_are(
+    made, capfd, monkeypatch, name, word, text, status
+):
+    (made / "clouds" / name).mkdir(parents=True)
+    (made / "clouds" / name / "test_it.py").write_text(f"def test_{word}(): {text}")
+    (made / "test_b.py").write_text("raise SystemExit('all tests there are')")
+    monkeypatch.chdir(made)
+    assert halves.main([str(made / "clouds"), *ALONE]) == status
+    assert "all tests there are" not in "".join(capfd.readouterr())
+
+
+def test_a_folder_without_tests_is_told(made, monkeypatch):
+    (made / "clouds").mkdir()
+    monkeypatch.chdir(made)
+    assert halves.main([str(made / "clouds"), *ALONE]) == halves.NO_TESTS
+
+
 def test_a_choice_that_neither_half_has_anything_of_is_told(made):
     assert halves.main([*ALONE, "-k", "test_c"]) == halves.NO_TESTS
 

@@ -8,7 +8,6 @@ and time, no redirect is followed, and whom to ask is decided by ``hosts``.
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 import time
 import urllib.error
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from client_sdk.deadline import DeadlinePlain, DeadlineTls, connected
+from client_sdk.deadline import DeadlineTls, PlainConnection, TlsConnection
 from client_sdk.errors import FetchError
 from client_sdk.gather.hosts import permitted
 from client_sdk.gather.wanted import TERMS, Terms, Wanted
@@ -168,29 +167,9 @@ def _untrusted(url: str, error: ssl.SSLCertVerificationError) -> AwayError:
     return AwayError(message, again=False)
 
 
-class _PlainConnection(http.client.HTTPConnection):
-    """Connecting to whichever address answers, what follows there, and the exchange have one deadline."""
-
-    _create_connection: Callable[..., socket.socket]  # where the standard library takes its connection from
-
-    def connect(self) -> None:
-        deadline = time.monotonic() + (self.timeout or SECONDS)
-        connected(self.host, self.port, deadline, self._begin)
-        if isinstance(self.sock, (DeadlinePlain, DeadlineTls)):
-            self.sock.deadline = deadline
-
-    def _begin(self, raw: DeadlinePlain) -> None:
-        self._create_connection = lambda *_: raw
-        super().connect()  # what a proxy is told, where there is one, and TLS
-
-
-class _TlsConnection(_PlainConnection, http.client.HTTPSConnection):
-    """The same, with TLS."""
-
-
 class _Plain(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_PlainConnection, req)
+        return self.do_open(PlainConnection, req)
 
 
 class _Tls(urllib.request.HTTPSHandler):
@@ -199,4 +178,4 @@ class _Tls(urllib.request.HTTPSHandler):
         self._verified = context
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_TlsConnection, req, context=self._verified)
+        return self.do_open(TlsConnection, req, context=self._verified)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any
 
-from client_sdk.deadline import DeadlinePlain, DeadlineTls, left
+from client_sdk.deadline import DeadlinePlain, DeadlineTls, PlainConnection, TlsConnection, left
 
 _BLOCK = 1 << 20
 
@@ -92,7 +92,7 @@ Connecting = Callable[[], float | None]
 Connected = Callable[[DeadlinePlain | DeadlineTls], None]
 
 
-class _PlainConnection(http.client.HTTPConnection):
+class _PlainConnection(PlainConnection):
     def __init__(self, connecting: Connecting, connected: Connected, host: str, **more: Any) -> None:
         super().__init__(host, **more)
         self._connecting, self._connected = connecting, connected
@@ -100,20 +100,12 @@ class _PlainConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.timeout = self._connecting()
         super().connect()
-        self.sock = DeadlinePlain(fileno=self.sock.detach())
-        self._connected(self.sock)
-
-
-class _TlsConnection(http.client.HTTPSConnection):
-    def __init__(self, connecting: Connecting, connected: Connected, host: str, **more: Any) -> None:
-        super().__init__(host, **more)
-        self._connecting, self._connected = connecting, connected
-
-    def connect(self) -> None:
-        self.timeout = self._connecting()
-        super().connect()
-        if isinstance(self.sock, DeadlineTls):
+        if isinstance(self.sock, (DeadlinePlain, DeadlineTls)):
             self._connected(self.sock)
+
+
+class _TlsConnection(_PlainConnection, TlsConnection):
+    pass
 
 
 class _Plain(urllib.request.HTTPHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Any
 
 from provisioner.errors import BakeError
 from provisioner.image.artefacts import MANIFEST
-from provisioner.image.files import sha256_of
 from provisioner.image.sbom import PREFIX, SBOM
+
+# Of a bill, and of the manifest that names it; ours have some hundred kilobytes.
+MAX_FILE = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,10 @@ class Bill:
 
     def sources(self) -> dict[str, tuple[Listed, ...]]:
         """Return the packages by the source that they were built from."""
-        found: dict[str, tuple[Listed, ...]] = {}
+        found: dict[str, list[Listed]] = {}
         for package in self.packages:
-            found[package.source] = (*found.get(package.source, ()), package)
-        return found
+            found.setdefault(package.source, []).append(package)
+        return {source: tuple(packages) for source, packages in found.items()}
 
 
 def read_bill(folder: Path) -> Bill:
@@ -59,17 +62,25 @@ def read_bill(folder: Path) -> Bill:
     """
     path = folder / SBOM
     try:
-        data = path.read_bytes()
-        named = json.loads((folder / MANIFEST).read_bytes())["files"][SBOM]
+        data = _read(path)
+        named = json.loads(_read(folder / MANIFEST))["files"][SBOM]
     except OSError as error:
         why = f"cannot read {error.filename}: {error.strerror}"
         raise BakeError(f"{folder} has no bill of materials: {why}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         why = f"{MANIFEST} does not name one: {type(error).__name__}: {error}"
         raise BakeError(f"{folder} has no bill of materials: {why}") from error
-    if sha256_of(path) != named:
+    if hashlib.sha256(data).hexdigest() != named:
         raise BakeError(f"{path} is not the one that the manifest names")
     return parse_bill(data)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise BakeError(f"{path} has more than {MAX_FILE} bytes, which none of ours has: is it another file?")
+    return data
 
 
 def parse_bill(data: bytes) -> Bill:
@@ -83,12 +94,17 @@ def parse_bill(data: bytes) -> Bill:
         if (document["bomFormat"], document["specVersion"]) != ("CycloneDX", "1.6"):
             raise BakeError("bill of materials: expected CycloneDX 1.6")
         image = document["metadata"]["component"]
-        debs = [item for item in document["components"] if str(item.get("purl", "")).startswith("pkg:deb/")]
-        others = [str(item["name"]) for item in document["components"] if item not in debs and "purl" in item]
+        debs: list[Listed] = []
+        others: list[str] = []
+        for item in document["components"]:
+            if str(item.get("purl", "")).startswith("pkg:deb/"):
+                debs.append(_listed(item))
+            elif "purl" in item:
+                others.append(str(item["name"]))
         return Bill(
             image=str(image["version"]),
             suite=_told(image)["suite"],
-            packages=tuple(_listed(item) for item in debs),
+            packages=tuple(debs),
             others=tuple(others),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -35,6 +35,8 @@ _MOST_LZ4 = 255
 _MAX_FOLDER = 1 << 24
 _MAX_ENTRIES = 2_000_000
 _MAX_PATH = 4096
+# Of all paths together, in characters, each of which may take four bytes of memory.
+_MAX_PATHS = 1 << 26
 # How many times the device files of several names may be read again: Debian has a few such, of some megabytes.
 _MOST_AGAIN = 16
 
@@ -87,7 +89,8 @@ class Erofs:
         """
         seen: set[int] = set()
         pending = [("/", self.root)]
-        count, left, again = 0, self.blocks.count, self.blocks.count * _MOST_AGAIN
+        count, room = 0, _MAX_PATHS
+        left, again = self.blocks.count, self.blocks.count * _MOST_AGAIN
         while pending:
             path, nid = pending.pop()
             inode = self._inode(nid)
@@ -104,8 +107,9 @@ class Erofs:
             if path != "/":
                 yield self._entry(path, inode)
             if stat.S_ISDIR(inode.mode):
-                pending += (children := self._below(path, inode))
+                pending += (children := self._below(path, inode, room))
                 count += len(children)
+                room -= sum(len(inner) for inner, _ in children)
             if count > _MAX_ENTRIES:
                 raise BakeError(f"erofs: {path} has one entry too many, after {_MAX_ENTRIES} that were met before")
 
@@ -128,7 +132,7 @@ class Erofs:
                 rest = "/".join(names[index:])
                 above = "" if target.startswith("/") else done.rpartition("/")[0]
                 return self._lookup(_plain(f"{above}/{target}/{rest}"), limit=limit - 1)
-            found = dict(self._children(inode)) if stat.S_ISDIR(inode.mode) else {}
+            found = self._children(inode) if stat.S_ISDIR(inode.mode) else {}
             if name not in found:
                 raise NotInImageError(f"there is no /{'/'.join(names)} in the image")
             nid, done = found[name], f"{done}/{name}"
@@ -175,20 +179,39 @@ class Erofs:
     def _clusters(self, inode: Inode) -> tuple[clusters.Cluster, ...]:
         return clusters.clusters(self._at, inode.body, inode.size, inode.claim, packed=inode.layout == _PACKED)
 
-    def _below(self, path: str, inode: Inode) -> list[tuple[str, int]]:
-        """Return the paths in a folder with their inodes, the last first."""
+    def _below(self, path: str, inode: Inode, room: int) -> list[tuple[str, int]]:
+        """Return the paths in a folder with their inodes, the last first; they have room for so many characters."""
         above = path.rstrip("/")
-        found = [(f"{above}/{name}", child) for name, child in sorted(self._children(inode), reverse=True)]
-        if any(len(inner) > _MAX_PATH for inner, _ in found):
+        found = self._children(inode)
+        lengths = [len(above) + 1 + len(name) for name in found]
+        if max(lengths, default=0) > _MAX_PATH:
             raise BakeError(f"erofs: {above[:_MAX_PATH]} has a path of more than {_MAX_PATH} characters in it")
-        return found
+        if sum(lengths) > room:
+            more = f"more than {_MAX_PATHS} characters, with what was met before"
+            raise BakeError(f"erofs: the paths in {above or path} have {more}")
+        return [(f"{above}/{name}", child) for name, child in sorted(found.items(), reverse=True)]
 
-    def _children(self, inode: Inode) -> Iterator[tuple[str, int]]:
+    def _children(self, inode: Inode) -> dict[str, int]:
+        """Return what a folder has under each name.
+
+        Linux searches the names as ordered ones, and finds another inode than whoever reads them all, or none, where
+        they are not. Two names that are the same when they are written out cannot be told apart either.
+        """
         if inode.size > _MAX_FOLDER:
             raise BakeError(f"erofs: inode {inode.nid} is a folder of {inode.size} bytes")
         data = b"".join(self._raw(inode))
+        found: dict[str, int] = {}
+        last = b""
         for start in range(0, len(data), BLOCK):
-            yield from _dirents(data[start : start + BLOCK], inode.nid)
+            for raw, child in _dirents(data[start : start + BLOCK], inode.nid):
+                name = raw.decode("utf-8", "backslashreplace")
+                if raw <= last or name in found:
+                    raise BakeError(f"erofs: the folder of inode {inode.nid} has {name!r} twice, or out of order")
+                last = raw
+                found[name] = child
+        found.pop(".", None)
+        found.pop("..", None)
+        return found
 
     def _inode(self, nid: int) -> Inode:
         place = self.meta * BLOCK + nid * _SLOT
@@ -262,15 +285,14 @@ def _device(number: int) -> tuple[int, int]:
     return number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
 
 
-def _dirents(block: bytes, nid: int) -> Iterator[tuple[str, int]]:
+def _dirents(block: bytes, nid: int) -> Iterator[tuple[bytes, int]]:
     first = int.from_bytes(block[8:10], "little")
     if first < _DIRENT.size or first % _DIRENT.size or first > len(block):
         raise BakeError(f"erofs: the folder of inode {nid} is malformed")
     found = [_DIRENT.unpack_from(block, at) for at in range(0, first, _DIRENT.size)]
     ends = [place for _, place, _, _ in found[1:]] + [len(block)]
     for (child, place, _, _), end in zip(found, ends, strict=True):
-        name = block[place:end].split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-        if not first <= place < end <= len(block) or not name or "/" in name:
+        name = block[place:end].split(b"\0", 1)[0]
+        if not first <= place < end <= len(block) or not name or b"/" in name:
             raise BakeError(f"erofs: the folder of inode {nid} has a malformed name")
-        if name not in (".", ".."):
-            yield name, child
+        yield name, child

@@ -11,7 +11,7 @@ from provisioner.audit.index import INDEX, MAX_INDEX, Archived, read_index
 from provisioner.errors import BakeError, Fault, ReleaseError
 from provisioner.image.files import sha256_of, share
 from provisioner.image.shelf import make_once
-from provisioner.releases.files import read_file
+from provisioner.releases.files import read_file, reason
 
 ARCHIVES = "archives"
 _REMEDY = "make it anew: vitrine image archive IMAGE --output DIR, into a folder that is not there yet"
@@ -49,10 +49,20 @@ def publish_archive(archive: Path, manifest_sha256: bytes, root: Path, number: i
 
 def _require_plain(path: Path) -> None:
     """Refuse a link, which leads elsewhere on each machine, and a pipe, which whoever reads it waits for."""
-    if path.is_symlink():
-        raise _refused(path, "a file of its own", "a link")
-    if path.exists() and not path.is_file():
-        raise _refused(path, "a file of its own", "a folder" if path.is_dir() else "a pipe or a device")
+    if got := _instead(path):
+        raise _refused(path, "a file of its own", got)
+
+
+def _instead(path: Path) -> str | None:
+    """Return what there is in place of a file; None of a file, and of nothing, which whoever reads it is told."""
+    try:
+        if path.is_symlink():
+            return "a link"
+        if path.exists() and not path.is_file():
+            return "a folder" if path.is_dir() else "a pipe or a device"
+    except OSError as error:
+        return reason(error)
+    return None
 
 
 def _read(path: Path, data: bytes, manifest_sha256: bytes) -> tuple[Archived, ...]:

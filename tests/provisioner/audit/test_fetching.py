@@ -15,6 +15,7 @@ from provisioner.audit import fetching
 from provisioner.audit.fetching import fetch, is_address
 from provisioner.audit.index import read_index
 from provisioner.errors import BakeError
+from tests.fakes.loopback import deaf_address, resolve
 
 GOOD = {"size": 1, "sha256": "0" * 64}
 
@@ -154,6 +155,43 @@ def test_a_server_that_sends_a_byte_at_a_time_is_given_up(tmp_path, monkeypatch,
         with pytest.raises(BakeError, match=f"/archive.json: {says}; fetch the archive yourself"):
             fetch(address, tmp_path, progress=quiet)
         assert time.monotonic() - begun < 2.5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_many_addresses_of_which_none_answers_share_one_time_limit(tmp_path, monkeypatch, scheme):
+    monkeypatch.setattr(fetching, "_SECONDS", 0.5)
+    with deaf_address() as deaf:
+        resolve(monkeypatch, *[deaf] * 8)
+        begun = time.monotonic()
+        with pytest.raises(BakeError, match=r"it did not answer within 0\.5 s"):
+            fetch(f"{scheme}://mirror.example", tmp_path, progress=quiet)
+        assert time.monotonic() - begun < 2.5
+
+
+class _DripsTunnel(_DripsHeaders):
+    def do_CONNECT(self):
+        self.do_GET()
+
+
+class _EndlessTunnel(_Quiet):
+    """Takes most of the time to say that a tunnel is there, behind which nobody speaks."""
+
+    def do_CONNECT(self):
+        time.sleep(1.5)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        time.sleep(3)
+
+
+@pytest.mark.parametrize(("proxy", "seconds", "most"), [(_DripsTunnel, 0.5, 2.5), (_EndlessTunnel, 2, 3)])
+def test_what_a_proxy_says_and_tls_behind_it_have_one_time_limit(tmp_path, monkeypatch, proxy, seconds, most):
+    monkeypatch.setattr(fetching, "_SECONDS", seconds)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with serving(proxy) as address:
+        monkeypatch.setenv("https_proxy", address)
+        begun = time.monotonic()
+        with pytest.raises(BakeError, match=f"it did not answer within {seconds} s"):
+            fetch("https://mirror.example", tmp_path, progress=quiet)
+        assert time.monotonic() - begun < most
 
 
 def test_a_file_may_take_longer_than_the_head_of_its_answer(tmp_path, monkeypatch):

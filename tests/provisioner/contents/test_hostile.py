@@ -40,18 +40,23 @@ def inode(mode, size, *, start=0, layout=PLAIN, beside=b""):
     return struct.pack("<HHHHQIIIIQII16x", *fields) + beside
 
 
-def dirents(children):
-    first = 12 * len(children)
-    names, places = b"", []
-    for name in children:
-        places.append(first + len(names))
-        names += name.encode()
-    rows = zip(children.values(), places, strict=True)
-    return b"".join(struct.pack("<QHBB", nid, place, 0, 0) for nid, place in rows) + names
+def dirents(names, child):
+    """Write a block of a folder with these names, in this order, all of which lead to one inode."""
+    return _dirents([(name, child) for name in names])
+
+
+def _dirents(rows):
+    first = 12 * len(rows)
+    names, heads = b"", b""
+    for name, child in rows:
+        heads += struct.pack("<QHBB", child, first + len(names), 0, 0)
+        names += name
+    return heads + names
 
 
 def folder(children):
-    data = dirents(children)
+    """Write a folder as mkfs.erofs does, with the names in order."""
+    data = _dirents(sorted((name.encode(), child) for name, child in children.items()))
     return inode(FOLDER, len(data), layout=INLINE, beside=data)
 
 
@@ -212,3 +217,77 @@ def test_a_path_that_no_system_opens_is_refused():
     inner = folder({"b" * 300: nid(1)})
     with pytest.raises(BakeError, match="a path of more than 4096 characters"):
         walk([inner, inode(FILE, 0)], {"a" * 3900: nid(0)})
+
+
+def test_paths_that_are_together_longer_than_any_images_are_refused(monkeypatch):
+    """Each is short enough, and so is their number: under a long name many short ones take a gigabyte."""
+    monkeypatch.setattr(erofs, "_MAX_PATHS", 20_000)
+    many = folder({f"{number:02}": nid(1) for number in range(12)})
+    found = [many, inode(FILE, 0), many]
+    assert len(walk(found, {"a" * 800: nid(0), "b" * 600: nid(2)})) == 26
+    with pytest.raises(BakeError, match=r"/b+ have more than 20000 characters, with what was met before"):
+        walk(found, {"a" * 800: nid(0), "b" * 900: nid(2)})
+
+
+def test_paths_that_are_too_long_together_are_not_made_before_they_are_refused(monkeypatch):
+    child, data = nid(0), b""
+    for block in range(40):
+        data += dirents([b"%02d%03d" % (block, number) for number in range(240)], child).ljust(BLOCK, b"\0")
+    long = inode(FOLDER, len(data), start=8)
+    made = device([inode(FILE, 0), long], {"a" * 3900: nid(1)})
+    made = Device(made.data.ljust(8 * BLOCK, b"\0") + data, 64)
+    assert len(list(open_erofs(made).walk())) == 9601
+
+    monkeypatch.setattr(erofs, "_MAX_PATHS", 9600 * 3900)
+
+    def ask():
+        with pytest.raises(BakeError, match="characters, with what was met"):
+            list(open_erofs(made).walk())
+
+    assert peak(ask) < SMALL
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        ([b"init", b"init"],),
+        ([b"b", b"a"],),
+        ([b"a", b"c", b"b"],),
+        ([b".", b"..", b"!"],),
+        ([b"..", b"."],),
+        ([b"Z", b"a", b"B"],),
+        ([b"\xff", b"\xc3\xa4"],),
+        ([b"a", b"init"], [b"init", b"z"]),
+        ([b"m", b"n"], [b"a", b"b"]),
+        ([b"\\xff", b"\xff"],),
+    ],
+    ids=[
+        "twice",
+        "backwards",
+        "later",
+        "dots",
+        "dot after dots",
+        "case",
+        "bytes",
+        "in two blocks",
+        "blocks",
+        "written",
+    ],
+)
+def test_names_that_repeat_or_are_out_of_order_are_refused(blocks):
+    """Linux searches a folder as an ordered one: it may run another file of a name than the one that is shown."""
+    data = b"".join(dirents(names, nid(0)).ljust(BLOCK, b"\0") for names in blocks)
+    made = device([inode(FILE, 0), inode(FOLDER, len(data), start=8)], {"folder": nid(1)})
+    found = open_erofs(Device(made.data.ljust(8 * BLOCK, b"\0") + data, 64))
+    with pytest.raises(BakeError, match=r"has '.+' twice, or out of order"):
+        list(found.walk())
+    with pytest.raises(BakeError, match=r"has '.+' twice, or out of order"):
+        found.find("/folder/init")
+
+
+def test_names_are_in_order_as_bytes_with_the_folder_and_the_one_above_among_them():
+    names = [b"!", b"-x", b".", b"..", b"...", b".a", b"A", b"a", b"a b", b"ab", "ä".encode(), b"\xff"]
+    data = dirents(names, nid(0))
+    made = device([inode(FILE, 0), inode(FOLDER, len(data), start=0, layout=INLINE, beside=data)], {"f": nid(1)})
+    found = [entry.path.removeprefix("/f/") for entry in open_erofs(made).walk()][1:]
+    assert set(found) == {"!", "-x", "...", ".a", "A", "a", "a b", "ab", "ä", "\\xff"}

@@ -287,6 +287,10 @@ class Bare:
         return self.data[index * BLOCK : (index + 1) * BLOCK]
 
 
+ORDER = ("!", "%", "-a", "...", ".a", "0", "A", "Z", "a", "a b", "aa", "~", "ä", "日")
+"""Names before, between and behind "." and "..", and such as are ordered in another way as text of some language."""
+
+
 @pytest.fixture(scope="module")
 def small(tools, tmp_path_factory):
     """A file system of few blocks, in which every other byte decides something."""
@@ -295,6 +299,9 @@ def small(tools, tmp_path_factory):
     (root / "tree/text").write_bytes(b"".join(b"%d, a text that is compressed\n" % n for n in range(600)))
     (root / "tree/folder/noise").write_bytes(bytes(n * n * 7919 % 251 ^ n % 256 for n in range(9000)))
     (root / "tree/link").symlink_to("folder/noise")
+    (root / "tree/order").mkdir()
+    for name in ORDER:
+        (root / "tree/order" / name).touch()
     words = ["mkfs.erofs", f"-T{tiny.EPOCH}", "-x-1", "--quiet", "-zlz4hc", "/work/root.erofs", "/work/tree"]
     run_inside(tools, words, what="packing", binds=(Bind(root, "/work", writable=True),))
     return (root / "root.erofs").read_bytes()
@@ -317,7 +324,8 @@ def test_whatever_a_file_system_says_is_read_or_refused(small, changes):
 
 def test_the_small_file_system_is_read_as_it_is(small):
     found = {entry.path: entry for entry in open_erofs(Bare(small)).walk()}
-    assert set(found) == {"/folder", "/folder/noise", "/link", "/text"}
+    ordered = {"/order", *(f"/order/{name}" for name in ORDER)}
+    assert set(found) == {"/folder", "/folder/noise", "/link", "/text"} | ordered
     assert found["/text"].read().endswith(b"599, a text that is compressed\n")
 
 

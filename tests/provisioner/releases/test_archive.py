@@ -130,6 +130,19 @@ def test_an_index_that_cannot_be(archive, root, fault, values, told):
     assert stored(root) == {}
 
 
+def test_an_archive_whose_name_no_system_takes(tmp_path, root):
+    told = "archive.json: expected a file of its own, got file name too long; make it anew: vitrine image archive"
+    with pytest.raises(ReleaseError, match=told):
+        publish_archive(tmp_path / ("x" * 300), MANIFEST, root, 7)
+
+
+def test_an_index_that_names_a_file_that_no_system_takes(archive, root):
+    index(archive, files={"x" * 300: {"sha256": "00" * 32, "size": 1, "what": "…"}})
+    with pytest.raises(ReleaseError, match="x: expected a file of its own, got file name too long"):
+        publish_archive(archive, MANIFEST, root, 7)
+    assert stored(root) == {}
+
+
 def test_no_archive_at_all(tmp_path, root):
     with pytest.raises(SpecError, match="vitrine image archive IMAGE --output DIR"):
         publish_archive(tmp_path, MANIFEST, root, 7)

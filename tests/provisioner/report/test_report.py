@@ -6,9 +6,11 @@ import argparse
 import copy
 import hashlib
 import json
+import time
 
 import pytest
 
+from provisioner.contents import bill as bill_
 from provisioner.contents.bill import parse_bill, read_bill
 from provisioner.errors import BakeError
 from provisioner.image.apt import Apt
@@ -98,6 +100,33 @@ def test_a_malformed_bill_is_refused(spoil):
     spoil(told)
     with pytest.raises(BakeError, match="bill of materials"):
         parse_bill(json.dumps(told).encode())
+
+
+def test_many_packages_of_one_source_are_read_in_one_pass():
+    """Of twenty thousand, comparing each with each takes minutes."""
+    told = json.loads(DATA)
+    deb = next(item for item in told["components"] if item.get("purl", "").startswith("pkg:deb/"))
+    wheel = next(item for item in told["components"] if item.get("purl", "").startswith("pkg:pypi/"))
+    debs = [deb | {"name": f"deb {number}"} for number in range(20_000)]
+    told["components"] = debs + [wheel | {"name": f"wheel {number}"} for number in range(20_000)]
+    data = json.dumps(told).encode()
+    began = time.process_time()
+    found = parse_bill(data)
+    ((source, packages),) = found.sources().items()
+    assert time.process_time() - began < 10
+    assert (source, packages) == ("glibc", found.packages)
+    assert (len(packages), len(found.others)) == (20_000, 20_000)
+
+
+@pytest.mark.parametrize("name", ["sbom.json", "manifest.json"])
+def test_a_bill_or_manifest_that_is_larger_than_any_of_ours_is_refused(image, monkeypatch, name):
+    limit = max((image / "sbom.json").stat().st_size, (image / "manifest.json").stat().st_size)
+    monkeypatch.setattr(bill_, "MAX_FILE", limit)
+    read_bill(image)
+    with (image / name).open("ab") as file:
+        file.truncate(limit + 1)
+    with pytest.raises(BakeError, match=rf"{name} has more than {limit} bytes"):
+        read_bill(image)
 
 
 DEEP = b"[" * 100_000
