@@ -145,8 +145,8 @@ def main() -> int:
     kind = "gateway, shaped" if told.shaping else "gateway"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        # Twice as many: one caller has no more than are left free.
-        with cheap(folder) as engine, opened(folder, engine, (kind,), requests=2 * told.streams + 24) as (door,):
+        # One caller has no more than are left free, and a place is free again only a moment after its stream's end.
+        with cheap(folder) as engine, opened(folder, engine, (kind,), requests=3 * told.streams) as (door,):
             before, _ = resident(door.pid)
             print(f"{kind}, {door.about}, {told.streams} streams; before: {before:.1f} MiB")
             tally = asyncio.run(soak(door, told.streams, told.minutes * 60))
