@@ -201,7 +201,7 @@ test-packaging: setup ## build every distribution twice, differently, and instal
 	@echo "== packaging"
 	@$(BIN)/python -m pytest -rA tests/distributions
 
-test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds, both at once (an hour)
+test-clouds: setup ## every interruption of every deployment, against the fakes of the clouds, both at once (an hour and a half)
 	@VITRINE_EVERY_CALL=1 $(BIN)/python -m tests.halves tests/provisioner/clouds
 
 mutants: setup ## change the verifier in every way that matters, and see that a vector or a test notices (minutes)
