@@ -14,7 +14,6 @@ import socket
 import struct
 import subprocess
 import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,6 +43,7 @@ from tests.fakes.simulated_cloud_vm import AZURE_SNP, GCP_SNP, GCP_TDX, MOMENT, 
 from tests.fakes.simulated_snp import ark_fields
 from tests.fakes.simulated_vm import release
 from tests.fakes.tpm_commands import MAX_NV, connected, running
+from tests.sockets import until_listens
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 VCEK = UUID("63da758d-e664-4564-adc5-f4b93be8accd")
@@ -144,11 +144,7 @@ class Site:
         """Boot, and ask for evidence."""
         with ExitStack() as stack:
             process, path = self.boot(stack), self.folder / "attester.sock"
-            deadline = time.monotonic() + SECONDS
-            while not path.exists():
-                assert process.poll() is None, process.stderr.read().decode()
-                assert time.monotonic() < deadline, "the attester does not come up"
-                time.sleep(0.05)
+            until_listens(process, path, SECONDS)
             with socket.socket(socket.AF_UNIX) as channel:
                 channel.settimeout(SECONDS)
                 channel.connect(str(path))

@@ -9,10 +9,11 @@ import socket
 import struct
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.sockets import until_listens
 
 OWNER, ENDORSEMENT = 0x40000001, 0x4000000B
 OWNER_WRITE, AUTH_WRITE, OWNER_READ, AUTH_READ, NO_DA = 1 << 1, 1 << 2, 1 << 17, 1 << 18, 1 << 25
@@ -111,11 +112,8 @@ def running(state: Path, sockets: Path) -> Iterator[Path]:
     """Run a swtpm for as long as the block lasts; return the socket that takes its commands."""
     process = subprocess.Popen(command(state, sockets), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + _SECONDS
-        while not (_listens(sockets / "tpm") and _listens(sockets / "tpm.ctrl")):
-            assert process.poll() is None, "swtpm died"
-            assert time.monotonic() < deadline, "swtpm does not listen"
-            time.sleep(0.01)
+        for name in ("tpm", "tpm.ctrl"):
+            until_listens(process, sockets / name, _SECONDS)
         yield sockets / "tpm"
     finally:
         process.terminate()
@@ -129,11 +127,6 @@ def connected(path: Path) -> Iterator[RawTpm]:
         channel.settimeout(_SECONDS)
         channel.connect(str(path))
         yield RawTpm(channel)
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
 
 
 def _sized(data: bytes) -> bytes:

@@ -6,7 +6,6 @@ import base64
 import json
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from serving.attest.tpm import Tpm
 from serving.selfcheck.checks import NAMES
 from serving.selfcheck.verdict import write_passed
 from tests.serving.tpm_wire import TpmWire
+from tests.sockets import until_listens
 
 EK_CERTIFICATE = 0x01C00002
 EVENT_LOG = b"firmware log of a test"
@@ -45,22 +45,14 @@ class SoftwareTpm:
         return Path(self.tcti.removeprefix("swtpm:path="))
 
 
-def _listens(path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
-
-
 def start_swtpm(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     folder.mkdir(exist_ok=True)
     path = folder / "tpm"
     argv = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--flags", "not-need-init,startup-clear"]
     argv += ["--server", f"type=unixio,path={path}", "--ctrl", f"type=unixio,path={path}.ctrl"]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not _listens(path) or not _listens(f"{path}.ctrl"):
-        assert process.poll() is None, "swtpm died"
-        assert time.monotonic() < deadline, "swtpm does not listen"
-        time.sleep(0.01)
+    for listening in (path, Path(f"{path}.ctrl")):
+        until_listens(process, listening)
     return process, f"swtpm:path={path}"
 
 

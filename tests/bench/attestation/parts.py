@@ -11,7 +11,6 @@ import gc
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from serving.selfcheck.verdict import write_passed
 from tests.bench.cpu import cpu_seconds
 from tests.serving.fixtures import start_swtpm, store_ek_certificate
 from tests.serving.gateway.running import LIMITS, gateway
+from tests.sockets import until_listens
 
 STATIC, EVIDENCE = "/static", "/.well-known/attestation"
 _SECONDS = 30.0
@@ -61,11 +61,11 @@ def machine(folder: Path, *, log_size: int, quote_seconds: float, shared: bool, 
         store_ek_certificate(tcti)
         swtpm, wire, socket = tcti.removeprefix("swtpm:path="), folder / "wire", folder / "gateway/attester.sock"
         processes["wire"] = _start("tests.serving.tpm_wire", swtpm, wire, quote_seconds)
-        _appears(wire.with_name("wire.ctrl"))
+        until_listens(processes["wire"], wire.with_name("wire.ctrl"), _SECONDS)
         options = {"tcti": f"swtpm:path={wire}", "root": folder / "root", "socket": socket}
         options |= {"selfcheck": folder / "selfcheck", "tls": folder / "tls"}
         processes["attester"] = _start("serving.attest", *(f"--{name}={value}" for name, value in options.items()))
-        _appears(socket)
+        until_listens(processes["attester"], socket, _SECONDS)
         processes["gateway"] = _start("tests.bench.attestation.parts", folder / "gateway", int(shared), pause)
         port = int(processes["gateway"].stdout.readline())
         yield Machine(processes, port, folder / "tls/cert.pem")
@@ -77,14 +77,6 @@ def machine(folder: Path, *, log_size: int, quote_seconds: float, shared: bool, 
 
 def _start(module: str, *words: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", module, *map(str, words)], stdout=subprocess.PIPE)
-
-
-def _appears(path: Path) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{path.name} did not come up")
-        time.sleep(0.02)
 
 
 def _quote_one_by_one() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -15,6 +14,7 @@ from pathlib import Path
 from tests.bench.serving.doors import Upstream, command_line
 from tests.serving.engines import processes
 from tests.serving_vllm import hardware, versions
+from tests.sockets import until_listens
 
 SECONDS = 900
 NAME = "smollm2-135m-instruct"
@@ -75,9 +75,7 @@ def cheap(folder: Path) -> Iterator[Upstream]:
     socket = folder / "engine.sock"
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.serving.upstream", str(socket)])
     try:
-        while not socket.exists():
-            assert process.poll() is None, "the engine ended"
-            time.sleep(0.05)
+        until_listens(process, socket)
         yield Upstream("vllm", socket, "m")
     finally:
         process.terminate()

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from serving.attest.__main__ import read_config
 from tests.serving.fixtures import Caller, ask, nonce, start_swtpm, store_ek_certificate
 from tests.serving.tpm_wire import TpmWire
+from tests.sockets import until_listens
 
 OPTIONS = ["--tcti", "t", "--selfcheck", "s", "--tls", "k", "--socket", "a"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,14 +41,6 @@ def listening(software_tpm, verdict, tls, path):
     finally:
         process.kill()
         process.communicate()
-
-
-def until_listens(process, path):
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
