@@ -166,8 +166,8 @@ bench-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## gateway a
 	@$(SERVING) VITRINE_GGUF=$(CURDIR)/build/models/gguf VITRINE_XLLAMACPP="$$($(BIN)/python -m tests.serving_vllm.xllamacpp)" \
 	  $(GATEWAY)/bin/python -m tests.bench.serving $(BENCH)
 
-soak: setup $(GATEWAY)/.complete ## a thousand streams through the gateway for an hour: what memory it takes (make soak MINUTES=5)
-	@PYTHONPATH=$(CURDIR) $(GATEWAY)/bin/python -m tests.bench.serving.soak --minutes $(MINUTES)
+soak: setup ## a thousand streams through the gateway for an hour: what memory it takes (make soak MINUTES=5)
+	@$(SUDO) $(BIN)/python -m tests.bench.in_tree tests.bench.serving.soak --minutes $(MINUTES)
 
 test-lockdown: setup-test ## every property of the locked image, seen from outside by the host as the attacker
 	@echo "== lock-down"
@@ -223,7 +223,7 @@ bench: setup ## print the figures of docs/performance.md
 	@$(SUDO) $(BIN)/python -m tests.bench
 
 bench-attestation: setup ## fresh attestations under load: shared quotes, and what an answer costs (three minutes)
-	@$(SUDO) $(BIN)/python -m tests.bench.attestation $(BENCH)
+	@$(SUDO) $(BIN)/python -m tests.bench.in_tree tests.bench.attestation.inside $(BENCH)
 
 bench-log: setup ## a log of ten million entries: proofs, appending, storage, what a client pays (a minute, 350 MB)
 	@mkdir -p build

@@ -37,7 +37,7 @@ class Meter:
     """One request's count."""
 
     def __init__(self, budget: Budget, request: EngineRequest) -> None:
-        self._budget, self._request = budget, request
+        self._budget, self._stream, self._usage = budget, request.stream, request.usage
         self._prompt = len(request.body) // _BYTES_A_TOKEN + 1
         self._held = self._prompt + request.answer_tokens
         self._said: int | None = None
@@ -74,7 +74,7 @@ class Meter:
             return self._said
         if isinstance(error, NOT_REACHED) or (isinstance(error, RequestError) and error.status in _NOTHING_DONE):
             return 0
-        if error is None or self._request.stream or isinstance(error, RequestError):
+        if error is None or self._stream or isinstance(error, RequestError):
             return self._prompt + self._events
         return self._held
 
@@ -83,7 +83,7 @@ class Meter:
             value = json.loads(event.removeprefix(_DATA))
         except (ValueError, RecursionError):
             return event + _END
-        if not isinstance(value, dict) or not self._note(value) or self._request.usage or "usage" not in value:
+        if not isinstance(value, dict) or not self._note(value) or self._usage or "usage" not in value:
             return event + _END
         del value["usage"]
         if value.get("choices") == []:

@@ -79,6 +79,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         try:
             with self._meter, self._metrics.request():
                 async with self._engine.ask(self._request) as answer:
+                    self._request = self._request.sent()
                     await self._refuse_failure(answer)
                     if self._request.stream:
                         _require_events(answer)

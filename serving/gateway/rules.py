@@ -74,6 +74,10 @@ class EngineRequest:
     events: Callable[[], TranslateEvents] | None = None
     generates: bool = True
 
+    def sent(self) -> EngineRequest:
+        """Return it without its body, once the engine has that: a stream does not hold its prompt until it ends."""
+        return replace(self, body=b"")
+
 
 def judge(data: bytes, known: frozenset[str], plain: Mapping[str, Kind], rules: Rules) -> dict[str, Any]:
     """Read a request and judge all that routes have in common; return its fields without those that are dropped.

@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import re
+import ssl
 import statistics
 import sys
 import tempfile
@@ -148,7 +149,8 @@ def main() -> int:
         # One caller has no more than are left free, and a place is free again only a moment after its stream's end.
         with cheap(folder) as engine, opened(folder, engine, (kind,), requests=3 * told.streams) as (door,):
             before, _ = resident(door.pid)
-            print(f"{kind}, {door.about}, {told.streams} streams; before: {before:.1f} MiB")
+            versions = f"Python {sys.version.split()[0]}, {ssl.OPENSSL_VERSION}, {door.about}"
+            print(f"{kind}, {versions}, {told.streams} streams; before: {before:.1f} MiB")
             tally = asyncio.run(soak(door, told.streams, told.minutes * 60))
             most = max(size for _, size in tally.memory) * 1.048576
             print(f"at most {most:.1f} MB (budget 120), growth {growth(tally.memory):+.1f} MiB an hour")

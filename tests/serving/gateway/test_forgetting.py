@@ -56,6 +56,19 @@ def test_nothing_is_left_of_a_request_that_is_over(door, often, fields):
     assert kept(door, canary) == {}
 
 
+def test_a_prompt_is_gone_while_its_answer_still_comes(door):
+    canary = new_canary()
+    connection = http.client.HTTPSConnection("127.0.0.1", door.port, context=door.context, timeout=60)
+    told = {"model": "m", "prompt": canary.text * 400, "max_tokens": 1000, "seed": 10, "stream": True}
+    connection.request("POST", "/v1/completions", json.dumps(told), {"content-type": "application/json"})
+    answer = connection.getresponse()
+    assert answer.readline().startswith(b"data: ")
+    time.sleep(0.5)
+    during = kept(door, canary)
+    connection.close()
+    assert during == {}
+
+
 def test_nothing_is_left_of_a_request_that_was_broken_off(door):
     canary = new_canary()
     connection = http.client.HTTPSConnection("127.0.0.1", door.port, context=door.context, timeout=60)

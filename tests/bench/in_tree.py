@@ -1,11 +1,12 @@
-"""``make bench-attestation``: enter the tools tree, and measure there: the versions are the image's.
+"""``python -m tests.bench.in_tree MODULE ARGUMENTS``: enter the tools tree, and measure there, on the image's versions.
 
-What is given on the command line goes to ``inside.py``.
+Ended by a signal, it ends what it has started.
 """
 
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from provisioner.image.sources import Sources
 from provisioner.image.tools import tools_tree
 from provisioner.progress import say
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin",
     "HOME": "/tmp",
@@ -27,12 +28,14 @@ ENVIRONMENT = {
 
 
 def main() -> int:
-    """Run the benchmark inside; its exit status is ours."""
+    """Run the module inside; its exit status is ours."""
+    # An exit is what subprocess ends its child on, and with the child goes all that was started in its namespace.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     tree = tools_tree(Sources(REPOSITORY / "build/cache"), progress=say).tree
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "source").mkdir()
         binds = [Bind(Path(folder), "/work", writable=True), Bind(REPOSITORY, "/work/source")]
-        words = shlex.join(["python3", "-m", "tests.bench.attestation.inside", *sys.argv[1:]])
+        words = shlex.join(["python3", "-m", *sys.argv[1:]])
         command = enter(tree.resolve(), ["sh", "-c", f"cd /work/source && exec {words}"], binds=binds)
         return subprocess.run(command, env=ENVIRONMENT, check=False).returncode
 
