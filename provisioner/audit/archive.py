@@ -18,7 +18,7 @@ from client_sdk.manifest import MAX_SIZE, Manifest, digest
 from provisioner.audit.needed import Needed
 from provisioner.errors import BakeError
 from provisioner.image.artefacts import MANIFEST
-from provisioner.image.files import sha256_of
+from provisioner.image.files import read_limited, sha256_of
 from provisioner.image.recipe import RECIPE, Recipe, parse_recipe
 
 IMAGE = "image"
@@ -56,7 +56,7 @@ def manifest_digest(folder: Path) -> bytes:
     path = folder / IMAGE / MANIFEST
     try:
         _require_files(folder)
-        return digest(_limited(path))
+        return digest(read_limited(path, MAX_SIZE))
     except OSError as error:
         raise BakeError(f"{folder} is no archive of a release: {path}: {error.strerror}") from error
 
@@ -68,8 +68,8 @@ def open_archive(folder: Path) -> Archive:
         BakeError: they are missing or malformed.
     """
     try:
-        manifest = _limited(folder / IMAGE / MANIFEST)
-        recipe = _limited(folder / RECIPE)
+        manifest = read_limited(folder / IMAGE / MANIFEST, MAX_SIZE)
+        recipe = read_limited(folder / RECIPE, MAX_SIZE)
     except OSError as error:
         raise BakeError(f"{folder} is no archive of a release: {error.filename}: {error.strerror}") from error
     try:
@@ -90,11 +90,3 @@ def _require_files(folder: Path) -> None:
     for path in folder.rglob("*"):
         if not (path.is_file() or path.is_dir()):
             raise BakeError(f"{path} is no file, and an archive holds nothing else; get the archive from elsewhere")
-
-
-def _limited(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_SIZE + 1)
-    if len(data) > MAX_SIZE:
-        raise BakeError(f"{path}: more than {MAX_SIZE} bytes; gather the archive again")
-    return data

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client_sdk.manifest import MAX_SIZE
 from provisioner.errors import BakeError
 from provisioner.image.artefacts import MANIFEST
+from provisioner.image.files import read_limited
 from provisioner.image.sbom import PREFIX, SBOM
 
-# Of a bill, and of the manifest that names it; ours have some hundred kilobytes.
+# Ours have some hundred kilobytes.
 MAX_FILE = 16 << 20
 
 
@@ -62,8 +64,8 @@ def read_bill(folder: Path) -> Bill:
     """
     path = folder / SBOM
     try:
-        data = _read(path)
-        named = json.loads(_read(folder / MANIFEST))["files"][SBOM]
+        data = read_limited(path, MAX_FILE)
+        named = json.loads(read_limited(folder / MANIFEST, MAX_SIZE))["files"][SBOM]
     except OSError as error:
         why = f"cannot read {error.filename}: {error.strerror}"
         raise BakeError(f"{folder} has no bill of materials: {why}") from error
@@ -73,14 +75,6 @@ def read_bill(folder: Path) -> Bill:
     if hashlib.sha256(data).hexdigest() != named:
         raise BakeError(f"{path} is not the one that the manifest names")
     return parse_bill(data)
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        raise BakeError(f"{path} has more than {MAX_FILE} bytes, which none of ours has: is it another file?")
-    return data
 
 
 def parse_bill(data: bytes) -> Bill:

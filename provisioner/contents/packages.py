@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from client_sdk.errors import EvidenceError
-from client_sdk.manifest import Manifest, digest
+from client_sdk.manifest import MAX_SIZE, Manifest, digest
 from provisioner.contents.bill import Bill, Listed, read_bill
 from provisioner.contents.deb import Held, compare_deb
 from provisioner.contents.entry import PartName
 from provisioner.contents.image import Contents
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.image.artefacts import MANIFEST
-from provisioner.image.files import sha256_of
+from provisioner.image.files import read_limited, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def read_packages(folder: Path) -> Packages:
         BakeError: manifest or bill are missing, malformed, or do not go together.
     """
     try:
-        data = (folder / MANIFEST).read_bytes()
+        data = read_limited(folder / MANIFEST, MAX_SIZE)
         manifest = Manifest.from_json(data)
     except OSError as error:
         raise BakeError(f"cannot read {error.filename}: {error.strerror}") from error

@@ -45,6 +45,20 @@ def require_sha256(path: Path, digest: str, what: str, *, by: str = "the lock") 
         raise BakeError(f"{what}: {by} says sha256 {digest}, the file has {found}; delete or correct {path}")
 
 
+def read_limited(path: Path, limit: int) -> bytes:
+    """Read a file that somebody else may have written, and no more of it than a file of ours ever has.
+
+    Raises:
+        BakeError: it is longer.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise BakeError(f"{path} has more than {limit} bytes, which none of ours has: get it again, or name another")
+    return data
+
+
 def check_file(path: Path, locked: Locked) -> None:
     """Check a file against the lock, wherever it comes from: the cache is no more to be trusted than a mirror.
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
+from client_sdk.manifest import MAX_SIZE
 from provisioner.contents import erofs
 from provisioner.contents.entry import MAX_WHOLE, PartEntry
 from provisioner.contents.erofs import open_erofs
+from provisioner.contents.packages import read_packages
 from provisioner.contents.verity import BLOCK
 from provisioner.errors import BakeError
+from provisioner.image.artefacts import MANIFEST
 
 PLAIN, FULL, INLINE, PACKED = 0, 1, 2, 3
 FILE, FOLDER, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
@@ -291,3 +294,10 @@ def test_names_are_in_order_as_bytes_with_the_folder_and_the_one_above_among_the
     made = device([inode(FILE, 0), inode(FOLDER, len(data), start=0, layout=INLINE, beside=data)], {"f": nid(1)})
     found = [entry.path.removeprefix("/f/") for entry in open_erofs(made).walk()][1:]
     assert set(found) == {"!", "-x", "...", ".a", "A", "a", "a b", "ab", "ä", "\\xff"}
+
+
+def test_a_manifest_that_is_larger_than_any_of_ours_is_not_read(tmp_path):
+    with (tmp_path / MANIFEST).open("wb") as file:
+        file.truncate(MAX_SIZE + 1)
+    with pytest.raises(BakeError, match=f"{MANIFEST} has more than {MAX_SIZE} bytes"):
+        read_packages(tmp_path)
