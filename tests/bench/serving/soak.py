@@ -79,9 +79,11 @@ async def caller(session: aiohttp.ClientSession, url: str, tally: Tally, dice: r
 
 
 def resident(pid: int) -> tuple[float, float]:
-    """Return resident memory and its peak, in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return tuple(int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1024 for name in ("VmRSS", "VmHWM"))
+    """Return resident memory and its peak, in MiB. It ends the measurement where the process has ended."""
+    kilobytes = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+    if not kilobytes:  # nobody has waited for it: its status is there, its memory is not
+        raise SystemExit("the gateway has ended: there is nothing to measure")
+    return int(kilobytes["VmRSS"]) / 1024, int(kilobytes["VmHWM"]) / 1024
 
 
 async def watch(door: Door, tally: Tally, seconds: float) -> None:
