@@ -72,7 +72,7 @@ class Engine:
             headers={"content-type": "application/json"},
             allow_redirects=False,
         )
-        del request  # its body is needed until it is sent, and no longer
+        del request  # its body is needed until the engine answers, and no longer
         async with asyncio.timeout(self._limits.engine_total_seconds), asked as answer:
             if answer.status != HTTPStatus.OK:
                 _USED.get().force_close()  # vLLM answers some mistakes, and hangs up behind them without a word

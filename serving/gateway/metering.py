@@ -41,6 +41,7 @@ class Meter:
         self._prompt = len(request.body) // _BYTES_A_TOKEN + 1
         self._held = self._prompt + request.answer_tokens
         self._said: int | None = None
+        self._failed: Exception | None = None
         self._events = 0
 
     def __enter__(self) -> Self:
@@ -56,7 +57,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Count what was used."""
-        self._budget.settle(self._held, self._used(error))
+        self._budget.settle(self._held, self._used(error or self._failed))
 
     def whole(self, answer: dict[str, Any]) -> None:
         """Take note of a whole answer."""
@@ -68,6 +69,10 @@ class Meter:
         if not _USAGE.search(events):
             return events
         return b"".join([self._event(event) for event in events.split(_END)[:-1]])
+
+    def failed(self, error: Exception) -> None:
+        """Take note of what ended a stream whose client has been told already, by a last event."""
+        self._failed = error
 
     def _used(self, error: BaseException | None) -> int:
         if self._said is not None:

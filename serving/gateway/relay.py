@@ -1,15 +1,17 @@
 """Carrying one request to the engine and its answer back, token by token, until either side is gone.
 
-An engine that fails before the first byte gives an HTTP error; one that breaks off in a stream gives a last event
-``{"error": …}``, which OpenAI's clients raise. A client that is gone cancels the engine's work.
+What fails before the first byte is an HTTP error; afterwards it is a stream's last event, ``{"error": …}``, which
+OpenAI's clients raise. A stream in its shape has its first byte at the first tick, also while the engine has said
+nothing: some begin to answer with the first token only, and how long that took is the prompt's length and the queue's.
+A client that is gone cancels the engine's work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,24 +80,27 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
     async def _carry(self, send: Send, scope: Message, receive: Receive) -> None:
         try:
             with self._meter, self._metrics.request():
-                async with self._engine.ask(self._request) as answer:
-                    self._request = self._request.sent()
-                    await self._refuse_failure(answer)
-                    if self._request.stream:
-                        _require_events(answer)
-                        return await self._stream(answer, send)
+                if self._request.stream:
+                    return await self._stream(send)
+                async with self._asked() as answer:
                     value = await self._whole(answer)
             body = json.dumps(value, ensure_ascii=False).encode(errors="replace")
             reply = whole(body, 200, {"content-type": "application/json"}, self._shape)
-        except RequestError as error:
-            reply = refusal(error, self._shape)
-        except (*UNREACHABLE, EngineError) as error:
+        except (RequestError, *UNREACHABLE, EngineError) as error:
             if self._started:  # the client is gone
                 return None
-            reply = refusal(self._failure(error), self._shape)
+            reply = refusal(error if isinstance(error, RequestError) else self._failure(error), self._shape)
         await self._until_due()
         await reply(scope, receive, send)
         return None
+
+    @asynccontextmanager
+    async def _asked(self) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask the engine; it has not refused."""
+        async with self._engine.ask(self._request) as answer:
+            self._request = self._request.sent()
+            await self._refuse_failure(answer)
+            yield answer
 
     async def _whole(self, answer: aiohttp.ClientResponse) -> dict[str, Any]:
         value = await self._engine.read(answer)
@@ -105,10 +110,10 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         self._metrics.tokens(tokens if isinstance(tokens, int) else 0)
         return self._request.answer(value) if self._request.answer else value
 
-    async def _stream(self, answer: aiohttp.ClientResponse, send: Send) -> None:
+    async def _stream(self, send: Send) -> None:
         """Forward whole events only: a half one before an error would be a syntax error to the client."""
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
-        records: AsyncGenerator[bytes] = self._events(answer)
+        records: AsyncGenerator[bytes] = self._events()
         if self._shape:
             headers = self._shape.pad_head(200, headers)
             records = paced(records, self._shape, self._began, most=self._limits.event_bytes)
@@ -121,20 +126,22 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
                 del record
         await send(_more(b"", last=True))
 
-    async def _events(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
-        """Yield the engine's events; once the client has a part of them, a failure is the last one."""
+    async def _events(self) -> AsyncGenerator[bytes]:
+        """Yield the engine's events; once the client has a part of the answer, a refusal or failure is the last one."""
         translate = self._request.events() if self._request.events else None
         try:
-            async for events in _whole_events(answer, self._limits.event_bytes):
-                count = events.count(_EVENT_END)
-                self._metrics.tokens(count)
-                if seen := self._meter.events(events, count):
-                    yield translate(seen) if translate else seen
-        except (*UNREACHABLE, EngineError) as error:
+            async with self._asked() as answer:
+                _require_events(answer)
+                async for events in _whole_events(answer, self._limits.event_bytes):
+                    count = events.count(_EVENT_END)
+                    self._metrics.tokens(count)
+                    if seen := self._meter.events(events, count):
+                        yield translate(seen) if translate else seen
+        except (RequestError, *UNREACHABLE, EngineError) as error:
             if not self._started:
                 raise
-            self._failure(error)
-            yield b"data: " + error_body(engine_failed()) + _EVENT_END
+            self._meter.failed(error)
+            yield b"data: " + error_body(self._late(error)) + _EVENT_END
 
     async def _refuse_failure(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status == 200:
@@ -157,6 +164,13 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         if isinstance(error, aiohttp.ClientOSError):
             return engine_loading()
         return engine_failed(504) if isinstance(error, TimeoutError) else engine_failed()
+
+    def _late(self, error: Exception) -> RequestError:
+        """Return what to tell in a stream that has begun: with its status gone, a failure is a failure."""
+        if isinstance(error, RequestError):
+            return error
+        self._failure(error)
+        return engine_failed()
 
     async def _until_due(self) -> None:
         """Wait for the instant at which a whole answer may leave."""

@@ -75,7 +75,7 @@ class EngineRequest:
     generates: bool = True
 
     def sent(self) -> EngineRequest:
-        """Return it without its body, once the engine has that: a stream does not hold its prompt until it ends."""
+        """Return it without its body, once the engine answers: nobody holds a prompt until a stream ends."""
         return replace(self, body=b"")
 
 

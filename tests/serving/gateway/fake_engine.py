@@ -6,6 +6,8 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 
+from serving.gateway.shaping import Shape
+
 TOKENS = ["The", " capital", " is", " Paris", "."]
 
 
@@ -165,6 +167,19 @@ class FakeEngine:
     async def loading(self, path, body, writer):
         message = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
         await self._json(writer, 503, {"error": message})
+
+    async def think(self, path, body, writer):
+        """Say nothing until the first token is there, as llama.cpp does."""
+        await asyncio.sleep(2.5 * Shape().tick)
+        await self.answer(path, body, writer)
+
+    async def refuse_late(self, path, body, writer):
+        await asyncio.sleep(2.5 * Shape().tick)
+        await self.refuse(path, body, writer)
+
+    async def hang_up_late(self, path, body, writer):
+        await asyncio.sleep(2.5 * Shape().tick)
+        await self.hang_up(path, body, writer)
 
     async def refuse(self, path, body, writer):
         await self._json(writer, 400, {"error": {"code": 400, "message": "bad top_p", "type": "invalid_request_error"}})

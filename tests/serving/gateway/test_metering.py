@@ -118,6 +118,14 @@ def test_what_the_engine_refused_or_never_began_costs_nothing(error, stream):
     assert count(stream, sends(then=error))[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("error", "used"),
+    [(RequestError("x", "y"), 0), (NOT_THERE, 0), (RequestError("x", "y", status=502), 101), (EngineError("x"), 101)],
+)
+def test_what_is_told_in_a_stream_that_has_begun_costs_what_a_status_would(error, used):
+    assert count(True, lambda meter, _: meter.failed(error))[0] == used
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_at_which_the_engine_fails_is_not_free(stream):
     assert count(stream, sends(then=RequestError("x", "y", status=502)))[0] == 101

@@ -100,12 +100,38 @@ async def leave(running, fields, path, *, until=None):
 @pytest.mark.parametrize("fault", ["refuse", "too_long", "broken", "html", "hang_up", "silence", "list_instead"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_shaped_failures_are_openais_errors(tmp_path, fault, stream):
-    async with gateway(tmp_path, shaping=True, limits=replace(LIMITS, engine_silence_seconds=0.3)) as running:
+    async with gateway(tmp_path, shaping=True, limits=replace(LIMITS, engine_silence_seconds=0.15)) as running:
         running.engine.fault.kind = fault
         answer = await running.chat(stream=stream)
         assert answer.status in {400, 502, 504}
         assert answer.error["message"]
         assert len(answer.body) == 4096
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("refuse_late", "invalid_value"), ("hang_up_late", "engine_error"), ("silence", "engine_error")],
+)
+async def test_what_fails_after_the_first_tick_of_a_shaped_stream_is_told_in_it(tmp_path, fault, code):
+    async with gateway(tmp_path, shaping=True, limits=replace(LIMITS, engine_silence_seconds=0.9)) as running:
+        running.engine.fault.kind = fault
+        answer = await running.chat(stream=True)
+        events = [e for e in answer.body.decode().split("\n\n") if e and not e.startswith(":")]
+        (error,) = (json.loads(event.removeprefix("data: "))["error"] for event in events)
+        assert (answer.status, error["code"]) == (200, code)
+        running.engine.fault.kind = "answer"
+        await running.until_ready()
+        await running.answers_another()
+
+
+@pytest.mark.parametrize("fault", ["refuse_late", "hang_up_late"])
+@pytest.mark.parametrize(("shaping", "stream"), [(False, False), (False, True), (True, False)])
+async def test_a_late_failure_is_a_status_where_nothing_was_sent_yet(tmp_path, fault, shaping, stream):
+    async with gateway(tmp_path, shaping=shaping) as running:
+        running.engine.fault.kind = fault
+        answer = await running.chat(stream=stream)
+        assert answer.status == (400 if fault == "refuse_late" else 502)
+        assert answer.error["message"]
 
 
 @pytest.mark.parametrize("fault", ["stop_in_stream", "silence_in_stream", "crash_in_stream"])

@@ -49,6 +49,8 @@ PAIRS = [
         {"body": STREAM, "fault": "crash_in_stream", "pause": 2 * TICK},
         id="a stream and a crash in it",
     ),
+    pytest.param({"body": STREAM}, {"body": STREAM, "fault": "think"}, id="a short and a long time to the first token"),
+    pytest.param({"body": STREAM}, {"body": STREAM, "fault": "refuse_late"}, id="a stream and a refusal of it"),
     pytest.param({"body": {}}, {"body": {"model": "other"}}, id="two refusals"),
     pytest.param(
         {"body": {"model": MODEL, "prompt": "a"}, "path": "/v1/tokenize", "tokens": ["a"]},
