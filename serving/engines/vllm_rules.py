@@ -31,6 +31,10 @@ FLAGS = (
     # 0.19.1 has neither the flag nor the hash.
     Rule(("--fingerprint-mode", "none"), "answers would carry a hash of version and configuration", since=(0, 32)),
     Rule(("--allowed-media-domains", "none.invalid"), "an empty list would allow every domain to be fetched"),
+    Rule(
+        ("--mm-processor-cache-gb", "0"),
+        "4 GiB of callers' images would be kept, for whoever sends one again",
+    ),
     Rule(("--gdn-prefill-backend", "triton"), "FlashInfer's is compiled at first use, by nvcc; the image has none"),
 )
 """Passed always, to a release that knows them."""
@@ -47,6 +51,7 @@ ENVIRONMENT = {
     "GLOO_SOCKET_IFNAME": Rule(("lo",), "the same, for collective operations of the CPU"),
     "NCCL_SOCKET_IFNAME": Rule(("lo",), "the same, for those of GPUs"),
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": Rule(("0",), "a redirect leads around a list of domains"),
+    "VLLM_XGRAMMAR_CACHE_MB": Rule(("0",), "a schema that somebody sent before would be answered sooner, whoever asks"),
     "VLLM_PLUGINS": Rule(("",), "empty: nothing that a package registers is loaded, resolvers of adapters included"),
     "VLLM_WORKER_MULTIPROC_METHOD": Rule(("spawn",), "a fork would copy threads' locks and the parent's memory"),
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": Rule(("75",), "the gateway uses a connection again that was idle for at most 15 s"),

@@ -28,6 +28,7 @@ from serving.gateway.fields import (
 from serving.gateway.json_patterns import write_schema
 from serving.gateway.limits import Limits
 from serving.gateway.rules import EngineRequest, Rules, encode, judge, judge_plain, read_part, refuse_unknown
+from serving.gateway.salt import identify_media
 from serving.task import GENERATE
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -67,6 +68,8 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
         _format(fields["response_format"])
     if features.json_patterns:
         _write_patterns(fields)
+    if features.salted:
+        identify_media(fields["messages"], salt)
     return _forward("/v1/chat/completions", fields, rules, salt)
 
 

@@ -1,14 +1,21 @@
-"""The salt of an engine's prefix cache: answers are faster only for one's own earlier prompts, never for another's.
+"""The salt of an engine's caches: answers are faster only for one's own earlier prompts, never for another's.
 
 An engine that finds a prompt's beginning in its cache answers many times faster, which tells whoever asks that somebody
-sent it before. vLLM mixes ``cache_salt`` into the cache's keys, so prefixes are shared within one salt alone. The salt
-is made here; a caller cannot send one.
+sent it before. vLLM mixes ``cache_salt`` into the cache's keys, so prefixes are shared within one salt alone. Images
+and sounds have caches besides, of what was read and encoded, that know no salt: their keys are what the request
+identifies each by (``uuid``), and a hash of the content where it does not. Salt and identifiers are made here; a caller
+cannot send one.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from serving.gateway.fields import MEDIA
 
 
 class Salts:
@@ -24,3 +31,15 @@ class Salts:
         engine honours it: the engine's own test measures that.
         """
         return hmac.digest(self._key, subject.encode(), "sha256").hex()
+
+
+def identify_media(messages: Iterable[dict[str, Any]], salt: str) -> None:
+    """Give each image and sound of judged messages an identifier that its content has under this salt alone.
+
+    It says nothing of the content to whoever does not have the salt. It does not prove that the engine goes by it.
+    """
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part["type"] in MEDIA:
+                part["uuid"] = hmac.digest(salt.encode(), json.dumps(part).encode(), "sha256").hex()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -400,6 +401,33 @@ def test_the_salt_goes_to_an_engine_that_knows_it_and_to_no_other():
 def test_a_callers_own_salt_is_refused(call):
     """Whoever could choose it would choose another's, and measure what that one has asked."""
     assert refused(call, cache_salt="mine").param == "cache_salt"
+
+
+def identifiers(salt, *urls, rules=VLLM):
+    """Return how the engine is told to call the images of one message."""
+    parts = [{"type": "text", "text": "?"}, *({"type": "image_url", "image_url": {"url": url}} for url in urls)]
+    body = json.dumps({"model": MODEL, "messages": [USER, {"role": "user", "content": parts}]}).encode()
+    sent = json.loads(chat_request(body, rules, salt).body)["messages"][1]["content"]
+    assert "uuid" not in sent[0]
+    return [part.get("uuid") for part in sent[1:]]
+
+
+def test_who_sends_anothers_image_cannot_be_answered_sooner_for_it():
+    """An engine keeps what it has read and encoded of an image by what it is called."""
+    mine, again, other = identifiers("mine", PNG, PNG, PNG + "AAAA")
+    assert len(mine) == 64
+    assert mine == again
+    assert len({mine, other, *identifiers("another's", PNG)}) == 3
+
+
+def test_an_image_has_no_identifier_for_an_engine_that_knows_no_salt():
+    rules = Rules({MODEL: replace(VLLM.models[MODEL], salted=False)}, {MODEL: 2048}, Limits())
+    assert identifiers("salt", PNG, rules=rules) == [None]
+
+
+def test_a_callers_own_identifier_of_an_image_is_refused():
+    """He would name another's."""
+    assert refused(part, type="image_url", image_url={"url": PNG}, uuid="1" * 64).code == "unknown_parameter"
 
 
 def test_a_character_outside_the_first_plane_is_text_however_it_is_written():
