@@ -11,7 +11,7 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +39,15 @@ _PLAYBOOK_SECONDS = 900
 
 @dataclass
 class Pretended:
-    """One cloud: its API, its machines, and the deployment that the inventory names there."""
+    """One cloud: its API, its machines, and the deployment that the inventory names there.
+
+    ``access`` is what the operator says of who may ask: the image has it.
+    """
 
     name: str
     folder: Path
     image: Path
+    access: Mapping[str, str]
     stack: ExitStack
     platform: str = ""
     api: CloudApi = field(init=False)
@@ -82,9 +86,7 @@ class Pretended:
             "deploy_vm": {**self.variables(), "name": self.name},
             "deploy_simulated_cloud": str(self.ca),
             "deploy_seconds": 900,
-            # The image that the other tests booted: it has no issuer.
-            "gateway_access": "open",
-            "gateway_token_service": "",
+            **self.access,
             **more,
         }
         argv = (BIN / "ansible-playbook", f"playbooks/{page}.yml", "-i", f"inventories/{self.platform}")

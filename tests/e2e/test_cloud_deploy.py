@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from client_sdk import Client, Publisher, SimulatedCloud
@@ -39,7 +40,7 @@ from tests.fakes.simulated_cloud_vm import AZURE_SNP, GCP_SNP, SimulatedCloudVm
 from tests.fakes.simulated_server import serving
 from tests.provisioner.cloud_values import SEPARATOR, predicate, sourced
 
-MODEL = "smollm2-135m-instruct"
+MODEL, SERVICE = "smollm2-135m-instruct", "vitrine-e2e"
 QUESTION = [{"role": "user", "content": "What is the capital of Japan?"}]
 CLOUDS = {"gcp": PretendedGoogle, "azure": PretendedAzure}
 IMPOSTORS = {"gcp": GCP_SNP, "azure": AZURE_SNP}
@@ -84,9 +85,29 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def image():
-    """Return the baked image; made here where no test made it before: behind this line there is no network."""
-    outcome = machine.make("bake", "NAME=e2e", "VARS=-v")
+def issuers(tmp_path_factory):
+    """Make the key of whoever signs tokens, and somebody else's."""
+    folder = tmp_path_factory.mktemp("issuers")
+    keys = folder / "issuer.key", folder / "other.key"
+    for key in keys:
+        made = vitrine("token", "keygen", key, seconds=60)
+        assert made.status == 0, made.err
+    return keys
+
+
+@pytest.fixture(scope="module")
+def access(issuers):
+    """Return what an inventory of a cloud says of who may ask: whoever has a token."""
+    public = issuers[0].with_suffix(".pub").read_text()
+    return {"gateway_access": "tokens", "gateway_token_service": SERVICE, "gateway_token_issuer_key": public}
+
+
+@pytest.fixture(scope="module")
+def image(access, tmp_path_factory):
+    """Bake the image: behind this line there is no network."""
+    told = tmp_path_factory.mktemp("told") / "access.json"
+    told.write_text(json.dumps(access))
+    outcome = machine.make("bake", "NAME=e2e", f"VARS=-v -e @{told}")
     assert outcome.status == 0, outcome.out[-4000:] + outcome.err[-2000:]
     return Path(re.findall(r"bake_image: (\S+)", outcome.out)[-1])
 
@@ -100,19 +121,19 @@ def offline(image):
 
 
 @pytest.fixture(scope="module")
-def clouds(offline, image, tmp_path_factory):
+def clouds(offline, image, access, tmp_path_factory):
     """Make pretended clouds; whatever they run ends with the module."""
     with ExitStack() as stack:
 
         def make(kind: str, name: str) -> Pretended:
             shutil.rmtree(CHECKOUT / "build" / name, ignore_errors=True)
-            return CLOUDS[kind](name, tmp_path_factory.mktemp(name), image, stack)
+            return CLOUDS[kind](name, tmp_path_factory.mktemp(name), image, access, stack)
 
         yield make
 
 
 @pytest.fixture(scope="module", params=BOTH)
-def story(request, clouds):
+def story(request, clouds, issuers):
     """Live through it once: nothing there, observed, published, used, attacked, destroyed."""
     told = Story(clouds(request.param, f"e2e-{request.param}"))
     told.play("verified before anything is there", "verify")
@@ -122,7 +143,7 @@ def story(request, clouds):
     told.play("deployed with values", deploy_platform_values=str(values))
     told.play("deployed once more", deploy_platform_values=str(values))
     told.play("verified", "verify")
-    _ask(told)
+    _ask(told, *issuers)
     _attack(told, values)
     told.play("destroyed", "destroy")
     return told
@@ -189,18 +210,38 @@ def write_values(cloud: Pretended, observed: dict[str, Any]) -> Path:
     return cloud.folder / "signed.json"
 
 
-def _ask(told: Story) -> None:
+def _ask(told: Story, issuer: Path, other: Path) -> None:
     root = told.cloud.root
     given = {"releases": root / "release.json", "publisher": Publisher(keys=(root / "publisher.pub",)), "timeout": 300}
     with Client(endpoint(told), policy=SimulatedCloud(told.cloud.ca), **given) as client:
-        done = client.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=12, temperature=0)
-        told.seen["answer"] = done.choices[0].message.content
+        for who, token in (
+            ("the bearer", _token(issuer)),
+            ("nobody", ""),
+            ("somebody else's bearer", _token(other)),
+            ("a bearer for another service", _token(issuer, service="vitrine-other")),
+        ):
+            told.seen[who] = _answer(client.with_options(api_key=token))
     pins = ("--release", root / "release.json", "--publisher", root / "publisher.pub")
     (told.cloud.folder / "other.pem").write_bytes(make_ca().pem)
     told.seen["under another CA"] = verify(
         endpoint(told), *pins, "--simulated-cloud", told.cloud.folder / "other.pem"
     ).failed
     told.seen["in production"] = verify(endpoint(told), *pins).failed
+
+
+def _token(issuer: Path, *, service: str = SERVICE) -> str:
+    issued = vitrine("token", "issue", "--key", issuer, "--service", service, "--model", MODEL, seconds=60)
+    assert issued.status == 0, issued.err
+    return issued.out.strip()
+
+
+def _answer(client: Client) -> str:
+    """Return the model's words, or the code of the refusal."""
+    try:
+        done = client.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=12, temperature=0)
+    except openai.AuthenticationError as error:
+        return str(error.code)
+    return done.choices[0].message.content or ""
 
 
 def _attack(told: Story, values: Path) -> None:
@@ -292,8 +333,20 @@ def test_the_release_pins_the_firmware_that_was_observed(story):
     assert Envelope.from_json(story.published["verified"]).payload
 
 
-def test_a_client_gets_an_answer_through_the_endpoint(story):
-    assert "Tokyo" in story.seen["answer"]
+def test_a_client_with_a_token_gets_an_answer_through_the_endpoint(story):
+    assert "Tokyo" in story.seen["the bearer"]
+
+
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [
+        ("nobody", "invalid_api_key"),
+        ("somebody else's bearer", "invalid_api_key"),
+        ("a bearer for another service", "invalid_api_key"),
+    ],
+)
+def test_the_sealed_machine_answers_nobody_whom_its_issuer_did_not_let_in(story, who, code):
+    assert story.seen[who] == code
 
 
 def test_other_clients_refuse_the_same_machine(story):
