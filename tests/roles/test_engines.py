@@ -16,6 +16,7 @@ UNITS = "usr/lib/systemd/system"
 # The longest name that there may be: a UNIX socket's path must still hold it.
 TAKEN, OTHER = "taken", "other-" + 58 * "x"
 MODELS = [{"name": name, "engine": "llamacpp", "context": 2048, "slots": 1} for name in (TAKEN, OTHER)]
+LARGE = [{"name": name, "engine": "vllm", "context": 2048, "slots": 1, "gpu_percent": 30} for name in ("x", "y", "z")]
 
 # Serves on the other's socket, then tries one thing as somebody else; what it says is whether that went well.
 ATTACK = """
@@ -71,7 +72,7 @@ except PermissionError:
 
 @pytest.fixture(scope="module")
 def tree(configured, play, tmp_path_factory):
-    """A copy of the tree with the roles applied for two models."""
+    """A copy of the tree with the roles applied for some models: two on llama.cpp, three on vLLM."""
     folder = tmp_path_factory.mktemp("engines")
     tree = folder / "tree"
     subprocess.run(["cp", "-a", "--reflink=auto", configured, tree], check=True)
@@ -79,8 +80,8 @@ def tree(configured, play, tmp_path_factory):
     host |= {"ansible_python_interpreter": "/usr/bin/python3", "ansible_remote_tmp": "/var/tmp/.ansible"}
     add = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.add_host": host}]}
     roles = {"hosts": "image", "gather_facts": False, "roles": ["egress_firewall", "engine", "gateway"]}
-    (folder / "two.yml").write_text(yaml.safe_dump([add, roles]))
-    done = play(folder / "two.yml", "-e", json.dumps({"engine_models": MODELS}))
+    (folder / "some.yml").write_text(yaml.safe_dump([add, roles]))
+    done = play(folder / "some.yml", "-e", json.dumps({"engine_models": [*MODELS, *LARGE]}))
     assert done.returncode == 0, done.stdout[-3000:]
     return tree
 
@@ -111,7 +112,18 @@ def user_of(tree, model):
 def socket_of(tree, model):
     (line,) = setting(tree, "vitrine-gateway.service", "ExecStart")
     told = [word for before, word in itertools.pairwise(line.split()) if before == "--model"]
-    return dict(word.split("=llamacpp:2048:") for word in told)[model]
+    return dict(word.split("=llamacpp:2048:") for word in told if "=llamacpp:" in word)[model]
+
+
+def test_engines_that_share_gpus_start_one_after_the_other(tree):
+    """Each measures what is free; llama.cpp waits for nobody."""
+    units = [f"vitrine-engine-vllm@{model['name']}.service" for model in LARGE]
+    told = [" ".join(setting(tree, unit, "After")).split() for unit in units]
+    assert [[unit for unit in units if unit in after] for after in told] == [[], units[:1], units[:2]]
+    for model in MODELS:
+        assert "vitrine-engine-" not in " ".join(
+            setting(tree, f"vitrine-engine-llamacpp@{model['name']}.service", "After")
+        )
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +174,7 @@ def test_an_engine_may_write_to_its_own_folder_alone(tree):
         assert setting(tree, unit, "Group")[-1] == user_of(tree, model)
 
 
-@pytest.mark.parametrize(("name", "is_confined"), [("30-account.conf", False), ("09-account.conf", True)])
+@pytest.mark.parametrize(("name", "is_confined"), [("30-instance.conf", False), ("09-instance.conf", True)])
 def test_systemd_too_takes_an_instances_account_for_the_later_word(inside, name, is_confined):
     """With root as the account, because that is what the tool tells apart."""
     unit = "vitrine-engine-llamacpp@m.service"
@@ -179,7 +191,7 @@ def test_no_two_accounts_have_one_number(tree):
     numbers = [line.split(":")[2] for line in (tree / "etc/passwd").read_text().splitlines()]
     assert len(set(numbers)) == len(numbers)
     found = re.findall(r"^vitrine-engine-\d+:x:(\d+):(\d+):", (tree / "etc/passwd").read_text(), re.MULTILINE)
-    assert found == [("820", "820"), ("821", "821")]
+    assert found == [(str(820 + number),) * 2 for number in range(len([*MODELS, *LARGE]))]
 
 
 def test_the_longest_name_fits_a_sockets_path(tree):
