@@ -97,9 +97,10 @@ def issuers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def access(issuers):
-    """Return what an inventory of a cloud says of who may ask: whoever has a token."""
+    """Return what an inventory of a cloud says of who may ask: whoever has a token for its service."""
     public = issuers[0].with_suffix(".pub").read_text()
-    return {"gateway_access": "tokens", "gateway_token_service": SERVICE, "gateway_token_issuer_key": public}
+    told = {"gateway_access": "tokens", "gateway_token_service": SERVICE, "gateway_token_issuer_key": public}
+    return {"deploy_service": SERVICE, **told}
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +247,7 @@ def _answer(client: Client) -> str:
 
 def _attack(told: Story, values: Path) -> None:
     """Have something new to publish each time: what is refused must not be published, and what stays is the old one."""
-    more = {"deploy_platform_values": str(values), "deploy_service": "vitrine-new"}
+    more = {"deploy_platform_values": str(values), "deploy_revokes": [1]}
     way = told.cloud.site.running[told.cloud.name].way
     genuine = way.target
     with serving(SimulatedCloudVm(IMPOSTORS[told.cloud.platform], "somebody else's")) as impostor:
@@ -389,7 +390,7 @@ def deploy_anew(story: Story, step: str) -> None:
     cloud, before = story.cloud, story.cloud.site.booted
     values = str(cloud.folder / "signed.json")
     try:
-        story.play(step, deploy_platform_values=values, deploy_service=f"vitrine-{step}")
+        story.play(step, deploy_platform_values=values, deploy_revokes=[2])
         running = cloud.site.running[cloud.name]
         story.seen[step] = [starts_with(disk, cloud.image / disk.name) for disk in (running.boot, running.model)]
     finally:
