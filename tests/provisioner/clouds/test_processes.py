@@ -1,5 +1,7 @@
 import os
+import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -107,6 +109,39 @@ def test_a_process_that_survives_being_killed_is_an_error(tmp_path, monkeypatch)
         with pytest.raises(CloudError, match="does not end even when killed"):
             processes.stop(command, seconds=0.1)
     processes.stop(command, seconds=3)
+
+
+LATE = "import pathlib, socket, time; s = socket.socket(socket.AF_UNIX); s.bind('s')"
+LATE += "\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\ns.listen(); time.sleep(60)"
+
+
+def test_a_socket_on_which_nobody_listens_yet_is_told_from_one_that_takes_connections(tmp_path):
+    command, elsewhere = (Command(tmp_path / name, (sys.executable, "-c", LATE)) for name in ("here", "elsewhere"))
+    command.directory.mkdir()
+    elsewhere.directory.mkdir()
+    (elsewhere.directory / "go").touch()  # it listens, on a socket of the same name
+    strange = socket.socket(socket.AF_UNIX)
+    strange.bind(b"\0\xff\n")  # somebody else's, with a name that is no text
+    try:
+        for one in (command, elsewhere):
+            processes.start(one, one.directory / "log")
+        _until((command.directory / "s").is_socket)
+        _until(lambda: processes.listens(elsewhere))
+        assert not processes.listens(command)
+        (command.directory / "go").touch()
+        _until(lambda: processes.listens(command))
+    finally:
+        for one in (command, elsewhere):
+            processes.stop(one)
+        strange.close()
+    assert not processes.listens(command)
+
+
+def _until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_zombie_counts_as_dead(tmp_path):

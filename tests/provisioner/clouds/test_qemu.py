@@ -1,7 +1,12 @@
+import contextlib
 import os
 import signal
 import socket
+import sys
 import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,7 @@ from provisioner.clouds.qmp import Address, Qmp
 from provisioner.errors import CloudError
 from tests import ports
 from tests.provisioner.clouds.conftest import quiet
+from tests.sockets import listens
 
 
 def commands(cloud, plan):
@@ -31,6 +37,25 @@ def test_apply_starts_qemu_and_its_tpm(cloud, make_plan, said):
     assert cloud.list() == (vm,)
     assert cloud.wait_ready("toy", seconds=10, progress=said.append) == vm
     assert any("the gateway listens" in line for line in said)
+
+
+def test_qemu_starts_only_when_its_tpm_listens(cloud, make_plan, monkeypatch):
+    """It connects once, and ends when it is refused."""
+    plan = make_plan()
+    late = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('swtpm.sock'); time.sleep(1); s.listen()"
+    plan = replace(plan, swtpm=(sys.executable, "-c", f"{late}; time.sleep(60)"))
+    monkeypatch.setattr(processes, "start", partial(_start_to_connect, plan, processes.start))
+    with pytest.raises(KeyboardInterrupt):
+        cloud.apply(plan, progress=quiet)
+
+
+def _start_to_connect(plan, start, command, log):
+    """Be QEMU as far as its TPM is concerned."""
+    if command.argv != plan.qemu:
+        return start(command, log)
+    with contextlib.chdir(command.directory):
+        assert listens(Path("swtpm.sock"))
+    raise KeyboardInterrupt
 
 
 def test_destroy_leaves_nothing(cloud, make_plan):
