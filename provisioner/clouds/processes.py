@@ -8,6 +8,7 @@ is never signalled. Nothing has to be recorded for that, so an interruption at a
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -32,6 +33,8 @@ _PACKAGES = {
 _KILL_SECONDS = 10.0
 _EXEC_POLLS = 1000
 _EXEC_POLL_SECONDS = 0.001
+# The inodes of the sockets in /proc/net/unix whose flags are __SO_ACCEPTCON; a name there may be any bytes.
+_LISTENING = re.compile(rb"^[0-9a-f]+: \S+ \S+ 00010000 \S+ \S+ +(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,22 @@ def find(command: Command) -> int | None:
     """Return the pid of the process that runs this command in this folder, or is about to; else None."""
     # In this order: what is no launcher any more by now is the command itself, or dead.
     return next(iter((*_pids(command.launcher()), *_pids(command))), None)
+
+
+def listens(command: Command) -> bool:
+    """Say whether the process of this command takes connections on a UNIX socket, without making one.
+
+    The socket's path does not say so: it appears one call before ``listen``.
+    """
+    pid = find(command)
+    if pid is None:
+        return False
+    try:
+        listening = _LISTENING.findall((_PROC / "net/unix").read_bytes())
+        files = [os.fsencode(file.readlink()) for file in (_PROC / str(pid) / "fd").iterdir()]
+    except OSError:  # it ended, or closed a file just now
+        return False
+    return any(b"socket:[%s]" % inode in files for inode in listening)
 
 
 def find_by_argument(part: str) -> str | None:

@@ -209,11 +209,12 @@ class QemuCloud:
     def _start(self, plan: Plan, progress: Progress) -> None:
         folder = self.store.folder(plan.name)
         progress(f"{plan.name}: starts QEMU ({plan.accelerator})")
-        for argv, log, answers in (
-            (plan.swtpm, "swtpm.out", (folder / "swtpm.sock").is_socket),
-            (plan.qemu, "qemu.log", lambda: status(folder) is not None),
+        qemu, tpm = self._commands(plan.name, plan)
+        for command, log, answers in (
+            # Whoever connects to the TPM and goes ends it, so nobody but QEMU may try.
+            (tpm, "swtpm.out", lambda: processes.listens(tpm)),
+            (qemu, "qemu.log", lambda: status(folder) is not None),
         ):
-            command = Command(folder, argv)
             processes.start(command, folder / log)
             _await(command, folder / log, answers)
 

@@ -392,7 +392,7 @@ def test_a_node_that_answers_no_attestation_in_time(fleet, nodes, send):
 @both
 def test_a_node_that_hangs_in_the_handshake_is_passed_over(fleet, nodes, balancer, send, monkeypatch):
     """Its port accepts and says nothing, as a machine that is paused: not all of a request's time is spent on it."""
-    monkeypatch.setattr(backends, "HANDSHAKE", 0.5)
+    monkeypatch.setattr(backends, "HANDSHAKE", 3)
     members = fleet()
     with silent_port() as origin:
         balancer.nodes = [Origin.parse(origin).port, port(nodes[1]), port(nodes[2])]
@@ -457,9 +457,10 @@ def _instead(kind, server_address):
 def test_addresses_that_are_silent_leave_time_of_the_limit_for_the_one_behind_them(fleet, balancer, monkeypatch):
     with deaf_address() as deaf:
         resolve(monkeypatch, deaf, deaf, balancer.server_address)
+        backend = AttestingBackend(fleet())
         began = time.monotonic()
-        AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=1.5).close()
-        assert time.monotonic() - began < 1.5
+        backend.connect_tcp("service.example", 443, timeout=6).close()
+        assert time.monotonic() - began < 6
 
 
 def test_many_addresses_of_which_none_answers_share_the_limit_of_connecting(fleet, monkeypatch):
@@ -473,8 +474,8 @@ def test_many_addresses_of_which_none_answers_share_the_limit_of_connecting(flee
 
 def test_a_resolver_that_is_slow_takes_nothing_of_the_limit_of_connecting(fleet, balancer, monkeypatch):
     """One with a dead first name server answers after five seconds: that is openai's whole time for connecting."""
-    resolve(monkeypatch, balancer.server_address, seconds=0.6)
-    AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=0.5).close()
+    resolve(monkeypatch, balancer.server_address, seconds=3.5)
+    AttestingBackend(fleet()).connect_tcp("service.example", 443, timeout=3).close()
 
 
 def test_an_address_of_one_link_is_connected_to_on_that_link(fleet, monkeypatch):
@@ -691,7 +692,9 @@ def test_a_verification_that_is_broken_off_takes_no_other_request_with_it(fleet,
         async with AsyncAttestedHttpClient(members) as client:
             scope = anyio.CancelScope()
             doomed = asyncio.create_task(within(client, scope))
-            await anyio.sleep(0.3)  # it has asked for evidence, which is held back
+            with anyio.fail_after(20):
+                while nodes[1].rounds() < 1:  # until it has asked for evidence, which is held back
+                    await anyio.sleep(0.01)
             assert nodes[1].rounds() == 1
             waiting = asyncio.create_task(ask(client))
             await anyio.sleep(0.3)

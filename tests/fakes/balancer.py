@@ -13,6 +13,7 @@ class Balancer(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # clients may come all at once: none waits for a second because a SYN was dropped
 
     def __init__(self, *nodes: int):
         super().__init__(("127.0.0.1", 0), _PassThrough)

@@ -31,6 +31,7 @@ class SimulatedServer(ThreadingHTTPServer):
     """Speaks TLS with the VM's key, unless a test shows another one."""
 
     daemon_threads = True
+    request_queue_size = 128  # clients may come all at once: none waits for a second because a SYN was dropped
 
     def __init__(self, vm: SimulatedVm, *, port: int = 0):
         super().__init__(("127.0.0.1", port), _Handler)

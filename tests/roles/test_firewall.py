@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -14,12 +13,15 @@ pytestmark = pytest.mark.root
 VM, PEER = "192.0.2.1", "192.0.2.2"
 SNIFF = """
 import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind(("peer0", 0)); s.settimeout(0.1)
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind(("peer0", 0)); s.settimeout(0.3)
 print("ready", flush=True)
 import select
-while not select.select([sys.stdin], [], [], 0)[0]:
+while True:
+    told = select.select([sys.stdin], [], [], 0)[0]
     try: frame, origin = s.recvfrom(2048)
-    except TimeoutError: continue
+    except TimeoutError:
+        if told: break
+        continue
     if origin[2] != socket.PACKET_OUTGOING: print(frame.hex(), flush=True)
 """
 RAW = """
@@ -75,8 +77,7 @@ class Network:
         sniffer = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert sniffer.stdout.readline() == "ready\n"
         self.python(self.vm, code)
-        time.sleep(0.3)
-        out, _ = sniffer.communicate("\n", timeout=10)
+        out, _ = sniffer.communicate("\n", timeout=10)  # it ends once it is told to and 0.3 s bring nothing more
         return [bytes.fromhex(line) for line in out.split()]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -19,10 +20,12 @@ from client_sdk import (
     Publisher,
     VerificationError,
     attest,
+    attested,
     verify_stored,
 )
 from client_sdk.cli import main
 from client_sdk.fields import format_instant
+from client_sdk.fleet import Fleet
 from client_sdk.transparency.client.memory import Memory
 from tests.fakes.judging import stream
 from tests.fakes.simulated_server import MODEL
@@ -203,12 +206,14 @@ def test_a_memory_that_cannot_be_used(server, options, tmp_path):
     assert server.connections == 0
 
 
-def test_a_later_verdict_is_of_the_files_as_they_are_then(server, options, log, pins):
+def test_a_later_verdict_is_of_the_files_as_they_are_then(server, options, log, pins, monkeypatch):
     """What is fetched anew while a client lives is judged anew, and what has gone is refused."""
-    with Client(server.origin, **options, max_age=0.2) as client:
+    now = [1000.0]
+    monkeypatch.setattr(attested, "Fleet", partial(Fleet, clock=lambda: now[0]))
+    with Client(server.origin, **options, max_age=60) as client:
         assert "Paris" in ask(client)
         pins.release.write_bytes(log.bundle(ONE, by=()).to_json())
-        asyncio.run(asyncio.sleep(0.3))
+        now[0] += 60
         with pytest.raises(Exception, match=r"R2\.witnesses|Connection error") as caught:
             ask(client)
     assert "R2.witnesses" in f"{caught.value}{caught.value.__cause__}{caught.value.__context__}"

@@ -110,11 +110,21 @@ def test_a_canary_would_be_seen_on_every_surface(vm):
         assert leaks([s for s in files_of(vm) if s.name.endswith("network.pcap")], [canary])
         body = json.dumps({**QUESTION, "prompt": canary.text}).encode()
         with speaker.connected("/v1/completions", body, len(body) + 1):
-            time.sleep(2)
-            taken = snapshot(vm)
-            hits = {owner(address_spaces(taken), hit.offset) for hit in search(taken.chunks(), canary.needles())}
-            assert GATEWAY in hits, "a request that is on its way is in the gateway's memory"
+            until_the_gateway_has(vm, canary)
         assert unseen(surfaces_of(vm, speaker), new_canary()) == []
+
+
+def until_the_gateway_has(vm, canary, seconds=120):
+    """Look until a request that is on its way is in the gateway's memory: a guest reads it when it comes to it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        time.sleep(2)
+        taken = snapshot(vm)
+        spaces = address_spaces(taken)
+        holders = {owner(spaces, hit.offset) for hit in search(taken.chunks(), canary.needles())}
+        if GATEWAY in holders:
+            return
+        assert time.monotonic() < deadline, f"it is not in the gateway's memory, but in that of: {holders or 'nobody'}"
 
 
 def crash(vm):

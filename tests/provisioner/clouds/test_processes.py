@@ -1,5 +1,7 @@
 import os
+import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -95,7 +97,7 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path):
     command = Command(tmp_path, STUBBORN)
     processes.start(command, tmp_path / "log")
     time.sleep(0.3)
-    processes.stop(command, seconds=0.3)
+    processes.stop(command, seconds=3)
     assert processes.find(command) is None
 
 
@@ -106,12 +108,45 @@ def test_a_process_that_survives_being_killed_is_an_error(tmp_path, monkeypatch)
         patch.setattr(processes.signal, "pidfd_send_signal", lambda *_: None)
         with pytest.raises(CloudError, match="does not end even when killed"):
             processes.stop(command, seconds=0.1)
-    processes.stop(command, seconds=0.3)
+    processes.stop(command, seconds=3)
+
+
+LATE = "import pathlib, socket, time; s = socket.socket(socket.AF_UNIX); s.bind('s')"
+LATE += "\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\ns.listen(); time.sleep(60)"
+
+
+def test_a_socket_on_which_nobody_listens_yet_is_told_from_one_that_takes_connections(tmp_path):
+    command, elsewhere = (Command(tmp_path / name, (sys.executable, "-c", LATE)) for name in ("here", "elsewhere"))
+    command.directory.mkdir()
+    elsewhere.directory.mkdir()
+    (elsewhere.directory / "go").touch()  # it listens, on a socket of the same name
+    strange = socket.socket(socket.AF_UNIX)
+    strange.bind(b"\0\xff\n")  # somebody else's, with a name that is no text
+    try:
+        for one in (command, elsewhere):
+            processes.start(one, one.directory / "log")
+        _until((command.directory / "s").is_socket)
+        _until(lambda: processes.listens(elsewhere))
+        assert not processes.listens(command)
+        (command.directory / "go").touch()
+        _until(lambda: processes.listens(command))
+    finally:
+        for one in (command, elsewhere):
+            processes.stop(one)
+        strange.close()
+    assert not processes.listens(command)
+
+
+def _until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_zombie_counts_as_dead(tmp_path):
     child = subprocess.Popen(("sleep", "0.01"), cwd=tmp_path)
-    time.sleep(0.3)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
     assert processes.find(Command(tmp_path, ("sleep", "0.01"))) is None
     child.wait()
 
@@ -140,13 +175,15 @@ def test_a_missing_program_names_its_debian_package(tmp_path, monkeypatch):
         processes.start(Command(tmp_path, ("qemu-system-x86_64",)), tmp_path / "log")
 
 
-@pytest.mark.parametrize(("setsid", "said"), [("exit 3", "status 3"), ("exec sleep 5", "timed out")])
-def test_a_start_that_fails_is_a_clear_error(tmp_path, monkeypatch, setsid, said):
+@pytest.mark.parametrize(
+    ("setsid", "seconds", "said"), [("exit 3", 60.0, "status 3"), ("exec sleep 5", 0.3, "timed out")]
+)
+def test_a_start_that_fails_is_a_clear_error(tmp_path, monkeypatch, setsid, seconds, said):
     program = tmp_path / "setsid"
     program.write_text(f"#!/bin/sh\n{setsid}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(processes, "_KILL_SECONDS", 0.3)
+    monkeypatch.setattr(processes, "_KILL_SECONDS", seconds)
     with pytest.raises(CloudError, match=rf"sleep cannot be started in {tmp_path}: .*{said}"):
         processes.start(Command(tmp_path, ("sleep", "60")), tmp_path / "log")
 

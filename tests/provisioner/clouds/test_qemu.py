@@ -1,7 +1,12 @@
+import contextlib
 import os
 import signal
 import socket
+import sys
 import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,7 @@ from provisioner.clouds.qmp import Address, Qmp
 from provisioner.errors import CloudError
 from tests import ports
 from tests.provisioner.clouds.conftest import quiet
+from tests.sockets import listens
 
 
 def commands(cloud, plan):
@@ -31,6 +37,25 @@ def test_apply_starts_qemu_and_its_tpm(cloud, make_plan, said):
     assert cloud.list() == (vm,)
     assert cloud.wait_ready("toy", seconds=10, progress=said.append) == vm
     assert any("the gateway listens" in line for line in said)
+
+
+def test_qemu_starts_only_when_its_tpm_listens(cloud, make_plan, monkeypatch):
+    """It connects once, and ends when it is refused."""
+    plan = make_plan()
+    late = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('swtpm.sock'); time.sleep(1); s.listen()"
+    plan = replace(plan, swtpm=(sys.executable, "-c", f"{late}; time.sleep(60)"))
+    monkeypatch.setattr(processes, "start", partial(_start_to_connect, plan, processes.start))
+    with pytest.raises(KeyboardInterrupt):
+        cloud.apply(plan, progress=quiet)
+
+
+def _start_to_connect(plan, start, command, log):
+    """Be QEMU as far as its TPM is concerned."""
+    if command.argv != plan.qemu:
+        return start(command, log)
+    with contextlib.chdir(command.directory):
+        assert listens(Path("swtpm.sock"))
+    raise KeyboardInterrupt
 
 
 def test_destroy_leaves_nothing(cloud, make_plan):
@@ -214,12 +239,21 @@ def test_a_guest_that_resets_is_dead_and_its_last_lines_are_shown(cloud, make_pl
 
 def test_a_silent_guest_runs_into_the_time_limit(cloud, make_plan):
     cloud.apply(make_plan("VITRINE initrd\n"), progress=quiet)
+    _until_it_says("VITRINE initrd", cloud)
     begin = time.monotonic()
     with pytest.raises(
         CloudError, match=r"not ready within 1 s; its console ends with: VITRINE initrd.*deploy_seconds"
     ):
         cloud.wait_ready("toy", seconds=1, progress=quiet)
     assert time.monotonic() - begin < 10
+
+
+def _until_it_says(words, cloud):
+    """Wait for the guest's first words: QEMU answers before it runs."""
+    deadline = time.monotonic() + 60
+    while words not in cloud.read_console("toy"):
+        assert time.monotonic() < deadline, f"the console does not say {words}"
+        time.sleep(0.05)
 
 
 def test_waiting_for_a_vm_that_is_not_there(cloud):
@@ -236,12 +270,11 @@ def test_destroy_does_not_touch_a_process_with_the_same_command_elsewhere(cloud,
     assert cloud.find("two").running
 
 
-def test_a_qemu_that_ignores_sigterm_is_killed(cloud, make_plan, monkeypatch):
+def test_a_qemu_that_ignores_sigterm_is_killed(cloud, make_plan):
     plan = make_plan()
     vm = cloud.apply(plan, progress=quiet)
     os.kill(vm.pid, signal.SIGSTOP)
-    monkeypatch.setattr(processes, "_KILL_SECONDS", 0.5)
-    processes.stop(commands(cloud, plan)[0], seconds=0.5)
+    processes.stop(commands(cloud, plan)[0], seconds=3)
     assert alive(cloud, plan)[0] is False
 
 
