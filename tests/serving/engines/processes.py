@@ -84,10 +84,17 @@ def family(pid):
     """The process and all that come from it, the oldest first."""
     found = [pid]
     for parent in found:
-        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+        for thread in _threads(parent):
             with contextlib.suppress(OSError):
-                found += [int(word) for word in path.read_text().split()]
+                found += [int(word) for word in (thread / "children").read_text().split()]
     return found
+
+
+def _threads(pid):
+    """The folders of a process's threads: none, once it has ended."""
+    with contextlib.suppress(OSError):
+        return [*Path(f"/proc/{pid}/task").iterdir()]
+    return []
 
 
 def alive(pids):
