@@ -135,12 +135,14 @@ async def test_a_chat_is_streamed_event_by_event(tmp_path):
 
 async def test_a_stream_is_not_held_back(tmp_path):
     async with gateway(tmp_path) as running:
-        running.engine.token_pause = 0.2
-        reader, writer = await running.raw()
-        body = json.dumps({"model": MODEL, "prompt": "x", "stream": True}).encode()
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        async with asyncio.timeout(0.9):  # five tokens take a second
-            await reader.readuntil(b"capital")
+        running.engine.flowing.clear()
+        reader, writer = await running.begun(stream=True)
+        async with asyncio.timeout(60):
+            for token in TOKENS:  # each comes while the engine has not written the next one
+                await reader.readuntil(json.dumps(token).encode())
+                running.engine.flowing.set()
+                running.engine.flowing.clear()
+            await reader.readuntil(b"[DONE]")
         writer.close()
 
 
