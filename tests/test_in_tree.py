@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,10 +17,17 @@ SERVER = "http.server"
 SECONDS = 600  # the tree may have to be made
 
 
+def serves(pid):
+    """Whether this process is the one that serves; on the way to it the tree has short ones, which end meanwhile."""
+    with contextlib.suppress(OSError):
+        return words(pid)[1:3] == ["-m", SERVER]
+    return False
+
+
 def serving(process):
     """Return the processes that one has started, once the last of them serves; the first is itself."""
     deadline = time.monotonic() + SECONDS
-    while words((found := family(process.pid))[-1])[1:3] != ["-m", SERVER]:
+    while not serves((found := family(process.pid))[-1]):
         assert process.poll() is None, "it ended"
         assert time.monotonic() < deadline, "nothing runs in the tree"
         time.sleep(0.1)

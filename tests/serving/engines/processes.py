@@ -80,14 +80,30 @@ def lives_again(channel, seconds):
     return False
 
 
+def falls_silent(channel, seconds, *, within):
+    """Whether for once it does not say for so long that it lives; what was on its way may still come."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if not lives(channel, seconds):
+            return True
+    return False
+
+
 def family(pid):
     """The process and all that come from it, the oldest first."""
     found = [pid]
     for parent in found:
-        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+        for thread in _threads(parent):
             with contextlib.suppress(OSError):
-                found += [int(word) for word in path.read_text().split()]
+                found += [int(word) for word in (thread / "children").read_text().split()]
     return found
+
+
+def _threads(pid):
+    """The folders of a process's threads: none, once it has ended."""
+    with contextlib.suppress(OSError):
+        return [*Path(f"/proc/{pid}/task").iterdir()]
+    return []
 
 
 def alive(pids):

@@ -49,6 +49,8 @@ class FakeEngine:
         self.numbers = [0.5, -0.5]
         self.hasty = False  # it closes connections that ask nothing
         self.impatient = False  # its keep-alive time runs out whenever a second request comes on a connection
+        self.flowing = asyncio.Event()  # while it is not set, every stream waits behind its next token
+        self.flowing.set()
         self.dead = False
         self._server = None
         self.connections = {}
@@ -147,6 +149,7 @@ class FakeEngine:
             for token in (self.tokens * 1000)[:count]:
                 await self._chunk(writer, b"data: " + json.dumps(self._event(path, token)).encode() + b"\n\n")
                 await asyncio.sleep(self.token_pause)
+                await self.flowing.wait()
                 if writer.transport.is_closing():
                     raise ConnectionResetError
             await self._chunk(writer, end)
