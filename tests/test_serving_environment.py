@@ -88,10 +88,12 @@ def test_the_gateway_can_hold_as_many_connections_as_an_inventory_may_let_throug
     assert (Limits().connections, Limits().requests) == (models.GATEWAY_CONNECTIONS, models.LEAST_REQUESTS)
 
 
-def test_the_parsers_of_calls_are_those_of_the_release_that_the_image_has():
-    """When the pin moves, its list (vllm/tool_parsers/__init__.py) is to be looked at again."""
-    assert f"vllm=={models.TOOL_PARSERS_OF} " in (REPOSITORY / "requirements/vllm-gpu.lock").read_text()
+def test_names_are_those_of_the_release_that_the_image_has():
+    """When the pin moves, its own (vllm/tool_parsers/__init__.py, vllm/model_executor/layers/quantization/__init__.py)
+    are to be looked at again: tests/serving_vllm/test_names.py compares them."""
+    assert f"vllm=={models.VLLM_RELEASE} " in (REPOSITORY / "requirements/vllm-gpu.lock").read_text()
     assert len({*models.TOOL_PARSERS}) == len(models.TOOL_PARSERS)
+    assert len({*models.QUANTISATIONS}) == len(models.QUANTISATIONS)
 
 
 def test_the_documented_command_prints_an_entry(tmp_path):
