@@ -33,6 +33,8 @@ QUANTISATIONS = (
     *("awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fp8", "gptq", "gptq_marlin", "inc", "modelopt"),
     *("modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8", "moe_wna16", "mxfp4", "mxfp8", "quark", "torchao"),
 )
+# The largest rank of a LoRA adapter that it makes room for.
+MAX_LORA_RANK = 512
 TOOL_PARSERS = (
     *(
         "deepseek_v3",

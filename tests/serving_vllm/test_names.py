@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from provisioner.models import QUANTISATIONS, TOOL_PARSERS
+from serving.engines.vllm_adapters import RANKS
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS, NEVER_FLAGS, NEVER_VARIABLES
 from tests.serving_vllm.versions import release, wanted
 
 VENV = Path(os.environ.get("VITRINE_VLLM", ""))
 SCRIPT = """
 import json
+from typing import get_args
+from vllm.config.lora import LoRAConfig, MaxLoRARanks
 from vllm.entrypoints.openai.cli_args import make_arg_parser
 from vllm.envs import environment_variables
 from vllm.model_executor.layers.quantization import DEPRECATED_QUANTIZATION_METHODS, QUANTIZATION_METHODS
@@ -29,6 +32,8 @@ print(json.dumps({
     "quantisations": QUANTIZATION_METHODS,
     "deprecated": DEPRECATED_QUANTIZATION_METHODS,
     "parsers": ToolParserManager.list_registered(),
+    "ranks": get_args(MaxLoRARanks),
+    "rank": LoRAConfig().max_lora_rank,
 }))
 """
 # Of later releases: what they would turn on is not there.
@@ -77,3 +82,8 @@ def test_a_quantisation_that_an_inventory_may_say_is_one_that_it_starts_with_on_
 
 def test_a_tool_parser_that_an_inventory_may_say_is_one_that_it_has(known):
     assert {*TOOL_PARSERS} == {*known["parsers"]}
+
+
+def test_room_is_made_for_the_ranks_of_adapters_that_it_may_be_told(known):
+    assert known["ranks"] == [*RANKS]
+    assert known["rank"] < RANKS[-1], "it has to be told: by itself it has room for less"
