@@ -19,6 +19,7 @@ from provisioner.access import Access, read_access
 from provisioner.commit import is_commit, source_commit
 from provisioner.errors import BakeError, Fault, SpecError
 from provisioner.gate import refuse, refuse_on_trial
+from provisioner.image.adapters import require_adapters
 from provisioner.image.artefacts import Service, check_image
 from provisioner.image.firmware import has_firmware
 from provisioner.image.key import bake_key, file_digests
@@ -281,11 +282,13 @@ def prepare(bake: Bake, *, owner: int, progress: Progress) -> Path:
     ``owner`` is the process that sees the bake through: while it lives nobody else touches the tree.
 
     Raises:
-        SpecError: a value of a role cannot be meant.
-        BakeError: a package cannot be had, or another process is baking this image.
+        SpecError: a value of a role cannot be meant, or vLLM cannot serve an adapter.
+        BakeError: a package or an adapter cannot be had, or another process is baking this image.
     """
     bake.require()
     bake.access()
+    # Not where the model disk is made: of the same files there is one already, whichever adapters were served of it.
+    require_adapters(bake.models(), bake.weights(), bake.sources, progress=progress)
     bake.output.mkdir(parents=True, exist_ok=True)
     mine = _claim(bake.workdir())
     for claim in bake.output.glob(".work-*.owner"):

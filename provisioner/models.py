@@ -25,8 +25,16 @@ GATEWAY_CONNECTIONS, LEAST_REQUESTS = 1024, 64
 MAX_SLOTS = GATEWAY_CONNECTIONS // 2
 # roles/engine makes an account for each, numbered 820 to 879.
 MAX_MODELS = 60
-# The parsers of the release that requirements/vllm-gpu.lock pins: with another name vLLM does not start.
-TOOL_PARSERS_OF = "0.19.1"
+# What follows is named as the release names it that requirements/vllm-gpu.lock pins: with another name vLLM does not
+# start.
+VLLM_RELEASE = "0.19.1"
+# Without those that it refuses as deprecated, that are for a CPU, or that are for a GGUF file.
+QUANTISATIONS = (
+    *("awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fp8", "gptq", "gptq_marlin", "inc", "modelopt"),
+    *("modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8", "moe_wna16", "mxfp4", "mxfp8", "quark", "torchao"),
+)
+# The largest rank of a LoRA adapter that it makes room for.
+MAX_LORA_RANK = 512
 TOOL_PARSERS = (
     *(
         "deepseek_v3",
@@ -45,7 +53,6 @@ TOOL_PARSERS = (
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _NAMED = "1 to 64 lower-case letters, digits, '.', '_' or '-', not one of the last three first"
-_WORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ _RULES: Mapping[str, _Rule] = {
     "task": _one_of(*TASKS),
     "pooling": _one_of(*POOLINGS, empty=", or nothing for what the model says"),
     "dtype": _one_of(*DTYPES),
-    "quantisation": _Rule(str, "one of vLLM's words, or nothing", _WORD.fullmatch),
+    "quantisation": _one_of(*QUANTISATIONS, empty=", or nothing for what the model's own files say"),
     "tensor_parallel": _number(1, MAX_GPUS),
     "gpu_percent": _number(1, 100),
     "adapters": _Rule(list, f"a list of names: {_NAMED}", lambda value: all(map(_is_name, value))),

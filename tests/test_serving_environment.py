@@ -13,13 +13,14 @@ import pytest
 import yaml
 
 from provisioner import models
+from provisioner.image import adapters
 from provisioner.image.model import model_card
 from provisioner.image.packages import shipped_lock
 from provisioner.image.vllm_wheels import LOCK_FILE, parse_closure
 from provisioner.image.weights import read_weights
 from provisioner.models import ModelSpec, read_models
 from serving import task
-from serving.engines import interface
+from serving.engines import interface, vllm_adapters
 from serving.engines.interface import Settings, Tuning
 from serving.engines.models import Place, read_model
 from serving.gateway.features import FEATURES
@@ -88,10 +89,16 @@ def test_the_gateway_can_hold_as_many_connections_as_an_inventory_may_let_throug
     assert (Limits().connections, Limits().requests) == (models.GATEWAY_CONNECTIONS, models.LEAST_REQUESTS)
 
 
-def test_the_parsers_of_calls_are_those_of_the_release_that_the_image_has():
-    """When the pin moves, its list (vllm/tool_parsers/__init__.py) is to be looked at again."""
-    assert f"vllm=={models.TOOL_PARSERS_OF} " in (REPOSITORY / "requirements/vllm-gpu.lock").read_text()
+def test_names_and_ranks_are_those_of_the_release_that_the_image_has():
+    """When the pin moves, its own (vllm/tool_parsers/__init__.py, vllm/model_executor/layers/quantization/__init__.py,
+    vllm/config/lora.py) are to be looked at again: tests/serving_vllm/test_names.py compares them."""
+    assert f"vllm=={models.VLLM_RELEASE} " in (REPOSITORY / "requirements/vllm-gpu.lock").read_text()
     assert len({*models.TOOL_PARSERS}) == len(models.TOOL_PARSERS)
+    assert len({*models.QUANTISATIONS}) == len(models.QUANTISATIONS)
+
+
+def test_the_bake_takes_the_adapters_that_the_engine_makes_room_for():
+    assert (vllm_adapters.RANKS[-1], vllm_adapters.MAX_CONFIG) == (models.MAX_LORA_RANK, adapters.MAX_CONFIG)
 
 
 def test_the_documented_command_prints_an_entry(tmp_path):

@@ -20,6 +20,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Without these an engine of the name cannot load a model at all.
 _NEEDED = {"llamacpp": ("model.gguf",), "vllm": ("config.json",)}
+# And without the first of these, and one of the others, vLLM cannot load an adapter.
+_ADAPTER, _TENSORS = "adapter_config.json", tuple(f"adapter_model.{kind}" for kind in ("safetensors", "bin", "pt"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +60,39 @@ def read_weights(models: tuple[ModelSpec, ...], entries: Any, card: Mapping[str,
     if faults:
         raise SpecError(tuple(faults))
     found = tuple(_weights(name, engine, named.get(name), card) for name, engine in served.items())
-    missing = [
-        Fault(f"the files of {weights.name}", f"{path} among them, which {weights.engine} loads", "none")
-        for weights in found
-        for path in _NEEDED.get(weights.engine, ())
-        if path not in dict(weights.files)
-    ]
+    adapters = {model.name: model.adapters for model in models}
+    missing = tuple(fault for weights in found for fault in _missing(weights, adapters[weights.name]))
     if missing:
-        raise SpecError(tuple(missing))
+        raise SpecError(missing)
     return found
+
+
+def adapter_config(adapter: str) -> str:
+    """Return the path, in its model's folder, of what says how an adapter was made."""
+    return f"adapters/{adapter}/{_ADAPTER}"
+
+
+def _missing(weights: Weights, adapters: tuple[str, ...]) -> Iterator[Fault]:
+    """Yield the files that the engine does not start without."""
+    files = dict(weights.files)
+    for path in _NEEDED.get(weights.engine, ()):
+        if path not in files:
+            yield Fault(f"the files of {weights.name}", f"{path} among them, which {weights.engine} loads", "none")
+    for adapter in adapters:
+        config, tensors = adapter_config(adapter), [f"adapters/{adapter}/{name}" for name in _TENSORS]
+        lacking = [either for either in ([config], tensors) if files.keys().isdisjoint(either)]
+        if lacking:
+            wanted = f"{' or '.join(lacking[0])} among its files: correct the name, or print its folder's entry anew"
+            yield Fault(f"engine_models.{weights.name}.adapters", wanted, _nearest(adapter, weights))
+
+
+def _nearest(adapter: str, weights: Weights) -> str:
+    """Say which files there are of an adapter, or else which adapters there are files of."""
+    inside = [path for path, _ in weights.files if path.startswith("adapters/") and path.count("/") > 1]
+    if own := [path for path in inside if path.startswith(f"adapters/{adapter}/")]:
+        return ", ".join(own)
+    others = sorted({path.split("/")[1] for path in inside})
+    return f"files of {', '.join(others)} alone" if others else "none below adapters"
 
 
 def _are_named(entries: Any) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from serving.engines import family
 from serving.engines.interface import Settings
 from serving.engines.probe import answers, warm
+from serving.engines.vllm_adapters import room
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS
 from serving.errors import EngineError
 from serving.task import EMBED
@@ -39,7 +40,7 @@ def run(settings: Settings, ready: Callable[[], None]) -> None:
     settings.socket.unlink(missing_ok=True)  # of an engine that died
     with tempfile.TemporaryDirectory(prefix="vllm-", ignore_cleanup_errors=True) as folder, family.gathered():
         server = subprocess.Popen(
-            [sys.executable, *_SERVER, *arguments(settings, installed())],
+            [sys.executable, *_SERVER, *arguments(settings, installed(), room(_adapters(settings)))],
             env=environment(settings, Path(folder)),
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -84,8 +85,11 @@ def installed() -> tuple[int, int]:
     raise EngineError("vLLM is not installed")
 
 
-def arguments(settings: Settings, release: tuple[int, int]) -> list[str]:
-    """Return the command line: the model's own words, then those of the rules that this release knows."""
+def arguments(settings: Settings, release: tuple[int, int], rank: int = 0) -> list[str]:
+    """Return the command line: the model's own words, then those of the rules that this release knows.
+
+    ``rank`` is that of the adapters, where there are any; vLLM has none of 0.
+    """
     tuning = settings.tuning
     words = ["--model", str(settings.model), "--served-model-name", settings.name, "--uds", str(settings.socket)]
     words += ["--max-model-len", str(settings.context), "--max-num-seqs", str(settings.slots)]
@@ -104,9 +108,14 @@ def arguments(settings: Settings, release: tuple[int, int]) -> list[str]:
     words += _purpose(settings)
     if tuning.adapters:
         # An adapter is a model of its own to callers, and lies beside the weights on the measured disk.
-        modules = [f"{name}={settings.model / 'adapters' / name}" for name in tuning.adapters]
-        words += ["--enable-lora", "--max-loras", str(len(modules)), "--lora-modules", *modules]
+        modules = [f"{folder.name}={folder}" for folder in _adapters(settings)]
+        words += ["--enable-lora", "--max-loras", str(len(modules)), "--max-lora-rank", str(rank)]
+        words += ["--lora-modules", *modules]
     return words + [word for rule in FLAGS if release >= rule.since for word in rule.words]
+
+
+def _adapters(settings: Settings) -> list[Path]:
+    return [settings.model / "adapters" / name for name in settings.tuning.adapters]
 
 
 def _purpose(settings: Settings) -> list[str]:

@@ -28,6 +28,7 @@ from provisioner.bake import (
 from provisioner.errors import BakeError, SpecError
 from provisioner.image import artefacts
 from provisioner.image.artefacts import Service
+from provisioner.image.entry import entry
 from provisioner.image.filesystem import Verity
 from provisioner.image.firmware import CODE, SECURE_CODE, VARIABLES, publish_firmware
 from provisioner.image.model import model_card
@@ -331,8 +332,8 @@ def test_what_the_image_serves_is_what_the_roles_are_told(checkout):
     assert bake(checkout, {"gateway_port": "9443"}).service() == Service(9443)
 
 
-def own_model(**places):
-    model = {"name": "own", "engine": "vllm", "context": 4096, "slots": 8}
+def own_model(adapters=(), **places):
+    model = {"name": "own", "engine": "vllm", "context": 4096, "slots": 8, "adapters": adapters}
     files = {"name": "own", "repository": "a/own", "revision": "a" * 40, "files": {"config.json": "b" * 64}} | places
     return {"engine_models": json.dumps([model]), "engine_weights": json.dumps([files])}
 
@@ -383,6 +384,33 @@ def test_a_value_that_cannot_be_meant_is_refused_before_anything_is_made(checkou
     with pytest.raises(SpecError, match=said):
         prepared(bake(checkout, {name: value}), os.getpid())
     assert not (checkout / "images").exists()
+
+
+@pytest.fixture
+def adapted(checkout, tmp_path):
+    """Values of a model in a folder, with an adapter of a rank that vLLM has no room for; which are served is told."""
+    folder = tmp_path / "own"
+    (folder / "adapters/legal").mkdir(parents=True)
+    told = {"r": 1024, "lora_alpha": 16, "target_modules": ["q_proj"]}
+    (folder / "adapters/legal/adapter_config.json").write_text(json.dumps(told))
+    for name in ("config.json", "adapters/legal/adapter_model.safetensors"):
+        (folder / name).write_text("{}")
+    made = entry(folder, name="own", repository="a/own", revision="1", hub=False)
+    return lambda *adapters: own_model(**made, adapters=adapters) | {"attester_gpus": "1"}
+
+
+def test_an_adapter_that_vllm_cannot_serve_is_refused_before_anything_is_made(checkout, prepared, adapted):
+    with pytest.raises(SpecError, match=r"own: adapters/legal/adapter_config\.json\.r: expected a rank from 1 to 512"):
+        prepared(bake(checkout, adapted("legal")), os.getpid())
+    assert not (checkout / "images").exists()
+
+
+def test_an_adapter_is_judged_though_the_same_model_disk_was_made_before_without_it(checkout, prepared, adapted):
+    without, served = (bake(checkout, adapted(*names)) for names in ((), ("legal",)))
+    assert prepared(without, os.getpid()).exists()
+    assert [one.identity() for one in without.weights()] == [one.identity() for one in served.weights()]
+    with pytest.raises(SpecError, match="a rank from 1 to 512"):
+        prepared(served, os.getpid())
 
 
 def test_an_image_is_for_gpus_where_a_number_is_given_and_has_the_locked_wheels_then(checkout):

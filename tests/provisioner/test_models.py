@@ -64,6 +64,8 @@ WRONG = [
     *(("pooling", value) for value in ("rank", "LAST", None, 1)),
     *(("dtype", value) for value in ("fp8", "half", "", "bf16", None, 16)),
     *(("quantisation", value) for value in ("--trust-remote-code", "a b", "x" * 65, None, 8)),
+    *(("quantisation", value) for value in ("fp9", "FP8", "gptq-marlin", "none", "int8", ["fp8"])),
+    *(("quantisation", value) for value in ("fbgemm_fp8", "experts_int8", "cpu_awq", "gguf")),
     *(("tensor_parallel", value) for value in (0, -1, 33, "1", 1.0, True)),
     *(("gpu_percent", value) for value in (0, 101, "90", 90.0, True, None)),
     *(("adapters", value) for value in ("legal", ["a/b"], ["Upper"], [5], [""], {"a": 1}, None)),
@@ -80,6 +82,12 @@ def test_a_value_that_cannot_be_meant(key, value):
     ((field, said),) = faults([VLLM | {key: value}]).items()
     assert field == (f"engine_models.v.{key}" if key != "name" else "engine_models[0].name")
     assert said.endswith(f", got {value!r}")
+
+
+def test_a_word_for_quantisation_that_vllm_does_not_know_is_told_beside_those_that_it_knows():
+    said = faults([VLLM | {"quantisation": "fp9"}])["engine_models.v.quantisation"]
+    assert said.startswith("awq, awq_marlin, bitsandbytes, ")
+    assert said.endswith(", torchao, or nothing for what the model's own files say, got 'fp9'")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from provisioner.errors import BakeError, SpecError
+from provisioner.image.adapters import require_adapters
 from provisioner.image.base import Base
 from provisioner.image.entry import entry
 from provisioner.image.model import model_card, obtain_model
@@ -27,6 +28,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "adapters/legal/adapter_model.safetensors": b"weights"}
 HASHES = {path: hashlib.sha256(data).hexdigest() for path, data in FILES.items()}
 ENTRY = {"name": "own", "repository": "owner/own", "revision": COMMIT, "files": HASHES}
+TENSORS, CONFIG = "adapters/legal/adapter_model.safetensors", "adapters/legal/adapter_config.json"
 
 
 def quiet(_line):
@@ -87,6 +89,37 @@ def test_what_cannot_be_meant_is_refused(models, entries, said):
         read_weights(models, entries, CARD)
 
 
+@pytest.mark.parametrize(
+    ("adapters", "files", "wanted", "got"),
+    [
+        (["legel"], {CONFIG, TENSORS}, "adapters/legel/adapter_config.json", "files of legal alone"),
+        (["legal"], {TENSORS}, CONFIG, TENSORS),
+        (["legal"], {CONFIG}, "adapters/legal/adapter_model.safetensors or adapters/legal/adapter_model.bin", CONFIG),
+        (["legal"], {"adapters/adapter_config.json"}, CONFIG, "none below adapters"),
+        (["legal"], {"lora/legal/adapter_config.json"}, CONFIG, "none below adapters"),
+        (["legal", "it"], {CONFIG, TENSORS}, "adapters/it/adapter_config.json", "files of legal alone"),
+    ],
+    ids=["misspelt", "no configuration", "no tensors", "of nobody", "elsewhere", "the second"],
+)
+def test_an_adapter_whose_files_vllm_would_not_find(adapters, files, wanted, got):
+    (model,) = read_models([{"name": "own", "engine": "vllm", **SIZE, "adapters": adapters}])
+    entry = ENTRY | {"files": dict.fromkeys({"config.json", *files}, "0" * 64)}
+    with pytest.raises(SpecError) as caught:
+        read_weights([model], [entry], CARD)
+    (fault,) = caught.value.faults
+    assert (fault.field, fault.got) == ("engine_models.own.adapters", got)
+    assert fault.expected.startswith(wanted)
+    assert fault.expected.endswith("correct the name, or print its folder's entry anew")
+
+
+@pytest.mark.parametrize("tensors", ["safetensors", "bin", "pt"])
+def test_an_adapter_whose_files_vllm_finds(tensors):
+    (model,) = read_models([{"name": "own", "engine": "vllm", **SIZE, "adapters": ["legal"]}])
+    files = dict.fromkeys(("config.json", CONFIG, f"adapters/legal/adapter_model.{tensors}"), "0" * 64)
+    (found,) = read_weights([model], [ENTRY | {"files": files}], CARD)
+    assert dict(found.files) == files
+
+
 def test_every_fault_is_told_at_once():
     with pytest.raises(SpecError) as caught:
         read_weights([OWN], [ENTRY | {"revision": "main", "repository": "x", "files": {}}], CARD)
@@ -144,6 +177,17 @@ def test_files_of_the_hub_are_fetched_once(hub, tmp_path):
         found = obtain_files(weights(), tmp_path / "cache", hub=address, progress=quiet)
         assert {path: file.read_bytes() for path, file in found.items()} == FILES
     assert sorted(asked) == sorted(f"/owner/own/resolve/{COMMIT}/{path}" for path in FILES)
+
+
+def test_of_a_model_on_the_hub_only_what_an_adapter_says_of_itself_is_fetched_to_judge_it(hub, tmp_path):
+    address, asked, folder = hub
+    (folder / CONFIG).write_bytes(b'{"r": 1024, "lora_alpha": 16, "target_modules": []}')
+    files = HASHES | {CONFIG: hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()}
+    models = read_models([{"name": "own", "engine": "vllm", **SIZE, "adapters": ["legal"]}])
+    sources = Sources(tmp_path / "cache", hub=address)
+    with pytest.raises(SpecError, match=r"legal/adapter_config\.json\.r: expected a rank from 1 to 512 .*, got 1024"):
+        require_adapters(models, read_weights(models, [ENTRY | {"files": files}], CARD), sources, progress=quiet)
+    assert asked == [f"/owner/own/resolve/{COMMIT}/{CONFIG}"]
 
 
 def test_a_hub_that_serves_another_file_is_refused_and_nothing_is_kept(hub, tmp_path):

@@ -21,6 +21,7 @@ import pytest
 
 from serving.engines.interface import Settings, Tuning
 from serving.engines.vllm import arguments, environment, installed
+from serving.engines.vllm_adapters import MAX_CONFIG, RANKS, room
 from serving.engines.vllm_rules import ENVIRONMENT, FLAGS, NEVER_FLAGS, NEVER_VARIABLES
 from serving.errors import EngineError
 from serving.task import EMBED, probe
@@ -99,7 +100,7 @@ def test_what_is_told_always_is_told_never_to_do_the_opposite():
 
 
 def test_options_become_vllms_own_words():
-    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED) for tuning in TUNINGS)
+    plain, cpu, large, adapted = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED, 64) for tuning in TUNINGS)
     assert (pair(plain, "--max-model-len"), pair(plain, "--max-num-seqs"), pair(plain, "--uds")) == (
         *("2048", "8", "/run/m.sock"),
     )
@@ -113,7 +114,44 @@ def test_options_become_vllms_own_words():
     assert {"--enable-prefix-caching", "--async-scheduling"} <= {*large}
     at = adapted.index("--lora-modules")
     assert adapted[at + 1 : at + 3] == [f"{n}=/models/m/adapters/{n}" for n in ("legal", "medical")]
-    assert pair(adapted, "--max-loras") == "2"
+    assert (pair(adapted, "--max-loras"), pair(adapted, "--max-lora-rank")) == ("2", "64")
+    assert not [word for line in (plain, cpu, large) for word in line if "lora" in word]
+
+
+def of_ranks(folder, *ranks):
+    """Folders of adapters that say these."""
+    made = [folder / f"adapters/a{number}" for number in range(len(ranks))]
+    for adapter, rank in zip(made, ranks, strict=True):
+        adapter.mkdir(parents=True)
+        (adapter / "adapter_config.json").write_text(rank if isinstance(rank, str) else json.dumps({"r": rank}))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("ranks", "enough"),
+    [((1,), 1), ((2,), 8), ((8,), 8), ((16,), 16), ((17,), 32), ((8, 300, 2), 320), ((321,), 512), ((512,), 512)],
+)
+def test_room_is_made_for_the_largest_rank_of_the_adapters_and_no_more_than_it_takes(tmp_path, ranks, enough):
+    assert room(of_ranks(tmp_path, *ranks)) == enough
+
+
+@pytest.mark.parametrize(
+    ("rank", "said"),
+    [
+        *((value, "a1 has no rank of 1 or more") for value in (0, -1, 8.0, True, None, '{"r": "8"}')),
+        *((text, "a1 does not say its rank") for text in ("", "{", "[]", "{}", '"r"', "[" * 200_000)),
+        ('{"r": ' + " " * MAX_CONFIG + "8}", "a1 does not say its rank"),
+        (RANKS[-1] + 1, "rank 513, vLLM has room for at most 512"),
+    ],
+)
+def test_an_adapter_that_does_not_say_for_what_rank_to_make_room_ends_the_engine(tmp_path, rank, said):
+    with pytest.raises(EngineError, match=said):
+        room(of_ranks(tmp_path, 8, rank))
+
+
+def test_an_adapter_that_is_not_there_ends_the_engine(tmp_path):
+    with pytest.raises(EngineError, match="missing does not say its rank"):
+        room([*of_ranks(tmp_path, 8), tmp_path / "adapters/missing"])
 
 
 def test_media_and_calls_are_for_models_that_the_inventory_says_them_of():
@@ -174,6 +212,29 @@ def test_the_running_process_has_these_words_and_this_environment_and_no_more(ru
     assert found.pop("PYTHONPATH").split(":")[:2] == [str(Path(__file__).resolve().parents[3]), str(FAKE)]
     expected = environment(told, folder)
     assert found == {name: value for name, value in expected.items() if name != "PYTHONPATH"}
+
+
+def test_an_engine_with_adapters_is_started_with_room_for_what_their_files_say(tmp_path):
+    of_ranks(tmp_path / "weights", 8, 24)
+    with notified(tmp_path) as (channel, told):
+        process = begin(tmp_path, environment=told, entry={"adapters": ["a0", "a1"]})
+        try:
+            wait_ready(channel, process, SECONDS)
+            line = words(server_of(process.pid))
+        finally:
+            process.terminate()
+            process.communicate(timeout=SECONDS)
+    assert pair(line, "--max-lora-rank") == "32"
+
+
+def test_an_engine_with_an_adapter_that_is_not_on_the_disk_ends_in_silence(tmp_path):
+    process = begin(tmp_path, entry={"adapters": ["a0"]})
+    try:
+        assert process.wait(timeout=SECONDS) == 1
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=SECONDS)
+    assert output == b""
 
 
 @pytest.mark.parametrize("task", ["generate", "embed"])
