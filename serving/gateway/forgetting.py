@@ -12,8 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 _M_PERTURB = -6
-_mallopt = ctypes.CDLL(None).mallopt
 _BYTE = 0xA5
+_BUFFER = 256 * 1024  # uvloop's for a connection
+_MOST_HOLES = 64
+_IS_MMAPPED = 2  # of the word before a piece of memory: it has a mapping of its own (glibc, malloc/malloc.c)
+_C = ctypes.CDLL(None)
+_C.malloc.argtypes, _C.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
+_C.free.argtypes, _C.free.restype = (ctypes.c_void_p,), None
 
 
 def overwrite_what_is_freed() -> None:
@@ -23,12 +28,33 @@ def overwrite_what_is_freed() -> None:
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Hand out memory as it comes, so that pages nobody writes to take none; afterwards overwrite what is freed."""
+    """Hand out memory as it comes, so that pages nobody writes to take none; afterwards overwrite what is freed.
+
+    Where the heap has a hole that is large enough, malloc maps nothing and takes that. Its pages are there already, and
+    the heap, which lacks the hole then, grows: by up to a buffer a connection. So all such holes are taken meanwhile.
+    """
     _perturb(0)
+    holes = [*_holes(_BUFFER)]
     try:
         yield
     finally:
+        for hole in holes:
+            _C.free(hole)
         _perturb(_BYTE)
+
+
+def _holes(size: int) -> Iterator[int]:
+    """Take memory of a size until it comes as a mapping of its own; yield what came from the heap.
+
+    Without the unit's setting of the size from which on malloc maps, it would rise with the first that is given back.
+    """
+    for _ in range(_MOST_HOLES):
+        if not (at := _C.malloc(size)):
+            return
+        if ctypes.c_size_t.from_address(at - ctypes.sizeof(ctypes.c_size_t)).value & _IS_MMAPPED:
+            _C.free(at)
+            return
+        yield at
 
 
 class BeginsUntouched(Coroutine[Any, Any, None]):
@@ -58,4 +84,4 @@ class BeginsUntouched(Coroutine[Any, Any, None]):
 
 
 def _perturb(byte: int) -> None:
-    _mallopt(_M_PERTURB, byte)
+    _C.mallopt(_M_PERTURB, byte)
