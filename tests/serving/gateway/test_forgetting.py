@@ -39,10 +39,16 @@ def ask(door, text, **fields):
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory):
+def both(tmp_path_factory):
+    """A gateway that sends as the engine does, and one that gives answers a shape."""
     folder = tmp_path_factory.mktemp("door")
-    with cheap(folder) as engine, doors.opened(folder, engine, ("gateway",), requests=8) as (opened,):
+    with cheap(folder) as engine, doors.opened(folder, engine, ("gateway", "gateway, shaped"), requests=8) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def door(both):
+    return both[0]
 
 
 @pytest.mark.parametrize("often", [1, 40, 4000])
@@ -53,14 +59,19 @@ def test_nothing_is_left_of_a_request_that_is_over(door, often, fields):
     assert kept_after(SECONDS, door.pid, canary) == {}
 
 
-def test_a_prompt_is_gone_while_its_answer_still_comes(door):
-    canary = new_canary()
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+@pytest.mark.parametrize("shaped", [False, True])
+def test_a_prompt_is_gone_while_its_answer_still_comes(both, path, shaped):
+    canary, door = new_canary(), both[shaped]
     connection = http.client.HTTPSConnection("127.0.0.1", door.port, context=door.context, timeout=60)
     # A word every tenth of a second, and so many of them that the answer lasts much longer than the search.
-    told = {"model": "m", "prompt": canary.text * 400, "max_tokens": 100 * SECONDS, "seed": 100, "stream": True}
-    connection.request("POST", "/v1/completions", json.dumps(told), {"content-type": "application/json"})
+    told = {"model": "m", "max_tokens": 100 * SECONDS, "seed": 100, "stream": True}
+    words = {"prompt": canary.text * 400, "messages": [{"role": "user", "content": canary.text * 400}]}
+    told |= {key: words[key] for key in ("messages" if "chat" in path else "prompt",)}
+    connection.request("POST", path, json.dumps(told), {"content-type": "application/json"})
     answer = connection.getresponse()
-    assert answer.readline().startswith(b"data: ")
+    while not answer.readline().startswith(b"data: "):
+        pass
     during = kept_after(SECONDS, door.pid, canary)
     connection.close()
     assert during == {}
