@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 
 import pytest
 from tpm2_pytss.types import TPMS_ATTEST
@@ -41,7 +40,8 @@ class Counting:
 
 @pytest.fixture
 def counting(tpm, sealed):
-    return Counting(Attester(tpm, sealed, rate=Rate(), clock=time.monotonic))
+    """Its clock stands still, so that nothing is allowed anew while a slow machine works."""
+    return Counting(Attester(tpm, sealed, rate=Rate(), clock=lambda: 0.0))
 
 
 @pytest.fixture
@@ -147,8 +147,7 @@ def test_a_wrong_credential_is_refused_and_quotes_go_on(path):
 def test_a_flood_of_activations_is_held_off(path):
     caller = Caller(path).send(b'{"op":"activate","credential_blob":"AAAA","encrypted_secret":"AAAA"}\n' * 40)
     codes = [caller.error() for _ in range(40)]
-    assert codes[:5] == ["activation_refused"] * 5
-    assert "busy" in codes
+    assert codes == ["activation_refused"] * Rate().burst + ["busy"] * (40 - Rate().burst)
 
 
 def test_a_tpm_that_is_busy_is_told_and_does_not_end_the_server(path, counting):

@@ -239,14 +239,14 @@ def resident():
     return pages * resource.getpagesize()
 
 
-async def test_clients_that_read_nothing_do_not_fill_the_memory(patient, tmp_path):
+async def test_clients_that_read_nothing_do_not_fill_the_memory(tmp_path):
     large = FRAME.replace(b'"platform":"x"', b'"platform":"' + b"x" * 4_000_000 + b'"')
-    async with fake_attester(tmp_path, large, QUOTE):
-        assert (await patient.ask("GET", f"{PATH}?nonce={NONCE}")).status == 200
+    async with gateway(tmp_path) as running, fake_attester(tmp_path, large, QUOTE):
+        assert (await running.ask("GET", f"{PATH}?nonce={NONCE}")).status == 200
         before, greedy = resident(), []
         for _ in range(40):
             connecting = asyncio.open_connection(
-                "127.0.0.1", patient.port, ssl=patient.context, server_hostname="", limit=1024
+                "127.0.0.1", running.port, ssl=running.context, server_hostname="", limit=1024
             )
             reader, writer = await connecting
             greedy.append(writer)
