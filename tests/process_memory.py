@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from tests.canary import Canary, counted, search
 
 
 def pieces(pid: int) -> Iterator[bytes]:
@@ -17,3 +20,18 @@ def pieces(pid: int) -> Iterator[bytes]:
                 with suppress(OSError):
                     memory.seek(start)
                     yield memory.read(end - start)
+
+
+def kept(pid: int, canary: Canary) -> dict[str, int]:
+    """Return how often each form of a canary is in it."""
+    return counted(search(pieces(pid), canary.needles()))
+
+
+def kept_after(seconds: float, pid: int, canary: Canary) -> dict[str, int]:
+    """Return what is left when that time is over, or as soon as nothing is: a busy machine clears late."""
+    deadline = time.monotonic() + seconds
+    while True:
+        over = time.monotonic() >= deadline  # seen before the search, which takes its time too
+        if not (left := kept(pid, canary)) or over:
+            return left
+        time.sleep(0.5)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from serving.engines.probe import Connection
-from tests.canary import counted, new_canary, search
-from tests.process_memory import pieces
+from tests.canary import new_canary
+from tests.process_memory import kept, kept_after
 from tests.serving.engines import llamacpp, processes
 from tests.serving.engines.asking import ask, post
 from tests.serving.gateway.running import MODEL
 from tests.serving.units import memory_settings, text
 
+MODEL_FILE = "model.gguf"
 PROGRAM = Path(__file__).resolve().parents[3] / "serving/engines/llamacpp.py"
 ENGINE = "vitrine-engine-llamacpp@.service"
 CLEARING = memory_settings("engine", ENGINE)
@@ -75,34 +77,45 @@ def read_by_all_threads(socket):
         channel.close()
 
 
-def kept(pid, canary):
-    return counted(search(pieces(pid), canary.needles()))
+@contextmanager
+def held(pid):
+    """Let nothing of it run, so that it cannot fall asleep while its memory is searched."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
-def after(seconds, pid, canary):
-    """Return what is left when that time is over, or as soon as nothing is."""
-    deadline = time.monotonic() + seconds
-    while (left := kept(pid, canary)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return left
+def asleep(pid):
+    """Whether it has given back its weights: the next question wakes it."""
+    return MODEL_FILE not in Path(f"/proc/{pid}/maps").read_text()
+
+
+def until(condition, *of):
+    deadline = time.monotonic() + IDLE + 60
+    while not condition(*of):
+        assert time.monotonic() < deadline, "it has not fallen asleep"
+        time.sleep(0.1)
 
 
 def test_of_an_idle_engines_last_text_nothing_is_left_once_it_is_asked_again(tmp_path):
     with engine(tmp_path, CLEARING) as (pid, socket):
         canary = told(socket)
         # The control: the search sees what an engine holds, its slot's prompt among it.
-        assert any("32 bit" in form for form in kept(pid, canary))
-        time.sleep(IDLE + 3)
+        with held(pid):
+            assert any("32 bit" in form for form in kept(pid, canary))
+        until(asleep, pid)
         assert ask(socket, "GET", "/lora-adapters")[0] == 200  # as the watchdog does
         read_by_all_threads(socket)
-        assert after(30, pid, canary) == {}
+        assert kept_after(30, pid, canary) == {}
         assert post(socket, "/v1/completions", {"prompt": "Hi", "max_tokens": 1})[0] == 200
 
 
 def test_without_the_settings_of_the_unit_what_is_freed_stays(tmp_path):
     with engine(tmp_path, {}) as (pid, socket):
         canary = told(socket)
-        time.sleep(IDLE + 3)
+        until(asleep, pid)
         ask(socket, "GET", "/lora-adapters")
         assert kept(pid, canary), "nothing had to be cleared: the test above proves nothing"
 
@@ -114,8 +127,7 @@ def test_a_sleeping_engine_has_given_back_its_cache(tmp_path):
     with engine(tmp_path, CLEARING) as (pid, socket):
         told(socket)
         awake = anonymous(pid)
-        time.sleep(IDLE + 3)
-        assert anonymous(pid) < awake / 2
+        until(lambda: anonymous(pid) < awake / 2)
 
 
 def test_the_engine_clears_what_it_frees_and_is_asked_more_rarely_than_it_forgets():
