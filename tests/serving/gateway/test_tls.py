@@ -89,11 +89,10 @@ async def test_a_flood_of_new_keys_costs_only_its_sender(tmp_path):
         async with openssl("s_client", *where) as client:
             await client.stdout.readuntil(b"Verify return code")
             for _ in range(UPDATES):
-                client.stdin.write(b"K\n")  # the client reads a command at a time
-                await client.stdin.drain()
-                await asyncio.sleep(0.002)
+                client.stdin.write(b"K\n")  # of two that it reads at once the second is lost
+                async with asyncio.timeout(60):
+                    await client.stderr.readuntil(b"KEYUPDATE\n")
             await running.answers_another()
             output = await told(client, ASKED)
         assert b"HTTP/1.1 200" in output
-        assert output.count(b"KEYUPDATE") > UPDATES / 2
         await running.answers_another()
