@@ -80,6 +80,15 @@ def lives_again(channel, seconds):
     return False
 
 
+def falls_silent(channel, seconds, *, within):
+    """Whether for once it does not say for so long that it lives; what was on its way may still come."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if not lives(channel, seconds):
+            return True
+    return False
+
+
 def family(pid):
     """The process and all that come from it, the oldest first."""
     found = [pid]

@@ -199,7 +199,7 @@ async def test_a_host_that_vanishes_without_a_word_is_noticed_and_its_work_is_ca
             if streams:
                 await reader.readuntil(b"Paris")
             await until(lambda: running.engine.connections)
-            assert connected(running) == 1
+            await until(lambda: connected(running) == 1)
             vanish()
             began = time.monotonic()
             await until(lambda: not running.engine.seen.streaming and not connected(running), seconds=30)
