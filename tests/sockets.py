@@ -14,7 +14,7 @@ def listens(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def until_listens(process: subprocess.Popen[bytes], path: Path, seconds: float = 20) -> None:
+def until_listens(process: subprocess.Popen[bytes], path: Path, seconds: float = 60) -> None:
     """Return once a process takes connections there; an AssertionError says that it ended, or took too long."""
     deadline = time.monotonic() + seconds
     while not listens(path):

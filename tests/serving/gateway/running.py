@@ -81,11 +81,11 @@ class Gateway:
         reader, writer = await self.begun(stream=True)
         await reader.readuntil(b"Paris")
         writer.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.engine.seen.cancelled == 0:
                 await asyncio.sleep(0.02)
 
-    async def until_ready(self, state="ready", seconds=10):
+    async def until_ready(self, state="ready", seconds=60):
         async with asyncio.timeout(seconds):
             while (await self.ask("GET", "/healthz")).json["engine"] != state:
                 await asyncio.sleep(0.02)
@@ -147,7 +147,7 @@ async def gateway(
         async with _served(config, limits):
             running = Gateway(folder, engine, config.port)
             if ready:
-                await running.until_ready()
+                await running.until_ready(seconds=max(60, 2 * limits.probe_seconds))
             yield running
     finally:
         await engine.stop()
