@@ -58,7 +58,8 @@ def told(socket):
     canary = new_canary()
     numbers = json.loads(post(socket, "/tokenize", {"content": canary.text})[1])["tokens"]
     # Another one: the answer to that question was a text of its own, with the numbers in it.
-    prompt = "one two three " * 20 + canary.text
+    # Behind a new line, for behind a space a text's first word may have more tokens, or fewer, than alone.
+    prompt = "one two three\n" * 20 + canary.text
     status, _ = post(socket, "/v1/completions", {"prompt": prompt, "max_tokens": 2, "stream": False})
     assert status == 200
     return canary.with_tokens(numbers)
