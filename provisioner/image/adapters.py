@@ -34,8 +34,8 @@ class _Rule:
     silence: Any = None
 
 
-# vllm/lora/peft_helper.py: when it starts it refuses what breaks one of the first six. Of the last two it knows
-# nothing, and would scale the tensors of every module as the one rank has it.
+# When it starts, vLLM refuses what breaks one of the first six (vllm/lora/peft_helper.py), and the tensors that two
+# more come with (vllm/lora/utils.py). The others it does not know, and would serve the adapter as if they were nothing.
 _RULES: Mapping[str, _Rule] = {
     "r": _Rule(f"a rank from 1 to {MAX_LORA_RANK}", lambda value: type(value) is int and 1 <= value <= MAX_LORA_RANK),
     "lora_alpha": _Rule("a number", lambda value: type(value) in (int, float)),
@@ -46,6 +46,11 @@ _RULES: Mapping[str, _Rule] = {
     "bias": _Rule("none", lambda value: value == "none", silence="none"),
     "modules_to_save": _Rule("nothing", lambda value: not value),
     "use_dora": _Rule("false", lambda value: not value, silence=False),
+    "lora_bias": _Rule("false", lambda value: not value, silence=False),
+    "trainable_token_indices": _Rule("nothing", lambda value: not value),
+    "alora_invocation_tokens": _Rule("nothing", lambda value: not value),
+    "use_qalora": _Rule("false", lambda value: not value, silence=False),
+    "layer_replication": _Rule("nothing", lambda value: not value),
     "rank_pattern": _Rule("nothing", lambda value: not value),
     "alpha_pattern": _Rule("nothing", lambda value: not value),
 }

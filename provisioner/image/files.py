@@ -55,7 +55,8 @@ def read_limited(path: Path, limit: int) -> bytes:
     with path.open("rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise BakeError(f"{path} has more than {limit} bytes, which none of ours has: get it again, or name another")
+        why = f"{path} has more than {limit} bytes, and no such file has: get it again, or name another"
+        raise BakeError(why)
     return data
 
 

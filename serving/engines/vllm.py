@@ -85,10 +85,10 @@ def installed() -> tuple[int, int]:
     raise EngineError("vLLM is not installed")
 
 
-def arguments(settings: Settings, release: tuple[int, int], rank: int = 0) -> list[str]:
+def arguments(settings: Settings, release: tuple[int, int], rank: int) -> list[str]:
     """Return the command line: the model's own words, then those of the rules that this release knows.
 
-    ``rank`` is that of the adapters, where there are any; vLLM has none of 0.
+    ``rank`` is what room is made for where there are adapters.
     """
     tuning = settings.tuning
     words = ["--model", str(settings.model), "--served-model-name", settings.name, "--uds", str(settings.socket)]

@@ -1,12 +1,14 @@
 """Having malloc overwrite what is freed, and not touch what is handed out where that is much and hardly used.
 
-glibc knows one setting for both (M_PERTURB of mallopt(3)). It does nothing for chunks in the caches of threads, nor for
-Python's own allocator: the unit turns both off. What a name or a list still refers to, is not freed.
+This is for glibc alone, which knows one setting for both (M_PERTURB of mallopt(3)). It does nothing for chunks in the
+caches of threads, nor for Python's own allocator: the unit turns both off. What a name or a list still refers to, is
+not freed.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 _M_PERTURB = -6
 _BYTE = 0xA5
 _BUFFER = 256 * 1024  # uvloop's for a connection
+# Without the unit's setting, malloc maps nothing any more that is as large as what was once given back.
 _MOST_HOLES = 64
 _IS_MMAPPED = 2  # of the word before a piece of memory: it has a mapping of its own (glibc, malloc/malloc.c)
 _C = ctypes.CDLL(None)
@@ -33,28 +36,28 @@ def untouched() -> Iterator[None]:
     Where the heap has a hole that is large enough, malloc maps nothing and takes that. Its pages are there already, and
     the heap, which lacks the hole then, grows: by up to a buffer a connection. So all such holes are taken meanwhile.
     """
-    _perturb(0)
-    holes = [*_holes(_BUFFER)]
+    holes: list[int] = []
+    collects = gc.isenabled()
+    gc.disable()  # what it frees now would not be overwritten
     try:
+        _perturb(0)
+        _take_holes(holes)
         yield
     finally:
         for hole in holes:
             _C.free(hole)
         _perturb(_BYTE)
+        if collects:
+            gc.enable()
 
 
-def _holes(size: int) -> Iterator[int]:
-    """Take memory of a size until it comes as a mapping of its own; yield what came from the heap.
-
-    Without the unit's setting of the size from which on malloc maps, it would rise with the first that is given back.
-    """
-    for _ in range(_MOST_HOLES):
-        if not (at := _C.malloc(size)):
-            return
+def _take_holes(holes: list[int]) -> None:
+    """Take memory of a buffer's size until it comes as a mapping of its own; add what came from the heap."""
+    while len(holes) < _MOST_HOLES and (at := _C.malloc(_BUFFER)):
         if ctypes.c_size_t.from_address(at - ctypes.sizeof(ctypes.c_size_t)).value & _IS_MMAPPED:
             _C.free(at)
             return
-        yield at
+        holes.append(at)
 
 
 class BeginsUntouched(Coroutine[Any, Any, None]):

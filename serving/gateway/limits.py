@@ -33,6 +33,7 @@ class Limits:
     properties: int = 128
     merged: int = 256
     tools: int = 128
+    media: int = 128  # 64 images and 64 sounds are the most that an inventory may let vLLM take
     # Of one answer.
     choices: int = 8
     logprobs: int = 20

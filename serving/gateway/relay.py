@@ -32,6 +32,7 @@ from serving.gateway.replies import engine_failed, engine_loading, error_body, r
 from serving.gateway.rules import EngineRequest
 from serving.gateway.shaping import Shape
 
+_FAILURES = (RequestError, *UNREACHABLE, EngineError)
 _EVENT_END, _DONE = b"\n\n", b"data: [DONE]"
 _ERROR = b'data: {"error":'
 """How vLLM's server begins to tell of a core that died. Within a JSON text the quotes would be escaped."""
@@ -86,8 +87,8 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
                     value = await self._whole(answer)
             body = json.dumps(value, ensure_ascii=False).encode(errors="replace")
             reply = whole(body, 200, {"content-type": "application/json"}, self._shape)
-        except (RequestError, *UNREACHABLE, EngineError) as error:
-            if self._started:  # the client is gone
+        except _FAILURES as error:
+            if self._started:  # the client is gone: what the engine did is an event of the stream
                 return None
             reply = refusal(error if isinstance(error, RequestError) else self._failure(error), self._shape)
         await self._until_due()
@@ -96,7 +97,12 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
 
     @asynccontextmanager
     async def _asked(self) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask the engine; it has not refused."""
+        """Yield the engine's answer once it has not refused.
+
+        Raises:
+            RequestError: it has.
+            EngineError: what it says is no answer; UNREACHABLE likewise: it is not there.
+        """
         async with self._engine.ask(self._request) as answer:
             self._request = self._request.sent()
             await self._refuse_failure(answer)
@@ -128,20 +134,23 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
 
     async def _events(self) -> AsyncGenerator[bytes]:
         """Yield the engine's events; once the client has a part of the answer, a refusal or failure is the last one."""
-        translate = self._request.events() if self._request.events else None
+        translate, begun = self._request.events() if self._request.events else None, False
         try:
             async with self._asked() as answer:
                 _require_events(answer)
                 async for events in _whole_events(answer, self._limits.event_bytes):
+                    begun = True
                     count = events.count(_EVENT_END)
                     self._metrics.tokens(count)
                     if seen := self._meter.events(events, count):
                         yield translate(seen) if translate else seen
-        except (RequestError, *UNREACHABLE, EngineError) as error:
+        except _FAILURES as error:
             if not self._started:
                 raise
             self._meter.failed(error)
-            yield b"data: " + error_body(self._late(error)) + _EVENT_END
+            told = error if isinstance(error, RequestError) else self._failure(error)
+            # Of an engine that broke off nobody should think that it had not begun.
+            yield b"data: " + error_body(engine_failed() if begun else told) + _EVENT_END
 
     async def _refuse_failure(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status == 200:
@@ -164,13 +173,6 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         if isinstance(error, aiohttp.ClientOSError):
             return engine_loading()
         return engine_failed(504) if isinstance(error, TimeoutError) else engine_failed()
-
-    def _late(self, error: Exception) -> RequestError:
-        """Return what to tell in a stream that has begun: with its status gone, a failure is a failure."""
-        if isinstance(error, RequestError):
-            return error
-        self._failure(error)
-        return engine_failed()
 
     async def _until_due(self) -> None:
         """Wait for the instant at which a whole answer may leave."""

@@ -58,6 +58,7 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
     fields["messages"] = [_message(item, f"messages[{i}]", features) for i, item in enumerate(messages)]
     rules.require_short(fields, fields["messages"], "messages")
+    _few_media(fields["messages"], rules.limits)
     if "tools" in fields:
         _tools(fields["tools"], rules.limits)
     if "tool_choice" in fields:
@@ -171,6 +172,15 @@ def _part(part: Any, where: str, features: Features) -> None:
         raise RequestError("invalid_type", f"{where}.{kind} must be a string.", param=where)
     if kind in MEDIA:
         features.require("media", f"{where}.{kind}")
+
+
+def _few_media(messages: list[dict[str, Any]], limits: Limits) -> None:
+    """Refuse more than any engine was told of: each costs time here, and the gateway has one thread."""
+    contents = [message.get("content") for message in messages]
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    if sum(part["type"] in MEDIA for part in parts) > limits.media:
+        message = f"messages have more than {limits.media} images and sounds."
+        raise RequestError("array_above_max_length", message, param="messages")
 
 
 def _holds_texts(value: Any, known: set[str]) -> bool:

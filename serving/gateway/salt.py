@@ -43,3 +43,10 @@ def identify_media(messages: Iterable[dict[str, Any]], salt: str) -> None:
         for part in content if isinstance(content, list) else ():
             if part["type"] in MEDIA:
                 part["uuid"] = hmac.digest(salt.encode(), json.dumps(part).encode(), "sha256").hex()
+                _write_as_url(part)
+
+
+def _write_as_url(part: dict[str, Any]) -> None:
+    """Write a sound as vLLM itself does: of a part with an identifier it reads ``input_audio`` as if it were empty."""
+    if sound := part.pop("input_audio", None):
+        part["type"], part["audio_url"] = "audio_url", {"url": f"data:audio/{sound['format']};base64,{sound['data']}"}

@@ -49,6 +49,7 @@ async def _stream(session: aiohttp.ClientSession, url: str, load: Load) -> Itera
         async with session.post(f"{url}/v1/completions", data=load.body, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
             async for data in answer.content.iter_any():
+                assert b'data: {"error"' not in data, data
                 events += data.count(b"data: {")
                 if events and not first:  # a shaped stream begins with records that say nothing
                     first = time.perf_counter() - began

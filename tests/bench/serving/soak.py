@@ -50,6 +50,8 @@ async def stream(session: aiohttp.ClientSession, url: str, body: bytes, tally: T
         tally.open += 1
         try:
             async for data in answer.content.iter_any():
+                if b'data: {"error"' in data:
+                    raise aiohttp.ClientPayloadError("an error as an event")
                 more = data.count(b"data: {")
                 seen, tally.events = seen + more, tally.events + more
                 if leave is not None and seen >= leave:

@@ -75,6 +75,11 @@ WRONG = [
     *(("bias", value, "none") for value in ("all", "lora_only", None, False)),
     *(("modules_to_save", value, "nothing") for value in (["lm_head"], "lm_head")),
     *(("use_dora", value, "false") for value in (True, 1)),
+    ("lora_bias", True, "false"),
+    ("trainable_token_indices", [5], "nothing"),
+    ("alora_invocation_tokens", [1, 2], "nothing"),
+    ("use_qalora", True, "false"),
+    ("layer_replication", [[0, 4], [2, 5]], "nothing"),
     ("rank_pattern", {"q_proj": 32}, "nothing"),
     ("alpha_pattern", {"q_proj": 32}, "nothing"),
 ]

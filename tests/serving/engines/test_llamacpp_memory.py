@@ -58,7 +58,8 @@ def told(socket):
     canary = new_canary()
     numbers = json.loads(post(socket, "/tokenize", {"content": canary.text})[1])["tokens"]
     # Another one: the answer to that question was a text of its own, with the numbers in it.
-    prompt = "one two three " * 20 + canary.text
+    # Behind a new line, for behind a space a text's first word may have more tokens, or fewer, than alone.
+    prompt = "one two three\n" * 20 + canary.text
     status, _ = post(socket, "/v1/completions", {"prompt": prompt, "max_tokens": 2, "stream": False})
     assert status == 200
     return canary.with_tokens(numbers)
@@ -105,7 +106,6 @@ def test_of_an_idle_engines_last_text_nothing_is_left_once_it_is_asked_again(tmp
         # The control: the search sees what an engine holds, its slot's prompt among it.
         with held(pid):
             assert any("32 bit" in form for form in kept(pid, canary))
-            assert not asleep(pid)
         until(asleep, pid)
         assert ask(socket, "GET", "/lora-adapters")[0] == 200  # as the watchdog does
         read_by_all_threads(socket)

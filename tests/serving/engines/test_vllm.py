@@ -61,7 +61,7 @@ def pair(line, name):
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
     told = replace(SETTINGS, tuning=tuning)
-    line, variables = arguments(told, LATER), environment(told, tmp_path)
+    line, variables = arguments(told, LATER, 0), environment(told, tmp_path)
     for rule in FLAGS:
         assert any(tuple(line[i : i + len(rule.words)]) == rule.words for i in range(len(line))), rule
     for rule in NEVER_FLAGS:
@@ -71,8 +71,8 @@ def test_every_rule_holds_whatever_the_options_say(tuning, tmp_path):
 
 
 def test_a_release_is_told_what_it_knows_and_would_not_start_of_more():
-    assert "--fingerprint-mode" in arguments(SETTINGS, LATER)
-    old = arguments(SETTINGS, SHIPPED)
+    assert "--fingerprint-mode" in arguments(SETTINGS, LATER, 0)
+    old = arguments(SETTINGS, SHIPPED, 0)
     assert "--fingerprint-mode" not in old
     missing = [rule.words[0] for rule in FLAGS if rule.words[0] not in old]
     assert missing == ["--fingerprint-mode"], "what the GPU image's release was found not to know, and nothing else"
@@ -155,7 +155,7 @@ def test_an_adapter_that_is_not_there_ends_the_engine(tmp_path):
 
 
 def test_media_and_calls_are_for_models_that_the_inventory_says_them_of():
-    plain, able = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED) for tuning in (TUNINGS[0], TUNINGS[3]))
+    plain, able = (arguments(replace(SETTINGS, tuning=tuning), SHIPPED, 0) for tuning in (TUNINGS[0], TUNINGS[3]))
     assert json.loads(pair(plain, "--limit-mm-per-prompt")) == {"image": 0, "video": 0, "audio": 0}
     assert json.loads(pair(able, "--limit-mm-per-prompt")) == {"image": 2, "video": 0, "audio": 2}
     assert not {"--enable-auto-tool-choice", "--tool-call-parser"} & {*plain}
@@ -164,13 +164,13 @@ def test_media_and_calls_are_for_models_that_the_inventory_says_them_of():
 
 
 def test_a_model_for_embeddings_decodes_nothing():
-    embed = arguments(replace(SETTINGS, task="embed"), SHIPPED)
+    embed = arguments(replace(SETTINGS, task="embed"), SHIPPED, 0)
     assert (pair(embed, "--runner"), pair(embed, "--convert")) == ("pooling", "embed")
     assert "--enforce-eager" in embed
     assert not {"--compilation-config", "--pooler-config"} & {*embed}
-    pooled = arguments(replace(SETTINGS, task="embed", pooling="mean"), SHIPPED)
+    pooled = arguments(replace(SETTINGS, task="embed", pooling="mean"), SHIPPED, 0)
     assert json.loads(pair(pooled, "--pooler-config")) == {"pooling_type": "MEAN"}
-    assert not {"--runner", "--convert", "--pooler-config"} & {*arguments(SETTINGS, SHIPPED)}
+    assert not {"--runner", "--convert", "--pooler-config"} & {*arguments(SETTINGS, SHIPPED, 0)}
 
 
 def test_the_cache_of_a_cpu_is_told_to_a_cpu_alone(tmp_path):
@@ -206,7 +206,7 @@ def test_the_running_process_has_these_words_and_this_environment_and_no_more(ru
     server = server_of(running.pid)
     line = words(server)
     told = replace(SETTINGS, model=tmp_path / "models/m", socket=socket_of(tmp_path, "m"))
-    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, SHIPPED)
+    assert line[line.index("vllm.entrypoints.openai.api_server") + 1 :] == arguments(told, SHIPPED, 0)
     (folder,) = (tmp_path / "tmp").iterdir()
     found = variables(server)
     assert found.pop("PYTHONPATH").split(":")[:2] == [str(Path(__file__).resolve().parents[3]), str(FAKE)]

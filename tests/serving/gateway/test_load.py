@@ -182,7 +182,8 @@ async def test_with_the_limits_that_are_shipped_a_flood_of_nonces_gets_the_clear
     async with gateway(folder, limits=replace(limits, probe_pause_seconds=0.02)) as running:
         wire.answering.clear()
         connector = aiohttp.TCPConnector(limit=0, ssl=running.context)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        timeout = aiohttp.ClientTimeout(total=120)  # else a handshake has half a minute
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
 
             async def ask(number):
                 async with session.get(f"{running.url}{PATH}?nonce={number:064x}") as answer:

@@ -420,6 +420,26 @@ def test_who_sends_anothers_image_cannot_be_answered_sooner_for_it():
     assert len({mine, other, *identifiers("another's", PNG)}) == 3
 
 
+def test_a_sound_reaches_vllm_as_a_url_of_data():
+    """Of a part with an identifier it would read input_audio as if it were empty."""
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": [sound]}]}).encode()
+    ((sent,), (other,)) = (
+        json.loads(chat_request(body, VLLM, salt).body)["messages"][0]["content"] for salt in ("mine", "another's")
+    )
+    identifier = sent.pop("uuid")
+    assert sent == {"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,AAAA"}}
+    assert identifier != other["uuid"]
+
+
+def test_more_images_and_sounds_than_any_engine_takes_are_refused():
+    most = Limits().media
+    image = {"type": "image_url", "image_url": {"url": PNG}}
+    assert chat(messages=[{"role": "user", "content": [image] * most}])
+    too_many = [{"role": "user", "content": [image] * most}, {"role": "user", "content": [image]}]
+    assert refused(chat, messages=too_many).code == "array_above_max_length"
+
+
 def test_an_image_has_no_identifier_for_an_engine_that_knows_no_salt():
     rules = Rules({MODEL: replace(VLLM.models[MODEL], salted=False)}, {MODEL: 2048}, Limits())
     assert identifiers("salt", PNG, rules=rules) == [None]

@@ -132,6 +132,19 @@ def test_a_streams_end_is_held_until_it_may_end():
     assert (second.startswith(DONE), last) == (True, True)
 
 
+def test_a_stream_of_a_machine_that_skips_ticks_ends_all_the_same():
+    """If it happened to skip each one at which a stream may end, it would go on for ever."""
+    batches = Batches(SHAPE)
+    assert not batches.take(0.25)[1]
+    batches.finish()
+    assert not batches.take(0.75)[1]
+    assert batches.take(1.25)[1]
+    early = Batches(SHAPE)
+    assert not early.take(1.25)[1]
+    early.finish()
+    assert [early.take(seconds)[1] for seconds in (1.5, 1.75, 2.0)] == [False, False, True]
+
+
 @pytest.mark.parametrize("name", [b"response.completed", b"response.incomplete"])
 def test_a_responses_end_is_held_as_well(name):
     batches = Batches(SHAPE)
