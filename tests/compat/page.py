@@ -48,6 +48,8 @@ The engine of [GPU images](models.md) in the version that ships, here on the CPU
 {vllm}
 
 - **Tools**: the model is served with `tool_parser: hermes`. Without a parser they are refused.
+- **Structured output** holds as far as vLLM's grammars go: it ignores `multipleOf`, and an `allOf` of more than one
+  part; it refuses `uniqueItems`, `propertyNames`, and patterns that look ahead.
 """
 
 

@@ -108,3 +108,38 @@ async def test_the_control_nobody_keeps_to_a_form_that_was_not_asked_for(tmp_pat
         text, _ = await told(running, 1)
         with pytest.raises((AssertionError, ValueError)):
             FORMS[form][1](text)
+
+
+def follows(schema):
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "keeps"),
+    [
+        ({"type": "integer", "minimum": 100, "maximum": 999, "multipleOf": 7}, lambda text: int(text) % 7 == 0),
+        ({"allOf": [{"type": "integer"}, {"enum": [4]}]}, lambda text: text == "4"),
+    ],
+    ids=["multipleOf", "allOf"],
+)
+async def test_what_vllm_itself_ignores_of_a_schema(tmp_path, engine, schema, keeps):
+    """Where this fails it is mended, and docs/api-compat.md need not say it."""
+    async with served(tmp_path, engine) as running:
+        texts = [(await told(running, seed, **follows(schema)))[0] for seed in SEVERAL]
+    assert not all(map(keeps, texts))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        follows({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}),
+        follows({"type": "object", "propertyNames": {"pattern": "^a$"}}),
+        follows({"type": "nonsense"}),
+        {"structured_outputs": {"regex": "(?=a)[ab]{3}"}},
+    ],
+    ids=["uniqueItems", "propertyNames", "nonsense", "looking ahead"],
+)
+async def test_what_vllm_cannot_take_is_the_callers_error(tmp_path, engine, fields):
+    async with served(tmp_path, engine) as running:
+        answer = await running.chat(max_tokens=1, **fields)
+    assert (answer.status, answer.error["code"]) == (400, "invalid_value")
