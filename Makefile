@@ -193,8 +193,9 @@ test-clients: setup-test $(CLIENTS)/.complete ## OpenAI's, LangChain's and LiteL
 	@echo "== clients"
 	@$(SUDO) $(BIN)/python -m pytest -m clients tests
 
-compat-page: setup-test $(CLIENTS)/.complete ## write docs/api-compat.md from what the clients get
-	@$(SUDO) $(BIN)/python -m tests.compat.page
+compat-page: setup-test $(CLIENTS)/.complete $(GATEWAY)/.complete $(VLLM_MODEL)/config.json ## write docs/api-compat.md from what the clients get (10 GB)
+	@$(SUDO) $(BIN)/python -m tests.compat.stand
+	@$(SERVING) $(GATEWAY)/bin/python -m tests.serving_vllm.clients
 
 # Some of it, which needs no network, is part of `make test`.
 test-packaging: setup ## build every distribution twice, differently, and install it on every supported Python that is here

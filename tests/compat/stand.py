@@ -1,4 +1,7 @@
-"""A gateway in the tools tree, on the image's own versions, and clients of the host's in its network namespace."""
+"""A gateway in the tools tree, on the image's own versions, and clients of the host's in its network namespace.
+
+``python -m tests.compat.stand`` asks every client for every feature, and writes llama.cpp's table of the page.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,10 @@ from pathlib import Path
 from provisioner.image.chroot import Bind, enter
 from provisioner.image.sources import Sources
 from provisioner.image.tools import tools_tree, unpacked_engine
+from tests.compat.page import CLIENTS, ORDER, PAGE, REPOSITORY, renewed
 from tests.serving_vllm.weights import put_model
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / "build/cache"
-CLIENTS = REPOSITORY / "build/clients/bin/python"
 INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 INSIDE |= {"VITRINE_TREE": "1", "VITRINE_MODEL": "/work/model", "VITRINE_ENGINE": "/work/engine"}
 
@@ -84,3 +86,8 @@ def _port(process, path):
         assert time.monotonic() < deadline, "the gateway does not answer"
         time.sleep(0.1)
     return int(path.read_text())
+
+
+if __name__ == "__main__":
+    with stand("llamacpp") as standing:
+        PAGE.write_text(renewed(PAGE.read_text(), "llamacpp", standing.table(CLIENTS, *ORDER)))

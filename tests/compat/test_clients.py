@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tests.compat.described import by_example
-from tests.compat.page import ORDER, PAGE, cells, page
-from tests.compat.stand import CLIENTS, stand
+from tests.compat.page import CLIENTS, ENGINES, ORDER, PAGE, cells, renewed
+from tests.compat.stand import stand
 
 pytestmark = pytest.mark.root
 HARMLESS = ("works", "refused: ")
@@ -25,14 +25,15 @@ def _root():
 def test_openais_package_and_curl_get_what_the_page_says():
     with stand("llamacpp") as running:
         found = running.table(sys.executable, "openai", "curl")
-    said = cells(PAGE.read_text())
+    said = cells(PAGE.read_text(), "llamacpp")
     for name, results in found.items():
         results.pop("version")
         assert results == said[name]
 
 
-def test_the_page_has_no_surprise_in_it():
-    said = cells(PAGE.read_text())
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_page_has_no_surprise_in_it(engine):
+    said = cells(PAGE.read_text(), engine)
     assert [name for name, results in said.items() if not results] == []
     assert [cell for results in said.values() for cell in results.values() if not cell.startswith(HARMLESS)] == []
     assert all(said[name]["chat"] == "works" for name in said)
@@ -42,7 +43,8 @@ def test_the_page_has_no_surprise_in_it():
 def test_every_client_gets_what_the_page_says():
     assert CLIENTS.exists(), "make test-clients installs the clients"
     with stand("llamacpp") as running:
-        assert page(running.table(CLIENTS, *ORDER)) == PAGE.read_text(), "run: make compat-page"
+        found = running.table(CLIENTS, *ORDER)
+    assert renewed(PAGE.read_text(), "llamacpp", found) == PAGE.read_text(), "run: make compat-page"
 
 
 @pytest.mark.clients

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.client_sdk.conftest import pins, server  # noqa: F401 - fixtures
-from tests.compat.stand import CLIENTS
+from tests.compat.page import CLIENTS
 from tests.documentation.pages import ROOT
 from tests.e2e.test_docs import BLOCK, ELSEWHERE
 

@@ -57,7 +57,7 @@ TARGETS = {
     "soak": "tests/slow/test_targets.py",
     "test-packaging": "Makefile",  # the tests themselves
     "test-clients": "Makefile",  # the tests themselves
-    "compat-page": "Makefile",  # test-clients compares what it would write
+    "compat-page": "Makefile",  # test-clients and test-serving compare what it would write
     "test-lockdown": "Makefile",  # the tests themselves
     "test-slow": "Makefile",  # the run that these belong to
 }

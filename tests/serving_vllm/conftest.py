@@ -39,13 +39,11 @@ class Engine:
         return {NAME: self.socket}
 
 
-def begin(folder, **options):
+def begin(folder, module="serving.engines", **options):
     """Start vLLM as the unit does and wait until it has answered."""
-    model = Path(os.environ["VITRINE_MODEL"])
+    model, how = Path(os.environ["VITRINE_MODEL"]), {"packages": packages(folder), "python": str(python())}
     with processes.notified(folder) as (channel, told):
-        process = processes.start(
-            folder, PLAIN | options, model, packages=packages(folder), environment=told, python=str(python())
-        )
+        process = processes.start(folder, PLAIN | options, model, environment=told, module=module, **how)
         processes.wait_ready(channel, process, SECONDS)
     return Engine(process, processes.socket_of(folder, NAME), folder / "tmp")
 

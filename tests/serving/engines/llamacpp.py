@@ -21,19 +21,21 @@ def start(folder, *, model=None, environment=None, requests=64, **options):
     return processes.start(folder, entry, weights, packages=packages, environment=environment, requests=requests)
 
 
-def started(folder):
+def started(folder, **options):
     """Start it and wait until it has answered; return its process and its socket."""
     with processes.notified(folder) as (channel, told):
-        process = start(folder, environment=told)
+        process = start(folder, environment=told, **options)
         processes.wait_ready(channel, process, SECONDS)
     return process, processes.socket_of(folder, MODEL)
 
 
 @contextmanager
-def serving(folder):
+def serving(folder, **options):
     """Give process and socket of a ready engine; in the end it may have printed nothing."""
-    process, socket = started(folder)
-    yield process, socket
-    process.terminate()
-    output, _ = process.communicate(timeout=20)
+    process, socket = started(folder, **options)
+    try:
+        yield process, socket
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=20)
     assert output == b"", "the engine printed something"

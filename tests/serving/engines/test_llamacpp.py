@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import stat
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -17,6 +19,7 @@ from tests.serving.engines.llamacpp import serving, start, started
 from tests.serving.gateway.running import LIMITS, MODEL, gateway
 
 QUESTION = [{"role": "user", "content": "What is the capital of Japan?"}]
+ENDLESS = {"0": -100, "2": -100}  # the model's tokens for the end: an answer is as long as it may be
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,28 @@ async def test_a_prompt_over_the_context_is_openais_error(engine, tmp_path):
     async with gateway(tmp_path, models={MODEL: engine[1]}, limits=replace(LIMITS, probe_seconds=60)) as running:
         answer = await running.chat(messages=[{"role": "user", "content": "word " * 1000}])
         assert (answer.status, answer.error["code"]) == (400, "context_length_exceeded")
+
+
+async def seconds(running, tokens):
+    began = time.monotonic()
+    answer = await running.chat(max_tokens=tokens, logit_bias=ENDLESS)
+    assert answer.json["usage"]["completion_tokens"] == tokens
+    return time.monotonic() - began
+
+
+@pytest.mark.asyncio
+async def test_whoever_leaves_a_long_answer_frees_the_only_slot(tmp_path, tmp_path_factory):
+    """The next one is answered long before that answer would have ended, as 100 of its 2,000 tokens tell."""
+    with serving(tmp_path_factory.mktemp("long"), context=2304) as (_, socket):
+        async with gateway(tmp_path, models={MODEL: socket}, limits=replace(LIMITS, probe_seconds=60)) as running:
+            whole = 20 * await seconds(running, 100)
+            for stream in (False, True):
+                asking = asyncio.create_task(running.chat(max_tokens=2000, logit_bias=ENDLESS, stream=stream))
+                await asyncio.sleep(whole / 100)
+                asking.cancel()
+                await asyncio.wait({asking})
+                assert asking.cancelled(), "it had ended already"
+                assert await seconds(running, 1) < whole / 2
 
 
 def test_nothing_of_an_earlier_prompt_is_reused(engine):
