@@ -148,7 +148,7 @@ $(VLLM_MODEL)/config.json: $(VENV)/.complete $(VLLM)/.complete tests/serving_vll
 	@rm -rf $(VLLM_MODEL)
 	@$(VLLM)/bin/python -m tests.serving_vllm.convert build/models/gguf/model.gguf $(VLLM_MODEL)
 
-test-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json test-clients ## vLLM itself, on the CPU, behind the gateway, and the clients (a quarter of an hour, 10 GB)
+test-serving: setup $(GATEWAY)/.complete $(VLLM_MODEL)/config.json test-clients ## vLLM itself, on the CPU, behind the gateway, and the clients (some twenty minutes, 10 GB)
 	@echo "== serving with vLLM"
 	@$(SERVING) $(GATEWAY)/bin/python -m pytest -c tests/serving_vllm/pytest.ini --rootdir . tests/serving_vllm
 
