@@ -85,10 +85,11 @@ def bare(engine: Upstream) -> Door:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, engine: Upstream, kinds: tuple[str, ...], *, requests: int = 64) -> Iterator[list[Door]]:
+def opened(folder: Path, engine: Upstream, kinds: tuple[str, ...], *, requests: int = 128) -> Iterator[list[Door]]:
     """Open doors of these kinds to one engine, gateways for so many requests at once; close them in the end.
 
-    A gateway is open once it says that its engine has answered.
+    A gateway is open once it says that its engine has answered. One caller has no more places than are left free, and a
+    place is free again only a moment after its stream's end: so four times as many as there are streams.
     """
     create_identity(folder)
     context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
