@@ -90,7 +90,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         except _FAILURES as error:
             if self._started:  # the client is gone: what the engine did is an event of the stream
                 return None
-            reply = refusal(error if isinstance(error, RequestError) else self._failure(error), self._shape)
+            reply = refusal(self._failure(error), self._shape)
         await self._until_due()
         await reply(scope, receive, send)
         return None
@@ -148,7 +148,7 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
             if not self._started:
                 raise
             self._meter.failed(error)
-            told = error if isinstance(error, RequestError) else self._failure(error)
+            told = self._failure(error)
             # Of an engine that broke off nobody should think that it had not begun.
             yield b"data: " + error_body(engine_failed() if begun else told) + _EVENT_END
 
@@ -167,7 +167,9 @@ class Relay(Response):  # type: ignore[misc]  # starlette ships no types on the 
         raise _engine_refusal(await self._engine.read(answer))
 
     def _failure(self, error: Exception) -> RequestError:
-        """Return what to tell of an engine that is gone, silent, or talking nonsense; one that is gone is marked so."""
+        """Return what to tell of an engine that refused, is gone, silent, or talks nonsense; one gone is marked so."""
+        if isinstance(error, RequestError):
+            return error
         if isinstance(error, (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
             self._engine.lost()
         if isinstance(error, aiohttp.ClientOSError):

@@ -58,7 +58,7 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
         raise RequestError("invalid_type", "messages must be a list that is not empty.", param="messages")
     fields["messages"] = [_message(item, f"messages[{i}]", features) for i, item in enumerate(messages)]
     rules.require_short(fields, fields["messages"], "messages")
-    _few_media(fields["messages"], rules.limits)
+    media = _media(fields["messages"], rules.limits)
     if "tools" in fields:
         _tools(fields["tools"], rules.limits)
     if "tool_choice" in fields:
@@ -70,7 +70,7 @@ def forward_chat(fields: dict[str, Any], rules: Rules, salt: str) -> EngineReque
     if features.json_patterns:
         _write_patterns(fields)
     if features.salted:
-        identify_media(fields["messages"], salt)
+        identify_media(media, salt)
     return _forward("/v1/chat/completions", fields, rules, salt)
 
 
@@ -174,13 +174,15 @@ def _part(part: Any, where: str, features: Features) -> None:
         features.require("media", f"{where}.{kind}")
 
 
-def _few_media(messages: list[dict[str, Any]], limits: Limits) -> None:
-    """Refuse more than any engine was told of: each costs time here, and the gateway has one thread."""
+def _media(messages: list[dict[str, Any]], limits: Limits) -> list[dict[str, Any]]:
+    """Return all images and sounds; more than any engine was told of would cost the gateway's one thread time."""
     contents = [message.get("content") for message in messages]
     parts = (part for content in contents if isinstance(content, list) for part in content)
-    if sum(part["type"] in MEDIA for part in parts) > limits.media:
+    media = [part for part in parts if part["type"] in MEDIA]
+    if len(media) > limits.media:
         message = f"messages have more than {limits.media} images and sounds."
         raise RequestError("array_above_max_length", message, param="messages")
+    return media
 
 
 def _holds_texts(value: Any, known: set[str]) -> bool:

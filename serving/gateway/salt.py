@@ -15,8 +15,6 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from serving.gateway.fields import MEDIA
-
 
 class Salts:
     """Salts of this boot. The key is random and leaves no process, so a salt says nothing about its subject."""
@@ -33,17 +31,14 @@ class Salts:
         return hmac.digest(self._key, subject.encode(), "sha256").hex()
 
 
-def identify_media(messages: Iterable[dict[str, Any]], salt: str) -> None:
-    """Give each image and sound of judged messages an identifier that its content has under this salt alone.
+def identify_media(media: Iterable[dict[str, Any]], salt: str) -> None:
+    """Give each judged image and sound an identifier that its content has under this salt alone.
 
     It says nothing of the content to whoever does not have the salt. It does not prove that the engine goes by it.
     """
-    for message in messages:
-        content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            if part["type"] in MEDIA:
-                part["uuid"] = hmac.digest(salt.encode(), json.dumps(part).encode(), "sha256").hex()
-                _write_as_url(part)
+    for part in media:
+        part["uuid"] = hmac.digest(salt.encode(), json.dumps(part).encode(), "sha256").hex()
+        _write_as_url(part)
 
 
 def _write_as_url(part: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ def calling(tmp_path_factory):
 
 
 @pytest.mark.asyncio
-@pytest.mark.skipif(GPUS > 0, reason="a machine lent for its GPU has no clients; what they get does not depend on it")
+@pytest.mark.skipif(GPUS > 0, reason="clients are not installed beside GPUs; what they get does not depend on one")
 async def test_every_client_gets_what_the_page_says(tmp_path, calling):
     found = await asked(tmp_path, calling)
     assert renewed(PAGE.read_text(), "vllm", found) == PAGE.read_text(), "run: make compat-page"
